@@ -1,0 +1,84 @@
+# Each target sets up what it needs: a virtual environment in $(VENV), with the versions that constraints.txt pins.
+#   make demo     simulate a mouse, reconstruct movies it watched, write a report
+#   make test     the tests          make test-slow, make test-all    the slow ones, all of them
+#   make lint     ruff and mypy      make format                      what ruff can mend by itself
+#   make bench    the benchmarks     make docs                        docs/_build/html/index.html
+#   make wheel    dist/              make pins                        constraints.txt anew, newest versions
+# Options of a command go into ARGS: make demo ARGS="--quick", make test ARGS="-k mask -x".
+
+VENV ?= .venv
+ARGS ?=
+PINS := -c constraints.txt
+
+# The first Python of 3.11 or newer that can make virtual environments; `make PYTHON=/some/python` says another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { command -v "$$python"; break; }; done)
+
+# Half the logical processors are the physical cores on most machines; small tensors gain nothing from more than four.
+THREADS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
+export OMP_NUM_THREADS ?= $(THREADS)
+
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-slow test-all lint format bench docs wheel pins clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.installed-export
+	$(BIN)/neuroreel demo $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow $(ARGS) || test $$? -eq 5 # 5: there is none
+
+test-all: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.installed-dev
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python "$$script" $(ARGS) || exit 1; done
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html $(ARGS)
+
+wheel: $(VENV)/.installed-dev
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+# One environment for all targets; installed again when the lists of what to install change.
+$(VENV)/.installed-%: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { \
+		echo "neuroreel needs Python 3.11 or newer with its venv module, and found none." >&2; \
+		echo "Install one (Debian, Ubuntu: apt-get install python3 python3-venv), or: make PYTHON=/path/to/python" >&2; \
+		exit 1; }
+	@echo "Setting up $(VENV) (once; a few minutes, mostly torch) ..."
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS) hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS) --no-build-isolation --editable ".[$*]"
+	@touch $@
+
+# What pyproject.toml's ranges give today; TORCH=torch==2.13.0 keeps that one. Read the difference and run .ci/run.
+pins:
+	set -e; new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; \
+	"$(PYTHON)" -m venv "$$new/venv"; \
+	"$$new/venv/bin/python" -m pip install --quiet $(TORCH) ".[export,docs,dev]"; \
+	"$$new/venv/bin/python" -m pip uninstall --quiet --yes neuroreel; \
+	{ sed -n '/^#/p' constraints.txt; "$$new/venv/bin/python" -m pip freeze --all --exclude pip \
+		| sed 's/+cpu$$//' | grep -v -i -E '^(nvidia|cuda|triton)'; } > "$$new/constraints.txt"; \
+	cp "$$new/constraints.txt" constraints.txt
+
+clean:
+	rm -rf .installed-* build dist docs/_build .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,26 @@
+"""Keeping freed memory in the process: a third of the time of a pass on a CPU went into returning and asking for it."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc not to hand large blocks back to the system after each use; does nothing elsewhere.
+
+    Every pass allocates the same tens of megabytes. By default glibc maps and unmaps them each time, and the kernel
+    clears every page anew; what the environment variables ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` set
+    at the start of a process, ``mallopt`` sets while it runs.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

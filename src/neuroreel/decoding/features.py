@@ -1,0 +1,183 @@
+"""From a trial's responses to what a linear decoder sees: standardized, reduced if need be, at several lags.
+
+Steps: clip at 0, square root (evens out the variance of counts and of deconvolved calcium), z-score each neuron
+over the training frames, project onto leading principal components where there are too many neurons, lay the lags
+side by side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroreel.decoding.symmetric import add_products, filled, leading_eigenvectors
+from neuroreel.errors import InputError
+from neuroreel.progress import progress as progress_bar
+from neuroreel.recordings.moments import Moments
+from neuroreel.recordings.trial import Trial
+
+MAX_FEATURES = 6000
+FIRST_LAG_S, LAST_LAG_S = -1 / 30, 9 / 30
+BATCH_FRAMES = 1200  # frames multiplied at once: one 10 s trial leaves the cores waiting for memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFeatures:
+    """How responses become features.
+
+    Parameters
+    ----------
+    mean, scale
+        (neurons,): of the square root of the responses; ``scale`` is 1 / standard deviation, 0 for a neuron that is
+        constant.
+    axes
+        (neurons, components): principal components of the z-scored neurons, orthonormal. None: every neuron is a
+        component.
+    lags
+        In frames, increasing. Lag 2 means: the frame is decoded from responses 2 frames later.
+    """
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    axes: NDArray[np.float32] | None
+    lags: tuple[int, ...]
+
+    @property
+    def neurons(self) -> int:
+        """How many neurons go in."""
+        return len(self.mean)
+
+    @property
+    def components(self) -> int:
+        """How many numbers are left of them at each lag."""
+        return self.neurons if self.axes is None else self.axes.shape[1]
+
+    @property
+    def count(self) -> int:
+        """Features a frame: components x lags."""
+        return self.components * len(self.lags)
+
+    def of(self, trial: Trial) -> Tensor:
+        """The features of each frame: (frames, lags x components) float32.
+
+        A response before the trial's start or after its end is missing, and counts as average (zero).
+        """
+        scores = torch.from_numpy(_z_scored(trial, mean=self.mean, scale=self.scale))
+        if self.axes is not None:
+            scores = scores @ torch.from_numpy(self.axes)
+        frames = len(scores)
+        lagged = torch.zeros(frames, len(self.lags), self.components)
+        for index, lag in enumerate(self.lags):
+            first, last = max(0, -lag), min(frames, frames - lag)
+            if first < last:
+                lagged[first:last, index] = scores[first + lag : last + lag]
+        return lagged.flatten(1)
+
+
+def lag_frames(lags_s: Sequence[float] | None, *, frame_rate_hz: float) -> tuple[int, ...]:
+    """Lags in frames for lags in seconds; by default every frame from 1/30 s before to 9/30 s after."""
+    if lags_s is None:
+        first = math.floor(FIRST_LAG_S * frame_rate_hz + 1e-6)
+        last = math.ceil(LAST_LAG_S * frame_rate_hz - 1e-6)
+        return tuple(range(first, last + 1))
+    lags = np.atleast_1d(np.asarray(lags_s, float))
+    if lags.ndim != 1 or lags.size == 0 or not np.isfinite(lags).all():
+        raise InputError(f"lags_s is {lags_s!r}; it must list one or more lags in seconds, for example [0, 0.1, 0.2]")
+    return tuple(sorted({round(float(lag) * frame_rate_hz) for lag in lags}))
+
+
+def fit_features(
+    trials: Sequence[Trial], *, lags: tuple[int, ...], components: int | None, seed: int, progress: bool
+) -> ResponseFeatures:
+    """Mean, scale and, where needed, principal components of the neurons, in one pass over the trials.
+
+    Parameters
+    ----------
+    components
+        Leading components to keep. None: every neuron while neurons x lags is at most ``MAX_FEATURES``, else as many
+        components as fit into it.
+    seed
+        For the search for the components of many neurons.
+
+    Raises
+    ------
+    InputError
+        ``components`` below 1, more lags than ``MAX_FEATURES``, or responses that never change.
+    """
+    neurons = trials[0].neurons
+    kept = _kept_components(neurons, lags=len(lags), components=components)
+    moments, covariance = _response_moments(trials, with_covariance=kept < neurons, progress=progress)
+    varies = moments.std > 1e-6 * np.abs(moments.mean)  # less is rounding
+    if not varies.any():
+        raise InputError(
+            "the responses of every neuron are constant over the training trials: there is nothing to decode"
+        )
+    scale = np.where(varies, 1 / np.where(varies, moments.std, 1), 0)
+    axes = None
+    if covariance is not None:
+        weights = torch.from_numpy(scale).to(covariance.dtype)
+        axes = leading_eigenvectors(covariance * weights[:, None] * weights, kept, seed=seed).numpy()
+    mean = moments.mean.astype(np.float32)
+    return ResponseFeatures(mean=mean, scale=scale.astype(np.float32), axes=axes, lags=lags)
+
+
+def _kept_components(neurons: int, *, lags: int, components: int | None) -> int:
+    if lags > MAX_FEATURES:
+        raise InputError(
+            f"{lags} lags are more than the {MAX_FEATURES} features that a decoder may have; pass fewer lags_s"
+        )
+    if components is None:
+        return min(neurons, MAX_FEATURES // lags)
+    if components < 1:
+        raise InputError(f"components is {components}; it must be at least 1, or None for the default")
+    return min(neurons, components)
+
+
+def _response_moments(
+    trials: Sequence[Trial], *, with_covariance: bool, progress: bool
+) -> tuple[Moments, Tensor | None]:
+    """Mean and deviation of the rooted responses, and if asked for their covariance (neurons, neurons).
+
+    Products are summed around the first batch's mean: single precision would lose a small variance to a large mean.
+    """
+    moments, shift = Moments(), np.zeros(0, np.float32)
+    products = torch.zeros(trials[0].neurons, trials[0].neurons) if with_covariance else None
+    opened = progress_bar(_each(trials), description="responses", total=len(trials), enabled=progress)
+    for batch in _batched(opened):
+        moments.add(batch.T)
+        if products is not None:
+            shift = shift if len(shift) else batch.mean(axis=0)
+            add_products(products, torch.from_numpy(batch - shift))
+    if products is None:
+        return moments, None
+    off = torch.from_numpy((moments.mean - shift).astype(np.float32))
+    return moments, filled(products).div_(moments.frames).sub_(torch.outer(off, off))
+
+
+def _each(trials: Sequence[Trial]) -> Iterator[Trial]:
+    """The trials by index, so that lazy ones are opened one at a time."""
+    for index in range(len(trials)):
+        yield trials[index]
+
+
+def _batched(trials: Iterator[Trial]) -> Iterator[NDArray[np.float32]]:
+    """Square roots of the responses, (frames, neurons), some trials at a time."""
+    waiting: list[NDArray[np.float32]] = []
+    for trial in trials:
+        waiting.append(np.sqrt(trial.needs_responses()).T)
+        if sum(map(len, waiting)) >= BATCH_FRAMES:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _z_scored(trial: Trial, *, mean: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    rooted = np.sqrt(trial.needs_responses())
+    return np.ascontiguousarray(((rooted - mean[:, None]) * scale[:, None]).T)

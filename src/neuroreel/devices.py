@@ -1,0 +1,36 @@
+"""Choosing where to compute."""
+
+from __future__ import annotations
+
+import torch
+
+from neuroreel.errors import InputError, ResourceError
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """The torch device of this name; "auto" takes a GPU where there is one.
+
+    Raises
+    ------
+    InputError
+        The name is no device name.
+    ResourceError
+        There is no such device on this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device is {device!r}; it must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'") from error
+    if chosen.type == "cpu":
+        return chosen
+    if chosen.type == "cuda":
+        there = torch.cuda.device_count()
+        if (chosen.index or 0) < there:
+            return chosen
+        found = f"{there} CUDA device(s) are" if there else "no CUDA device is"
+        raise ResourceError(f"device {device!r} is not there: {found} visible to PyTorch; use device='auto' or 'cpu'")
+    if chosen.type == "mps" and torch.backends.mps.is_available():
+        return chosen
+    raise ResourceError(f"device {device!r} is not there; use device='auto' or 'cpu'")

@@ -1,0 +1,76 @@
+"""Does this trial fit that model? Asked before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.errors import InputError
+from neuroreel.recordings.trial import Trial
+
+
+def as_ensemble(models: EncodingModel | Sequence[EncodingModel]) -> list[EncodingModel]:
+    """One model or several, as a list of models of the same neurons, movie size and frame rate."""
+    ensemble = [models] if isinstance(models, EncodingModel) else list(models)
+    if not ensemble:
+        raise InputError("no encoding model was given; pass one, or a list of them as an ensemble")
+    for model in ensemble:
+        if not isinstance(model, EncodingModel):
+            raise InputError(f"{type(model).__name__} is no EncodingModel; wrap it in one (see 'Bring your own model')")
+    first = ensemble[0]
+    for index, model in enumerate(ensemble):
+        for what in ("neurons", "frame_rate_hz"):
+            if getattr(model, what) != getattr(first, what):
+                raise InputError(
+                    f"the models of an ensemble must agree in {what}: model 0 has {getattr(first, what)}, "
+                    f"model {index} has {getattr(model, what)}"
+                )
+        if model.canvas.video_size != first.canvas.video_size:
+            raise InputError(
+                f"the models of an ensemble must take movies of one size: model 0 takes {first.canvas.video_size}, "
+                f"model {index} takes {model.canvas.video_size} (height, width)"
+            )
+    return ensemble
+
+
+def check_movie_fits(model: EncodingModel, trial: Trial) -> None:
+    """Raise InputError unless the model can predict responses to the trial's movie."""
+    video = trial.needs_video()
+    if video.shape[1:] != model.canvas.video_size:
+        height, width = model.canvas.video_size
+        raise InputError(
+            f"{trial.name}: the video is {video.shape[2]}x{video.shape[1]} pixels (width x height), the model takes "
+            f"{width}x{height}: resize the video or train a model on this size"
+        )
+    check_clock_fits(model, trial)
+
+
+def check_responses_fit(model: EncodingModel, trial: Trial) -> None:
+    """Raise InputError unless the trial's responses are those of the model's neurons."""
+    trial.needs_responses()
+    if trial.neurons != model.neurons:
+        raise InputError(
+            f"{trial.name} has {trial.neurons} neurons, the model predicts {model.neurons}: "
+            "is it the readout of another recording?"
+        )
+    check_clock_fits(model, trial)
+
+
+def check_clock_fits(model: EncodingModel, trial: Trial) -> None:
+    """Raise InputError unless frame rate, behaviour channels and length suit the model."""
+    if abs(trial.frame_rate_hz - model.frame_rate_hz) > 1e-3 * model.frame_rate_hz:
+        raise InputError(
+            f"{trial.name} runs at {trial.frame_rate_hz:g} Hz, the model at {model.frame_rate_hz:g} Hz: "
+            "resample the trial or train a model at this rate"
+        )
+    covariates = len(trial.covariates)
+    if covariates < model.covariates:
+        raise InputError(
+            f"{trial.name} has {covariates} behaviour channels, the model needs {model.covariates} "
+            "(behaviour, then pupil centre): record them, pass their means, or train a model without behaviour"
+        )
+    if trial.frames < model.shortest_trial_frames:
+        raise InputError(
+            f"{trial.name} has {trial.frames} frames, the model's window is {model.shortest_trial_frames} frames: "
+            "the trial is too short for it"
+        )

@@ -1,0 +1,29 @@
+"""How well responses are predicted: the mean over neurons of the correlation over time (the competition's score)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.predict import predict
+from neuroreel.recordings.trial import Trial
+
+
+def neuron_correlations(recorded: NDArray[np.float32], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Correlation over frames of each neuron, (neurons, frames) twice to (neurons,); 0 where either is constant."""
+    a = recorded - recorded.mean(axis=1, keepdims=True)
+    b = predicted - predicted.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    products = (a * b).sum(axis=1)
+    return np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+
+
+def encoder_correlation(models: EncodingModel | Sequence[EncodingModel], trials: Sequence[Trial]) -> float:
+    """Mean over neurons of the correlation between recorded and predicted responses, over all frames of the trials."""
+    pairs = [(trial.needs_responses(), predict(models, trial)) for trial in trials]
+    recorded = np.concatenate([pair[0] for pair in pairs], axis=1)
+    predicted = np.concatenate([pair[1] for pair in pairs], axis=1)
+    return float(neuron_correlations(recorded, predicted).mean())

@@ -1,0 +1,248 @@
+"""DwiseNeuro, the encoding model that won Sensorium 2023 (R. Baikulov), built from its description in PROTOCOL section 3.
+
+A clip goes through depthwise 3-D convolutions (the core), is averaged over space, then through grouped 1x1 convolutions over
+time (the cortex) to one readout a mouse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuroreel.encoding.interface import Canvas, EncodingModel
+from neuroreel.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DwiseNeuroConfig:
+    """Sizes of a DwiseNeuro; the defaults are the published ones of the reconstruction paper (ten mice aside).
+
+    ``readout_neurons`` holds one neuron count a mouse.
+    """
+
+    readout_neurons: tuple[int, ...]
+    in_channels: int = 5
+    core_features: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256)
+    spatial_strides: tuple[int, ...] = (2, 1, 1, 1, 2, 1, 1, 2, 1)
+    spatial_kernel: int = 3
+    temporal_kernel: int = 5
+    expansion_ratio: int = 7
+    se_reduce_ratio: int = 32
+    cortex_features: tuple[int, ...] = (1024, 2048, 4096)
+    groups: int = 2
+    softplus_beta: float = 0.07
+    drop_rate: float = 0.4
+    drop_path_rate: float = 0.1
+
+    @classmethod
+    def from_published(cls, parameters: Mapping[str, Any]) -> DwiseNeuroConfig:
+        """From the ``nn_module`` parameters in a published checkpoint, whose first key has another name."""
+        known = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
+        known["readout_neurons"] = known.pop("readout_outputs")
+        unknown = known.keys() - cls.__dataclass_fields__.keys()
+        if unknown:
+            raise InputError(f"the checkpoint's model has settings that DwiseNeuro does not know: {sorted(unknown)}")
+        return cls(**known)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a JSON side-car."""
+        return asdict(self)
+
+
+class StochasticDepth(nn.Module):
+    """Drops a residual branch of a whole sample with probability ``rate`` while training (Huang et al. 2016)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape in and out."""
+        if not self.training or self.rate == 0.0:
+            return x
+        keep = 1.0 - self.rate
+        kept = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) < keep
+        return x * kept.to(x.dtype) / keep
+
+
+class PositionCode(nn.Module):
+    """Adds a sinusoidal code of time, row and column, each in a third of the channels (Vaswani et al. 2017, in 3-D)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        axis_channels = 2 * math.ceil(channels / 6)
+        exponents = torch.arange(0, axis_channels, 2).float() / axis_channels
+        self.register_buffer("inv_freq", 1.0 / 10000**exponents)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, frames, height, width), same out."""
+        return x + self._code(x.shape[1:]).to(x.dtype)
+
+    def _code(self, shape: Sequence[int]) -> Tensor:
+        channels, *axes = shape
+        codes = []
+        for axis, length in enumerate(axes):
+            angles = torch.arange(length, device=self.inv_freq.device).float()[:, None] * self.inv_freq
+            code = torch.cat([angles.sin(), angles.cos()], dim=1).T  # (axis channels, length): all sines, then all cosines
+            along = [1, 1, 1]
+            along[axis] = length
+            codes.append(code.reshape(-1, *along).expand(-1, *axes))
+        return torch.cat(codes)[:channels]
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a gate computed from all channels' means (Hu et al. 2018)."""
+
+    def __init__(self, channels: int, reduced: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv3d(channels, reduced, 1)
+        self.expand = nn.Conv3d(reduced, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, frames, height, width), same out."""
+        squeezed = x.mean(dim=(2, 3, 4), keepdim=True)
+        gate = self.expand(nn.functional.silu(self.reduce(squeezed)))
+        return x * gate.sigmoid()
+
+
+class Block(nn.Module):
+    """An inverted residual block: expand, filter space, filter time, gate, project, and add the resized input."""
+
+    def __init__(self, config: DwiseNeuroConfig, channels: int, out_channels: int, stride: int, drop_path: float) -> None:
+        super().__init__()
+        wide = channels * config.expansion_ratio
+        k, t = config.spatial_kernel, config.temporal_kernel
+        spatial = nn.Conv3d(
+            wide, wide, (1, k, k), (1, stride, stride), (0, k // 2, k // 2), groups=wide, bias=False
+        )
+        temporal = nn.Conv3d(wide, wide, (t, 1, 1), padding=(t // 2, 0, 0), groups=wide, bias=False)
+        self.expansion = nn.Sequential(nn.Conv3d(channels, wide, 1, bias=False), nn.BatchNorm3d(wide), nn.SiLU())
+        self.spatial = nn.Sequential(spatial, nn.BatchNorm3d(wide), nn.SiLU())
+        self.temporal = nn.Sequential(temporal, nn.BatchNorm3d(wide), nn.SiLU())
+        self.excitation = SqueezeExcite(wide, wide // config.se_reduce_ratio)
+        self.projection = nn.Sequential(nn.Conv3d(wide, out_channels, 1, bias=False), nn.BatchNorm3d(out_channels))
+        self.drop_path = StochasticDepth(drop_path)
+        self.shortcut_norm = nn.BatchNorm3d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, frames, height, width) to the block's channels and stride."""
+        y = self.projection(self.excitation(self.temporal(self.spatial(self.expansion(x)))))
+        shortcut = nn.functional.interpolate(x, size=y.shape[2:], mode="nearest") if x.shape[2:] != y.shape[2:] else x
+        return self.drop_path(y) + self.shortcut_norm(tile_channels(shortcut, y.shape[1]))
+
+
+class CortexLayer(nn.Module):
+    """A grouped 1x1 convolution over time, a channel shuffle, and a tiled shortcut."""
+
+    def __init__(self, channels: int, out_channels: int, groups: int, drop_path: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, out_channels, 1, groups=groups, bias=False)
+        self.norm = nn.BatchNorm1d(out_channels)
+        self.drop_path = StochasticDepth(drop_path)
+        self.shortcut_norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, frames) to (batch, out channels, frames)."""
+        y = nn.functional.silu(self.norm(self.conv(x)))
+        y = y.unflatten(1, (self.conv.groups, -1)).transpose(1, 2).flatten(1, 2)
+        return self.drop_path(y) + self.shortcut_norm(tile_channels(x, y.shape[1]))
+
+
+class Readout(nn.Module):
+    """From the cortex to one mouse's neurons: dropout over channels, a grouped 1x1 convolution, softplus."""
+
+    def __init__(self, config: DwiseNeuroConfig, channels: int, neurons: int) -> None:
+        super().__init__()
+        outputs = math.ceil(neurons / config.groups) * config.groups  # a grouped convolution needs a multiple
+        self.neurons = neurons
+        self.dropout = nn.Dropout1d(config.drop_rate)
+        self.conv = nn.Conv1d(channels, outputs, 1, groups=config.groups)
+        self.softplus = nn.Softplus(beta=config.softplus_beta)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, frames) to (batch, neurons, frames)."""
+        return self.softplus(self.conv(self.dropout(x))[:, : self.neurons])
+
+
+class DwiseNeuroNetwork(nn.Module):
+    """The whole network: one core and cortex, one readout a mouse."""
+
+    def __init__(self, config: DwiseNeuroConfig) -> None:
+        super().__init__()
+        self.config = config
+        features = config.core_features
+        blocks: list[nn.Module] = []
+        for index, stride in enumerate(config.spatial_strides):
+            width, out = features[index], features[min(index + 1, len(features) - 1)]
+            # stochastic depth grows with depth, from nothing to drop_path_rate
+            rate = config.drop_path_rate * index / len(features)
+            blocks += [PositionCode(width), Block(config, width, out, stride, rate)]
+        self.stem = nn.Sequential(nn.Conv3d(config.in_channels, features[0], 1, bias=False), nn.BatchNorm3d(features[0]))
+        self.core = nn.Sequential(*blocks)
+        widths = (features[-1], *config.cortex_features)
+        self.cortex = nn.Sequential(
+            *[CortexLayer(a, b, config.groups, 0.0) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+        )
+        self.readouts = nn.ModuleList(Readout(config, widths[-1], neurons) for neurons in config.readout_neurons)
+
+    def features(self, clips: Tensor) -> Tensor:
+        """(batch, channels, frames, height, width) to the cortex's output (batch, features, frames)."""
+        return self.cortex(self.core(self.stem(clips)).mean(dim=(3, 4)))
+
+    def forward(self, clips: Tensor, readout: int) -> Tensor:
+        """Responses (batch, neurons, frames) of one readout's neurons."""
+        return self.readouts[readout](self.features(clips))
+
+
+class DwiseNeuro(EncodingModel):
+    """A DwiseNeuro network seen through one of its readouts.
+
+    Clips of 16 frames, every second frame; five channels on a square canvas: the video in the middle with 0 around it,
+    then pupil dilation, running speed and the pupil centre (PROTOCOL section 3).
+    """
+
+    clip_frames = 16
+    clip_stride = 2
+
+    def __init__(
+        self, network: DwiseNeuroNetwork, *, readout: int, video_size: tuple[int, int] = (36, 64), frame_rate_hz: float = 30.0
+    ) -> None:
+        super().__init__()
+        counts = network.config.readout_neurons
+        if not 0 <= readout < len(counts):
+            raise InputError(f"readout {readout} is not there; this model has readouts 0..{len(counts) - 1}, one a mouse")
+        self.network = network
+        self.readout = readout
+        self.neurons = counts[readout]
+        self.covariates = network.config.in_channels - 1
+        self.canvas = square_canvas(*video_size)
+        self.frame_rate_hz = frame_rate_hz
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips (batch, 5, 16, 64, 64) to responses (batch, neurons, 16)."""
+        return self.network(clips, self.readout)
+
+
+def square_canvas(height: int, width: int) -> Canvas:
+    """The smallest square that holds the video in its middle, 0 around it: 64 x 64 for the published 36 x 64."""
+    side = max(height, width)
+    return Canvas(
+        height=side,
+        width=side,
+        video_height=height,
+        video_width=width,
+        top=(side - height) // 2,
+        left=(side - width) // 2,
+        padding=0.0,
+    )
+
+
+def tile_channels(x: Tensor, channels: int) -> Tensor:
+    """Repeat the channels (axis 1) cyclically until there are ``channels`` of them."""
+    repeats = math.ceil(channels / x.shape[1])
+    return x if repeats == 1 and x.shape[1] == channels else x.repeat(1, repeats, *[1] * (x.ndim - 2))[:, :channels]

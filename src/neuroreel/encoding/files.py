@@ -1,0 +1,134 @@
+"""Encoding models on disk: safetensors for the weights, a JSON side-car for everything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.published import load_weights, read_published_checkpoint
+from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
+from neuroreel.errors import InputError
+from neuroreel.files import atomic_path, refuse_existing
+
+FORMAT = "neuroreel encoder"
+FORMAT_VERSION = 1
+
+
+def load_encoder(file: str | Path, *, readout: int = 0) -> EncodingModel:
+    """Load an encoding model: one that :func:`save_encoder` wrote, or a published ``.pth`` checkpoint.
+
+    Nothing in the file is executed.
+
+    Parameters
+    ----------
+    file
+        ``….safetensors`` (its side-car ``….json`` lies beside it) or ``….pth``.
+    readout
+        Which mouse's neurons, counted from 0, in a model of several mice.
+
+    Returns
+    -------
+    EncodingModel
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        No such file, a damaged one, weights of another architecture, a readout that is not there.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise InputError(f"there is no file {file}; give the path of a .safetensors or .pth encoding model")
+    if file.suffix == ".pth":
+        return DwiseNeuro(read_published_checkpoint(file), readout=readout).eval()
+    if file.suffix != ".safetensors":
+        raise InputError(f"{file} ends in {file.suffix!r}; an encoding model ends in .safetensors (ours) or .pth (published)")
+    description = _read_side_car(file.with_suffix(".json"))
+    model = _build(description, readout)
+    load_weights(model, _read_weights(file), source=file)
+    model.training_log = description.get("training_log", ())
+    return model.eval()
+
+
+def save_encoder(model: EncodingModel, file: str | Path, *, overwrite: bool = False) -> Path:
+    """Write weights to ``file`` (ending in .safetensors) and the description beside it (.json).
+
+    Raises
+    ------
+    InputError
+        Another ending, a file that is there already, or a model that is none of ours.
+    """
+    from safetensors.torch import save_file
+
+    file = Path(file)
+    if file.suffix != ".safetensors":
+        raise InputError(f"{file} ends in {file.suffix!r}; an encoding model's name must end in .safetensors")
+    description = _describe(model)
+    side_car = file.with_suffix(".json")
+    for target in (file, side_car):
+        refuse_existing(target, overwrite=overwrite)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # the side-car first: weights without it could not be read
+    with atomic_path(side_car, overwrite=overwrite) as partial:
+        partial.write_text(json.dumps(description, indent=1))
+    with atomic_path(file, overwrite=overwrite) as partial:
+        save_file(weights, partial, metadata={"format": FORMAT})
+    return file
+
+
+def _describe(model: EncodingModel) -> dict[str, Any]:
+    described: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    described["training_log"] = [dict(row) for row in model.training_log]
+    if isinstance(model, ReadoutModel):
+        return described | {"kind": "readout", "config": model.config.as_dict()}
+    if isinstance(model, DwiseNeuro):
+        return described | {
+            "kind": "dwiseneuro",
+            "config": model.network.config.as_dict(),
+            "video_size": list(model.canvas.video_size),
+            "frame_rate_hz": model.frame_rate_hz,
+        }
+    raise InputError(f"{type(model).__name__} is a model of your own; save its weights with torch.save and load them yourself")
+
+
+def _build(description: dict[str, Any], readout: int) -> EncodingModel:
+    config = {key: tuple(value) if isinstance(value, list) else value for key, value in description["config"].items()}
+    if description["kind"] == "dwiseneuro":
+        network = DwiseNeuroNetwork(DwiseNeuroConfig(**config))
+        height, width = description["video_size"]
+        rate = description["frame_rate_hz"]
+        return DwiseNeuro(network, readout=readout, video_size=(height, width), frame_rate_hz=rate)
+    if readout != 0:
+        raise InputError(f"readout {readout} is not there; this model has one readout, number 0")
+    return ReadoutModel(ReadoutConfig(**config))
+
+
+def _read_side_car(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise InputError(f"{file} is missing: the description that lies beside the weights; copy both files")
+    try:
+        description: dict[str, Any] = json.loads(file.read_text())
+        known = description["format"] == FORMAT and description["kind"] in ("readout", "dwiseneuro")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is damaged or describes no encoding model ({error})") from error
+    if not known:
+        raise InputError(f"{file} describes no encoding model of neuroreel")
+    if description["format_version"] > FORMAT_VERSION:
+        raise InputError(
+            f"{file} was written by a newer neuroreel (format {description['format_version']}, this one reads up to "
+            f"{FORMAT_VERSION}): update neuroreel"
+        )
+    return description
+
+
+def _read_weights(file: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(file))
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file} is damaged or no safetensors file ({error}); copy or train it again") from error

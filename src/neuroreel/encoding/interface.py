@@ -1,0 +1,133 @@
+"""What every encoding model answers to, so that masks, reconstruction and scores never ask which one it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neuroreel.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """How a video lies on a model's input: the input's size, the video's place on it, the grey around it.
+
+    Sizes and offsets in pixels, ``padding`` in grey levels 0..255.
+    """
+
+    height: int
+    width: int
+    video_height: int
+    video_width: int
+    top: int = 0
+    left: int = 0
+    padding: float = 0.0
+
+    @classmethod
+    def plain(cls, video_height: int, video_width: int) -> Canvas:
+        """The canvas of a model that takes the video as it is."""
+        return cls(height=video_height, width=video_width, video_height=video_height, video_width=video_width)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the model's input."""
+        return self.height, self.width
+
+    @property
+    def video_size(self) -> tuple[int, int]:
+        """(height, width) of the video that lies on it."""
+        return self.video_height, self.video_width
+
+    def place(self, video: Tensor, *, padding: float | None = None) -> Tensor:
+        """Put a video (..., video height, video width) on the canvas (..., height, width), differentiably."""
+        if tuple(video.shape[-2:]) != self.video_size:
+            raise InputError(
+                f"the video is {video.shape[-1]}x{video.shape[-2]} pixels (width x height); "
+                f"this model takes {self.video_width}x{self.video_height}: resize the video or train a model on it"
+            )
+        right = self.width - self.left - self.video_width
+        bottom = self.height - self.top - self.video_height
+        grey = self.padding if padding is None else padding
+        return nn.functional.pad(video, (self.left, right, self.top, bottom), value=grey)
+
+    def crop(self, canvas: Tensor) -> Tensor:
+        """Cut the video (..., video height, video width) out of the canvas (..., height, width)."""
+        rows = slice(self.top, self.top + self.video_height)
+        return canvas[..., rows, self.left : self.left + self.video_width]
+
+
+class EncodingModel(nn.Module, ABC):
+    """Video (and behaviour, if it uses any) in, responses out; differentiable in its input.
+
+    A subclass sets the attributes below and writes ``forward``; everything else follows. It sees *clips*:
+    ``clip_frames`` frames, every ``clip_stride``-th of the movie. A *window* is a run of consecutive movie frames that
+    holds ``clip_stride`` interleaved clips.
+
+    Attributes
+    ----------
+    canvas
+        How a video lies on the model's input.
+    clip_frames, clip_stride
+        Frames in a clip, and movie frames from one to the next.
+    any_length
+        True if clips may be longer than ``clip_frames`` (convolutions in time, no position code).
+    warmup_frames
+        Movie frames at the start of a window whose responses do not count, because they depend on what came before.
+    neurons
+        How many neurons it predicts.
+    covariates
+        How many behaviour channels it takes (0: none), in the order of ``Trial.covariates``.
+    frame_rate_hz
+        Frame rate of the movies and responses it was trained on.
+    training_log
+        One row an epoch, if ``fit_encoder`` made it.
+    """
+
+    canvas: Canvas
+    clip_frames: int
+    clip_stride: int = 1
+    any_length: bool = False
+    warmup_frames: int = 0
+    neurons: int
+    covariates: int = 0
+    frame_rate_hz: float
+    training_log: Sequence[Mapping[str, float]] = ()
+
+    @abstractmethod
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips (batch, 1 + covariates, clip frames, height, width) to responses (batch, neurons, clip frames)."""
+
+    @property
+    def window_frames(self) -> int:
+        """Consecutive movie frames in a window of the nominal length."""
+        return self.clip_frames * self.clip_stride
+
+    @property
+    def shortest_trial_frames(self) -> int:
+        """Frames that a trial must have at least."""
+        return self.warmup_frames + 1 if self.any_length else self.window_frames
+
+    def assemble(self, canvas_video: Tensor, covariates: Tensor) -> Tensor:
+        """The model's input: the video on its canvas, then each behaviour channel filling a canvas of its own.
+
+        (batch, frames, height, width) and (batch, channels, frames) to (batch, 1 + covariates, frames, height, width).
+        """
+        planes = covariates[:, : self.covariates, :, None, None].expand(-1, -1, -1, *canvas_video.shape[-2:])
+        return torch.cat([canvas_video[:, None], planes], dim=1)
+
+    def window_responses(self, inputs: Tensor) -> Tensor:
+        """Responses to every frame of windows: split them into interleaved clips, predict, lay the clips together.
+
+        (batch, channels, frames, height, width) to (batch, neurons, frames).
+        """
+        stride = self.clip_stride
+        if stride == 1:
+            return self(inputs)
+        batch, channels, frames, height, width = inputs.shape
+        clips = inputs.unflatten(2, (frames // stride, stride)).movedim(3, 1)  # (batch, stride, channels, clip, h, w)
+        responses = self(clips.reshape(batch * stride, channels, frames // stride, height, width))
+        return responses.unflatten(0, (batch, stride)).movedim(1, 3).flatten(2)

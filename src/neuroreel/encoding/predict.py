@@ -1,0 +1,73 @@
+"""Responses of an encoding model, or of an ensemble, to a whole trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroreel.encoding.checks import as_ensemble, check_movie_fits
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.recordings.trial import Trial
+
+
+def predict(
+    models: EncodingModel | Sequence[EncodingModel], trial: Trial, *, clips_at_once: int = 16
+) -> NDArray[np.float32]:
+    """Predicted responses (neurons, frames) to a trial's movie and behaviour; an ensemble's are averaged.
+
+    A model of fixed clip length sees the clip that ends at every frame it can; each frame's response is the mean over
+    the clips that hold it (PROTOCOL section 3). A model of any length sees the trial at once.
+
+    Parameters
+    ----------
+    models
+        One encoding model, or several of the same neurons.
+    trial
+        Its video must have the models' size and frame rate.
+    clips_at_once
+        How many clips go through the model together: bounds memory.
+
+    Raises
+    ------
+    InputError
+        The trial does not fit the model: pixels, frame rate, behaviour channels or length.
+    """
+    ensemble = as_ensemble(models)
+    for model in ensemble:
+        check_movie_fits(model, trial)
+    predictions = [_predict_one(model, trial, clips_at_once) for model in ensemble]
+    return np.mean(predictions, axis=0, dtype=np.float32)
+
+
+@torch.inference_mode()
+def _predict_one(model: EncodingModel, trial: Trial, clips_at_once: int) -> NDArray[np.float32]:
+    device = next(model.parameters()).device
+    video = model.canvas.place(torch.from_numpy(trial.needs_video()).to(device))[None]
+    covariates = torch.from_numpy(trial.covariates).to(device)[None]
+    training = model.training
+    model.eval()
+    try:
+        inputs = model.assemble(video, covariates)
+        responses = model(inputs)[0] if model.any_length else _blend_clips(model, inputs[0], clips_at_once)
+    finally:
+        model.train(training)
+    return responses.cpu().numpy()
+
+
+def _blend_clips(model: EncodingModel, inputs: Tensor, clips_at_once: int) -> Tensor:
+    """(channels, frames, height, width) to (neurons, frames): every clip that fits, averaged where they overlap."""
+    frames = inputs.shape[1]
+    offsets = torch.arange(0, model.clip_frames * model.clip_stride, model.clip_stride, device=inputs.device)
+    starts = torch.arange(frames - int(offsets[-1]), device=inputs.device)
+    total = torch.zeros(model.neurons, frames, device=inputs.device)
+    count = torch.zeros(frames, device=inputs.device)
+    for chunk in starts.split(clips_at_once):
+        where = chunk[:, None] + offsets  # (clips, clip frames)
+        responses = model(inputs[:, where].movedim(1, 0))
+        total.index_add_(1, where.flatten(), responses.movedim(1, 0).flatten(1))
+        count.index_add_(0, where.flatten(), torch.ones(where.numel(), device=inputs.device))
+    return total / count.clamp_min(1)

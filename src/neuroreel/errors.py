@@ -1,0 +1,19 @@
+"""The errors that neuroreel raises on purpose.
+
+Each message says what was got, what is allowed and what to do about it. The command line prints the message alone and
+exits with a status that is not zero; from Python they are ordinary exceptions.
+"""
+
+from __future__ import annotations
+
+
+class NeuroreelError(Exception):
+    """Anything that neuroreel refuses to do, with a message meant for the person at the keyboard."""
+
+
+class InputError(NeuroreelError, ValueError):
+    """Data, a file or an argument that cannot be used as it is."""
+
+
+class ResourceError(NeuroreelError, RuntimeError):
+    """The machine lacks something: a device, memory, disk space, a permission."""

@@ -1,0 +1,86 @@
+"""The loop: from a starting movie to the movie that explains the responses. Every part of it is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.inversion.likelihood import Evidence, Fit, PoissonLikelihood
+from neuroreel.inversion.priors import Prior
+from neuroreel.inversion.update import Update
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where a run stands: all that a snapshot must keep beside the update rule's own state."""
+
+    videos: Tensor  # (trials, frames, height, width), grey 0..255
+    iteration: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+Callback = Callable[[Progress, Fit], None]
+Stopping = Callable[[Progress], bool]
+
+
+def invert(
+    progress: Progress,
+    *,
+    models: Sequence[EncodingModel],
+    evidence: Evidence,
+    likelihood: PoissonLikelihood,
+    prior: Prior,
+    update: Update,
+    update_mask: Tensor,
+    iterations: int,
+    first_update: int,
+    stopping: Stopping,
+    callbacks: Sequence[Callback],
+) -> Progress:
+    """Improve ``progress.videos`` until ``iterations`` passes are made or ``stopping`` says so.
+
+    Each pass: (1) the likelihood's gradient, averaged over the models; (2) only pixels inside the update mask move;
+    (3) the prior turns it into a direction; (4) the update rule takes a step; (5) callbacks record and save.
+
+    Parameters
+    ----------
+    progress
+        The starting movies, or where an earlier run stopped. They lie on the models' canvas, or are plain videos.
+    update_mask
+        (height, width) of the movies: 1 where pixels may move.
+    first_update
+        The first pass that moves anything: the published rule only records in pass 0.
+    """
+    while progress.iteration < iterations:
+        fits = [_fit(model, progress.videos, evidence, likelihood) for model in models]
+        fit = Fit(
+            loss=_mean([each.loss for each in fits]),
+            gradient=_mean([each.gradient for each in fits]) * update_mask,
+            predicted=_mean([each.predicted for each in fits]),
+        )
+        if progress.iteration >= first_update:
+            direction = prior.direction(progress.videos, fit.gradient)
+            progress.videos = update.step(progress.videos, direction, progress.iteration)
+        for callback in callbacks:
+            callback(progress, fit)
+        progress.iteration += 1
+        if stopping(progress):
+            break
+    return progress
+
+
+def _fit(model: EncodingModel, videos: Tensor, evidence: Evidence, likelihood: PoissonLikelihood) -> Fit:
+    """Fit of one model: movies that do not fill its canvas are laid on it, and the gradient is cut out again."""
+    if tuple(videos.shape[-2:]) == model.canvas.size:
+        return likelihood(model, videos, evidence)
+    fit = likelihood(model, model.canvas.place(videos), evidence)
+    return Fit(loss=fit.loss, gradient=model.canvas.crop(fit.gradient), predicted=fit.predicted)
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).mean(dim=0)

@@ -1,0 +1,185 @@
+"""The transparency mask (alpha mask, population receptive field): which pixels the population sees (PROTOCOL section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroreel.devices import choose_device
+from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.errors import InputError
+from neuroreel.files import atomic_path
+from neuroreel.progress import progress as progress_bar
+from neuroreel.recordings.trial import Trial
+
+LARGEST_START = 0.05
+STEP_SIZE = 10.0
+BLUR_SIGMA = 5.0 / 64  # of the canvas width: 5 pixels on the published 64
+BLUR_RADIUS = 7.0 / 64
+
+
+def learn_mask(
+    model: EncodingModel,
+    trials: Sequence[Trial],
+    *,
+    steps: int = 1000,
+    first_frame: int = 50,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = True,
+) -> NDArray[np.float32]:
+    """Learn which pixels matter for the model's responses.
+
+    Each step shows the model one trial's movie through the mask, with another trial's movie behind it, and makes the mask
+    more opaque where that brings the predicted responses closer to the recorded ones: (1) draw a trial and a background;
+    (2) blend; (3) mean squared error of the prediction; (4) gradient over the whole input, divided by its norm, clipped,
+    averaged over frames and blurred; (5) move the mask against it.
+
+    Parameters
+    ----------
+    model
+        Any encoding model.
+    trials
+        Trials with video and responses, at least two.
+    steps
+        How many; 1000 in the paper.
+    first_frame
+        Where in each trial the window starts; moved forward in trials that are too short for it.
+    seed
+        Of the initial mask and the trials drawn. Every trial can be drawn; the published code never draws the last one.
+    device
+        "auto", "cpu", "cuda", ...
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    ndarray
+        (height, width) on the model's canvas, float32. It is not bounded: published masks reach 1.4. Pixels of at least
+        0.5 are usually updated, those of at least 1 scored.
+
+    Raises
+    ------
+    InputError
+        Fewer than two trials, or trials that do not fit the model.
+    """
+    if len(trials) < 2:
+        raise InputError(f"got {len(trials)} trial(s); a mask needs at least two, one as background for the other")
+    if steps < 1:
+        raise InputError(f"steps is {steps}; it must be at least 1")
+    for trial in trials:
+        check_movie_fits(model, trial)
+        check_responses_fit(model, trial)
+    where = choose_device(device)
+    rng = np.random.default_rng(seed)
+    frames = model.window_frames
+    initial = rng.uniform(0, LARGEST_START, (frames, *model.canvas.size)).astype(np.float32)
+    pairs = _draw_pairs(rng, len(trials), steps)
+    shown = progress_bar(pairs, description="Learning the mask", total=steps, enabled=progress)
+    return train_mask(model.to(where).eval(), trials, torch.from_numpy(initial), shown, first_frame=first_frame)
+
+
+def _draw_pairs(rng: np.random.Generator, trials: int, steps: int) -> list[tuple[int, int]]:
+    """A trial and another one as its background, for each step."""
+    shown = rng.integers(trials, size=steps)
+    behind = (shown + rng.integers(1, trials, size=steps)) % trials
+    return list(zip(shown.tolist(), behind.tolist(), strict=True))
+
+
+def train_mask(
+    model: EncodingModel,
+    trials: Sequence[Trial],
+    initial: Tensor,
+    pairs: Sequence[tuple[int, int]] | Iterator[tuple[int, int]],
+    *,
+    first_frame: int,
+) -> NDArray[np.float32]:
+    """Train from an initial mask (frames, height, width) with given (trial, background) pairs; frame 0 is returned."""
+    device = next(model.parameters()).device
+    mask = initial.to(device)
+    frames = mask.shape[0]
+    for shown, behind in pairs:
+        trial, background = trials[shown], trials[behind]
+        first = max(0, min(first_frame, trial.frames - frames, background.frames - frames))
+        window = slice(first, first + frames)
+        video, covariates, target, hidden = (
+            torch.from_numpy(array).to(device)
+            for array in (
+                trial.needs_video()[window],
+                np.ascontiguousarray(trial.covariates[:, window]),
+                np.ascontiguousarray(trial.needs_responses()[:, window]),
+                background.needs_video()[window],
+            )
+        )
+        place = model.canvas.place
+        gradient = _mask_gradient(model, mask, place(video), place(hidden), covariates, target)
+        mask = mask - STEP_SIZE * _blur(gradient.clamp(-1, 1).mean(dim=0))
+    return mask[0].cpu().numpy()
+
+
+def _mask_gradient(
+    model: EncodingModel, mask: Tensor, video: Tensor, background: Tensor, covariates: Tensor, target: Tensor
+) -> Tensor:
+    """Gradient of the squared error over the mask (frames, height, width), at unit norm over the whole input.
+
+    The input is video, mask and behaviour planes: all of them count in the norm, as published.
+    """
+    planes = model.assemble(video[None], covariates[None])[0, 1:].requires_grad_()
+    leaves = [video.requires_grad_(), mask.detach().requires_grad_(), planes]
+    alpha = leaves[1].clamp(0, 1)
+    blended = alpha * leaves[0] + (1 - alpha) * background
+    predicted = model.window_responses(torch.cat([blended[None], planes])[None])[0]
+    counted = slice(model.warmup_frames, None)
+    error = (predicted[:, counted] - target[:, counted]).square().mean()
+    gradients = torch.autograd.grad(error, leaves if len(planes) else leaves[:2])
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    return gradients[1] / (norm + 1e-6)
+
+
+def _blur(image: Tensor) -> Tensor:
+    """Gaussian blur of an image (height, width), edges reflected."""
+    radius = max(1, round(BLUR_RADIUS * image.shape[1]))
+    sigma = BLUR_SIGMA * image.shape[1]
+    offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = torch.nn.functional.pad(image[None, None], [radius] * 4, mode="reflect")
+    return torch.nn.functional.conv2d(padded, (kernel[:, None] * kernel)[None, None])[0, 0]
+
+
+def load_mask(file: str | Path) -> NDArray[np.float32]:
+    """Read a mask (height, width) from a ``.npy`` file, ours or a published ``mask_m{mouse}.npy``.
+
+    Raises
+    ------
+    InputError
+        No such file, another kind of file, another shape, NaN or infinite values.
+    """
+    try:
+        mask = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{file} cannot be read as a mask ({error}); it must be a .npy file of one image") from error
+    return check_mask_values(mask, what=str(file))
+
+
+def save_mask(file: str | Path, mask: NDArray[np.float32], *, overwrite: bool = False) -> None:
+    """Write a mask (height, width) to a ``.npy`` file, whole or not at all."""
+    check_mask_values(mask, what="the mask")
+    with atomic_path(file, overwrite=overwrite) as partial, partial.open("wb") as stream:
+        np.save(stream, np.asarray(mask, np.float32))
+
+
+def check_mask_values(mask: NDArray[np.generic], *, what: str) -> NDArray[np.float32]:
+    """The mask as float32; InputError unless it is one image of finite numbers."""
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.size == 0:
+        raise InputError(f"{what} has shape {mask.shape}; a mask is one image (height, width)")
+    if mask.dtype.kind not in "fiub" or not np.isfinite(mask).all():
+        raise InputError(f"{what} holds NaN, infinite or non-numeric values; a mask is an image of finite numbers")
+    return mask.astype(np.float32)

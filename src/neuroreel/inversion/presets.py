@@ -1,0 +1,122 @@
+"""Presets: named sets of settings of a reconstruction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from neuroreel.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides what a reconstruction computes.
+
+    Attributes
+    ----------
+    iterations
+        Passes over all windows; the published rule spends the first one on recording alone.
+    windows
+        "sliding": 32 frames every 8 (PROTOCOL section 5). "tiled": as few windows as cover the movie, or the whole
+        movie at once for models of any length.
+    window_norm
+        Divide each window's gradient by its norm over the model's whole input.
+    optimize_padding
+        The padding around the video on the model's canvas is grey and optimised too, as published; otherwise it
+        keeps the value the model was trained with.
+    start
+        "grey", or "decoder": the movie that the linear decoder reads from the responses.
+    prior
+        "none", or "decoder": the movie is pulled towards the decoder's, by the inverse covariance of its errors.
+    update
+        "published" (momentum with two bias corrections) or "newton" (steps scaled by the prior's covariance).
+    learning_rate
+        Of the update rule.
+    evidence_weight
+        How much the responses count against the prior.
+    ensemble
+        "gradients": the models' gradients are averaged. "videos": each model makes a video, the videos are averaged.
+    ablated
+        Neurons left out by ``neurons=``: "left_out" of the loss, or "silenced": they stay in it with a target of
+        zero, as published (PROTOCOL section 8, fault 1).
+    mask_threshold
+        The transparency mask counts where it is at least this.
+    record_every
+        Iterations between recorded losses and correlations.
+    """
+
+    iterations: int
+    windows: Literal["sliding", "tiled"]
+    window_norm: bool
+    optimize_padding: bool
+    start: Literal["grey", "decoder"]
+    prior: Literal["none", "decoder"]
+    update: Literal["published", "newton"]
+    learning_rate: float
+    evidence_weight: float = 1.0
+    ensemble: Literal["gradients", "videos"] = "gradients"
+    ablated: Literal["left_out", "silenced"] = "left_out"
+    mask_threshold: float = 0.5
+    record_every: int = 10
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for provenance."""
+        return asdict(self)
+
+
+PRESETS = {
+    "published": Settings(
+        iterations=1000,
+        windows="sliding",
+        window_norm=True,
+        optimize_padding=True,
+        start="grey",
+        prior="none",
+        update="published",
+        learning_rate=1000.0,
+        ablated="silenced",
+    ),
+    "default": Settings(
+        iterations=40,
+        windows="tiled",
+        window_norm=False,
+        optimize_padding=False,
+        start="decoder",
+        prior="decoder",
+        update="newton",
+        learning_rate=0.5,
+    ),
+}
+
+
+def resolve_settings(preset: str, changes: dict[str, Any]) -> Settings:
+    """A preset with some settings changed.
+
+    Raises
+    ------
+    InputError
+        Unknown preset or setting, or a value that makes no sense.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"preset is {preset!r}; it must be one of {', '.join(PRESETS)}")
+    unknown = set(changes) - set(Settings.__dataclass_fields__)
+    if unknown:
+        raise InputError(f"there is no setting {sorted(unknown)}; there are {', '.join(Settings.__dataclass_fields__)}")
+    settings = replace(PRESETS[preset], **changes)
+    for name, allowed in _CHOICES.items():
+        if getattr(settings, name) not in allowed:
+            raise InputError(f"{name} is {getattr(settings, name)!r}; it must be one of {', '.join(allowed)}")
+    for name in ("iterations", "record_every"):
+        if getattr(settings, name) < 1:
+            raise InputError(f"{name} is {getattr(settings, name)}; it must be at least 1")
+    return settings
+
+
+_CHOICES = {
+    "windows": ("sliding", "tiled"),
+    "start": ("grey", "decoder"),
+    "prior": ("none", "decoder"),
+    "update": ("published", "newton"),
+    "ensemble": ("gradients", "videos"),
+    "ablated": ("left_out", "silenced"),
+}

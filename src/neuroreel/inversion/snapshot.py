@@ -1,0 +1,92 @@
+"""Snapshots: a killed run resumes where it was and gives the same video."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neuroreel.errors import InputError
+from neuroreel.files import atomic_path
+from neuroreel.inversion.likelihood import Fit
+from neuroreel.inversion.loop import Progress
+from neuroreel.inversion.update import Update
+
+
+class Snapshot:
+    """Saves a run's progress to a file every few seconds, and brings it back.
+
+    Parameters
+    ----------
+    file
+        Where; None keeps nothing.
+    fingerprint
+        Of everything that decides the result; a snapshot of another run is refused.
+    every_s
+        Seconds between saves.
+    """
+
+    def __init__(self, file: Path | None, *, fingerprint: str, update: Update, every_s: float = 20.0) -> None:
+        self.file = file
+        self.fingerprint = fingerprint
+        self.update = update
+        self.every_s = every_s
+        self._saved = time.monotonic()
+
+    def __call__(self, progress: Progress, _fit: Fit) -> None:
+        """Save if it is time: a callback of the loop."""
+        if self.file is not None and time.monotonic() - self._saved >= self.every_s:
+            self.save(progress)
+
+    def save(self, progress: Progress) -> None:
+        """Save the state after the present pass."""
+        if self.file is None:
+            return
+        state = {
+            "fingerprint": self.fingerprint,
+            "videos": progress.videos.cpu(),
+            "iteration": progress.iteration + 1,
+            "history": progress.history,
+            "update": self.update.state(),
+        }
+        with atomic_path(self.file, overwrite=True) as partial:
+            torch.save(state, partial)
+        self._saved = time.monotonic()
+
+    def restore(self, progress: Progress) -> Progress:
+        """The progress saved, or the one given where there is no snapshot.
+
+        Raises
+        ------
+        InputError
+            The file is damaged, or belongs to other settings, data or models.
+        """
+        if self.file is None or not self.file.exists():
+            return progress
+        try:
+            state: dict[str, Any] = torch.load(self.file, map_location=progress.videos.device, weights_only=True)
+            fits = state["fingerprint"] == self.fingerprint
+        except (RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError, pickle.UnpicklingError) as error:
+            raise InputError(f"{self.file} is no readable snapshot ({error}); delete it to start anew") from error
+        if not fits:
+            raise InputError(
+                f"{self.file} is the snapshot of a run with other settings, data or models; "
+                "delete it to start anew, or choose another name"
+            )
+        self.update.restore(state["update"])
+        return Progress(videos=state["videos"], iteration=state["iteration"], history=state["history"])
+
+    def remove(self) -> None:
+        """Delete the snapshot of a finished run."""
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+
+
+def fingerprint(**parts: Any) -> str:
+    """SHA-256 of JSON-able parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

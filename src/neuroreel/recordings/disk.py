@@ -1,0 +1,70 @@
+"""Reading arrays and JSON from disk, so that a damaged file is a clear error and not a traceback."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError, ResourceError
+
+
+def read_array(path: Path, *, rank: int | tuple[int, ...], kinds: str = "fiub") -> NDArray[Any]:
+    """The array in a .npy file, memory-mapped and read-only: only what is looked at is read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rank
+        How many axes it must have; several numbers where any of them will do.
+    kinds
+        NumPy's letters for the types it may have; real numbers unless told otherwise.
+
+    Raises
+    ------
+    InputError
+        The file is missing, cut short, no .npy file, or holds another rank or type than asked.
+    ResourceError
+        Too many files are open at once: every memory-mapped array is one.
+    """
+    try:
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; copy the recording again") from error
+    except (OSError, ValueError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise ResourceError(
+                f"too many files are open to open {path}; go through recording.trials one at a time instead of "
+                "keeping them in a list, or raise the limit (ulimit -n 8192)"
+            ) from error
+        raise InputError(
+            f"{path} cannot be read as a NumPy array ({error}); it may be cut short: copy it again"
+        ) from error
+    ranks = (rank,) if isinstance(rank, int) else rank
+    if array.ndim not in ranks:
+        raise InputError(f"{path} has shape {array.shape}; it must have {' or '.join(map(str, ranks))} axes")
+    if array.dtype.kind not in kinds:
+        raise InputError(f"{path} has type {array.dtype}; it must hold {'words' if 'U' in kinds else 'real numbers'}")
+    return array
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; InputError if it is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); mend or delete it") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a JSON {type(content).__name__}; it must be an object; mend or delete it")
+    return content
+
+
+def frames_before_nan(row: NDArray[Any]) -> int:
+    """How many values (frames,) come before the first NaN: all of them where there is none."""
+    nan = np.isnan(row)
+    return int(nan.argmax()) if nan.any() else len(row)

@@ -1,0 +1,235 @@
+"""One animal's session: its trials, read from disk when they are looked at."""
+
+from __future__ import annotations
+
+import functools
+import html
+import operator
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError
+from neuroreel.recordings import sensorium
+from neuroreel.recordings.checks import TrialSpec
+from neuroreel.recordings.disk import read_array
+from neuroreel.recordings.splits import assign_folds, is_fold
+from neuroreel.recordings.trial import Trial
+
+
+class TrialNumberError(InputError, IndexError):
+    """A trial number that the recording does not have."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Recording:
+    """One animal's session in a folder of the Sensorium 2023 layout; make one with :func:`open_recording`.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    tiers
+        One word a trial: train, oracle, live_test_main, live_test_bonus, final_test_main, final_test_bonus, none,
+        or a word of the lab's own.
+    kinds
+        What was recorded: "videos", "responses", "behavior", "pupil_center".
+    neurons
+        How many neurons; 0 if all responses are withheld.
+    video_size
+        (height, width) of the movies, in pixels.
+    frame_rate_hz
+        Frames a second of all arrays.
+    unit_ids
+        (neurons,) of the lab's own numbering; None if not stored.
+    coordinates
+        (neurons, axes), where the neurons lie, in the lab's own units (micrometers in Sensorium); None if not stored.
+    """
+
+    folder: Path
+    tiers: tuple[str, ...]
+    kinds: frozenset[str]
+    neurons: int
+    video_size: tuple[int, int]
+    frame_rate_hz: float
+    unit_ids: NDArray[Any] | None = None
+    coordinates: NDArray[Any] | None = None
+    _specs: dict[int, TrialSpec] = field(default_factory=dict, init=False)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def trials(self) -> Trials:
+        """All trials, read when they are looked at: ``recording.trials[-1]``, ``recording.trials[:10]``."""
+        return Trials(self, range(len(self.tiers)))
+
+    def folds(self) -> list[str]:
+        """One word a trial: "fold_3", or the trial's tier where it has no fold. See :func:`assign_folds`."""
+        return list(self._folds)
+
+    @functools.cached_property
+    def _folds(self) -> list[str]:
+        return assign_folds(self)
+
+    def select(self, *words: str) -> Trials:
+        """The trials of some folds or tiers: ``recording.select("fold_1", "fold_2")``, ``recording.select("oracle")``.
+
+        A fold may be empty in a small recording, as long as the others named are not.
+
+        Raises
+        ------
+        InputError
+            No trials are left, or a tier that no trial has; the message lists what there is.
+        """
+        named = [self.tiers]
+        if any(is_fold(word) for word in words):  # computing folds reads every movie: not for tiers alone
+            named.append(tuple(self.folds()))
+        chosen = [i for i in range(len(self.tiers)) if any(names[i] in words for names in named)]
+        unknown = [word for word in words if word not in self.tiers and not is_fold(word)]
+        if unknown or not chosen:
+            wanted = " or ".join(map(repr, unknown or words)) or "no fold and no tier"
+            raise InputError(f"{self.name} has no trials in {wanted}; it has {_counts(named[-1])}")
+        return Trials(self, chosen)
+
+    @functools.cached_property
+    def statistics(self) -> dict[str, sensorium.Statistics]:
+        """Mean and std over the training trials, (channels,) each, of "responses", "behavior", "pupil_center"."""
+        stored = {kind: sensorium.read_statistics(self.folder, kind) for kind in sensorium.KINDS if kind != "videos"}
+        return {kind: statistics for kind, statistics in stored.items() if statistics is not None}
+
+    def open_trial(self, index: int) -> Trial:
+        """Trial number ``index``, checked; the same as ``recording.trials[index]``."""
+        trial = sensorium.read_trial(
+            self.folder,
+            index,
+            tier=self.tiers[index],
+            kinds=self.kinds,
+            frame_rate_hz=self.frame_rate_hz,
+            name=f"{self.name.partition('-Video-')[0]}/trial {index}",
+        )
+        spec = TrialSpec.of(trial)
+        if spec.neurons not in (self.neurons, 0) or (spec.video_height, spec.video_width) != self.video_size:
+            raise InputError(
+                f"{trial.name} has {spec.neurons} neurons and {spec.video_width}x{spec.video_height} pixels; the "
+                f"recording has {self.neurons} and {self.video_size[1]}x{self.video_size[0]}: copy the recording again"
+            )
+        self._specs[index] = spec
+        return trial
+
+    def trial_spec(self, index: int) -> TrialSpec:
+        """Sizes of trial number ``index``; it is opened, and so checked, the first time only."""
+        if index not in self._specs:
+            self.open_trial(index)
+        return self._specs[index]
+
+    def __repr__(self) -> str:
+        return (
+            f"Recording({self.name!r}, {len(self.tiers)} trials ({_counts(self.tiers)}), {self.neurons} neurons, "
+            f"{self.video_size[1]}x{self.video_size[0]} pixels at {self.frame_rate_hz:g} Hz)"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "Trials": f"{len(self.tiers)} ({_counts(self.tiers)})",
+            "Neurons": f"{self.neurons:,}",
+            "Movies": f"{self.video_size[1]}x{self.video_size[0]} pixels at {self.frame_rate_hz:g} Hz",
+            "Behavior": ", ".join(sorted(self.kinds - {"videos", "responses"})).replace("_", " ") or "not recorded",
+            "Folder": str(self.folder),
+        }
+        rows = "".join(f"<tr><th>{word}</th><td>{html.escape(fact)}</td></tr>" for word, fact in facts.items())
+        return f"<table><caption>Recording {html.escape(self.name)}</caption>{rows}</table>"
+
+
+class Trials(Sequence[Trial]):
+    """Some trials of a recording, in order. Each is opened when it is looked at, and not kept.
+
+    Attributes
+    ----------
+    indices
+        The number of each trial in the recording.
+    """
+
+    def __init__(self, recording: Recording, indices: Sequence[int]) -> None:
+        self._recording = recording
+        self.indices = tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> Trials: ...
+    def __getitem__(self, index: int | slice) -> Trial | Trials:
+        """One trial, or the lazy trials of a slice; TrialNumberError, an IndexError, where there is none."""
+        if isinstance(index, slice):
+            return Trials(self._recording, self.indices[index])
+        if not -len(self) <= operator.index(index) < len(self):
+            raise TrialNumberError(f"{self!r} has no trial {index}; the last one is {len(self) - 1}")
+        return self._recording.open_trial(self.indices[index])
+
+    def specs(self) -> Iterator[TrialSpec]:
+        """The spec of each trial; a trial that was opened before is not opened again."""
+        for index in self.indices:
+            yield self._recording.trial_spec(index)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} trials of {self._recording.name}>"
+
+
+def open_recording(folder: str | os.PathLike[str]) -> Recording:
+    """Open a recording in the Sensorium 2023 layout, without reading its trials.
+
+    Parameters
+    ----------
+    folder
+        One animal's session: a folder with ``data/videos``, ``data/responses`` and ``meta/trials/tiers.npy``;
+        behaviour, pupil centre and everything else under ``meta`` may be absent.
+
+    Returns
+    -------
+    Recording
+        Its trials are checked when they are looked at. Withheld responses (missing or all zero in a ``live_test_*``,
+        ``final_test_*`` or ``none`` trial) are never handed out: such a trial has ``responses=None``. All-zero
+        responses in any other trial are refused.
+
+    Raises
+    ------
+    InputError
+        The folder is no recording, files are missing or damaged, or they do not fit each other.
+
+    Examples
+    --------
+    >>> recording = open_recording("dynamic29515-10-12")  # doctest: +SKIP
+    >>> recording.trials[0].responses.shape  # doctest: +SKIP
+    (7863, 300)
+    """
+    folder = Path(folder).expanduser().resolve()
+    sensorium.check_layout(folder)
+    tiers = sensorium.read_tiers(folder)
+    kinds = sensorium.check_files(folder, tiers)
+    unit_ids, coordinates, neurons = sensorium.read_neurons(folder, tiers)
+    height, width, _ = read_array(sensorium.data_file(folder, "videos", 0), rank=3).shape
+    return Recording(
+        folder=folder,
+        tiers=tiers,
+        kinds=kinds,
+        neurons=neurons,
+        video_size=(height, width),
+        frame_rate_hz=sensorium.read_frame_rate(folder),
+        unit_ids=unit_ids,
+        coordinates=coordinates,
+    )
+
+
+def _counts(words: Sequence[str]) -> str:
+    """How often each word occurs: "fold_0 3, train 17"."""
+    return ", ".join(f"{word} {count}" for word, count in sorted(Counter(words).items()))

@@ -1,0 +1,49 @@
+"""From events to what a two-photon recording gives: calcium decays, is scanned slowly, and deconvolved imperfectly."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+SCAN_RATE_HZ = 8.0
+DECAY_S = 0.6
+ASSUMED_DECAY_S = 0.5  # what the deconvolution believes: shorter than the truth, so that a tail remains
+
+
+def image(events: NDArray[np.floating], *, frame_rate_hz: float, delays: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Deconvolved calcium (neurons, frames) of events (neurons, frames), in the same units: linear, never negative.
+
+    1. Every event raises the calcium, which decays exponentially with 0.6 s.
+    2. The microscope reads each neuron 8 times a second.
+    3. The deconvolution takes off what should have remained of the last reading, were the decay 0.5 s.
+    4. The readings are interpolated linearly back to the frames of the movie.
+
+    Parameters
+    ----------
+    events
+        (neurons, frames), not negative. The last few frames of the result lack the readings that would come after them.
+    frame_rate_hz
+        Frames a second of the movie.
+    delays
+        (neurons,) 0..1: where in the scan a neuron is read, as a share of the time between two scans.
+    """
+    delays = np.asarray(delays)[:, None]
+    step = max(1.0, frame_rate_hz / SCAN_RATE_HZ)  # frames from one reading to the next
+    decay, assumed = (np.exp(-step / (seconds * frame_rate_hz)) for seconds in (DECAY_S, ASSUMED_DECAY_S))
+    calcium = lfilter([1.0], [1.0, -(decay ** (1 / step))], events, axis=1)
+    frames = events.shape[1]
+    numbers = np.arange(np.ceil(frames / step) + 2)
+    readings = _interpolate(calcium, step * (numbers - 1 + delays))
+    previous = np.pad(readings[:, :-1], ((0, 0), (1, 0)))
+    deconvolved = np.maximum(readings - assumed * previous, 0) * (1 - decay) / (1 - assumed) / step
+    return _interpolate(deconvolved, np.arange(frames) / step + 1 - delays).astype(np.float32)
+
+
+def _interpolate(signal: NDArray[np.floating], where: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Read each row of ``signal`` (neurons, samples) at fractional samples (neurons, readings); 0 before it begins."""
+    before = np.clip(np.floor(where).astype(np.intp), 0, signal.shape[1] - 1)
+    after = np.minimum(before + 1, signal.shape[1] - 1)
+    weight = np.clip(where - before, 0, 1)
+    values = (1 - weight) * np.take_along_axis(signal, before, 1) + weight * np.take_along_axis(signal, after, 1)
+    return np.where(where < 0, 0.0, values)

@@ -1,0 +1,91 @@
+"""What one may choose about a simulated mouse, checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+
+from neuroreel.errors import InputError
+from neuroreel.recordings.splits import FOLD_COUNT, HASHED_FRAMES
+
+
+class Screen(TypedDict):
+    """Size and rate of the movies."""
+
+    frames: int
+    height: int
+    width: int
+    frame_rate_hz: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationSettings:
+    """The arguments of ``simulate_recording``, which explains them.
+
+    Raises
+    ------
+    InputError
+        Numbers that cannot be, or a name that hides that the mouse is simulated.
+    """
+
+    trials: int
+    seconds: float
+    neurons: int
+    seed: int
+    frame_rate_hz: float
+    height: int
+    width: int
+    signal_to_noise: float
+    repeats: int
+    name: str
+
+    def __post_init__(self) -> None:
+        for field, (smallest, why) in _LEAST.items():
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < smallest:
+                raise InputError(f"{field} is {value!r}; it must be a whole number, at least {smallest}{why}")
+        for field in ("seconds", "frame_rate_hz", "signal_to_noise"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
+                raise InputError(f"{field} is {value!r}; it must be a positive number")
+        if self.frames < HASHED_FRAMES:
+            raise InputError(
+                f"{self.seconds} s at {self.frame_rate_hz} Hz are {self.frames} frames; "
+                f"a movie needs at least {HASHED_FRAMES}: make the trials longer"
+            )
+        if not self.name.startswith("simulated"):
+            raise InputError(
+                f"name is {self.name!r}; it must start with 'simulated', so that nobody takes it for a real mouse"
+            )
+
+    @property
+    def frames(self) -> int:
+        """Frames in a movie."""
+        return round(self.seconds * self.frame_rate_hz)
+
+    @property
+    def screen(self) -> Screen:
+        """Size and rate of the movies."""
+        return {
+            "frames": self.frames,
+            "height": self.height,
+            "width": self.width,
+            "frame_rate_hz": self.frame_rate_hz,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {name: value.item() if isinstance(value, np.generic) else value for name, value in asdict(self).items()}
+
+
+_LEAST = {
+    "trials": (FOLD_COUNT, ", one for each fold"),
+    "neurons": (1, ""),
+    "seed": (0, ""),
+    "height": (8, ""),
+    "width": (8, ""),
+    "repeats": (0, ""),
+}

@@ -1,0 +1,155 @@
+"""One trial: a stretch of movie and what the neurons did meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trial:
+    """A movie, the responses to it and, where it was recorded, the animal's behaviour; all on one clock.
+
+    Parameters
+    ----------
+    video
+        (frames, height, width), grey levels 0..255. None where the movie is not known.
+    responses
+        (neurons, frames): deconvolved calcium, fluorescence, spike counts. None where nothing was recorded.
+    frame_rate_hz
+        Frames a second of every array.
+    behavior
+        (channels, frames), any unit; in Sensorium recordings pupil dilation and running speed. None if not recorded.
+    pupil_center
+        (2, frames), in camera pixels. None if not recorded.
+    name
+        Says which trial this is in messages, plots and results.
+
+    Raises
+    ------
+    InputError
+        An array of the wrong rank, lengths that differ, grey levels outside 0..255, NaN or infinite values.
+    """
+
+    video: NDArray[Any] | None = None
+    responses: NDArray[Any] | None = None
+    frame_rate_hz: float
+    behavior: NDArray[Any] | None = None
+    pupil_center: NDArray[Any] | None = None
+    name: str = "trial"
+
+    def __post_init__(self) -> None:
+        if self.video is None and self.responses is None:
+            raise InputError(f"{self.name} has neither a video nor responses; give at least one of them")
+        if not _is_positive(self.frame_rate_hz):
+            raise InputError(f"{self.name}: frame_rate_hz is {self.frame_rate_hz!r}; it must be a positive number")
+        for field, axes in _AXES.items():
+            array = getattr(self, field)
+            if array is not None:
+                array = _as_array(array, f"{self.name}: {field}")
+                object.__setattr__(self, field, array)
+                _check_array(array, axes, f"{self.name}: {field}")
+        if self.video is not None and (self.video.min() < 0 or self.video.max() > 255):
+            raise InputError(
+                f"{self.name}: video has grey levels from {self.video.min():g} to {self.video.max():g}; "
+                "they must lie in 0..255 (multiply a 0..1 video by 255)"
+            )
+        lengths = {field: _frames(field, array) for field in _AXES if (array := getattr(self, field)) is not None}
+        if len(set(lengths.values())) > 1:
+            raise InputError(
+                f"{self.name}: lengths differ, in frames: {lengths}; cut or resample them to one clock "
+                "(video is (frames, height, width), all others (channels, frames))"
+            )
+
+    @property
+    def frames(self) -> int:
+        """How many frames the trial has."""
+        array = self.video if self.video is not None else self.responses
+        assert array is not None  # __post_init__ saw to it
+        return _frames("video" if self.video is not None else "responses", array)
+
+    @property
+    def neurons(self) -> int:
+        """How many neurons were recorded (0 without responses)."""
+        return 0 if self.responses is None else self.responses.shape[0]
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the trial in seconds."""
+        return self.frames / self.frame_rate_hz
+
+    @property
+    def covariates(self) -> NDArray[np.float32]:
+        """(channels, frames): behaviour and pupil centre, one after the other; no channels if neither was recorded."""
+        recorded = [array for array in (self.behavior, self.pupil_center) if array is not None]
+        if not recorded:
+            return np.zeros((0, self.frames), np.float32)
+        return np.concatenate(recorded).astype(np.float32, copy=False)
+
+    def needs_video(self) -> NDArray[np.float32]:
+        """The video as float32 (frames, height, width); InputError if it is not known."""
+        if self.video is None:
+            raise InputError(f"{self.name} has no video; this step needs the movie that was shown")
+        return np.ascontiguousarray(self.video, dtype=np.float32)
+
+    def needs_responses(self) -> NDArray[np.float32]:
+        """The responses as float32 (neurons, frames), clipped at 0 from below; InputError if there are none.
+
+        Deconvolved calcium has small negative values where the deconvolution overshot; encoding models count events.
+        """
+        if self.responses is None:
+            raise InputError(f"{self.name} has no responses; this step needs recorded activity")
+        return np.maximum(self.responses, 0, dtype=np.float32)
+
+    def replace(self, **changes: Any) -> Trial:
+        """A copy with some fields changed, validated anew."""
+        return replace(self, **changes)
+
+    def __repr__(self) -> str:
+        size = "no video" if self.video is None else f"{self.video.shape[2]}x{self.video.shape[1]} pixels"
+        length = f"{self.frames} frames at {self.frame_rate_hz:g} Hz"
+        return f"Trial({self.name!r}, {length}, {size}, {self.neurons} neurons)"
+
+
+_AXES = {
+    "video": ("frames", "height", "width"),
+    "responses": ("neurons", "frames"),
+    "behavior": ("channels", "frames"),
+    "pupil_center": ("channels", "frames"),
+}
+
+
+def _frames(field: str, array: NDArray[Any]) -> int:
+    return int(array.shape[_AXES[field].index("frames")])
+
+
+def _is_positive(rate: object) -> bool:
+    return isinstance(rate, int | float | np.integer | np.floating) and bool(0 < rate < np.inf)
+
+
+def _as_array(values: Any, what: str) -> NDArray[Any]:
+    """An ndarray of what was given (memory-mapped arrays stay so); InputError for ragged lists or tensors on a GPU."""
+    if np.ma.is_masked(values):
+        raise InputError(f"{what} has masked values; cut them off or interpolate first")
+    try:
+        array = np.asanyarray(values)
+        return array if isinstance(array, np.memmap) else np.asarray(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{what} is a {type(values).__name__} that NumPy cannot take as an array: {error}") from error
+
+
+def _check_array(array: NDArray[Any], axes: tuple[str, ...], what: str) -> None:
+    if array.ndim != len(axes):
+        raise InputError(f"{what} has shape {array.shape}; it must be ({', '.join(axes)})")
+    if array.size == 0:
+        raise InputError(f"{what} has shape {array.shape}: it is empty")
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{what} has type {array.dtype}; it must hold real numbers")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise InputError(f"{what} holds {bad} NaN or infinite values; cut them off or interpolate first")

@@ -1,0 +1,106 @@
+"""Movies packed into a page: grey PNG sheets that a browser unpacks without loss of step."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.results.export import grey_png
+
+_LONGEST_SIDE = 128  # pixels shown: larger movies are shown at a fraction of their size
+_SHEET_HEIGHT = 8192  # pixels: browsers refuse pictures of more than 16,384
+_BYTES_A_TRIAL = 950_000  # of PNG in base64: eight trials and their plots stay below 10 MB
+_GREY_LEVELS = (256, 128, 64, 32, 16)
+
+
+def pack_trial(
+    movies: Mapping[str, NDArray[np.float32]], *, mask: NDArray[np.float32] | None, threshold: float | None
+) -> dict[str, Any]:
+    """Everything that the page's player needs for one trial, as JSON.
+
+    Parameters
+    ----------
+    movies
+        What each is called, and its frames (frames, height, width), grey 0..255; all of one size. Movies that take too
+        much room are shown with fewer grey levels, or pixels: ``levels`` and ``shrink`` say so.
+    mask, threshold
+        (height, width), and the value from which on a pixel is inside; for the outline, and for matching the contrast
+        of the movies to that of the one called "true".
+
+    Returns
+    -------
+    dict
+        ``width``, ``height``, ``frames``, ``levels``, ``shrink``, ``outline`` (an SVG path, or None), and ``movies``: a
+        list of ``label``, ``sheets`` (data URLs; frames one below the other, grey level = pixel * 255 / (levels - 1)),
+        ``gain`` and ``offset`` (contrast-matched grey = gain * grey + offset).
+    """
+    shrink = -(-max(next(iter(movies.values())).shape[1:]) // _LONGEST_SIDE)
+    small = {label: _shrink(movie, shrink) for label, movie in movies.items()}
+    frames, height, width = next(iter(small.values())).shape
+    levels, sheets = _pack_within_budget(small)
+    inside = None if mask is None or threshold is None else _shrink(mask[None], shrink)[0] >= threshold
+    matches = {label: _contrast_match(movie, small.get("true"), inside) for label, movie in small.items()}
+    return {
+        "width": width,
+        "height": height,
+        "frames": frames,
+        "levels": levels,
+        "shrink": shrink,
+        "outline": None if inside is None else outline(inside),
+        "movies": [
+            {"label": label, "sheets": sheets[label], "gain": matches[label][0], "offset": matches[label][1]}
+            for label in movies
+        ],
+    }
+
+
+def outline(inside: NDArray[np.bool_]) -> str:
+    """The border of a region as an SVG path in pixels: every edge between a pixel inside and one outside."""
+    padded = np.pad(inside, 1)
+    across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])  # horizontal edges: (row, column) of their left end
+    along = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
+    return "".join([f"M{x} {y}h1" for y, x in across] + [f"M{x} {y}v1" for y, x in along])
+
+
+def _shrink(movie: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Means of squares of ``factor`` x ``factor`` pixels; the last row and column are repeated to fill them."""
+    if factor == 1:
+        return movie
+    frames, height, width = movie.shape
+    padded = np.pad(movie, ((0, 0), (0, -height % factor), (0, -width % factor)), mode="edge")
+    blocks = padded.reshape(frames, padded.shape[1] // factor, factor, padded.shape[2] // factor, factor)
+    means: NDArray[np.float32] = blocks.mean(axis=(2, 4), dtype=np.float32)
+    return means
+
+
+def _pack_within_budget(movies: Mapping[str, NDArray[np.float32]]) -> tuple[int, dict[str, list[str]]]:
+    """The finest of _GREY_LEVELS with which all sheets of a trial fit, and the sheets."""
+    for levels in _GREY_LEVELS:
+        sheets = {label: _sheets(movie, levels) for label, movie in movies.items()}
+        if sum(len(url) for urls in sheets.values() for url in urls) <= _BYTES_A_TRIAL:
+            break
+    return levels, sheets
+
+
+def _sheets(movie: NDArray[np.float32], levels: int) -> list[str]:
+    frames, height, width = movie.shape
+    codes = np.clip(movie, 0, 255) * ((levels - 1) / 255)
+    chunk = max(_SHEET_HEIGHT // height, 1)
+    parts = (codes[first : first + chunk].reshape(-1, width) for first in range(0, frames, chunk))
+    return [f"data:image/png;base64,{base64.b64encode(grey_png(part)).decode()}" for part in parts]
+
+
+def _contrast_match(
+    movie: NDArray[np.float32], truth: NDArray[np.float32] | None, inside: NDArray[np.bool_] | None
+) -> tuple[float, float]:
+    """Gain and offset that give a movie the true one's mean and deviation, inside the mask where there is one."""
+    if truth is None or truth is movie:
+        return 1.0, 0.0
+    where = np.ones(movie.shape[1:], bool) if inside is None or not inside.any() else inside
+    ours, theirs = movie[:, where], truth[:, where]
+    gain = float(theirs.std() / ours.std()) if ours.std() > 1e-3 else 1.0
+    return gain, float(theirs.mean() - gain * ours.mean())

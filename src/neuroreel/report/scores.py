@@ -1,0 +1,146 @@
+"""Scores as tables of a page: what was measured, for which trial, by which method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from neuroreel.errors import InputError
+
+
+class DataFrame(Protocol):
+    """What is asked of a pandas DataFrame, so that pandas need not be imported here."""
+
+    @property
+    def columns(self) -> Any:
+        """Names of the columns."""
+
+    def to_dict(self, orient: Any) -> Any:
+        """The rows as dictionaries."""
+
+
+Scores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float | None]]] | DataFrame
+
+_LABELS = {
+    "rmse": "RMSE (grey levels)",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "motion_energy_truth": "motion energy, true movie (grey levels a frame)",
+    "motion_energy_video": "motion energy (grey levels a frame)",
+    "spatial_entropy_truth": "spatial entropy, true movie (bits)",
+    "spatial_entropy_video": "spatial entropy (bits)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A number as it is shown. ``of`` is set where it is a mean of fewer trials than there are."""
+
+    value: float
+    of: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Three decimals for correlations and the like, fewer for greater numbers; an en dash where undefined."""
+        if math.isnan(self.value):
+            return "\N{EN DASH}"
+        decimals = 3 if abs(self.value) < 10 else 1
+        return f"{self.value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+    @property
+    def defined(self) -> bool:
+        """False where there is no number to show."""
+        return not math.isnan(self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreTable:
+    """Scores of methods on trials; what was not given or is not finite is undefined (NaN)."""
+
+    trials: tuple[str, ...]
+    methods: tuple[str, ...]
+    scores: tuple[str, ...]
+    values: Mapping[tuple[str, str, str], float]
+
+    def cell(self, trial: str, method: str, score: str) -> Cell:
+        """One number."""
+        return Cell(value=self.values.get((trial, method, score), math.nan))
+
+    def column(self, method: str, score: str) -> list[float]:
+        """One score of one method, trial by trial."""
+        return [self.cell(trial, method, score).value for trial in self.trials]
+
+    def mean(self, method: str, score: str) -> Cell:
+        """The mean over the trials for which the score is defined."""
+        defined = [value for value in self.column(method, score) if not math.isnan(value)]
+        if not defined:
+            return Cell(value=math.nan)
+        return Cell(
+            value=math.fsum(defined) / len(defined), of=len(defined) if len(defined) < len(self.trials) else None
+        )
+
+    @staticmethod
+    def label(score: str) -> str:
+        """What a score is called on the page, with its unit."""
+        return _LABELS.get(score, score.replace("_", " "))
+
+
+def read_scores(scores: Scores) -> ScoreTable:
+    """Bring both ways of giving scores into one table, in the order given.
+
+    Parameters
+    ----------
+    scores
+        ``{trial: {method: {score: value}}}``, or a pandas DataFrame with the columns ``trial``, ``method`` and one
+        column a score. None, NaN and infinite values are undefined.
+
+    Raises
+    ------
+    InputError
+        Another shape, a value that is no number, or a trial and method given twice.
+    """
+    rows = _rows_of_frame(scores) if hasattr(scores, "columns") else _rows_of_mapping(scores)
+    if not rows:
+        raise InputError("scores is empty; leave it out, or give {trial: {method: {score: value}}}")
+    values: dict[tuple[str, str, str], float] = {}
+    for trial, method, found in rows:
+        for score, value in found.items():
+            if (trial, method, str(score)) in values:
+                raise InputError(f"scores has {trial!r}, {method!r} twice; give each trial and method once")
+            values[trial, method, str(score)] = _number(value, f"{trial}, {method}, {score}")
+    trials, methods, names = (tuple(dict.fromkeys(key[axis] for key in values)) for axis in range(3))
+    return ScoreTable(trials=trials, methods=methods, scores=names, values=values)
+
+
+_Rows: TypeAlias = list[tuple[str, str, Mapping[Any, Any]]]
+
+
+def _rows_of_frame(frame: Any) -> _Rows:
+    if not {"trial", "method"} < set(frame.columns):
+        raise InputError(
+            f"scores has the columns {list(frame.columns)}; it needs 'trial', 'method' and at least one score"
+        )
+    records = frame.to_dict("records")
+    return [(str(row.pop("trial")), str(row.pop("method")), row) for row in records]
+
+
+def _rows_of_mapping(scores: Any) -> _Rows:
+    shape = "scores must be {trial: {method: {score: value}}} or a DataFrame"
+    if not isinstance(scores, Mapping):
+        raise InputError(f"{shape}; it is a {type(scores).__name__}")
+    rows: _Rows = []
+    for trial, methods in scores.items():
+        if not isinstance(methods, Mapping) or not all(isinstance(found, Mapping) for found in methods.values()):
+            raise InputError(f"{shape}; what it holds for {trial!r} is none")
+        rows += [(str(trial), str(method), found) for method, found in methods.items()]
+    return rows
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        number = math.nan if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the score of {where} is {value!r}; it must be a number, or None where undefined") from error
+    return number if math.isfinite(number) else math.nan

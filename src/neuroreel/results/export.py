@@ -1,0 +1,246 @@
+"""Movies for other programs: TIFF for ImageJ, MP4 for players, PNG for pages."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import subprocess
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError, NeuroreelError, ResourceError
+from neuroreel.files import atomic_path, refuse_existing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WATCHABLE_PIXELS = 480  # long side of an upscaled MP4, at least
+_GAP_PIXELS = 2  # between movies side by side
+
+
+def grey_levels(video: NDArray[Any]) -> NDArray[np.uint8]:
+    """Round grey levels 0..255 to whole ones; values outside are clipped."""
+    levels: NDArray[np.uint8] = np.clip(np.rint(video), 0, 255).astype(np.uint8)
+    return levels
+
+
+def write_tiff(
+    path: str | Path,
+    video: NDArray[Any],
+    *,
+    frame_rate_hz: float,
+    truth: NDArray[Any] | None = None,
+    dtype: str = "uint8",
+    pixels_per_degree: float | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a movie as an ImageJ hyperstack that knows its frame interval.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.tif`` or ``.tiff``.
+    video
+        (frames, height, width), grey 0..255.
+    frame_rate_hz
+        Frames a second.
+    truth
+        The true movie, of the same shape: becomes channel 1, and the reconstruction channel 2.
+    dtype
+        ``uint8`` (grey levels rounded) or ``float32`` (as they are).
+    pixels_per_degree
+        Gives the pixels a size in degrees of visual angle, where it is known.
+    overwrite
+        Replace a file that is there.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    InputError
+        A movie, an ending or a type that cannot be written, or a file that exists already.
+    """
+    import tifffile
+
+    path = _checked_path(path, endings=(".tif", ".tiff"), overwrite=overwrite)
+    if dtype not in ("uint8", "float32"):
+        raise InputError(f"a TIFF of type {dtype!r} was asked for; dtype must be 'uint8' or 'float32'")
+    movies = _checked_movies(video, truth, frame_rate_hz=frame_rate_hz)
+    stack = np.stack(movies, axis=1) if truth is not None else movies[0]
+    stack = grey_levels(stack) if dtype == "uint8" else stack.astype(np.float32)
+    metadata: dict[str, Any] = {
+        "axes": "TCYX" if truth is not None else "TYX",
+        "mode": "grayscale",
+        "fps": float(frame_rate_hz),
+        "finterval": 1.0 / frame_rate_hz,
+        "tunit": "s",
+        "unit": "pixel" if pixels_per_degree is None else "degree",
+        "min": 0.0,  # the display range: ImageJ would otherwise stretch the first frame's
+        "max": 255.0,
+    }
+    size = (1.0, 1.0) if pixels_per_degree is None else (pixels_per_degree, pixels_per_degree)
+    file = io.BytesIO()  # in memory first: tifffile does not say why when the disk fills up under it
+    tifffile.imwrite(file, stack, imagej=True, metadata=metadata, resolution=size)
+    with atomic_path(path, overwrite=overwrite) as partial:
+        partial.write_bytes(file.getvalue())
+    return path
+
+
+def write_mp4(
+    path: str | Path,
+    video: NDArray[Any],
+    *,
+    frame_rate_hz: float,
+    truth: NDArray[Any] | None = None,
+    exact: bool = False,
+    scale: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a movie as H.264, either for players and browsers or exact to the grey level.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.mp4``.
+    video
+        (frames, height, width), grey 0..255; rounded to whole grey levels.
+    frame_rate_hz
+        Frames a second.
+    truth
+        The true movie, of the same shape: shown to the left of the reconstruction.
+    exact
+        False: yuv420p, which every player shows, within a few grey levels. True: lossless grey, which reads back
+        exactly (with ``-pix_fmt gray``), but which browsers and some players do not show.
+    scale
+        Every pixel becomes ``scale`` x ``scale`` of them. By default 1 if exact, else as many as make the long side at
+        least 480 pixels.
+    overwrite
+        Replace a file that is there.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    InputError
+        A movie, an ending or a scale that cannot be written, or a file that exists already.
+    """
+    path = _checked_path(path, endings=(".mp4",), overwrite=overwrite)
+    movies = _checked_movies(video, truth, frame_rate_hz=frame_rate_hz)
+    frames = grey_levels(side_by_side(movies))
+    if scale is None:
+        scale = 1 if exact else -(-_WATCHABLE_PIXELS // max(frames.shape[1:]))
+    if scale < 1 or scale != int(scale):
+        raise InputError(f"scale is {scale}; it must be a whole number, 1 or more")
+    frames = frames.repeat(int(scale), axis=1).repeat(int(scale), axis=2)
+    if not exact:  # yuv420p halves the colour planes, so both sides must be even: repeat the last row or column
+        frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2)), mode="edge")
+    lossless = ["-pix_fmt", "gray", "-crf", "0", "-preset", "medium"]
+    watchable = ["-pix_fmt", "yuv420p", "-crf", "12", "-preset", "medium", "-movflags", "+faststart"]
+    with atomic_path(path, overwrite=overwrite) as partial:
+        _encode(partial, frames, frame_rate_hz=frame_rate_hz, options=lossless if exact else watchable)
+    return path
+
+
+def side_by_side(movies: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Movies (frames, height, width) in one, from left to right, with a narrow white gap between them."""
+    frames, height, _ = movies[0].shape
+    gap = np.full((frames, height, _GAP_PIXELS), 255, movies[0].dtype)
+    pieces = [piece for movie in movies for piece in (gap, movie)]
+    return np.concatenate(pieces[1:], axis=2)
+
+
+def grey_png(image: NDArray[Any]) -> bytes:
+    """A picture (height, width) of grey levels 0..255 as the bytes of a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(grey_levels(image)).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def filmstrip(movies: Sequence[NDArray[Any]], frames: Sequence[int], *, scale: int = 1) -> NDArray[np.uint8]:
+    """A picture of some frames: one row a movie, one column a frame, every pixel ``scale`` x ``scale`` of them."""
+    rows = [side_by_side([movie[None, frame] for frame in frames])[0] for movie in movies]
+    gap = np.full((_GAP_PIXELS, rows[0].shape[1]), 255, rows[0].dtype)
+    picture = np.concatenate([piece for row in rows for piece in (gap, row)][1:])
+    return grey_levels(picture).repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def filmstrip_figure(rows: dict[str, NDArray[Any]], *, frame_rate_hz: float, columns: int) -> Figure:
+    """A Figure of evenly spaced frames: one row a movie, times in seconds above the columns."""
+    from matplotlib.figure import Figure
+
+    movies = list(rows.values())
+    length, height, width = movies[0].shape
+    frames = even_frames(length, columns)
+    figure = Figure(figsize=(1.4 * len(frames) + 0.3, 1.4 * len(rows) * height / width + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), len(frames), squeeze=False)
+    for row, (label, movie) in enumerate(rows.items()):
+        axes[row, 0].set_ylabel(label)
+        for column, frame in enumerate(frames):
+            axes[row, column].imshow(movie[frame], cmap="gray", vmin=0, vmax=255)
+            axes[row, column].set(xticks=[], yticks=[])
+    for column, frame in enumerate(frames):
+        axes[0, column].set_title(f"{frame / frame_rate_hz:.2f} s", fontsize="medium")
+    return figure
+
+
+def even_frames(length: int, columns: int) -> list[int]:
+    """At most ``columns`` different frame numbers, evenly spaced over a movie of ``length`` frames, ends left out."""
+    if columns < 1:
+        raise InputError(f"{columns} frames were asked for; ask for 1 or more")
+    columns = min(columns, length)
+    return [int(frame) for frame in (np.arange(columns) + 0.5) * length / columns]
+
+
+def _checked_path(path: str | Path, *, endings: tuple[str, ...], overwrite: bool) -> Path:
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{path} ends in {path.suffix!r}; the name must end in {' or '.join(endings)}")
+    refuse_existing(path, overwrite=overwrite)
+    return path
+
+
+def _checked_movies(video: NDArray[Any], truth: NDArray[Any] | None, *, frame_rate_hz: float) -> list[NDArray[Any]]:
+    movies = [np.asarray(video)] if truth is None else [np.asarray(truth), np.asarray(video)]
+    if movies[-1].ndim != 3 or movies[-1].size == 0:
+        raise InputError(f"the movie has shape {movies[-1].shape}; it must be (frames, height, width), none of them 0")
+    if movies[0].shape != movies[-1].shape:
+        raise InputError(
+            f"the true movie has shape {movies[0].shape}, the other {movies[-1].shape}; "
+            "to lie side by side they must agree"
+        )
+    if not all(np.isfinite(movie).all() for movie in movies):
+        raise InputError("the movie holds NaN or infinite grey levels; replace them first")
+    if not (np.isfinite(frame_rate_hz) and frame_rate_hz > 0):
+        raise InputError(f"frame_rate_hz is {frame_rate_hz}; it must be a positive number")
+    return movies
+
+
+def _encode(path: Path, frames: NDArray[np.uint8], *, frame_rate_hz: float, options: list[str]) -> None:
+    """Pipe grey frames through ffmpeg: its Python wrapper would round the frame rate to two digits."""
+    import imageio_ffmpeg
+
+    _, height, width = frames.shape
+    rate = str(Fraction(frame_rate_hz).limit_denominator(1001))
+    source = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, "-an", "-c:v", "libx264", *options]
+    done = subprocess.run([*command, str(path)], input=frames.tobytes(), capture_output=True, check=False)
+    if done.returncode == 0:
+        return
+    reason = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
+    if os.strerror(errno.ENOSPC) in reason:
+        raise ResourceError(f"no space left on the disk while writing {path.name}; free some and run again")
+    raise NeuroreelError(f"ffmpeg could not write {path.name}: {reason[-500:]}")

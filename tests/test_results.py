@@ -1,0 +1,283 @@
+"""Results: what goes in comes out, on disk too, and what is no result is refused with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from neuroreel.errors import InputError
+from neuroreel.recordings.trial import Trial
+from neuroreel.results import Reconstruction, collect_provenance, hash_array, hash_file, hash_model
+from neuroreel.results.provenance import FORMAT_VERSION, plain, to_json
+
+RATE = 30.0
+
+
+def build(**changes: Any) -> Reconstruction:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 255, (20, 6, 8)).astype(np.float32)
+    responses = rng.gamma(1.0, size=(5, 20)).astype(np.float32)
+    arguments: dict[str, Any] = {
+        "video": np.clip(truth + rng.normal(0, 10, truth.shape), 0, 255),
+        "frame_rate_hz": RATE,
+        "trial": Trial(video=truth, responses=responses, frame_rate_hz=RATE, name="trial 7"),
+        "recording": "test mouse",
+        "start": np.full(truth.shape, 127.5),
+        "mask": rng.uniform(0, 1.4, (6, 8)),
+        "predicted": responses * 0.5,
+        "predicted_truth": responses * 0.6,
+        "model_video": np.stack([truth, truth]),
+        "history": {"iteration": [0, 10, 20], "loss": [3.0, 2.0, 1.5], "video_correlation": [np.nan, 0.2, 0.3]},
+        "neuron_ids": [11, 12, 15, 20, 21],
+        "settings": {"preset": "default", "iterations": 20},
+        "hashes": {"responses": hash_array(responses)},
+        "seed": 3,
+        "device": torch.device("cpu"),
+    }
+    return Reconstruction.build(**{**arguments, **changes})
+
+
+def test_a_result_holds_its_arrays_on_labelled_axes() -> None:
+    result = build(pixels_per_degree=3.4)
+    dataset = result.dataset
+    assert result.video.dtype == np.float32 and result.video.shape == (20, 6, 8)
+    assert dict(dataset["model_video"].sizes) == {"model": 2, "frame": 20, "height": 6, "width": 8}
+    assert dataset["predicted"].dims == ("neuron", "frame")
+    np.testing.assert_allclose(dataset["time"], np.arange(20) / RATE)
+    np.testing.assert_array_equal(dataset["neuron"], [11, 12, 15, 20, 21])
+    np.testing.assert_array_equal(dataset["iteration"], [0, 10, 20])
+    assert float(dataset["loss"].sel(iteration=10)) == 2.0
+    np.testing.assert_allclose(dataset["azimuth"].diff("width"), 1 / 3.4)
+    np.testing.assert_allclose(dataset["elevation"].mean(), 0, atol=1e-12)
+    assert dataset["elevation"][0] > dataset["elevation"][-1]  # row 0 is the top of the screen
+    assert result.name == "trial 7 of test mouse" and not result.simulated
+
+
+def test_settings_and_provenance_are_kept() -> None:
+    result = build()
+    assert result.settings == {"preset": "default", "iterations": 20}
+    provenance = result.provenance
+    assert provenance["seed"] == 3 and provenance["device"] == "cpu"
+    assert provenance["versions"]["torch"] == torch.__version__
+    assert provenance["hashes"]["responses"] == hash_array(result.dataset["responses"].values)
+    assert provenance["date"].endswith("+00:00")
+    json.dumps(provenance, allow_nan=False)
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_saving_and_loading_changes_nothing(tmp_path: Path, ending: str) -> None:
+    result = build(pixels_per_degree=2.0, simulated=True)
+    path = result.save(tmp_path / "folder" / f"result.{ending}")
+    loaded = Reconstruction.load(path)
+    xr.testing.assert_identical(loaded.dataset, result.dataset)
+    assert loaded.simulated and loaded.provenance == result.provenance
+    assert [item.name for item in path.parent.iterdir()] == [path.name]  # no temporary file left
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_text_ids_and_minimal_results_are_kept(tmp_path: Path, ending: str) -> None:
+    named = build(neuron_ids=["a", "b", "c", "d", "eé"])
+    loaded = Reconstruction.load(named.save(tmp_path / f"named.{ending}"))
+    assert list(loaded.dataset["neuron"].values) == ["a", "b", "c", "d", "eé"]
+    bare = Reconstruction.build(video=np.zeros((3, 2, 2)), frame_rate_hz=7.5, settings={}, hashes={})
+    loaded = Reconstruction.load(bare.save(tmp_path / f"bare.{ending}"))
+    assert loaded.truth is None and loaded.mask is None and loaded.frame_rate_hz == 7.5
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_nothing_is_overwritten_in_silence(tmp_path: Path, ending: str) -> None:
+    path = build().save(tmp_path / f"result.{ending}")
+    other = build(video=np.zeros((20, 6, 8)))
+    with pytest.raises(InputError, match="exists already"):
+        other.save(path)
+    assert Reconstruction.load(path).video.max() > 0
+    other.save(path, overwrite=True)
+    assert Reconstruction.load(path).video.max() == 0
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(self: xr.Dataset, path: Path, **_: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full_disk)
+    with pytest.raises(KeyboardInterrupt):
+        build().save(tmp_path / "result.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_what_is_no_result(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no"):
+        Reconstruction.load(tmp_path / "missing.nc")
+    with pytest.raises(InputError, match=r"must end in \.nc"):
+        Reconstruction.load(tmp_path / "result.npy")
+    (tmp_path / "text.nc").write_text("not a NetCDF file")
+    with pytest.raises(InputError, match="cannot be read"):
+        Reconstruction.load(tmp_path / "text.nc")
+    xr.Dataset({"video": (("frame",), np.zeros(3))}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match="is no neuroreel reconstruction"):
+        Reconstruction.load(tmp_path / "other.nc")
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(InputError, match="cannot be read"):
+        Reconstruction.load(tmp_path / "empty.zarr")
+
+
+def test_a_file_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    result = build()
+    result.dataset.attrs["format_version"] = FORMAT_VERSION + 1
+    path = result.save(tmp_path / "newer.nc")
+    with pytest.raises(InputError, match=f"format version {FORMAT_VERSION + 1}.*install a newer neuroreel"):
+        Reconstruction.load(path)
+
+
+def test_truncated_netcdf_is_refused(tmp_path: Path) -> None:
+    path = build().save(tmp_path / "result.nc")
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(InputError, match="damaged"):
+        Reconstruction.load(path)
+
+
+def test_a_lost_zarr_chunk_is_noticed(tmp_path: Path) -> None:
+    path = build().save(tmp_path / "result.zarr")
+    shutil.rmtree(path / "video" / "c")  # Zarr would read zeros
+    with pytest.raises(InputError, match="damaged"):
+        Reconstruction.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"video": np.zeros((20, 6))}, "video has shape"),
+        ({"video": np.full((20, 6, 8), 300.0)}, "0..255"),
+        ({"video": np.full((20, 6, 8), np.nan)}, "NaN"),
+        ({"video": np.zeros((19, 6, 8))}, "video has 19|has 20 on its axis 'frame'"),
+        ({"mask": np.ones((64, 64))}, "mask has 64 on its axis 'height'"),
+        ({"predicted": np.ones((4, 20))}, "predicted has 4 on its axis 'neuron'"),
+        ({"history": {"loss": [1.0], "video_correlation": [1.0, 2.0]}}, "different lengths"),
+        ({"history": {"video": [1.0]}}, "may not use"),
+        ({"neuron_ids": [1, 2]}, "neuron_ids"),
+        ({"frame_rate_hz": 0.0}, "frame_rate_hz"),
+        ({"pixels_per_degree": -1.0}, "pixels_per_degree"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(**change)
+
+
+def test_a_dataset_with_turned_axes_is_refused() -> None:
+    with pytest.raises(InputError, match="use dataset.transpose"):
+        Reconstruction(build().dataset.transpose("width", ...))
+
+
+def test_smoothing_matches_an_explicit_convolution() -> None:
+    """Against the definition: normalised Gaussian weights to 4 sigma, edges reflected, one axis after the other."""
+    result, sigma = build(), 0.5
+    offsets = np.arange(-2, 3)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+    expected = result.video.astype(np.float64)
+    for axis in range(3):
+        padded = np.pad(expected, [(2, 2) if i == axis else (0, 0) for i in range(3)], mode="symmetric")
+        shifted = [np.take(padded, np.arange(expected.shape[axis]) + 2 + o, axis=axis) for o in offsets]
+        expected = sum(weight * part for weight, part in zip(weights, shifted, strict=True))
+    smooth = result.smooth(sigma)
+    np.testing.assert_allclose(smooth.video, expected, atol=1e-3)
+    assert smooth.settings["smoothed"] == [0.5] and "smoothed" not in result.settings
+    assert smooth.smooth(1).settings["smoothed"] == [0.5, 1.0]
+    assert "before smoothing" in smooth.dataset["predicted"].attrs["of"]
+    np.testing.assert_array_equal(smooth.truth, result.truth)
+
+
+@pytest.mark.parametrize("sigma", [-1.0, np.nan])
+def test_impossible_smoothing_is_refused(sigma: float) -> None:
+    with pytest.raises(InputError, match="sigma"):
+        build().smooth(sigma)
+
+
+def test_faces_show_name_frames_and_whether_it_is_simulated() -> None:
+    result = build(simulated=True, recording="<mouse>")
+    assert repr(result) == "Reconstruction(trial 7 of <mouse>, 20 frames at 30 Hz, 8x6 pixels, simulated)"
+    page = result._repr_html_()
+    assert "<mouse>" not in page and "&lt;mouse&gt;" in page and "data:image/png;base64," in page
+    figure = result.plot(columns=4)
+    assert len(figure.axes) == 8
+    assert [axes.get_title() for axes in figure.axes[:4]] == ["0.07 s", "0.23 s", "0.40 s", "0.57 s"]
+    assert "not a real one" in figure.get_suptitle()
+    assert len(Reconstruction(result.dataset.drop_vars("truth")).plot().axes) == 6
+
+
+@given(hnp.arrays(st.sampled_from([np.float32, np.int16, np.uint8]), hnp.array_shapes(max_dims=3)))
+@settings(max_examples=50, deadline=None)
+def test_a_hash_sees_values_shape_and_type_but_not_the_layout(array: np.ndarray) -> None:
+    assert hash_array(array) == hash_array(np.asfortranarray(array)) == hash_array(array.copy())
+    assert hash_array(array) == hash_array(array.astype(array.dtype.newbyteorder(">")))
+    assert hash_array(array) != hash_array(array[None])
+    assert hash_array(array) != hash_array(array.astype(np.float64))
+    changed = array.copy()
+    changed.flat[-1] = 0 if changed.flat[-1] else 1
+    assert hash_array(array) != hash_array(changed)
+
+
+def test_the_hash_is_that_of_the_bytes() -> None:
+    array = np.arange(6, dtype="<i4").reshape(2, 3)
+    assert hash_array(array) == hashlib.sha256(b"<i4(2, 3)" + array.tobytes()).hexdigest()
+
+
+def test_model_hashes_follow_the_weights() -> None:
+    def model(seed: int) -> torch.nn.Module:
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+
+    assert hash_model(model(0)) == hash_model(model(0).eval()) != hash_model(model(1))
+    changed = model(0)
+    changed[1].running_mean += 1  # buffers count: they change what the model predicts
+    assert hash_model(changed) != hash_model(model(0))
+    assert hash_model(model(0).to(torch.bfloat16)) != hash_model(model(0))
+
+
+def test_file_hash(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert hash_file(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(InputError, match="is no file"):
+        hash_file(tmp_path)
+
+
+def test_any_setting_becomes_plain_json() -> None:
+    settings = {
+        "path": Path("a/b"),
+        "rate": np.float32(0.5),
+        "limit": float("inf"),
+        "shape": np.array([36, 64]),
+        "keep": np.arange(100) < 40,
+        "tensor": torch.tensor([1.0, 2.0]),
+        "rule": np.mean,
+        "trial": {"nested": (1, None)},
+    }
+    found = json.loads(to_json(settings))
+    assert found["path"] == "a/b" and found["rate"] == 0.5 and found["limit"] == "inf"
+    assert found["shape"] == [36, 64] and found["tensor"] == [1.0, 2.0] and found["trial"] == {"nested": [1, None]}
+    assert found["keep"] == {"shape": [100], "type": "bool", "sha256": hash_array(settings["keep"]), "true": 40}
+    assert found["rule"] == "numpy.mean"
+
+
+def test_the_command_line_is_kept_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "command" not in collect_provenance(settings={}, hashes={})
+    monkeypatch.setattr("sys.argv", ["/usr/bin/neuroreel", "demo", "--name", "two words"])
+    assert collect_provenance(settings={}, hashes={})["command"] == "neuroreel demo --name 'two words'"
+
+
+def test_dataclasses_say_what_they_are() -> None:
+    trial = Trial(responses=np.zeros((1, 2)), frame_rate_hz=30.0)
+    assert plain(trial)["kind"] == "Trial" and plain(trial)["frame_rate_hz"] == 30.0
