@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neuroreel.errors import InputError
+from neuroreel.errors import InputError, ResourceError
 from neuroreel.recordings.trial import Trial
 from neuroreel.results import Reconstruction, collect_provenance, hash_array, hash_file, hash_model
 from neuroreel.results.provenance import FORMAT_VERSION, plain, to_json
@@ -115,6 +117,25 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         build().save(tmp_path / "result.nc")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["result.nc", "result.zarr", "result.tif", "result.mp4"])
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+    """On a real disk of 64 KiB: libraries meet a full one in their own ways, HDF5 with a crash."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a small disk (root)")
+    noise = np.random.default_rng(0).uniform(0, 255, (60, 36, 64))
+    result = Reconstruction.build(video=noise, frame_rate_hz=RATE, settings={}, hashes={})
+    writers: dict[str, Callable[[Path], Path]] = {".tif": result.to_tiff, ".mp4": result.to_mp4}
+    try:
+        with pytest.raises(ResourceError, match="no space left on the disk"):
+            writers.get(Path(name).suffix, result.save)(disk / name)
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_loading_what_is_no_result(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""neuroreel: reconstruct the movie an animal watched from the activity of its neurons."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neuroreel.decoding.decoder import RidgeDecoder as RidgeDecoder
+    from neuroreel.decoding.decoder import decode as decode
+    from neuroreel.decoding.ridge import fit_decoder as fit_decoder
+    from neuroreel.encoding.correlation import encoder_correlation as encoder_correlation
+    from neuroreel.encoding.files import load_encoder as load_encoder
+    from neuroreel.encoding.files import save_encoder as save_encoder
+    from neuroreel.encoding.interface import Canvas as Canvas
+    from neuroreel.encoding.interface import EncodingModel as EncodingModel
+    from neuroreel.encoding.predict import predict as predict
+    from neuroreel.encoding.training.fit import fit_encoder as fit_encoder
+    from neuroreel.errors import InputError as InputError
+    from neuroreel.errors import NeuroreelError as NeuroreelError
+    from neuroreel.errors import ResourceError as ResourceError
+    from neuroreel.evaluation.baselines import baselines as baselines
+    from neuroreel.evaluation.baselines import shuffle_neurons as shuffle_neurons
+    from neuroreel.evaluation.scores import scores as scores
+    from neuroreel.evaluation.scores import video_correlation as video_correlation
+    from neuroreel.inversion.mask import learn_mask as learn_mask
+    from neuroreel.inversion.mask import load_mask as load_mask
+    from neuroreel.inversion.mask import save_mask as save_mask
+    from neuroreel.inversion.reconstruct import reconstruct as reconstruct
+    from neuroreel.recordings.recording import Recording as Recording
+    from neuroreel.recordings.recording import open_recording as open_recording
+    from neuroreel.recordings.simulate import simulate_recording as simulate
+    from neuroreel.recordings.trial import Trial as Trial
+    from neuroreel.recordings.writing import write_recording as write_recording
+    from neuroreel.report import write_report as write_report
+    from neuroreel.results.reconstruction import Reconstruction as Reconstruction
+
+# Where each public name lives. They are imported at first use: PyTorch and its company take seconds to load, and
+# `neuroreel --help` should not wait for them.
+_HOMES = {
+    "Canvas": "encoding.interface",
+    "EncodingModel": "encoding.interface",
+    "InputError": "errors",
+    "NeuroreelError": "errors",
+    "Reconstruction": "results.reconstruction",
+    "Recording": "recordings.recording",
+    "ResourceError": "errors",
+    "RidgeDecoder": "decoding.decoder",
+    "Trial": "recordings.trial",
+    "baselines": "evaluation.baselines",
+    "decode": "decoding.decoder",
+    "encoder_correlation": "encoding.correlation",
+    "fit_decoder": "decoding.ridge",
+    "fit_encoder": "encoding.training.fit",
+    "learn_mask": "inversion.mask",
+    "load_encoder": "encoding.files",
+    "load_mask": "inversion.mask",
+    "open_recording": "recordings.recording",
+    "predict": "encoding.predict",
+    "reconstruct": "inversion.reconstruct",
+    "save_encoder": "encoding.files",
+    "save_mask": "inversion.mask",
+    "scores": "evaluation.scores",
+    "shuffle_neurons": "evaluation.baselines",
+    "simulate": "recordings.simulate",
+    "video_correlation": "evaluation.scores",
+    "write_recording": "recordings.writing",
+    "write_report": "report",
+}
+_NAMES_THERE = {"simulate": "simulate_recording"}
+
+__all__ = ["__version__", *_HOMES]
+
+try:
+    __version__ = version("neuroreel")
+except PackageNotFoundError:  # run from its source tree
+    __version__ = "0+source"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'neuroreel' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"neuroreel.{_HOMES[name]}"), _NAMES_THERE.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Item = TypeVar("Item")
 
@@ -40,3 +44,12 @@ def progress(
 
 def _somebody_looks() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+@contextmanager
+def bar_of(total: int, *, description: str = "Reconstructing", done: int = 0, enabled: bool = True) -> Iterator[tqdm]:
+    """A bar that the work itself moves on with ``bar.update()``."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, initial=done, desc=description, disable=not (enabled and _somebody_looks())) as bar:
+        yield bar

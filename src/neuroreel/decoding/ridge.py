@@ -29,8 +29,9 @@ from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.checks import TrialSpec, check_trials
 from neuroreel.recordings.trial import Trial
 
-PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)  # best in simulations: 3 to 30
 HELD_OUT_FRAMES = 6000
+COMPARED_FRAMES = 3000  # enough to tell penalties apart: they are compared on the same frames
 
 
 def fit_decoder(
@@ -70,7 +71,8 @@ def fit_decoder(
     groups
         One label a trial; trials with the same label are held out together. Default: trials with the same movie.
     held_out_frames
-        Groups are held out, drawn at random, until they have this many frames (but at least two).
+        Groups are held out, drawn at random, until they have this many frames (but at least two). The first 3000 of
+        these frames, in whole groups, choose the penalty; all of them give the residual's statistics.
     seed
         Draws the groups, and starts the search for the components of more than 4096 neurons.
     progress
@@ -160,12 +162,16 @@ def _hold_out(
     """The first groups, until they have enough frames; none if there is but one, which leaves nothing to fit to."""
     held_out: list[HeldOut] = []
     for group in groups if len(groups) > 1 else []:
-        if len(held_out) >= 2 and sum(len(held.video) for held in held_out) >= frames:
+        if _enough(held_out, frames):
             break
         opened = [trials[index] for index in group]
         x, y = [features.of(trial) for trial in opened], [_pixels(trial) for trial in opened]
         held_out.append(HeldOut.of(x, y, spectrum=spectrum))
     return held_out
+
+
+def _enough(held_out: list[HeldOut], frames: int) -> bool:
+    return len(held_out) >= 2 and sum(len(group.video) for group in held_out) >= frames
 
 
 def _choose(
@@ -179,11 +185,12 @@ def _choose(
         )
     if not held_out:
         return penalties[0], {}
+    count = next((n for n in range(len(held_out)) if _enough(held_out[:n], COMPARED_FRAMES)), len(held_out))
+    pixels = scored_pixels(spec.video_height, spec.video_width)
     errors = {}
     for penalty in penalties:
-        pixels = scored_pixels(spec.video_height, spec.video_width)
         fit = AxisFit.of(spectrum, ridge=penalty * spectrum.total_variance, pixels=pixels)
-        errors[penalty] = math.sqrt(held_out_error(held_out, fit))
+        errors[penalty] = math.sqrt(held_out_error(held_out[:count], fit))
     return min(errors, key=errors.__getitem__), errors
 
 

@@ -27,13 +27,15 @@ class Settings:
     start
         "grey", or "decoder": the movie that the linear decoder reads from the responses.
     prior
-        "none", or "decoder": the movie is pulled towards the decoder's, by the inverse covariance of its errors.
+        "none"; "decoder": the movie is pulled towards the decoder's, by the inverse covariance of its errors; "movies":
+        towards grey, by the inverse covariance of natural movies.
     update
-        "published" (momentum with two bias corrections) or "newton" (steps scaled by the prior's covariance).
+        "published" (momentum with two bias corrections) or "momentum" (Nesterov's, for gradients that a prior has scaled).
     learning_rate
         Of the update rule.
     evidence_weight
-        How much the responses count against the prior.
+        How much the responses count against the prior. At 1 every frame of every neuron would be independent evidence with
+        Poisson noise of the dispersion found; they are not, for calcium smears over time and the model errs.
     ensemble
         "gradients": the models' gradients are averaged. "videos": each model makes a video, the videos are averaged.
     ablated
@@ -50,8 +52,8 @@ class Settings:
     window_norm: bool
     optimize_padding: bool
     start: Literal["grey", "decoder"]
-    prior: Literal["none", "decoder"]
-    update: Literal["published", "newton"]
+    prior: Literal["none", "decoder", "movies"]
+    update: Literal["published", "momentum"]
     learning_rate: float
     evidence_weight: float = 1.0
     ensemble: Literal["gradients", "videos"] = "gradients"
@@ -77,14 +79,16 @@ PRESETS = {
         ablated="silenced",
     ),
     "default": Settings(
-        iterations=40,
+        iterations=12,
         windows="tiled",
         window_norm=False,
         optimize_padding=False,
         start="decoder",
         prior="decoder",
-        update="newton",
-        learning_rate=0.5,
+        update="momentum",
+        learning_rate=0.3,
+        evidence_weight=0.01,
+        record_every=1,
     ),
 }
 
@@ -115,8 +119,8 @@ def resolve_settings(preset: str, changes: dict[str, Any]) -> Settings:
 _CHOICES = {
     "windows": ("sliding", "tiled"),
     "start": ("grey", "decoder"),
-    "prior": ("none", "decoder"),
-    "update": ("published", "newton"),
+    "prior": ("none", "decoder", "movies"),
+    "update": ("published", "momentum"),
     "ensemble": ("gradients", "videos"),
     "ablated": ("left_out", "silenced"),
 }

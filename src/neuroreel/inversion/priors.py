@@ -44,19 +44,44 @@ class GaussianPrior:
     components
         (pixels, k): spatial components, scaled by the square root of their variances (grey levels).
     evidence_weight
-        w: how much the responses count.
+        (trials,): w, how much the responses count.
     """
 
     mean: Tensor
     time: Tensor
     components: Tensor
-    evidence_weight: float
+    evidence_weight: Tensor
 
     def direction(self, videos: Tensor, gradient: Tensor) -> Tensor:
         """w S g + (v - mean)."""
         pixels = gradient.flatten(2)  # (trials, frames, pixels)
         spread = self.time @ ((pixels @ self.components) @ self.components.T)
-        return self.evidence_weight * spread.view_as(gradient) + (videos - self.mean)
+        return self.evidence_weight[:, None, None, None] * spread.view_as(gradient) + (videos - self.mean)
+
+
+NATURAL_DEVIATION = 55.0  # grey levels
+NATURAL_LENGTH = 1 / 8  # of the movie's width: over this distance the correlation falls to 1/e
+NATURAL_TIME_S = 0.3
+
+
+def natural_components(height: int, width: int, *, most: int = 600) -> NDArray[np.float32]:
+    """Leading components (pixels, k) of natural movies where none were seen: correlations fall exponentially with distance.
+
+    The power spectrum of such images falls with the square of frequency, as that of natural images does (Field 1987).
+    """
+    length = NATURAL_LENGTH * width
+    bases = [np.linalg.eigh(np.exp(-np.abs(np.subtract.outer(r, r)) / length)) for r in map(np.arange, (height, width))]
+    (row_values, rows), (column_values, columns) = bases
+    products = np.multiply.outer(row_values, column_values)
+    leading = np.argsort(products, axis=None)[::-1][:most]
+    row, column = np.unravel_index(leading, products.shape)
+    images = rows[:, None, row] * columns[None, :, column] * np.sqrt(products[row, column])
+    return (NATURAL_DEVIATION * images.reshape(height * width, -1)).astype(np.float32)
+
+
+def natural_autocorrelation(frames: int, frame_rate_hz: float) -> NDArray[np.float32]:
+    """Correlation (frames,) between frames of a natural movie, over lags from 0."""
+    return np.exp(-np.arange(frames) / (NATURAL_TIME_S * frame_rate_hz)).astype(np.float32)
 
 
 def leading_components(covariance: NDArray[np.float32], *, most: int = 600) -> NDArray[np.float32]:

@@ -12,22 +12,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroreel.decoding.ridge import RidgeDecoder, decode
+from neuroreel.allocator import keep_freed_memory
+from neuroreel.decoding.decoder import RidgeDecoder, decode
 from neuroreel.devices import choose_device
-from neuroreel.encoding.checks import as_ensemble, check_movie_fits, check_responses_fit
+from neuroreel.encoding.checks import as_ensemble, check_responses_fit
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
-from neuroreel.inversion.history import Recorder
+from neuroreel.inversion.history import Recorder, history_of
 from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
 from neuroreel.inversion.loop import Callback, Progress, Stopping, invert
 from neuroreel.inversion.mask import check_mask_values
 from neuroreel.inversion.presets import Settings, resolve_settings
-from neuroreel.inversion.priors import FlatPrior, GaussianPrior, Prior, correlation_matrix, leading_components
+from neuroreel.inversion.priors import (
+    FlatPrior,
+    GaussianPrior,
+    Prior,
+    correlation_matrix,
+    leading_components,
+    natural_autocorrelation,
+    natural_components,
+)
 from neuroreel.inversion.snapshot import Snapshot, fingerprint
 from neuroreel.inversion.update import MomentumDescent, PublishedMomentum, Update
-from neuroreel.inversion.windows import SlidingWindows, WholeMovie
-from neuroreel.progress import progress as progress_bar
+from neuroreel.inversion.windows import SlidingWindows, WholeMovie, Windows
+from neuroreel.progress import bar_of
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, hash_model
 from neuroreel.results.reconstruction import Reconstruction
@@ -118,6 +127,9 @@ def reconstruct(
         for model in ensemble:
             check_responses_fit(model, trial)
     job = _Job(ensemble, resolved, mask, update_mask, keep, decoder, where, windows_at_once, seed)
+    keep_freed_memory()
+    for model in ensemble:
+        model.to(where).eval().requires_grad_(False)
     results: dict[int, Reconstruction] = {}
     for group in _equal_lengths(chosen):
         file = None if snapshot is None else Path(snapshot)
@@ -140,6 +152,30 @@ class _Job:
     device: torch.device
     windows_at_once: int
     seed: int
+
+    def crop(self, videos: Tensor) -> Tensor:
+        """The videos out of the movies that the loop moves."""
+        return self.models[0].canvas.crop(videos) if self.settings.optimize_padding else videos
+
+    def lay(self, model: EncodingModel, videos: Tensor) -> Tensor:
+        """The movies that the loop moves, on a model's canvas."""
+        return videos if tuple(videos.shape[-2:]) == model.canvas.size else model.canvas.place(videos)
+
+    def video_place(self) -> tuple[slice, slice]:
+        """Rows and columns of the video in the movies that the loop moves."""
+        canvas = self.models[0].canvas
+        if not self.settings.optimize_padding:
+            return slice(None), slice(None)
+        return slice(canvas.top, canvas.top + canvas.video_height), slice(canvas.left, canvas.left + canvas.video_width)
+
+    def scored(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
+        if self.mask is None:
+            return np.ones(size, bool)
+        values = torch.from_numpy(np.asarray(self.mask, np.float32))
+        canvas = self.models[0].canvas
+        chosen = ((canvas.crop(values) if values.shape == canvas.size else values) >= 1).numpy()
+        return chosen if chosen.any() else np.ones(size, bool)
 
 
 def _resolve(preset: str, changes: dict[str, Any], decoder: RidgeDecoder | None) -> Settings:
@@ -202,3 +238,219 @@ def _equal_lengths(trials: Sequence[Trial]) -> list[list[int]]:
     for index, trial in enumerate(trials):
         groups.setdefault(trial.frames, []).append(index)
     return list(groups.values())
+
+
+def _reconstruct_group(
+    trials: list[Trial],
+    job: _Job,
+    snapshot: Path | None,
+    stopping: Stopping | None,
+    callbacks: Sequence[Callback],
+    show_progress: bool,
+) -> list[Reconstruction]:
+    """Trials of one length, together; with ``ensemble="videos"`` once for each model."""
+    settings = job.settings
+    apart = settings.ensemble == "videos" and len(job.models) > 1
+    teams = [[model] for model in job.models] if apart else [job.models]
+    start, prior_mean = _start(trials, job)
+    runs = []
+    for number, team in enumerate(teams):
+        file = snapshot if snapshot is None else _numbered(snapshot, trials[0].frames, number if apart else None)
+        run = _Run(trials, team, job, start=start, prior_mean=prior_mean, snapshot_file=file)
+        runs.append(run.go(stopping, callbacks, show_progress))
+    videos = torch.stack([job.crop(run.videos) for run in runs])  # (teams, trials, frames, height, width)
+    mean = videos.mean(dim=0).cpu().numpy()
+    return [
+        _pack(trial, job, video=mean[i], teams=videos[:, i].cpu().numpy(), start=job.crop(start)[i], run=runs[0], index=i)
+        for i, trial in enumerate(trials)
+    ]
+
+
+class _Run:
+    """One run of the loop: parts built from the settings, progress taken up from a snapshot."""
+
+    def __init__(
+        self,
+        trials: list[Trial],
+        models: list[EncodingModel],
+        job: _Job,
+        *,
+        start: Tensor,
+        prior_mean: Tensor | None,
+        snapshot_file: Path | None,
+    ) -> None:
+        self.trials, self.models, self.job = trials, models, job
+        self.evidence = _evidence(trials, job)
+        self.likelihood = _likelihood(models[0], trials[0].frames, job)
+        self.update = _update(job.settings)
+        self.start, self.prior_mean = start, prior_mean
+        self.snapshot = Snapshot(snapshot_file, fingerprint=self._fingerprint(), update=self.update)
+
+    def go(self, stopping: Stopping | None, callbacks: Sequence[Callback], show_progress: bool) -> Progress:
+        """Run from the start, or from the snapshot, to the end."""
+        settings = self.job.settings
+        prior = self._prior()
+        progress = self.snapshot.restore(Progress(videos=self.start.clone()))
+        with bar_of(settings.iterations, done=progress.iteration, enabled=show_progress) as bar:
+            invert(
+                progress,
+                models=self.models,
+                evidence=self.evidence,
+                likelihood=self.likelihood,
+                prior=prior,
+                update=self.update,
+                update_mask=self.job.update_mask.to(self.job.device),
+                iterations=settings.iterations,
+                first_update=1 if settings.update == "published" else 0,
+                stopping=stopping or (lambda _: False),
+                callbacks=[self._recorder(), self.snapshot, lambda *_: bar.update(), *callbacks],
+            )
+        self.snapshot.remove()
+        return progress
+
+    def _prior(self) -> Prior:
+        settings, device = self.job.settings, self.job.device
+        if settings.prior == "none":
+            return FlatPrior()
+        first, decoder = self.trials[0], self.job.decoder
+        if settings.prior == "decoder" and decoder is not None and decoder.residual_covariance is not None:
+            components = leading_components(decoder.residual_covariance)
+            autocorrelation = decoder.residual_autocorrelation
+        else:
+            components = natural_components(*self.models[0].canvas.video_size)
+            autocorrelation = natural_autocorrelation(first.frames, first.frame_rate_hz)
+        mean = torch.full_like(self.start, GREY) if self.prior_mean is None else self.prior_mean
+        return GaussianPrior(
+            mean=mean,
+            time=torch.from_numpy(correlation_matrix(autocorrelation, first.frames)).to(device),
+            components=torch.from_numpy(components).to(device),
+            evidence_weight=self._evidence_weight(),
+        )
+
+    def _evidence_weight(self) -> Tensor:
+        """(trials,): evidence_weight times the independent counts, over the dispersion of the start's prediction errors.
+
+        The dispersion, mean squared error over mean prediction, makes the weight blind to the unit of the responses.
+        """
+        fit = self.likelihood(self.models[0], self.job.lay(self.models[0], self.start), self.evidence)
+        keep = self.evidence.keep
+        error = (fit.predicted[:, keep] - self.evidence.responses[:, keep]).square().mean(dim=(1, 2))
+        dispersion = error / fit.predicted[:, keep].mean(dim=(1, 2)).clamp_min(1e-6)
+        counts = keep.sum() * self.start.shape[1]
+        return self.job.settings.evidence_weight * counts / dispersion.clamp_min(1e-6)
+
+    def _recorder(self) -> Recorder:
+        rows, columns = self.job.video_place()
+        settings, canvas = self.job.settings, self.models[0].canvas
+        return Recorder(
+            evidence=self.evidence,
+            truths=[None if trial.video is None else trial.needs_video() for trial in self.trials],
+            rows=rows,
+            columns=columns,
+            scored=self.job.scored(canvas.video_size),
+            every=settings.record_every,
+            last=settings.iterations - 1,
+            skip=min(30, self.trials[0].frames // 2),
+        )
+
+    def _fingerprint(self) -> str:
+        return fingerprint(
+            settings=self.job.settings.as_dict(),
+            models=[hash_model(model) for model in self.models],
+            responses=[hash_array(trial.needs_responses()) for trial in self.trials],
+            covariates=[hash_array(trial.covariates) for trial in self.trials],
+            mask=hash_array(self.job.update_mask.numpy()),
+            keep=hash_array(self.job.keep),
+            start=hash_array(self.start.cpu().numpy()),
+            seed=self.job.seed,
+        )
+
+
+def _start(trials: list[Trial], job: _Job) -> tuple[Tensor, Tensor | None]:
+    """The starting movies, and the decoder's movies where the prior needs them."""
+    canvas = job.models[0].canvas
+    shape = canvas.size if job.settings.optimize_padding else canvas.video_size
+    grey = torch.full((len(trials), trials[0].frames, *shape), GREY, device=job.device)
+    if job.decoder is None or "decoder" not in (job.settings.start, job.settings.prior):
+        return grey, None
+    decoded = torch.from_numpy(np.stack([decode(job.decoder, trial) for trial in trials])).to(job.device)
+    if job.settings.start != "decoder":
+        return grey, decoded
+    return (canvas.place(decoded, padding=GREY) if job.settings.optimize_padding else decoded), decoded
+
+
+def _evidence(trials: list[Trial], job: _Job) -> Evidence:
+    responses = torch.from_numpy(np.stack([trial.needs_responses() for trial in trials]))
+    keep = torch.from_numpy(job.keep)
+    if job.settings.ablated == "silenced":  # published fault 1: ablated neurons stay in the loss, with a target of zero
+        responses = responses * keep[:, None]
+        keep = torch.ones_like(keep)
+    covariates = torch.from_numpy(np.stack([trial.covariates for trial in trials]))
+    return Evidence(responses=responses.to(job.device), covariates=covariates.to(job.device), keep=keep.to(job.device))
+
+
+def _likelihood(model: EncodingModel, frames: int, job: _Job) -> PoissonLikelihood:
+    settings = job.settings
+    if settings.windows == "sliding":
+        # a model that needs a run-up gets it on top of the 32 frames that count
+        length = model.window_frames if not model.any_length else 32 + model.warmup_frames
+        windows: Windows = SlidingWindows(length=length)
+    elif model.any_length:
+        windows = WholeMovie()
+    else:
+        windows = SlidingWindows(length=model.window_frames, step=model.window_frames)
+    starts, length = windows.lay(frames)
+    return PoissonLikelihood(
+        starts=starts, length=length, unit_norm=settings.window_norm, windows_at_once=job.windows_at_once
+    )
+
+
+def _update(settings: Settings) -> Update:
+    if settings.update == "published":
+        return PublishedMomentum(learning_rate=settings.learning_rate)
+    return MomentumDescent(learning_rate=settings.learning_rate)
+
+
+def _numbered(file: Path, frames: int, model: int | None) -> Path:
+    """A file name of its own for each group of trials and each model."""
+    return file.with_name(f"{file.stem}-{frames}{'' if model is None else f'-model{model}'}{file.suffix or '.pt'}")
+
+
+def _pack(
+    trial: Trial,
+    job: _Job,
+    *,
+    video: NDArray[np.float32],
+    teams: NDArray[np.float32],
+    start: Tensor,
+    run: Progress,
+    index: int,
+) -> Reconstruction:
+    shown = trial.replace(video=video.clip(0, 255), responses=None)
+    canvas = job.models[0].canvas
+    mask = None
+    if job.mask is not None:
+        values = torch.from_numpy(np.asarray(job.mask, np.float32))
+        mask = (canvas.crop(values) if values.shape == canvas.size else values).numpy()
+    predicted_truth = None if trial.video is None else predict(job.models, trial)
+    return Reconstruction.build(
+        video=shown.needs_video(),
+        frame_rate_hz=trial.frame_rate_hz,
+        trial=trial,
+        recording=trial.recording,
+        simulated=trial.simulated,
+        mask=mask,
+        start=start.cpu().numpy(),
+        model_video=teams if len(teams) > 1 else None,
+        predicted=predict(job.models, shown),
+        predicted_truth=predicted_truth,
+        history=history_of(run, index),
+        settings={**job.settings.as_dict(), "neurons_kept": int(job.keep.sum()), "models": len(job.models)},
+        hashes={
+            "models": ", ".join(hash_model(model) for model in job.models),
+            "responses": hash_array(trial.needs_responses()),
+            **({} if job.mask is None else {"mask": hash_array(np.asarray(job.mask))}),
+        },
+        seed=job.seed,
+        device=job.device,
+    )

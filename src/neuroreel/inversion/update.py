@@ -58,3 +58,34 @@ class PublishedMomentum:
     def restore(self, state: dict[str, Any]) -> None:
         """See ``Update.restore``."""
         self.moment = state["moment"]
+
+
+@dataclass
+class MomentumDescent:
+    """Nesterov's accelerated descent; movies are clipped to 0..255.
+
+    Where the direction would move a movie by more than ``largest_step`` grey levels (root mean square), it is shortened:
+    an encoding model is only to be trusted near the movies that it was asked about.
+    """
+
+    learning_rate: float = 0.3
+    momentum: float = 0.7
+    largest_step: float = 8.0
+    velocity: Tensor | None = None
+
+    def step(self, videos: Tensor, gradient: Tensor, iteration: int) -> Tensor:
+        """See ``Update.step``."""
+        if self.velocity is None:
+            self.velocity = torch.zeros_like(gradient)
+        self.velocity = self.momentum * self.velocity + gradient
+        move = self.learning_rate * (gradient + self.momentum * self.velocity)
+        size = move.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        return (videos - move * (self.largest_step / size.clamp_min(self.largest_step))).clamp(0, 255)
+
+    def state(self) -> dict[str, Any]:
+        """See ``Update.state``."""
+        return {"velocity": self.velocity}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See ``Update.restore``."""
+        self.velocity = state["velocity"]

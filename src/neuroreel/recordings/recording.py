@@ -100,6 +100,11 @@ class Recording:
         return Trials(self, chosen)
 
     @functools.cached_property
+    def simulated(self) -> bool:
+        """True if ``nr.simulate`` made it: no animal was recorded."""
+        return (self.folder / sensorium.SIMULATION).is_file()
+
+    @functools.cached_property
     def statistics(self) -> dict[str, sensorium.Statistics]:
         """Mean and std over the training trials, (channels,) each, of "responses", "behavior", "pupil_center"."""
         stored = {kind: sensorium.read_statistics(self.folder, kind) for kind in sensorium.KINDS if kind != "videos"}
@@ -113,7 +118,8 @@ class Recording:
             tier=self.tiers[index],
             kinds=self.kinds,
             frame_rate_hz=self.frame_rate_hz,
-            name=f"{self.name.partition('-Video-')[0]}/trial {index}",
+            recording=self.name,
+            simulated=self.simulated,
         )
         spec = TrialSpec.of(trial)
         if spec.neurons not in (self.neurons, 0) or (spec.video_height, spec.video_width) != self.video_size:

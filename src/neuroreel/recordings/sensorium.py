@@ -36,6 +36,7 @@ FOLDS = Path("meta", "trials", "folds.json")
 UNIT_IDS = Path("meta", "neurons", "unit_ids.npy")
 COORDINATES = Path("meta", "neurons", "cell_motor_coordinates.npy")
 SETTINGS = Path("meta", "neuroreel.json")
+SIMULATION = Path("meta", "simulation.json")  # settings of a simulated recording; no other has it
 OWN_FILES = (TIERS, FOLDS, UNIT_IDS, COORDINATES, SETTINGS)
 
 FRAME_RATE_HZ = 30.0
@@ -161,7 +162,16 @@ def read_video(folder: Path, index: int) -> NDArray[Any]:
     return video
 
 
-def read_trial(folder: Path, index: int, *, tier: str, kinds: frozenset[str], frame_rate_hz: float, name: str) -> Trial:
+def read_trial(
+    folder: Path,
+    index: int,
+    *,
+    tier: str,
+    kinds: frozenset[str],
+    frame_rate_hz: float,
+    recording: str,
+    simulated: bool = False,
+) -> Trial:
     """One trial, memory-mapped and cut at the first NaN.
 
     That is the first NaN of the responses where there are any, else of the behaviour, else of the video. All neurons
@@ -172,6 +182,7 @@ def read_trial(folder: Path, index: int, *, tier: str, kinds: frozenset[str], fr
     InputError
         A file is damaged, lengths differ, NaN before the padding, or all-zero responses where they are not withheld.
     """
+    name = f"{recording.partition('-Video-')[0]}/trial {index}"
     withheld = tier in WITHHELD_TIERS and not data_file(folder, "responses", index).exists()
     stored = {
         kind: read_array(data_file(folder, kind, index), rank=3 if kind == "videos" else 2)
@@ -190,6 +201,8 @@ def read_trial(folder: Path, index: int, *, tier: str, kinds: frozenset[str], fr
         pupil_center=np.array(arrays["pupil_center"]) if "pupil_center" in arrays else None,
         frame_rate_hz=frame_rate_hz,
         name=name,
+        recording=recording,
+        simulated=simulated,
     )
 
 

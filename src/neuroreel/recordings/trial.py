@@ -29,6 +29,10 @@ class Trial:
         (2, frames), in camera pixels. None if not recorded.
     name
         Says which trial this is in messages, plots and results.
+    recording
+        Name of the recording that it is from.
+    simulated
+        True if no animal was recorded: it is said wherever results of it are shown.
 
     Raises
     ------
@@ -42,6 +46,8 @@ class Trial:
     behavior: NDArray[Any] | None = None
     pupil_center: NDArray[Any] | None = None
     name: str = "trial"
+    recording: str = ""
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         if self.video is None and self.responses is None:

@@ -33,7 +33,7 @@ _ACTIVITY = {
     "predicted_truth": "predicted from the true movie",
     "predicted": "predicted from the reconstruction",
 }
-_MOST_ROWS = 200  # of a raster: more would be thinner than a screen's pixels
+_MOST_ROWS = 128  # of a raster: more would be thinner than a screen's pixels
 _COLOR_STEPS = 32  # of a raster: keeps its picture small
 
 
@@ -140,17 +140,17 @@ def score_picture(values: Mapping[str, Sequence[float]], *, label: str, key: str
         for row, points in enumerate(values.values()):
             spread = np.linspace(-0.16, 0.16, len(points)) if len(points) > 1 else np.zeros(1)
             axes.scatter(points, row + spread, s=16, color=_BLUE, alpha=0.7, linewidths=0)
-            if np.isfinite(points).any():
+            if not np.isfinite(points).any():
+                axes.text(0.02, row, "undefined", transform=axes.get_yaxis_transform(), va="center", fontsize="small")
+            elif len(trials) > 1:
                 mean = float(np.nanmean(np.asarray(points, float)))
                 axes.plot([mean, mean], [row - 0.32, row + 0.32], color=_ORANGE, linewidth=2.5, solid_capstyle="butt")
-            else:
-                axes.text(0.02, row, "undefined", transform=axes.get_yaxis_transform(), va="center", fontsize="small")
         axes.set_yticks(range(len(values)), [textwrap.fill(method, 22) for method in values])
         axes.set_ylim(len(values) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(label)
         axes.margins(x=0.06)
-        caption = f"Dots: the {len(trials)} trials." + (" Bars: their mean." if len(trials) > 1 else "")
+        caption = f"Dots: the {len(trials)} trials. Bars: their mean." if len(trials) > 1 else trials[0]
         return Picture(svg=_svg(figure, key=key, alt=f"{label} of {', '.join(values)}"), caption=caption)
 
 

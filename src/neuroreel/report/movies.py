@@ -13,8 +13,8 @@ from neuroreel.results.export import grey_png
 
 _LONGEST_SIDE = 128  # pixels shown: larger movies are shown at a fraction of their size
 _SHEET_HEIGHT = 8192  # pixels: browsers refuse pictures of more than 16,384
-_BYTES_A_TRIAL = 950_000  # of PNG in base64: eight trials and their plots stay below 10 MB
-_GREY_LEVELS = (256, 128, 64, 32, 16)
+_BYTES_A_TRIAL = 900_000  # of PNG in base64: eight trials and their plots stay below 10 MB
+_GREY_LEVELS = (256, 128, 64, 32, 16, 8)
 
 
 def pack_trial(

@@ -23,9 +23,9 @@ SCREEN_DISTANCE_CM = 15.0
 
 SHORTEST_SCENE_S = 0.8
 MEAN_SCENE_S = 2.5
-MEDIAN_SPEED_DEG_PER_S = 15.0
+MEDIAN_SPEED_DEG_PER_S = 25.0
 VIEW = (0.3, 0.85)  # width of the view, as a share of the widest that fits into the photograph
-REACH = 0.4  # how far from the photograph's middle the camera roams in a typical scene, in widths of the screen
+REACH = 0.67  # how far from the photograph's middle the camera roams in a typical scene, in widths of the screen
 SHARPER_LEVELS = 0.7  # takes back what the pyramid and the interpolation blur more than a camera would
 
 

@@ -126,10 +126,9 @@ class Population:
         """(neurons, frames) fluctuations of mean 1 that neurons have in common."""
         clock: Clock = {"frames": frames, "frame_rate_hz": self.frame_rate_hz}
         sources = [fluctuations(random, channels=1, time_constant_s=seconds, **clock) for seconds in SHARED_TIMES_S]
-        shared = np.asarray(self.shared, np.float32)
-        return np.exp(
-            shared @ np.concatenate(sources).astype(np.float32) - np.sum(shared**2, axis=1, keepdims=True) / 2
-        )
+        strength = np.asarray(self.shared, np.float32)
+        surplus = np.sum(strength**2, axis=1, keepdims=True) / 2  # what makes the mean of a log-normal exceed 1
+        return np.exp(strength @ np.concatenate(sources).astype(np.float32) - surplus)
 
     def image(self, events: NDArray[np.floating]) -> NDArray[np.float32]:
         """Deconvolved calcium (neurons, frames) of events (neurons, frames)."""

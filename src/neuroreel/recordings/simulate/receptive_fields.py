@@ -46,7 +46,7 @@ class ReceptiveFields:
     phase
         Radians: 0 likes light in the centre, pi likes dark. Without meaning for complex cells.
     transience
-        0..1: how far the late part of a temporal kernel cancels its early part; 1 gives no response to standing pictures.
+        0..1: how far the late part of a temporal kernel cancels its early part; at 1 standing pictures drive nothing.
     direction_selectivity
         0..1: response to the opposite direction of movement from equal to none.
     scale
