@@ -109,11 +109,11 @@ def test_nothing_is_overwritten_in_silence(tmp_path: Path, ending: str) -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full_disk(self: xr.Dataset, path: Path, **_: Any) -> None:
-        Path(path).write_bytes(b"half")
+    def interrupted(path: Path, data: bytes) -> None:
+        path.write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         build().save(tmp_path / "result.nc")
     assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,14 @@
-"""Streamed second moments of features and pixels, and the axes along which ridge regression is a division.
+"""The second moments that ridge regression needs, summed trial by trial.
 
-Let X (frames, features) and Y (frames, pixels) be centered. With the eigenvectors V and eigenvalues s of X'X, the
-ridge weights for a penalty a are V diag(1 / (s + a)) V'X'Y: one decomposition serves every penalty. Two forms give
-the same V and s:
+Let X (frames, features) and Y (frames, pixels), with a column of ones in X for the intercept. Ridge weights are
+(X'X + a D)^-1 X'Y, where D is the identity but for a 0 at the intercept: two sums over frames are all that is needed.
 
-primal
-    frames >= features: X'X and X'Y are summed trial by trial, frames are never kept.
-dual
-    frames < features: the frames are kept (fewer numbers than X'X has); XX' = U diag(s) U' and V = X'U diag(s)^(-1/2).
+primal form
+    frames >= features: X'X and X'Y are summed, and frames are never kept.
+dual form
+    frames < features: the frames are kept (fewer numbers than X'X has). With the eigenvectors U and eigenvalues s of
+    XX' (X centered), the axes V = X'U diag(s)^(-1/2) hold all of X, and the frames' coordinates on them replace the
+    features: at most as many as there are frames.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from neuroreel.decoding.symmetric import add_products, filled
+from neuroreel.errors import InputError
 
 GREY = 127.5  # subtracted from pixels before summing, so that single precision keeps what differs between frames
 DOUBLE_UP_TO = 1024  # features; so few cost nothing in double precision
@@ -26,53 +28,93 @@ MAX_COVARIANCE_PIXELS = 10_000  # a covariance of 10,000 pixels takes 400 MB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spectrum:
-    """A ridge problem along the principal axes of its features.
+class RidgeProblem:
+    """The sums, and how features get the coordinates in which they were taken.
 
     Parameters
     ----------
+    products
+        (coordinates, coordinates): X'X, lower triangle. The last coordinate is the intercept's 1.
+    cross
+        (coordinates, pixels): X'Y, pixels as grey level - ``GREY``.
     axes
-        (features, rank): V.
-    power
-        (rank,): s, summed (not averaged) over frames.
-    projection
-        (rank, pixels): V'X'Y.
-    feature_mean, pixel_mean
-        (features,) and (pixels,); pixels as grey level - ``GREY``.
+        (features, coordinates - 1), orthonormal, in the dual form; None in the primal form.
+    feature_mean
+        (features,).
     frames
-        How many frames went in.
+        How many frames were summed.
     """
 
-    axes: Tensor
-    power: Tensor
-    projection: Tensor
+    products: Tensor
+    cross: Tensor
+    axes: Tensor | None
     feature_mean: Tensor
-    pixel_mean: Tensor
     frames: int
 
     @property
-    def total_variance(self) -> float:
-        """Summed variance of the features: the number of neurons x lags, where all are z-scored and kept."""
-        return float(self.power.sum()) / self.frames
+    def feature_variance(self) -> float:
+        """Summed variance of the features: about neurons x lags, where all are z-scored and kept."""
+        squares, sums = self.products.diagonal()[:-1], self.products[-1, :-1]
+        return float((squares - sums**2 / self.frames).sum()) / self.frames
 
-    def weights(self, ridge: float) -> Tensor:
-        """Ridge weights (features, pixels) for the penalty ``ridge`` x |weights|^2 on the summed squared error."""
-        return self.axes @ (self.projection / (self.power + ridge)[:, None])
+    def coordinates(self, features: Tensor) -> Tensor:
+        """(frames, features) to (frames, coordinates)."""
+        x = features.to(self.products.dtype)
+        if self.axes is not None:
+            x = (x - self.feature_mean) @ self.axes
+        return torch.cat([x, x.new_ones(len(x), 1)], dim=1)
+
+    def factor(self, ridge: float) -> Tensor:
+        """The Cholesky factor L of X'X + ridge D.
+
+        Raises
+        ------
+        InputError
+            ``ridge`` is so small that rounding hides it.
+        """
+        matrix = self.products.clone()
+        matrix.diagonal()[:-1].add_(ridge)
+        return cholesky(matrix)
+
+    def weights(self, ridge: float) -> tuple[Tensor, Tensor]:
+        """Ridge weights (features, pixels) and intercept (pixels,) on pixels - ``GREY``."""
+        solved = torch.cholesky_solve(self.cross, self.factor(ridge))
+        weights, intercept = solved[:-1], solved[-1]
+        if self.axes is not None:
+            weights = self.axes @ weights
+            intercept = intercept - self.feature_mean @ weights
+        return weights, intercept
+
+
+def cholesky(matrix: Tensor) -> Tensor:
+    """The lower Cholesky factor of a matrix that must be positive; reads its lower triangle."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if failed:
+        raise InputError("a penalty is so small that it is lost in rounding; pass larger penalties")
+    return factor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """What one pass over the training trials leaves: the ridge problem, and the movies' own statistics.
+    """What one pass over the training trials leaves.
 
-    ``video_covariance`` is (pixels, pixels), or None above ``MAX_COVARIANCE_PIXELS``.
+    Parameters
+    ----------
+    problem
+        The ridge regression.
+    video_mean
+        (pixels,), as grey level - ``GREY``.
+    video_covariance
+        (pixels, pixels), around the mean; None above ``MAX_COVARIANCE_PIXELS``.
     """
 
-    spectrum: Spectrum
+    problem: RidgeProblem
+    video_mean: Tensor
     video_covariance: Tensor | None
 
 
 def stream_moments(batches: Iterable[tuple[Tensor, Tensor]], *, features: int, pixels: int, frames: int) -> Moments:
-    """Sum the moments of (features, pixels) batches and find the axes, in the form that is cheaper.
+    """Sum the moments of features and pixels, in the form that is cheaper.
 
     Parameters
     ----------
@@ -83,41 +125,36 @@ def stream_moments(batches: Iterable[tuple[Tensor, Tensor]], *, features: int, p
     """
     dtype = torch.float64 if features <= DOUBLE_UP_TO else torch.float32
     sums = (_KeptFrames if frames < features else _SummedProducts)(features, pixels, dtype=dtype)
-    feature_sum, pixel_sum = torch.zeros(features, dtype=torch.float64), torch.zeros(pixels, dtype=torch.float64)
+    total = torch.zeros(pixels, dtype=torch.float64)
     squares = torch.zeros(pixels, pixels) if pixels <= MAX_COVARIANCE_PIXELS else None
     for x, y in batches:
-        feature_sum += x.sum(0, dtype=torch.float64)
-        pixel_sum += y.sum(0, dtype=torch.float64)
         sums.add(x.to(dtype), y.to(dtype))
+        total += y.sum(0, dtype=torch.float64)
         if squares is not None:
             add_products(squares, y)
-    feature_mean, pixel_mean = (feature_sum / frames).to(dtype), (pixel_sum / frames).to(dtype)
-    axes, power, projection = sums.decompose(feature_mean, pixel_mean, frames=frames)
-    spectrum = Spectrum(
-        axes=axes, power=power, projection=projection, feature_mean=feature_mean, pixel_mean=pixel_mean, frames=frames
-    )
+    mean = (total / frames).float()
     if squares is not None:
-        mean = pixel_mean.float()
         filled(squares).div_(frames).sub_(torch.outer(mean, mean))
-    return Moments(spectrum=spectrum, video_covariance=squares)
+    return Moments(problem=sums.problem(frames), video_mean=mean, video_covariance=squares)
 
 
 class _SummedProducts:
     """Primal form."""
 
     def __init__(self, features: int, pixels: int, *, dtype: torch.dtype) -> None:
-        self.gram = torch.zeros(features, features, dtype=dtype)
-        self.cross = torch.zeros(features, pixels, dtype=dtype)
+        self.products = torch.zeros(features + 1, features + 1, dtype=dtype)
+        self.cross = torch.zeros(features + 1, pixels, dtype=dtype)
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        add_products(self.gram, x)
-        self.cross.addmm_(x.T, y)
+        add_products(self.products[:-1, :-1], x)
+        self.cross[:-1].addmm_(x.T, y)
+        self.products[-1, :-1] += x.sum(0)
+        self.cross[-1] += y.sum(0)
 
-    def decompose(self, x_mean: Tensor, y_mean: Tensor, *, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-        self.gram.sub_(torch.outer(x_mean, x_mean), alpha=frames)
-        self.cross.sub_(torch.outer(x_mean, y_mean), alpha=frames)
-        power, axes = torch.linalg.eigh(self.gram, UPLO="L")  # add_products summed the lower triangle
-        return axes, power.clamp_(min=0), axes.T @ self.cross
+    def problem(self, frames: int) -> RidgeProblem:
+        self.products[-1, -1] = frames
+        mean = self.products[-1, :-1] / frames
+        return RidgeProblem(products=self.products, cross=self.cross, axes=None, feature_mean=mean, frames=frames)
 
 
 class _KeptFrames:
@@ -131,12 +168,18 @@ class _KeptFrames:
         self.x.append(x)
         self.y.append(y)
 
-    def decompose(self, x_mean: Tensor, y_mean: Tensor, *, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-        x, y = torch.cat(self.x) - x_mean, torch.cat(self.y) - y_mean
+    def problem(self, frames: int) -> RidgeProblem:
+        x, y = torch.cat(self.x), torch.cat(self.y)
+        self.x.clear()
+        mean = x.mean(0)
+        x -= mean
         power, u = torch.linalg.eigh(x @ x.T)
-        real = (
-            power > power[-1] * frames * torch.finfo(x.dtype).eps
-        )  # centering took one axis, silent features may take more
+        real = power > power[-1] * frames * torch.finfo(x.dtype).eps  # centering takes one axis, silence may take more
         power, u = power[real], u[:, real]
-        root = power.sqrt()
-        return x.T @ (u / root), power, root[:, None] * (u.T @ y)
+        return RidgeProblem(
+            products=torch.diag(torch.cat([power, power.new_tensor([frames])])),
+            cross=torch.cat([power.sqrt()[:, None] * (u.T @ y), y.sum(0, keepdim=True)]),
+            axes=x.T @ (u / power.sqrt()),
+            feature_mean=mean,
+            frames=frames,
+        )

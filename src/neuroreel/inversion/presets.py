@@ -79,7 +79,7 @@ PRESETS = {
         ablated="silenced",
     ),
     "default": Settings(
-        iterations=12,
+        iterations=10,
         windows="tiled",
         window_norm=False,
         optimize_padding=False,
@@ -87,7 +87,7 @@ PRESETS = {
         prior="decoder",
         update="momentum",
         learning_rate=0.3,
-        evidence_weight=0.01,
+        evidence_weight=0.02,
         record_every=1,
     ),
 }

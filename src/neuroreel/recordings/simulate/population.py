@@ -19,6 +19,7 @@ HALF_SATURATION = 2.0  # drive above threshold, in root mean squares, that gives
 MEAN_RESPONSE = (4.0, 0.5)  # median over neurons, and spread of the logarithm, in the units of the responses
 SHARED_TIMES_S = (0.3, 1.0, 3.0, 10.0)
 SHARED_OF_NOISE = 0.2
+FEWEST_EVENTS_HZ = 0.3  # no neuron is rarer, or it would be silent throughout a short recording
 SPREAD_OF_SNR = 0.5
 
 
@@ -209,11 +210,10 @@ def _with_noise(
     event = np.zeros((neurons, 5 * population.lead))
     event[:, population.lead] = 1
     smear = np.sum(population.image(event) ** 2, axis=1)
-    return replace(
-        population,
-        shared=strength[:, None] * direction,
-        event_size=(1 - SHARED_OF_NOISE) * noise / (rates.mean(axis=1) * smear),
-    )
+    mean = rates.mean(axis=1, dtype=np.float64)
+    event_size = (1 - SHARED_OF_NOISE) * noise / (mean * smear)
+    largest = mean * population.frame_rate_hz / FEWEST_EVENTS_HZ
+    return replace(population, shared=strength[:, None] * direction, event_size=np.minimum(event_size, largest))
 
 
 def _column(values: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ SIZE_DEG = (5.5, 0.3, 3.0, 9.0)  # median, spread of the logarithm, smallest, la
 SPATIAL_CYCLES_PER_DEG = (0.04, 0.4, 0.015, 0.12)
 TEMPORAL_HZ = (2.5, 0.4, 1.0, 6.0)
 CYCLES_IN_SIZE = (0.12, 0.5)  # spatial frequency times size: from one blob to about three stripes
+FEWEST_CYCLES_OF_COMPLEX = 0.18  # with fewer, no two filters look for the same thing in different phases
 LATENCY_S, KERNEL_S = 0.03, 0.7
 
 
@@ -114,7 +115,8 @@ def draw_receptive_fields(
     kind = random.permutation(np.repeat(list(KINDS), _shares(neurons)))
     striped = np.isin(kind, ("simple", "complex"))
     size = _lognormal(random, SIZE_DEG, neurons)
-    frequency = np.clip(_lognormal(random, SPATIAL_CYCLES_PER_DEG, neurons), *(n / size for n in CYCLES_IN_SIZE))
+    fewest = np.where(kind == "complex", FEWEST_CYCLES_OF_COMPLEX, CYCLES_IN_SIZE[0])
+    frequency = np.clip(_lognormal(random, SPATIAL_CYCLES_PER_DEG, neurons), fewest / size, CYCLES_IN_SIZE[1] / size)
     phase = np.where(kind == "off", np.pi, random.uniform(0, 2 * np.pi, neurons) * striped)
     fields = ReceptiveFields(
         kind=kind,
@@ -149,10 +151,7 @@ def _with_filters(fields: ReceptiveFields, *, frame_rate_hz: float) -> Receptive
     across, _ = _axes(fields)
     stripes = (2 * np.pi * fields.spatial_frequency[:, None, None]).astype(np.float32) * across
     envelopes = fields.envelopes
-    even, odd = envelopes * np.cos(stripes), envelopes * np.sin(stripes)
-    # An energy cell must not see mean light, or its two phases would differ: the even filter loses its mean.
-    mean = even.sum(axis=(1, 2), keepdims=True) / envelopes.sum(axis=(1, 2), keepdims=True)
-    even = even - (fields.kind == "complex")[:, None, None] * mean * envelopes
+    even, odd = _in_quadrature(fields, envelopes, envelopes * np.cos(stripes)), envelopes * np.sin(stripes)
     seconds = np.arange(math.ceil(KERNEL_S * frame_rate_hz)) / frame_rate_hz
     early, late = (_temporal_kernels(fields, seconds, stages=stages) for stages in (3, 5))
     return replace(
@@ -162,6 +161,21 @@ def _with_filters(fields: ReceptiveFields, *, frame_rate_hz: float) -> Receptive
         early=early.astype(np.float32),
         late=late.astype(np.float32),
     )
+
+
+def _in_quadrature(
+    fields: ReceptiveFields, envelopes: NDArray[np.float32], even: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The even filters (neurons, height, width), in energy cells made to match the odd ones.
+
+    An energy cell must not see mean light, so its even filter loses its mean. What is left responds more weakly to a
+    grating than the odd filter does, by (1 - a) / (1 + a) with a = exp(-(2 pi frequency size)^2): that is made up for.
+    """
+    mean = even.sum(axis=(1, 2), keepdims=True) / envelopes.sum(axis=(1, 2), keepdims=True)
+    a = np.exp(-((2 * np.pi * fields.spatial_frequency * fields.size_deg) ** 2))[:, None, None]
+    complex_cells = (fields.kind == "complex")[:, None, None]
+    weaker = np.where(complex_cells, (1 - a) / (1 + a), 1)
+    return np.asarray((even - complex_cells * mean * envelopes) / weaker)
 
 
 def _temporal_kernels(fields: ReceptiveFields, seconds: NDArray[np.float64], *, stages: int) -> NDArray[np.float64]:

@@ -1,0 +1,5 @@
+"""``python -m neuroreel``."""
+
+from neuroreel.cli import main
+
+main()

@@ -1,0 +1,308 @@
+"""The command line: each command reads files, calls one function of the package, and writes files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from neuroreel.errors import InputError, NeuroreelError
+
+Folder = Annotated[Path, tyro.conf.Positional]
+
+
+def demo(*, out: Path = Path("neuroreel-demo"), quick: bool = False, seed: int = 0) -> None:
+    """Run the whole chain on a simulated mouse and write a report; a killed run goes on where it was.
+
+    Args:
+        out: Folder for everything that is made.
+        quick: A smaller mouse and less training: under a minute.
+        seed: Of everything random.
+    """
+    from neuroreel.demo import run_demo
+
+    run_demo(out, quick=quick, seed=seed, say=_say)
+
+
+def simulate(
+    folder: Folder, /, *, trials: int = 60, seconds: float = 10.0, neurons: int = 400, seed: int = 0, repeats: int = 0
+) -> None:
+    """Simulate a recording of mouse visual cortex (it is no real mouse) in the Sensorium layout.
+
+    Args:
+        folder: Where to write the recording.
+        trials: How many movies.
+        seconds: Length of each movie.
+        neurons: How many neurons.
+        seed: The same seed gives the same recording.
+        repeats: How often one further movie is repeated, to measure noise.
+    """
+    import neuroreel as nr
+
+    _say(repr(nr.simulate(folder, trials=trials, seconds=seconds, neurons=neurons, seed=seed, repeats=repeats)))
+
+
+def train(
+    recording: Folder,
+    /,
+    *,
+    out: Path,
+    kind: Literal["readout", "dwiseneuro"] = "readout",
+    seeds: tuple[int, ...] = (0, 1),
+    test_fold: str = "fold_0",
+    validation_fold: str = "fold_1",
+    epochs: int | None = None,
+    device: str = "auto",
+) -> None:
+    """Train encoding models (one a seed) and the linear decoder; finished ones are kept, a killed training resumes.
+
+    Args:
+        recording: Folder of a recording in the Sensorium layout.
+        out: Folder for encoder_SEED.safetensors and decoder.safetensors.
+        kind: A small convolutional model that trains in a minute, or the published architecture.
+        seeds: One encoding model for each.
+        test_fold: Trials never looked at here.
+        validation_fold: Trials that stop the training early.
+        epochs: How long at most; the kind decides by default.
+        device: auto, cpu, cuda, cuda:1, mps.
+    """
+    import shutil
+
+    import neuroreel as nr
+
+    opened = nr.open_recording(recording)
+    training, validation = _training_trials(opened, test_fold, validation_fold)
+    if not (out / "decoder.safetensors").exists():
+        _say("Fitting the linear decoder")
+        nr.fit_decoder(training).save(out / "decoder.safetensors")
+    for seed in seeds:
+        file = out / f"encoder_{seed}.safetensors"
+        if file.exists():
+            _say(f"{file} is there already")
+            continue
+        _say(f"Training {file}")
+        changes = {} if epochs is None else {"epochs": epochs}
+        work = out / f"encoder_{seed}.training"
+        model = nr.fit_encoder(
+            training, kind=kind, seed=seed, validation=validation, folder=work, device=device, recipe=changes
+        )
+        nr.save_encoder(model, file)
+        shutil.rmtree(work)
+        _say(f"{file}: validation correlation {nr.encoder_correlation(model, validation):.3f}")
+
+
+def mask(
+    recording: Folder,
+    /,
+    *,
+    encoder: Path,
+    out: Path,
+    readout: int = 0,
+    steps: int = 1000,
+    test_fold: str = "fold_0",
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Learn the transparency mask: which pixels the population sees.
+
+    Args:
+        recording: Folder of a recording.
+        encoder: An encoding model of its neurons (.safetensors, or a published .pth).
+        out: The mask, a .npy file.
+        readout: Which mouse's neurons, in a model of several mice.
+        steps: How many; 1000 in the paper.
+        test_fold: Trials never looked at here.
+        seed: Of the trials drawn.
+        device: auto, cpu, cuda, cuda:1, mps.
+    """
+    import neuroreel as nr
+    from neuroreel.files import refuse_existing
+
+    refuse_existing(out, overwrite=False)
+    training, _ = _training_trials(nr.open_recording(recording), test_fold, None)
+    model = nr.load_encoder(encoder, readout=readout)
+    nr.save_mask(out, nr.learn_mask(model, training, steps=steps, seed=seed, device=device))
+    _say(f"wrote {out}")
+
+
+def reconstruct(
+    recording: Folder,
+    /,
+    *,
+    encoders: tuple[Path, ...],
+    out: Path,
+    mask: Path | None = None,
+    decoder: Path | None = None,
+    preset: Literal["default", "published"] = "default",
+    fold: str = "fold_0",
+    trials: tuple[int, ...] = (),
+    readout: int = 0,
+    iterations: int | None = None,
+    mask_threshold: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Reconstruct movies; finished ones are kept, a killed run resumes from its last snapshot.
+
+    Args:
+        recording: Folder of a recording.
+        encoders: One or more encoding models of its neurons.
+        out: Folder for one .nc file a trial.
+        mask: Transparency mask, a .npy file.
+        decoder: Linear decoder: start and prior of the default preset.
+        preset: Our own settings, or the paper's rule to the letter.
+        fold: Which trials.
+        trials: Numbers of trials within the recording, instead of a fold.
+        readout: Which mouse's neurons, in models of several mice.
+        iterations: How many passes; the preset decides by default.
+        mask_threshold: Pixels of at least this are updated; the preset decides by default.
+        seed: Of everything random.
+        device: auto, cpu, cuda, cuda:1, mps.
+    """
+    import neuroreel as nr
+
+    opened = nr.open_recording(recording)
+    numbers = trials or tuple(opened.select(fold).indices)
+    models = [nr.load_encoder(file, readout=readout) for file in encoders]
+    options: dict[str, Any] = {"preset": preset, "seed": seed, "device": device}
+    options |= {} if iterations is None else {"iterations": iterations}
+    options |= {} if mask_threshold is None else {"mask_threshold": mask_threshold}
+    options["mask"] = None if mask is None else nr.load_mask(mask)
+    options["decoder"] = None if decoder is None else nr.RidgeDecoder.load(decoder)
+    for number in numbers:
+        file = out / f"trial_{number:03d}.nc"
+        if file.exists():
+            _say(f"{file} is there already")
+            continue
+        out.mkdir(parents=True, exist_ok=True)
+        result = nr.reconstruct(opened.trials[number], models, snapshot=out / f"trial_{number:03d}.pt", **options)
+        _say(f"wrote {result.save(file)}")
+
+
+def evaluate(
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    /,
+    *,
+    decoder: Path | None = None,
+    smooth: float | None = None,
+    out: Path | None = None,
+) -> None:
+    """Score reconstructions, beside the baselines if the decoder is given.
+
+    Args:
+        results: Files or folders that reconstruct wrote.
+        decoder: Linear decoder: adds ridge, mean, grey and shuffled-neuron baselines.
+        smooth: Also score the movie blurred with this sigma in all axes (0.5 in the paper).
+        out: Also write the scores of every trial to this JSON file.
+    """
+    import json
+
+    import neuroreel as nr
+    from neuroreel.evaluation.table import format_table, score_table
+    from neuroreel.files import atomic_path, refuse_existing
+
+    if out is not None:
+        refuse_existing(out, overwrite=False)
+    loaded = _load_results(results)
+    ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
+    table = score_table(loaded, decoder=ridge, smooth=smooth)
+    _say(format_table(table))
+    if any(result.simulated for result in loaded):
+        _say("(a simulated mouse, not a real one)")
+    if out is not None:
+        with atomic_path(out) as partial:
+            partial.write_text(json.dumps(table, indent=1).replace("NaN", "null"))
+
+
+def report(
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    /,
+    *,
+    out: Path,
+    decoder: Path | None = None,
+    title: str | None = None,
+) -> None:
+    """Write one HTML page with the movies playing side by side, scores, settings and provenance.
+
+    Args:
+        results: Files or folders that reconstruct wrote.
+        out: The page, ending in .html.
+        decoder: Linear decoder: adds the baselines to the table.
+        title: Heading of the page.
+    """
+    import neuroreel as nr
+    from neuroreel.evaluation.table import score_table
+    from neuroreel.files import refuse_existing
+
+    refuse_existing(out, overwrite=False)
+    loaded = _load_results(results)
+    ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
+    known = all(result.truth is not None for result in loaded)
+    table = score_table(loaded, decoder=ridge) if known else None
+    _say(f"wrote {nr.write_report(out, loaded, title=title, scores=table)}")
+
+
+def _training_trials(opened: Any, test_fold: str, validation_fold: str | None) -> tuple[Any, Any]:
+    """Trials of all folds but the test and validation ones, and those of the validation fold."""
+    folds = sorted({word for word in opened.folds() if word.startswith("fold_")})
+    for asked in (test_fold, validation_fold):
+        if asked is not None and asked not in folds:
+            raise InputError(f"the recording has no trials of {asked!r}; it has {', '.join(folds) or 'no folds'}")
+    used = [fold for fold in folds if fold not in (test_fold, validation_fold)]
+    if not used:
+        raise InputError(f"no fold is left to train on beside {test_fold} and {validation_fold}")
+    return opened.select(*used), None if validation_fold is None else opened.select(validation_fold)
+
+
+def _load_results(paths: tuple[Path, ...]) -> list[Any]:
+    import neuroreel as nr
+
+    files = [file for path in paths for file in (sorted(path.glob("*.nc")) if path.is_dir() else [path])]
+    if not files:
+        raise InputError(f"no results in {', '.join(map(str, paths)) or 'nothing'}; give .nc files, or folders of them")
+    return [nr.Reconstruction.load(file) for file in files]
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "simulate": simulate,
+    "train": train,
+    "mask": mask,
+    "reconstruct": reconstruct,
+    "evaluate": evaluate,
+    "report": report,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; a refusal prints its message alone and exits with status 2, Ctrl-C with 130."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given == ["--version"]:
+        from neuroreel import __version__
+
+        print(f"neuroreel {__version__}")
+        return
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="neuroreel",
+            description="Reconstruct the movie an animal watched from the activity of its neurons.",
+            args=given or ["--help"],
+        )
+    except NeuroreelError as error:
+        print(f"neuroreel: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("neuroreel: stopped; the same command goes on from what is finished", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""``neuroreel demo``: the whole chain on a simulated mouse, from nothing to a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from neuroreel.errors import InputError
+
+if TYPE_CHECKING:
+    from neuroreel.recordings.recording import Recording
+
+Kept = TypeVar("Kept")
+TEST_FOLD, VALIDATION_FOLD = "fold_0", "fold_1"
+TRAINING_FOLDS = tuple(f"fold_{number}" for number in range(2, 7))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSize:
+    """How much the demo does."""
+
+    trials: int
+    seconds: float
+    neurons: int
+    epochs: int
+    batches_per_epoch: int
+    mask_steps: int
+    movies: int
+    expected: str
+
+
+FULL = DemoSize(
+    trials=60,
+    seconds=10.0,
+    neurons=400,
+    epochs=3,
+    batches_per_epoch=30,
+    mask_steps=200,
+    movies=6,
+    expected="about 3 minutes on two cores, 2 GiB of memory",
+)
+QUICK = DemoSize(
+    trials=28,
+    seconds=6.0,
+    neurons=150,
+    epochs=1,
+    batches_per_epoch=12,
+    mask_steps=100,
+    movies=2,
+    expected="less than a minute on two cores, 1 GiB of memory",
+)
+
+
+def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[[str], None] = lambda _: None) -> Path:
+    """Simulate a mouse, train two encoding models and a decoder, learn the mask, reconstruct, score, report.
+
+    Parameters
+    ----------
+    folder
+        Gets the recording, the models, the results and the report; a second call finds finished steps and goes on.
+    quick
+        A smaller mouse and less training: shows that everything works, not how well.
+    seed
+        Of everything.
+    say
+        Called with a line of text before each step.
+
+    Returns
+    -------
+    Path
+        The report.
+    """
+    import neuroreel as nr
+    from neuroreel.evaluation.table import format_table, score_table
+
+    size = QUICK if quick else FULL
+    _check_same_demo(folder, quick=quick, seed=seed)
+    began = time.perf_counter()
+    say(f"A simulated mouse, not a real one: {size.neurons} neurons, {size.trials} movies of {size.seconds:g} s.")
+    say(f"This takes {size.expected}; everything goes to {folder}.\n")
+
+    say("1. Simulate")
+    recording = _simulated(folder / "recording", size, seed)
+    train, validation = recording.select(*TRAINING_FOLDS), recording.select(VALIDATION_FOLD)
+    held_out = recording.select(TEST_FOLD)[: size.movies]
+
+    say("2. Fit the linear decoder")
+    decoder = _kept(folder / "decoder.safetensors", nr.RidgeDecoder.load, lambda file: nr.fit_decoder(train).save(file))
+    models = []
+    for number in range(2):
+        say(f"3. Train encoding model {number + 1} of 2")
+
+        def fit(file: Path, number: int = number) -> None:
+            recipe = {"epochs": size.epochs, "batches_per_epoch": size.batches_per_epoch}
+            model = nr.fit_encoder(train, validation=validation, seed=seed + number, recipe=recipe)
+            nr.save_encoder(model, file)
+
+        models.append(_kept(folder / f"encoder_{number}.safetensors", nr.load_encoder, fit))
+    say(f"   response correlation on unseen movies: {nr.encoder_correlation(models, validation):.3f}")
+
+    say("4. Learn the transparency mask")
+    mask = _kept(
+        folder / "mask.npy",
+        nr.load_mask,
+        lambda file: nr.save_mask(file, nr.learn_mask(models[0], train, steps=size.mask_steps, seed=seed)),
+    )
+
+    say(f"5. Reconstruct {len(held_out)} movies that no model was trained on")
+    results = nr.reconstruct(list(held_out), models, mask=mask, decoder=decoder, seed=seed)
+    for number, result in enumerate(results):
+        result.save(folder / f"reconstruction_{number}.nc", overwrite=True)
+
+    table = score_table(results, decoder=decoder, seed=seed)
+    say("\nScores inside the mask (of a simulated mouse, not a real one):\n" + format_table(table))
+    report = nr.write_report(
+        folder / "report.html", results, title="neuroreel demo: a simulated mouse", scores=table, overwrite=True
+    )
+    say(f"\nDone in {time.perf_counter() - began:.0f} s. Open the report in a browser:\n{report.resolve()}")
+    return report
+
+
+def _simulated(folder: Path, size: DemoSize, seed: int) -> Recording:
+    import neuroreel as nr
+
+    if folder.exists():
+        return nr.open_recording(folder)
+    return nr.simulate(folder, trials=size.trials, seconds=size.seconds, neurons=size.neurons, seed=seed)
+
+
+def _kept(file: Path, load: Callable[[Path], Kept], make: Callable[[Path], object]) -> Kept:
+    """What an earlier call left behind, or made now."""
+    if not file.exists():
+        make(file)
+    return load(file)
+
+
+def _check_same_demo(folder: Path, *, quick: bool, seed: int) -> None:
+    """A folder holds one demo: refuse to go on with one of another size or seed."""
+    from neuroreel.files import atomic_path
+
+    stamp = folder / "demo.txt"
+    wanted = f"quick={quick} seed={seed}\n"
+    if folder.exists() and any(folder.iterdir()) and not stamp.exists():
+        raise InputError(f"{folder} holds other files; choose a new or empty folder with --out")
+    if not stamp.exists():
+        with atomic_path(stamp) as partial:
+            partial.write_text(wanted)
+    if stamp.read_text() != wanted:
+        raise InputError(
+            f"{folder} holds a demo with {stamp.read_text().strip()}, this one has {wanted.strip()}; "
+            "choose another folder with --out, or delete it"
+        )

@@ -1,0 +1,118 @@
+"""The table of scores: every reconstruction beside its baselines, on the same pixels and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.decoding.decoder import RidgeDecoder
+from neuroreel.errors import InputError
+from neuroreel.evaluation.baselines import baselines
+from neuroreel.evaluation.scores import SKIP_FRAMES, format_score, response_correlation, scores
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.reconstruction import Reconstruction
+
+Table = dict[str, dict[str, dict[str, float]]]
+COLUMNS = ("video_correlation", "frame_correlation", "rmse", "psnr")
+
+
+def score_table(
+    results: Sequence[Reconstruction],
+    *,
+    decoder: RidgeDecoder | None = None,
+    extra: Mapping[str, Sequence[NDArray[np.float32]]] | None = None,
+    smooth: float | None = None,
+    skip: int = SKIP_FRAMES,
+    mask_threshold: float = 1.0,
+    seed: int = 0,
+) -> Table:
+    """Scores of reconstructions and, given the decoder, of the baselines on the same trials.
+
+    Parameters
+    ----------
+    results
+        Reconstructions whose true movie is known. Each is scored inside its own mask.
+    decoder
+        Gives the baselines ``grey``, ``mean``, ``ridge`` and ``shuffled`` (see ``nr.baselines``).
+    extra
+        Further movies to score: a name, and one (frames, height, width) a result.
+    smooth
+        Also score the reconstruction blurred with this sigma in all three axes (0.5 in the paper).
+    skip
+        Frames left out at the start.
+    mask_threshold
+        Pixels of the mask that count.
+    seed
+        Of the shuffled neurons.
+
+    Returns
+    -------
+    dict
+        ``{trial: {method: {score: value}}}``; undefined scores are NaN.
+
+    Raises
+    ------
+    InputError
+        A true movie is not known, or a mask is empty at its threshold.
+    """
+    table: Table = {}
+    for index, result in enumerate(results):
+        truth, mask = result.truth, result.mask
+        if truth is None:
+            raise InputError(f"{result.name}: the true movie is not known, so there is nothing to score against")
+        movies = {"reconstruction": result.video}
+        if smooth is not None:
+            movies[f"reconstruction, smoothed {smooth:g}"] = result.smooth(smooth).video
+        movies |= {name: each[index] for name, each in (extra or {}).items()}
+        if decoder is not None:
+            movies |= baselines(trial_of(result), decoder, seed=seed)
+        rows = {
+            method: _chosen(scores(truth, movie, mask=mask, skip=skip, mask_threshold=mask_threshold))
+            for method, movie in movies.items()
+        }
+        rows["reconstruction"]["response_correlation"] = _response_correlation(result, "predicted")
+        table[result.name] = rows
+    return table
+
+
+def trial_of(result: Reconstruction) -> Trial:
+    """The trial that a result was made from, without behaviour."""
+    return Trial(
+        video=result.truth,
+        responses=result.dataset["responses"].values,
+        frame_rate_hz=result.frame_rate_hz,
+        name=result.name,
+    )
+
+
+def mean_scores(table: Table, score: str = "video_correlation") -> dict[str, float]:
+    """Mean over trials of one score, for each method; NaN where it is undefined in every trial."""
+    methods = next(iter(table.values()))
+    means = {}
+    for method in methods:
+        values = [rows[method].get(score, np.nan) for rows in table.values()]
+        means[method] = float(np.nanmean(values)) if not np.all(np.isnan(values)) else float("nan")
+    return means
+
+
+def format_table(table: Table) -> str:
+    """The means over trials as plain text, a line a method."""
+    lines = [f"{'mean over ' + str(len(table)) + ' trials':28}" + "".join(f"{name:>20}" for name in COLUMNS)]
+    columns = {name: mean_scores(table, name) for name in COLUMNS}
+    for method in next(iter(table.values())):
+        lines.append(f"{method:28}" + "".join(f"{format_score(columns[name][method]):>20}" for name in COLUMNS))
+    return "\n".join(lines)
+
+
+def _chosen(values: dict[str, float]) -> dict[str, float]:
+    return {name: values[name] for name in COLUMNS}
+
+
+def _response_correlation(result: Reconstruction, which: str) -> float:
+    dataset: Any = result.dataset
+    if which not in dataset or "responses" not in dataset:
+        return float("nan")
+    return response_correlation(dataset["responses"].values, dataset[which].values)
