@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from neuroreel.errors import InputError, NeuroreelError
+from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.results import Reconstruction
 from neuroreel.results.export import even_frames, filmstrip, grey_png, side_by_side, write_mp4, write_tiff
 
@@ -126,6 +127,20 @@ def test_bad_requests_are_refused_and_nothing_is_written(tmp_path: Path, movie: 
     path = write_tiff(tmp_path / "movie.tif", movie, frame_rate_hz=30.0)
     with pytest.raises(InputError, match="exists already"):
         write_tiff(path, movie, frame_rate_hz=30.0)
+
+
+@pytest.mark.parametrize(
+    ("library", "name"), [("tifffile", "movie.tif"), ("imageio_ffmpeg", "movie.mp4"), ("zarr", "movie.zarr")]
+)
+def test_a_missing_library_is_named(
+    tmp_path: Path, movie: np.ndarray, monkeypatch: pytest.MonkeyPatch, library: str, name: str
+) -> None:
+    result = Reconstruction.build(video=movie, frame_rate_hz=30.0, settings={}, hashes={})
+    monkeypatch.setitem(sys.modules, library, None)
+    writers = {".tif": result.to_tiff, ".mp4": result.to_mp4, ".zarr": result.save}
+    with pytest.raises(ResourceError, match=rf"{library} is not installed; run pip install 'neuroreel\[export\]'"):
+        writers[Path(name).suffix](tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failing_ffmpeg_is_explained(tmp_path: Path, movie: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,7 @@ def test_arrays_that_do_not_fit_are_refused(change: dict[str, Any], message: str
 
 
 def test_a_dataset_with_turned_axes_is_refused() -> None:
-    with pytest.raises(InputError, match="use dataset.transpose"):
+    with pytest.raises(InputError, match="use dataset"):
         Reconstruction(build().dataset.transpose("width", ...))
 
 

@@ -261,26 +261,31 @@ def test_a_spot_drives_unoriented_cells_most_in_the_centre(population: Populatio
 
 
 def test_reverse_correlation_finds_the_true_filters(population: Population) -> None:
-    """Spikes averaged over white noise give the filter of phase-sensitive cells (Chichilnisky 2001)."""
+    """Stimuli averaged by response over white noise give a phase-sensitive cell's filter (Chichilnisky 2001)."""
     noise = np.random.default_rng(2).choice([0.0, 255.0], (6000, 36, 64)).astype(np.float32)
-    rates = population.rates(population.fields.drive(noise), at_rest(6000))
     fields_ = population.fields
+    rates = population.rates(fields_.drive(noise), at_rest(6000))
     flat = noise.reshape(6000, -1) - 127.5
-    found = []
-    for neuron in np.flatnonzero((fields_.kind == "simple") | (fields_.kind == "on")):
-        cos, sin, selective = np.cos(fields_.phase[neuron]), np.sin(fields_.phase[neuron]), 0.0
-        selective = fields_.direction_selectivity[neuron]
-        even, odd = fields_.even[neuron].ravel(), fields_.odd[neuron].ravel()
-        best = 0.0
-        for lag in range(1, 7):
-            early, late = fields_.early[neuron, lag], selective * fields_.late[neuron, lag]
-            true = even * (cos * early - sin * late) + odd * (sin * early + cos * late)
-            average = (rates[neuron, lag:] - rates[neuron].mean()) @ flat[: 6000 - lag]
-            if np.any(true):
-                best = max(best, float(np.corrcoef(average, true)[0, 1]))
-        found.append(best)
-    assert np.median(found) > 0.85
-    assert np.min(found) > 0.5
+    similar, located = [], []
+    for neuron in np.flatnonzero(fields_.kind != "complex"):
+        averages = np.stack(
+            [(rates[neuron, lag:] - rates[neuron].mean()) @ flat[: 6000 - lag] for lag in range(population.lead // 3)]
+        )
+        average = averages[np.argmax(np.abs(averages).max(axis=1))]
+        true = _filter_at(fields_, neuron, lag=int(np.argmax(np.abs(averages).max(axis=1))))
+        inside = fields_.envelopes[neuron].ravel() > 0.1
+        similar.append(np.corrcoef(average[inside], true[inside])[0, 1])
+        located.append(inside[np.argmax(np.abs(average))])
+    assert np.median(similar) > 0.85
+    assert np.mean(located) > 0.9
+
+
+def _filter_at(fields_: ReceptiveFields, neuron: int, *, lag: int) -> Array:
+    """(pixels,) what a phase-sensitive cell looked for ``lag`` frames ago, from the truth."""
+    cos, sin = np.cos(fields_.phase[neuron]), np.sin(fields_.phase[neuron])
+    even, odd = fields_.even[neuron].ravel(), fields_.odd[neuron].ravel()
+    late = fields_.direction_selectivity[neuron] * fields_.late[neuron, lag]
+    return np.asarray((cos * even + sin * odd) * fields_.early[neuron, lag] + (cos * odd - sin * even) * late)
 
 
 def gratings(fields_: ReceptiveFields, neuron: int, *, phase: float, hertz: float) -> Array:
@@ -389,7 +394,7 @@ def test_expected_responses_correlate_as_planned(population: Population, trial: 
     assert rows_correlate(quiet.respond(np.random.default_rng(0), video, behavior), expected).mean() > 0.85
 
 
-@pytest.mark.parametrize("ratio", [0.1, 3.0])
+@pytest.mark.parametrize("ratio", [0.3, 3.0])
 def test_signal_to_noise_is_an_argument(ratio: float) -> None:
     movies = [draw_movie(np.random.default_rng(k), fold=k % 7, frames=120) for k in range(7)]
     population = draw_population(np.random.default_rng(0), neurons=60, movies=movies, signal_to_noise=ratio)

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from neuroreel.inversion.mask import load_mask as load_mask
     from neuroreel.inversion.mask import save_mask as save_mask
     from neuroreel.inversion.reconstruct import reconstruct as reconstruct
+    from neuroreel.published.results import read_published as read_published
     from neuroreel.recordings.recording import Recording as Recording
     from neuroreel.recordings.recording import open_recording as open_recording
-    from neuroreel.recordings.simulate import simulate_recording as simulate
+    from neuroreel.recordings.simulate import simulate_recording
+
+    simulate = simulate_recording
     from neuroreel.recordings.trial import Trial as Trial
     from neuroreel.recordings.writing import write_recording as write_recording
     from neuroreel.report import write_report as write_report
@@ -58,6 +61,7 @@ _HOMES = {
     "load_mask": "inversion.mask",
     "open_recording": "recordings.recording",
     "predict": "encoding.predict",
+    "read_published": "published.results",
     "reconstruct": "inversion.reconstruct",
     "save_encoder": "encoding.files",
     "save_mask": "inversion.mask",

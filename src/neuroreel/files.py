@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -35,8 +34,8 @@ def atomic_path(target: str | Path, *, overwrite: bool = False) -> Iterator[Path
             partial = workplace / target.name
             yield partial
             if target.is_dir() and overwrite:  # a folder cannot be renamed onto a full one: move the old one aside
-                os.replace(target, workplace / "old")
-            os.replace(partial, target)
+                target.replace(workplace / "old")
+            partial.replace(target)
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
 

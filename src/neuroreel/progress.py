@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
@@ -36,20 +33,26 @@ def progress(
     always
         Show it in log files too.
     """
+    if not (always or (enabled and somebody_looks())):
+        yield from iterable
+        return
     from tqdm.auto import tqdm
 
-    shown = always or (enabled and _somebody_looks())
-    yield from tqdm(iterable, desc=description, total=total, disable=not shown, dynamic_ncols=True)
-
-
-def _somebody_looks() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    yield from tqdm(iterable, desc=description, total=total, dynamic_ncols=True)
 
 
 @contextmanager
-def bar_of(total: int, *, description: str = "Reconstructing", done: int = 0, enabled: bool = True) -> Iterator[tqdm]:
-    """A bar that the work itself moves on with ``bar.update()``."""
+def bar_of(total: int, *, description: str, done: int = 0, enabled: bool = True) -> Iterator[Callable[[], object]]:
+    """A bar for work that is no iterable: hands out the function that moves it on by one."""
+    if not (enabled and somebody_looks()):
+        yield lambda: None
+        return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, initial=done, desc=description, disable=not (enabled and _somebody_looks())) as bar:
-        yield bar
+    with tqdm(total=total, initial=done, desc=description, dynamic_ncols=True) as bar:
+        yield bar.update
+
+
+def somebody_looks() -> bool:
+    """True in a terminal or a notebook, False in a log file."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -5,7 +5,6 @@ A baseline that is hard to beat on small data, and the start and prior of the de
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from collections.abc import Hashable, Iterator, Sequence
@@ -89,11 +88,13 @@ def fit_decoder(
         Trials that do not belong together or lack video or responses; arguments out of range; several penalties but
         only one movie, so that none can be held out.
 
-    Notes ----- Memory does not grow with the number of trials. With N neurons, P pixels, f = components x lags
-    features, h held-out frames, and b = 1200 frames or those of the longest trial or group, no more than this many
-    numbers of 4 bytes are held at once: while components are searched (only if fewer than N) 3 N^2 + 2 b N; then 3
-    f^2 (5 f^2 in the dual form) + 3 f P + 3 P^2 + 4 b (f + P) + h (f + 2 P). For 8,000 neurons, 11 lags and 36 x 64
-    pixels that is 1.1 GB. Up to 1024 features are summed in double precision, twice the size.
+    Notes
+    -----
+    Memory does not grow with the number of trials. With N neurons, P pixels, f = components x lags features, h held-out
+    frames, and b = 1200 frames or those of the longest trial or group, no more than this many numbers of 4 bytes are
+    held at once: while components are searched (only if fewer than N) 3 N^2 + 2 b N; then 3 f^2 (5 f^2 in dual form)
+    + 3 f P + 3 P^2 + 4 b (f + P) + h (f + 2 P). For 8,000 neurons, 11 lags and 36 x 64 pixels that is 1.1 GB. Up to
+    1024 features are summed in double precision, twice the size.
 
     The means, deviations and components of steps 1 and 2 are those of all training trials, held-out ones too.
     """
@@ -190,16 +191,13 @@ def _choose(
     count = next((n for n in range(len(held_out)) if _enough(held_out[:n], COMPARED_FRAMES)), len(held_out))
     pixels = scored_pixels(spec.video_height, spec.video_width)
 
-    @functools.cache  # each takes a second
-    def error(index: int) -> float:
-        ridge = penalties[index] * problem.feature_variance
-        residuals = held_out_residuals(held_out[:count], problem, ridge=ridge, pixels=pixels)
-        return float(torch.cat(residuals).square().mean().sqrt())
-
     seen: dict[int, float] = {}
     best = len(penalties) // 2
     while True:
-        seen |= {index: error(index) for index in (best - 1, best, best + 1) if 0 <= index < len(penalties)}
+        for index in {best - 1, best, best + 1} & set(range(len(penalties))) - set(seen):
+            ridge = penalties[index] * problem.feature_variance
+            residuals = held_out_residuals(held_out[:count], problem, ridge=ridge, pixels=pixels)
+            seen[index] = float(torch.cat(residuals).square().mean().sqrt())
         if seen[best] == min(seen.values()):
             return penalties[best], {penalties[index]: seen[index] for index in sorted(seen)}
         best = min(seen, key=seen.__getitem__)

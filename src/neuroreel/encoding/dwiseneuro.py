@@ -1,4 +1,4 @@
-"""DwiseNeuro, the encoding model that won Sensorium 2023 (R. Baikulov), built from its description in PROTOCOL section 3.
+"""DwiseNeuro, the encoding model that won Sensorium 2023 (R. Baikulov), built from its description.
 
 A clip goes through depthwise 3-D convolutions (the core), is averaged over space, then through grouped 1x1 convolutions over
 time (the cortex) to one readout a mouse.
@@ -203,7 +203,7 @@ class DwiseNeuro(EncodingModel):
     """A DwiseNeuro network seen through one of its readouts.
 
     Clips of 16 frames, every second frame; five channels on a square canvas: the video in the middle with 0 around it,
-    then pupil dilation, running speed and the pupil centre (PROTOCOL section 3).
+    then pupil dilation, running speed and the pupil centre (Baikulov 2023).
     """
 
     clip_frames = 16

@@ -1,4 +1,4 @@
-"""The Poisson loss, shared by training and inversion (PROTOCOL sections 3 and 5)."""
+"""The Poisson loss, shared by training and inversion (Bauer et al. 2026)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def predict(
     """Predicted responses (neurons, frames) to a trial's movie and behaviour; an ensemble's are averaged.
 
     A model of fixed clip length sees the clip that ends at every frame it can; each frame's response is the mean over
-    the clips that hold it (PROTOCOL section 3). A model of any length sees the trial at once.
+    the clips that hold it (Baikulov 2023). A model of any length sees the trial at once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Reading the authors' DwiseNeuro checkpoints (PROTOCOL section 9): names of parameters translated, no code executed."""
+"""Reading the authors' DwiseNeuro checkpoints (Bauer et al. 2026): names of parameters translated, no code executed."""
 
 from __future__ import annotations
 

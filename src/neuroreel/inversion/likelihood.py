@@ -41,7 +41,7 @@ class Fit:
 
 @dataclass(kw_only=True)
 class PoissonLikelihood:
-    """The Poisson loss of windows, and its gradient averaged over the windows that cover a frame (PROTOCOL section 5).
+    """The Poisson loss of windows, and its gradient averaged over the windows that cover a frame (Bauer et al. 2026).
 
     Attributes
     ----------

@@ -1,4 +1,7 @@
-"""The transparency mask (alpha mask, population receptive field): which pixels the population sees (PROTOCOL section 4)."""
+"""The transparency mask (alpha mask, population receptive field): which pixels the population sees.
+
+Source: Bauer, Margrie & Clopath, eLife 2026.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
+from neuroreel.inversion.checks import check_mask_values
 from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.trial import Trial
 
@@ -36,10 +40,10 @@ def learn_mask(
 ) -> NDArray[np.float32]:
     """Learn which pixels matter for the model's responses.
 
-    Each step shows the model one trial's movie through the mask, with another trial's movie behind it, and makes the mask
-    more opaque where that brings the predicted responses closer to the recorded ones: (1) draw a trial and a background;
-    (2) blend; (3) mean squared error of the prediction; (4) gradient over the whole input, divided by its norm, clipped,
-    averaged over frames and blurred; (5) move the mask against it.
+    Each step shows the model one trial's movie through the mask, with another trial's movie behind it, and makes the
+    mask more opaque where that brings the predicted responses closer to the recorded ones: (1) draw a trial and a
+    background; (2) blend; (3) mean squared error of the prediction; (4) gradient over the whole input, divided by its
+    norm, clipped, averaged over frames and blurred; (5) move the mask against it.
 
     Parameters
     ----------
@@ -68,21 +72,33 @@ def learn_mask(
     ------
     InputError
         Fewer than two trials, or trials that do not fit the model.
+    ResourceError
+        The device is not there.
     """
+    where = choose_device(device)
     if len(trials) < 2:
         raise InputError(f"got {len(trials)} trial(s); a mask needs at least two, one as background for the other")
-    if steps < 1:
-        raise InputError(f"steps is {steps}; it must be at least 1")
+    for name, value, least in (("steps", steps, 1), ("first_frame", first_frame, 0)):
+        if value < least:
+            raise InputError(f"{name} is {value}; it must be at least {least}")
     for trial in trials:
-        check_movie_fits(model, trial)
-        check_responses_fit(model, trial)
-    where = choose_device(device)
+        _check_trial(model, trial)
     rng = np.random.default_rng(seed)
     frames = model.window_frames
     initial = rng.uniform(0, LARGEST_START, (frames, *model.canvas.size)).astype(np.float32)
     pairs = _draw_pairs(rng, len(trials), steps)
     shown = progress_bar(pairs, description="Learning the mask", total=steps, enabled=progress)
     return train_mask(model.to(where).eval(), trials, torch.from_numpy(initial), shown, first_frame=first_frame)
+
+
+def _check_trial(model: EncodingModel, trial: Trial) -> None:
+    check_movie_fits(model, trial)
+    check_responses_fit(model, trial)
+    if trial.frames < model.window_frames:
+        raise InputError(
+            f"{trial.name} has {trial.frames} frames; a mask is learned from windows of {model.window_frames} frames: "
+            "leave shorter trials out"
+        )
 
 
 def _draw_pairs(rng: np.random.Generator, trials: int, steps: int) -> list[tuple[int, int]]:
@@ -120,6 +136,8 @@ def train_mask(
         place = model.canvas.place
         gradient = _mask_gradient(model, mask, place(video), place(hidden), covariates, target)
         mask = mask - STEP_SIZE * _blur(gradient.clamp(-1, 1).mean(dim=0))
+    if not torch.isfinite(mask).all():
+        raise InputError("the mask became NaN or infinite: the model's weights or its responses are; train it again")
     return mask[0].cpu().numpy()
 
 
@@ -144,7 +162,7 @@ def _mask_gradient(
 
 def _blur(image: Tensor) -> Tensor:
     """Gaussian blur of an image (height, width), edges reflected."""
-    radius = max(1, round(BLUR_RADIUS * image.shape[1]))
+    radius = min(max(1, round(BLUR_RADIUS * image.shape[1])), *(size - 1 for size in image.shape))
     sigma = BLUR_SIGMA * image.shape[1]
     offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
@@ -162,7 +180,8 @@ def load_mask(file: str | Path) -> NDArray[np.float32]:
         No such file, another kind of file, another shape, NaN or infinite values.
     """
     try:
-        mask = np.load(file, allow_pickle=False)
+        with Path(file).open("rb") as stream:
+            mask = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{file} cannot be read as a mask ({error}); it must be a .npy file of one image") from error
     return check_mask_values(mask, what=str(file))
@@ -173,13 +192,3 @@ def save_mask(file: str | Path, mask: NDArray[np.float32], *, overwrite: bool = 
     check_mask_values(mask, what="the mask")
     with atomic_path(file, overwrite=overwrite) as partial, partial.open("wb") as stream:
         np.save(stream, np.asarray(mask, np.float32))
-
-
-def check_mask_values(mask: NDArray[np.generic], *, what: str) -> NDArray[np.float32]:
-    """The mask as float32; InputError unless it is one image of finite numbers."""
-    mask = np.asarray(mask)
-    if mask.ndim != 2 or mask.size == 0:
-        raise InputError(f"{what} has shape {mask.shape}; a mask is one image (height, width)")
-    if mask.dtype.kind not in "fiub" or not np.isfinite(mask).all():
-        raise InputError(f"{what} holds NaN, infinite or non-numeric values; a mask is an image of finite numbers")
-    return mask.astype(np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from neuroreel.errors import InputError
@@ -17,7 +19,7 @@ class Settings:
     iterations
         Passes over all windows; the published rule spends the first one on recording alone.
     windows
-        "sliding": 32 frames every 8 (PROTOCOL section 5). "tiled": as few windows as cover the movie, or the whole
+        "sliding": 32 frames every 8 (Bauer et al. 2026). "tiled": as few windows as cover the movie, or the whole
         movie at once for models of any length.
     window_norm
         Divide each window's gradient by its norm over the model's whole input.
@@ -30,17 +32,18 @@ class Settings:
         "none"; "decoder": the movie is pulled towards the decoder's, by the inverse covariance of its errors; "movies":
         towards grey, by the inverse covariance of natural movies.
     update
-        "published" (momentum with two bias corrections) or "momentum" (Nesterov's, for gradients that a prior has scaled).
+        "published" (momentum with two bias corrections) or "momentum" (Nesterov's, for gradients that a prior has
+        scaled).
     learning_rate
         Of the update rule.
     evidence_weight
-        How much the responses count against the prior. At 1 every frame of every neuron would be independent evidence with
-        Poisson noise of the dispersion found; they are not, for calcium smears over time and the model errs.
+        How much the responses count against the prior. At 1 every frame of every neuron would be independent evidence
+        with Poisson noise of the dispersion found; they are not, for calcium smears over time and the model errs.
     ensemble
         "gradients": the models' gradients are averaged. "videos": each model makes a video, the videos are averaged.
     ablated
         Neurons left out by ``neurons=``: "left_out" of the loss, or "silenced": they stay in it with a target of
-        zero, as published (PROTOCOL section 8, fault 1).
+        zero, as published by Bauer et al. 2026.
     mask_threshold
         The transparency mask counts where it is at least this.
     record_every
@@ -109,14 +112,25 @@ def resolve_settings(preset: str, changes: dict[str, Any]) -> Settings:
     settings = replace(PRESETS[preset], **changes)
     for name, allowed in _CHOICES.items():
         if getattr(settings, name) not in allowed:
-            raise InputError(f"{name} is {getattr(settings, name)!r}; it must be one of {', '.join(allowed)}")
+            raise InputError(f"{name} is {getattr(settings, name)!r}; it must be one of {', '.join(map(str, allowed))}")
     for name in ("iterations", "record_every"):
-        if getattr(settings, name) < 1:
-            raise InputError(f"{name} is {getattr(settings, name)}; it must be at least 1")
+        count = getattr(settings, name)
+        if not isinstance(count, Integral) or count < 1:
+            raise InputError(f"{name} is {count!r}; it must be a whole number, at least 1")
+    for name, least in (("learning_rate", 0), ("evidence_weight", 0), ("mask_threshold", -math.inf)):
+        number = getattr(settings, name)
+        if not isinstance(number, Real) or not math.isfinite(number) or number < least:
+            raise InputError(f"{name} is {number!r}; it must be a number{', at least 0' if least == 0 else ''}")
+    if settings.optimize_padding and settings.prior != "none":
+        raise InputError(
+            f"prior is {settings.prior!r}, but no prior knows the padding: pass optimize_padding=False with it"
+        )
     return settings
 
 
-_CHOICES = {
+_CHOICES: dict[str, tuple[str | bool, ...]] = {
+    "window_norm": (False, True),
+    "optimize_padding": (False, True),
     "windows": ("sliding", "tiled"),
     "start": ("grey", "decoder"),
     "prior": ("none", "decoder", "movies"),

@@ -53,7 +53,7 @@ class GaussianPrior:
     evidence_weight: Tensor
 
     def direction(self, videos: Tensor, gradient: Tensor) -> Tensor:
-        """w S g + (v - mean)."""
+        """The sum w S g + (v - mean)."""
         pixels = gradient.flatten(2)  # (trials, frames, pixels)
         spread = self.time @ ((pixels @ self.components) @ self.components.T)
         return self.evidence_weight[:, None, None, None] * spread.view_as(gradient) + (videos - self.mean)
@@ -65,9 +65,9 @@ NATURAL_TIME_S = 0.3
 
 
 def natural_components(height: int, width: int, *, most: int = 600) -> NDArray[np.float32]:
-    """Leading components (pixels, k) of natural movies where none were seen: correlations fall exponentially with distance.
+    """Leading components (pixels, k) of natural movies where none were seen: pixels correlate less with distance.
 
-    The power spectrum of such images falls with the square of frequency, as that of natural images does (Field 1987).
+    Correlations fall exponentially along rows and along columns, so that the covariance is a Kronecker product. The power spectrum of such images falls with the square of frequency, as that of natural images does (Field 1987).
     """
     length = NATURAL_LENGTH * width
     bases = [np.linalg.eigh(np.exp(-np.abs(np.subtract.outer(r, r)) / length)) for r in map(np.arange, (height, width))]
@@ -92,7 +92,10 @@ def leading_components(covariance: NDArray[np.float32], *, most: int = 600) -> N
 
 
 def correlation_matrix(autocorrelation: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """(frames, frames) Toeplitz matrix of an autocorrelation over lags 0, 1, ...; 0 beyond the last lag, made positive."""
+    """(frames, frames) Toeplitz matrix of an autocorrelation over lags 0, 1, ...
+
+    It fades to 0 at the last lag, and is made positive semidefinite.
+    """
     lags = np.abs(np.subtract.outer(np.arange(frames), np.arange(frames)))
     padded = np.zeros(frames, np.float64)
     known = min(frames, len(autocorrelation))

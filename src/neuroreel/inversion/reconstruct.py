@@ -70,7 +70,7 @@ def reconstruct(
     """Reconstruct the movie of one trial, or of several at once, from its responses.
 
     Starting from grey or from a linear decoder's movie, pixels are moved until the responses that the encoding models
-    predict match the recorded ones (Bauer, Margrie & Clopath 2026; PROTOCOL section 5).
+    predict match the recorded ones (Bauer, Margrie & Clopath, eLife 2026).
 
     Parameters
     ----------
@@ -291,7 +291,8 @@ class _Run:
         settings = self.job.settings
         prior = self._prior()
         progress = self.snapshot.restore(Progress(videos=self.start.clone()))
-        with bar_of(settings.iterations, done=progress.iteration, enabled=show_progress) as bar:
+        total = settings.iterations
+        with bar_of(total, description="Reconstructing", done=progress.iteration, enabled=show_progress) as advance:
             invert(
                 progress,
                 models=self.models,
@@ -303,7 +304,7 @@ class _Run:
                 iterations=settings.iterations,
                 first_update=1 if settings.update == "published" else 0,
                 stopping=stopping or (lambda _: False),
-                callbacks=[self._recorder(), self.snapshot, lambda *_: bar.update(), *callbacks],
+                callbacks=[self._recorder(), self.snapshot, lambda *_: advance(), *callbacks],
             )
         self.snapshot.remove()
         return progress

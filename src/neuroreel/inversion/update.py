@@ -27,7 +27,7 @@ class Update(Protocol):
 
 @dataclass
 class PublishedMomentum:
-    """The published rule: Adam's two bias corrections around a first moment alone (PROTOCOL section 5).
+    """The published rule: Adam's two bias corrections around a first moment alone (Bauer et al. 2026).
 
     m = 0.9 m + 0.1 g;  v -= lr_i sqrt(1 - 0.999^(i+1)) / (1 - 0.9^(i+1)) * m / (1 - 0.9^(i+1)), where lr_i rises
     linearly over the first ``warmup`` iterations. There is no second moment, and the first moment's correction is
@@ -64,8 +64,8 @@ class PublishedMomentum:
 class MomentumDescent:
     """Nesterov's accelerated descent; movies are clipped to 0..255.
 
-    Where the direction would move a movie by more than ``largest_step`` grey levels (root mean square), it is shortened:
-    an encoding model is only to be trusted near the movies that it was asked about.
+    Where the direction would move a movie by more than ``largest_step`` grey levels (root mean square), it is
+    shortened: an encoding model is only to be trusted near the movies that it was asked about.
     """
 
     learning_rate: float = 0.3

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neuroreel import __version__
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing
 from neuroreel.report import figures
 from neuroreel.report.movies import pack_trial
 from neuroreel.report.scores import Scores, ScoreTable, read_scores
 from neuroreel.results import Reconstruction
-from neuroreel.results.provenance import package_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def write_report(
         simulated={True: "all", False: "some"}[all(r.simulated for r in results)]
         if _any_simulated(results)
         else "none",
-        version=package_version("neuroreel"),
+        version=__version__,
     )
     with atomic_path(path, overwrite=overwrite) as partial:
         partial.write_text(page, encoding="utf-8")

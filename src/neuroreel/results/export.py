@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,9 +70,10 @@ def write_tiff(
     ------
     InputError
         A movie, an ending or a type that cannot be written, or a file that exists already.
+    ResourceError
+        tifffile is not installed, or the disk is full.
     """
-    import tifffile
-
+    tifffile = needs("tifffile")
     path = _checked_path(path, endings=(".tif", ".tiff"), overwrite=overwrite)
     if dtype not in ("uint8", "float32"):
         raise InputError(f"a TIFF of type {dtype!r} was asked for; dtype must be 'uint8' or 'float32'")
@@ -135,6 +138,8 @@ def write_mp4(
     ------
     InputError
         A movie, an ending or a scale that cannot be written, or a file that exists already.
+    ResourceError
+        imageio-ffmpeg is not installed, or the disk is full.
     """
     path = _checked_path(path, endings=(".mp4",), overwrite=overwrite)
     movies = _checked_movies(video, truth, frame_rate_hz=frame_rate_hz)
@@ -151,6 +156,14 @@ def write_mp4(
     with atomic_path(path, overwrite=overwrite) as partial:
         _encode(partial, frames, frame_rate_hz=frame_rate_hz, options=lossless if exact else watchable)
     return path
+
+
+def needs(name: str) -> ModuleType:
+    """Import a library that only exports need; ResourceError if it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ResourceError(f"{name} is not installed; run pip install 'neuroreel[export]'") from error
 
 
 def side_by_side(movies: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -231,8 +244,7 @@ def _checked_movies(video: NDArray[Any], truth: NDArray[Any] | None, *, frame_ra
 
 def _encode(path: Path, frames: NDArray[np.uint8], *, frame_rate_hz: float, options: list[str]) -> None:
     """Pipe grey frames through ffmpeg: its Python wrapper would round the frame rate to two digits."""
-    import imageio_ffmpeg
-
+    imageio_ffmpeg = needs("imageio_ffmpeg")
     _, height, width = frames.shape
     rate = str(Fraction(frame_rate_hz).limit_denominator(1001))
     source = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]

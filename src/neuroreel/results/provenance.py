@@ -11,13 +11,14 @@ import shlex
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuroreel import __version__
 from neuroreel.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def collect_provenance(
     command = _command_line() if command is None else command
     provenance: dict[str, Any] = {
         "versions": {
-            "neuroreel": package_version("neuroreel"),
+            "neuroreel": __version__,
             "python": platform.python_version(),
-            "torch": package_version("torch"),
+            "torch": version("torch"),
             "numpy": np.__version__,
         },
         "machine": f"{platform.system()} {platform.machine()}",
@@ -74,17 +75,10 @@ def collect_provenance(
     return provenance if command is None else {**provenance, "command": command}
 
 
-def package_version(name: str) -> str:
-    """The installed version of a package, or ``unknown`` (a source tree that was never installed)."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def _command_line() -> str | None:
     program = Path(sys.argv[0]) if sys.argv and sys.argv[0] else Path()
-    is_ours = program.stem == "neuroreel" or program.parent.name == "neuroreel"  # the script, or python -m neuroreel
+    module = program.parent.name == "neuroreel" and program.stem in ("__main__", "cli")  # python -m neuroreel
+    is_ours = program.stem == "neuroreel" or module
     return shlex.join(["neuroreel", *sys.argv[1:]]) if is_ours else None
 
 
@@ -118,7 +112,7 @@ def hash_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes; InputError if there is no such file."""
     if not Path(path).is_file():
         raise InputError(f"{path} is no file; give the path of the file whose fingerprint is wanted")
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -173,6 +167,6 @@ def check_format(attributes: Mapping[Any, Any], *, where: str | Path) -> None:
         raise InputError(f"{where} does not say which version of the format it has; it is damaged: write it again")
     if int(found) > FORMAT_VERSION:
         raise InputError(
-            f"{where} has format version {int(found)}; this neuroreel ({package_version('neuroreel')}) reads up to "
+            f"{where} has format version {int(found)}; this neuroreel ({__version__}) reads up to "
             f"version {FORMAT_VERSION}: install a newer neuroreel"
         )

@@ -240,7 +240,7 @@ class Reconstruction:
         InputError
             Another ending, or something is there already and ``overwrite`` is False.
         ResourceError
-            The disk is full, or the folder may not be written.
+            The disk is full, the folder may not be written, or zarr is not installed.
         """
         path = Path(path)
         _check_ending(path)
@@ -363,6 +363,8 @@ class Reconstruction:
 def _check_ending(path: Path) -> None:
     if path.suffix not in (".nc", ".zarr"):
         raise InputError(f"{path} ends in {path.suffix!r}; the name must end in .nc (NetCDF) or .zarr (Zarr)")
+    if path.suffix == ".zarr":
+        export.needs("zarr")
 
 
 def _variable(name: str, array: ArrayLike) -> xr.Variable:

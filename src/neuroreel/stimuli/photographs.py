@@ -17,7 +17,7 @@ from neuroreel.errors import InputError, ResourceError
 
 FOLDS = 7
 MEAN_GREY = 127.5
-CONTRAST_GREY = 51.0  # standard deviation in grey levels: that of the published stimuli (PROTOCOL section 7)
+CONTRAST_GREY = 51.0  # standard deviation in grey levels: that of the published stimuli (Bauer et al. 2026)
 
 # Files on disk in the wheels, none of them downloaded on demand. Of the stereo pair only the left picture is used. A
 # fixed table, not the order of a listing: a file missing from some release cannot move another one between folds.

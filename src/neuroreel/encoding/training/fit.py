@@ -19,6 +19,7 @@ from neuroreel.encoding.training.clips import EpochSampler, RandomWindows, Trial
 from neuroreel.encoding.training.start import start_readout
 from neuroreel.encoding.training.recipe import RECIPES, Recipe
 from neuroreel.errors import InputError
+from neuroreel.progress import somebody_looks
 from neuroreel.recordings.checks import TrialSpec, check_trials
 from neuroreel.recordings.trial import Trial
 
@@ -48,7 +49,7 @@ def fit_encoder(
     trials
         Trials of one recording, with video and responses.
     kind
-        "readout" (small convolutional core, trains in a minute) or "dwiseneuro" (PROTOCOL section 3).
+        "readout" (small convolutional core, trains in a minute) or "dwiseneuro" (Baikulov 2023).
     seed
         Of the weights, the windows drawn and the dropout.
     validation
@@ -125,7 +126,7 @@ def _train(
             callbacks=[*_callbacks(recipe, last.parent, validated=bool(validation)), log],
             logger=CSVLogger(folder, name=None, version="log"),
             default_root_dir=folder,
-            enable_progress_bar=show_progress,
+            enable_progress_bar=show_progress and somebody_looks(),
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,

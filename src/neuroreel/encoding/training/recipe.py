@@ -51,7 +51,7 @@ RECIPES = {
         ema_decay=0.98,
         patience=4,
     ),
-    # PROTOCOL section 3, on one recording
+    # Baikulov 2023, on one recording
     "dwiseneuro": Recipe(
         learning_rate=3e-4 * 24 / 4,
         weight_decay=0.05,

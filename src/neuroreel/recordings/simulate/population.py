@@ -19,7 +19,7 @@ HALF_SATURATION = 2.0  # drive above threshold, in root mean squares, that gives
 MEAN_RESPONSE = (4.0, 0.5)  # median over neurons, and spread of the logarithm, in the units of the responses
 SHARED_TIMES_S = (0.3, 1.0, 3.0, 10.0)
 SHARED_OF_NOISE = 0.2
-FEWEST_EVENTS_HZ = 0.3  # no neuron is rarer, or it would be silent throughout a short recording
+FEWEST_EVENTS_HZ = 0.5  # no neuron is rarer, or it would be silent throughout a short recording
 SPREAD_OF_SNR = 0.5
 
 

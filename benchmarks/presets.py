@@ -1,0 +1,81 @@
+"""Presets side by side on held-out movies of a simulated mouse, with the same encoding models.
+
+    python benchmarks/presets.py [--out presets.json] [--quick]
+
+Prints and stores the mean video correlation of every preset and baseline, the seconds each took, and the machine.
+The mouse is simulated: the figures compare methods, they say nothing about mice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import neuroreel as nr
+from neuroreel.evaluation.table import mean_scores, score_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/presets.json"))
+    parser.add_argument("--movies", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a small mouse: shows that it runs, not how well")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = compare(Path(folder), movies=options.movies, seed=options.seed, quick=options.quick)
+    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    report = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "torch": torch.__version__, "seed": options.seed}
+    report |= {"neuroreel": nr.__version__, "movies": options.movies, "quick": options.quick, "rows": rows}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+    for row in rows:
+        score = "undefined" if row["video_correlation"] is None else f"{row['video_correlation']:.3f}"
+        print(f"{row['what']:50} {score:>10} {row['seconds']:8.1f} s")
+
+
+def compare(folder: Path, *, movies: int, seed: int, quick: bool) -> list[dict[str, Any]]:
+    size = {"trials": 28, "seconds": 6.0, "neurons": 100} if quick else {}
+    recording = nr.simulate(folder / "mouse", seed=seed, **size)
+    train = recording.select(*(f"fold_{number}" for number in range(2, 7)))
+    held_out = list(recording.select("fold_0")[:movies])
+    recipe = {"epochs": 1 if quick else 3}
+    models = [
+        nr.fit_encoder(train, validation=recording.select("fold_1"), seed=seed + number, recipe=recipe)
+        for number in range(2)
+    ]
+    decoder = nr.fit_decoder(train)
+    mask = nr.learn_mask(models[0], train, steps=200, seed=seed)
+    runs: list[tuple[str, list[Any], dict[str, Any]]] = [
+        ("default", models, {"decoder": decoder}),
+        ("default, one model", models[:1], {"decoder": decoder}),
+        ("default, without a decoder", models, {}),
+        ("published, one model, 30 iterations", models[:1], {"preset": "published", "iterations": 30}),
+        ("published, one model, 100 iterations", models[:1], {"preset": "published", "iterations": 100}),
+    ]
+    rows = []
+    for what, chosen, options in runs:
+        began = time.perf_counter()
+        results = nr.reconstruct(held_out, chosen, mask=mask, **options)
+        seconds = time.perf_counter() - began
+        smooth = 0.5 if what.startswith("published") else None  # as published, before scoring
+        table = score_table(results, decoder=decoder if not rows else None, smooth=smooth)
+        for method, score in mean_scores(table).items():
+            baseline = method in ("grey", "mean", "ridge", "shuffled")
+            name = method if baseline else method.replace("reconstruction", what)
+            value = None if np.isnan(score) else score
+            rows.append({"what": name, "video_correlation": value, "seconds": 0.0 if baseline else seconds})
+    return rows
+
+
+if __name__ == "__main__":
+    main()

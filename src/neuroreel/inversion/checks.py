@@ -1,0 +1,108 @@
+"""Do trials, models, mask, neurons and settings fit each other? Asked before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroreel.decoding.decoder import RidgeDecoder, check_decodable
+from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.errors import InputError
+from neuroreel.inversion.presets import Settings
+from neuroreel.inversion.windows import windows_for
+from neuroreel.recordings.trial import Trial
+
+
+def check_trials_fit(
+    trials: Sequence[Trial], models: Sequence[EncodingModel], *, decoder: RidgeDecoder | None, settings: Settings
+) -> None:
+    """Raise InputError unless every trial can be reconstructed with these models and this decoder."""
+    if not trials:
+        raise InputError("no trials were given; pass one, or a list of them")
+    for trial in trials:
+        if not isinstance(trial, Trial):
+            raise InputError(f"got a {type(trial).__name__} among the trials; pass nr.Trial(...), or a recording's trials")
+        for model in models:
+            check_responses_fit(model, trial)
+            windows_for(model, settings.windows).lay(trial.frames)
+        if trial.video is not None:  # it is looked at for scores alone, but at the end of the work
+            check_movie_fits(models[0], trial)
+        if decoder is not None:
+            check_decodable(decoder, trial)
+
+
+def check_models_fit(models: Sequence[EncodingModel], *, decoder: RidgeDecoder | None, settings: Settings) -> None:
+    """Raise InputError unless the models can share windows and canvas, and the decoder makes movies of their size."""
+    first = models[0]
+    size = first.canvas.video_size
+    if decoder is not None and (decoder.video_height, decoder.video_width) != size:
+        raise InputError(
+            f"the decoder makes movies of {decoder.video_width}x{decoder.video_height} pixels (width x height), the "
+            f"model takes {size[1]}x{size[0]}: fit a decoder to the trials that the model was trained on"
+        )
+    for index, model in enumerate(models):
+        if settings.optimize_padding and model.canvas != first.canvas:
+            raise InputError(
+                f"model {index} has another canvas than model 0 ({model.canvas} and {first.canvas}), and with "
+                "optimize_padding they must share one: pass optimize_padding=False"
+            )
+        together = settings.ensemble == "gradients"
+        if together and windows_for(model, settings.windows) != windows_for(first, settings.windows):
+            raise InputError(
+                f"model {index} sees other windows than model 0, so their gradients cannot be averaged: "
+                "pass ensemble='videos', or models of one kind"
+            )
+
+
+def check_neurons(neurons: NDArray[np.bool_] | None, model: EncodingModel) -> NDArray[np.bool_]:
+    """(neurons,) boolean of the neurons to use: all of them by default."""
+    if neurons is None:
+        return np.ones(model.neurons, bool)
+    keep = np.asarray(neurons)
+    if keep.dtype != bool or keep.size != model.neurons:
+        raise InputError(
+            f"neurons has shape {keep.shape} and type {keep.dtype}; it must be ({model.neurons},) boolean: "
+            "True for the neurons to use"
+        )
+    if not keep.any():
+        raise InputError("neurons keeps no neuron; at least one is needed to reconstruct anything")
+    return keep.reshape(-1)
+
+
+def check_mask_values(mask: NDArray[np.generic], *, what: str) -> NDArray[np.float32]:
+    """The mask as float32; InputError unless it is one image of finite numbers."""
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.size == 0:
+        raise InputError(f"{what} has shape {mask.shape}; a mask is one image (height, width)")
+    if mask.dtype.kind not in "fiub" or not np.isfinite(mask).all():
+        raise InputError(f"{what} holds NaN, infinite or non-numeric values; a mask is an image of finite numbers")
+    return mask.astype(np.float32)
+
+
+def update_mask_of(mask: NDArray[np.floating[Any]] | None, model: EncodingModel, settings: Settings) -> Tensor:
+    """(height, width) of 0 and 1, on the canvas if its padding is optimised, else on the video."""
+    canvas = model.canvas
+    if mask is None:
+        return torch.ones(canvas.size if settings.optimize_padding else canvas.video_size)
+    values = torch.from_numpy(check_mask_values(mask, what="the mask"))
+    if values.shape != canvas.size and values.shape != canvas.video_size:
+        raise InputError(
+            f"the mask is {tuple(values.shape)} (height, width); it must be {canvas.size}, the model's canvas, "
+            f"or {canvas.video_size}, the video: learn it with this model"
+        )
+    on_canvas = values if values.shape == canvas.size else canvas.place(values, padding=-torch.inf)
+    chosen = (on_canvas >= settings.mask_threshold).float()
+    if not settings.optimize_padding:
+        chosen = canvas.crop(chosen)
+    if not chosen.any():
+        raise InputError(
+            f"no pixel of the mask reaches {settings.mask_threshold:g} (its largest value is {values.max():g}); "
+            "lower mask_threshold or learn the mask for more steps"
+        )
+    return chosen
