@@ -3,7 +3,8 @@
     neuroreel demo                          # writes its results into a folder
     python docs/figures/readme_picture.py   # or with the result files as arguments
 
-It shows the results at the quartiles of the video correlation, not the best ones.
+It shows the results at the quartiles of the video correlation, not the best ones; inside the mask, and at the true
+movie's brightness and contrast, as the paper shows its own: correlations do not depend on either.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import neuroreel as nr
+from neuroreel.evaluation.scores import match_contrast
 
 TARGET = Path(__file__).parents[1] / "_static" / "reconstruction.png"
 SKIPPED_FRAMES = 30  # as in the scores
@@ -45,7 +47,11 @@ def draw(results: list[nr.Reconstruction]) -> Figure:
         frames = np.linspace(SKIPPED_FRAMES, len(result.video) - 10, COLUMNS).round().astype(int)
         draw_movie(grid[2 * number], result, result.truth, frames, label="shown")
         draw_movie(
-            grid[2 * number + 1], result, result.video, frames, label=f"reconstructed\n(r = {score(result):.2f})"
+            grid[2 * number + 1],
+            result,
+            match_contrast(result.truth, result.video, mask=result.mask),
+            frames,
+            label=f"reconstructed\n(r = {score(result):.2f})",
         )
         for axes, frame in zip(grid[2 * number], frames, strict=True):
             if number == 0:
@@ -64,10 +70,10 @@ def draw_movie(row, result: nr.Reconstruction, video: np.ndarray, frames: np.nda
 
 
 def main(names: list[str]) -> None:
-    files = [Path(name) for name in names] or sorted(Path("neuroreel_demo").rglob("*.nc"))
+    files = [Path(name) for name in names] or sorted(Path("neuroreel-demo").rglob("*.nc"))
     results = [nr.Reconstruction.load(file) for file in files]
     if not results:
-        sys.exit("there is no neuroreel_demo here: run `neuroreel demo` first, or give the result files (.nc)")
+        sys.exit("there is no neuroreel-demo here: run `neuroreel demo` first, or give the result files (.nc)")
     draw(at_percentiles(results)).savefig(TARGET, dpi=150)
     print(f"wrote {TARGET}")
 

@@ -1,11 +1,12 @@
 """DwiseNeuro, the encoding model that won Sensorium 2023 (R. Baikulov), built from its description.
 
-A clip goes through depthwise 3-D convolutions (the core), is averaged over space, then through grouped 1x1 convolutions over
-time (the cortex) to one readout a mouse.
+A clip goes through depthwise 3-D convolutions (the core), is averaged over space, then through grouped 1x1 convolutions
+over time (the cortex) to one readout a mouse.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -42,8 +43,8 @@ class DwiseNeuroConfig:
     @classmethod
     def from_published(cls, parameters: Mapping[str, Any]) -> DwiseNeuroConfig:
         """From the ``nn_module`` parameters in a published checkpoint, whose first key has another name."""
-        known = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
-        known["readout_neurons"] = known.pop("readout_outputs")
+        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
+        known["readout_neurons"] = known.pop("readout_outputs", ())
         unknown = known.keys() - cls.__dataclass_fields__.keys()
         if unknown:
             raise InputError(f"the checkpoint's model has settings that DwiseNeuro does not know: {sorted(unknown)}")
@@ -73,6 +74,8 @@ class StochasticDepth(nn.Module):
 class PositionCode(nn.Module):
     """Adds a sinusoidal code of time, row and column, each in a third of the channels (Vaswani et al. 2017, in 3-D)."""
 
+    inv_freq: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         axis_channels = 2 * math.ceil(channels / 6)
@@ -88,7 +91,7 @@ class PositionCode(nn.Module):
         codes = []
         for axis, length in enumerate(axes):
             angles = torch.arange(length, device=self.inv_freq.device).float()[:, None] * self.inv_freq
-            code = torch.cat([angles.sin(), angles.cos()], dim=1).T  # (axis channels, length): all sines, then all cosines
+            code = torch.cat([angles.sin(), angles.cos()], dim=1).T  # (axis channels, length), sines before cosines
             along = [1, 1, 1]
             along[axis] = length
             codes.append(code.reshape(-1, *along).expand(-1, *axes))
@@ -113,7 +116,9 @@ class SqueezeExcite(nn.Module):
 class Block(nn.Module):
     """An inverted residual block: expand, filter space, filter time, gate, project, and add the resized input."""
 
-    def __init__(self, config: DwiseNeuroConfig, channels: int, out_channels: int, stride: int, drop_path: float) -> None:
+    def __init__(
+        self, config: DwiseNeuroConfig, channels: int, out_channels: int, stride: int, drop_path: float
+    ) -> None:
         super().__init__()
         wide = channels * config.expansion_ratio
         k, t = config.spatial_kernel, config.temporal_kernel
@@ -124,7 +129,7 @@ class Block(nn.Module):
         self.expansion = nn.Sequential(nn.Conv3d(channels, wide, 1, bias=False), nn.BatchNorm3d(wide), nn.SiLU())
         self.spatial = nn.Sequential(spatial, nn.BatchNorm3d(wide), nn.SiLU())
         self.temporal = nn.Sequential(temporal, nn.BatchNorm3d(wide), nn.SiLU())
-        self.excitation = SqueezeExcite(wide, wide // config.se_reduce_ratio)
+        self.excitation = SqueezeExcite(wide, max(1, wide // config.se_reduce_ratio))
         self.projection = nn.Sequential(nn.Conv3d(wide, out_channels, 1, bias=False), nn.BatchNorm3d(out_channels))
         self.drop_path = StochasticDepth(drop_path)
         self.shortcut_norm = nn.BatchNorm3d(out_channels)
@@ -176,17 +181,25 @@ class DwiseNeuroNetwork(nn.Module):
         super().__init__()
         self.config = config
         features = config.core_features
+        if len(features) != len(config.spatial_strides):
+            raise InputError(
+                f"core_features names {len(features)} blocks, spatial_strides {len(config.spatial_strides)}; "
+                "give one number of channels and one stride a block"
+            )
+        if not config.readout_neurons:
+            raise InputError("readout_neurons is empty; a model needs at least one readout")
         blocks: list[nn.Module] = []
         for index, stride in enumerate(config.spatial_strides):
             width, out = features[index], features[min(index + 1, len(features) - 1)]
             # stochastic depth grows with depth, from nothing to drop_path_rate
             rate = config.drop_path_rate * index / len(features)
             blocks += [PositionCode(width), Block(config, width, out, stride, rate)]
-        self.stem = nn.Sequential(nn.Conv3d(config.in_channels, features[0], 1, bias=False), nn.BatchNorm3d(features[0]))
+        stem = nn.Conv3d(config.in_channels, features[0], 1, bias=False)
+        self.stem = nn.Sequential(stem, nn.BatchNorm3d(features[0]))
         self.core = nn.Sequential(*blocks)
         widths = (features[-1], *config.cortex_features)
         self.cortex = nn.Sequential(
-            *[CortexLayer(a, b, config.groups, 0.0) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+            *[CortexLayer(width, out, config.groups, 0.0) for width, out in itertools.pairwise(widths)]
         )
         self.readouts = nn.ModuleList(Readout(config, widths[-1], neurons) for neurons in config.readout_neurons)
 
@@ -210,7 +223,12 @@ class DwiseNeuro(EncodingModel):
     clip_stride = 2
 
     def __init__(
-        self, network: DwiseNeuroNetwork, *, readout: int, video_size: tuple[int, int] = (36, 64), frame_rate_hz: float = 30.0
+        self,
+        network: DwiseNeuroNetwork,
+        *,
+        readout: int,
+        video_size: tuple[int, int] = (36, 64),
+        frame_rate_hz: float = 30.0,
     ) -> None:
         super().__init__()
         counts = network.config.readout_neurons

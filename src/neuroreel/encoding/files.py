@@ -45,9 +45,11 @@ def load_encoder(file: str | Path, *, readout: int = 0) -> EncodingModel:
     if file.suffix == ".pth":
         return DwiseNeuro(read_published_checkpoint(file), readout=readout).eval()
     if file.suffix != ".safetensors":
-        raise InputError(f"{file} ends in {file.suffix!r}; an encoding model ends in .safetensors (ours) or .pth (published)")
-    description = _read_side_car(file.with_suffix(".json"))
-    model = _build(description, readout)
+        raise InputError(
+            f"{file} ends in {file.suffix!r}; an encoding model ends in .safetensors (ours) or .pth (published)"
+        )
+    side_car = file.with_suffix(".json")
+    model = _build_described(description := _read_side_car(side_car), readout, side_car)
     load_weights(model, _read_weights(file), source=file)
     model.training_log = description.get("training_log", ())
     return model.eval()
@@ -61,7 +63,7 @@ def save_encoder(model: EncodingModel, file: str | Path, *, overwrite: bool = Fa
     InputError
         Another ending, a file that is there already, or a model that is none of ours.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     file = Path(file)
     if file.suffix != ".safetensors":
@@ -71,11 +73,11 @@ def save_encoder(model: EncodingModel, file: str | Path, *, overwrite: bool = Fa
     for target in (file, side_car):
         refuse_existing(target, overwrite=overwrite)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    # the side-car first: weights without it could not be read
-    with atomic_path(side_car, overwrite=overwrite) as partial:
+    # Both are complete before either gets its name: weights and side-car are of no use without each other. The bytes
+    # are written here, not by the library, whose errors do not say that the disk is full.
+    with atomic_path(file, overwrite=overwrite) as weights_partial, atomic_path(side_car, overwrite=overwrite) as partial:
         partial.write_text(json.dumps(description, indent=1))
-    with atomic_path(file, overwrite=overwrite) as partial:
-        save_file(weights, partial, metadata={"format": FORMAT})
+        weights_partial.write_bytes(save(weights, metadata={"format": FORMAT}))
     return file
 
 
@@ -91,11 +93,24 @@ def _describe(model: EncodingModel) -> dict[str, Any]:
             "video_size": list(model.canvas.video_size),
             "frame_rate_hz": model.frame_rate_hz,
         }
-    raise InputError(f"{type(model).__name__} is a model of your own; save its weights with torch.save and load them yourself")
+    raise InputError(
+        f"{type(model).__name__} is a model of your own; save its weights with torch.save and load them yourself"
+    )
+
+
+def _build_described(description: dict[str, Any], readout: int, side_car: Path) -> EncodingModel:
+    try:
+        return _build(description, readout)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, IndexError) as error:
+        raise InputError(
+            f"{side_car} is damaged: no model can be built from it ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _build(description: dict[str, Any], readout: int) -> EncodingModel:
-    config = {key: tuple(value) if isinstance(value, list) else value for key, value in description["config"].items()}
+    config: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["config"].items()}
     if description["kind"] == "dwiseneuro":
         network = DwiseNeuroNetwork(DwiseNeuroConfig(**config))
         height, width = description["video_size"]
@@ -111,16 +126,17 @@ def _read_side_car(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is missing: the description that lies beside the weights; copy both files")
     try:
         description: dict[str, Any] = json.loads(file.read_text())
-        known = description["format"] == FORMAT and description["kind"] in ("readout", "dwiseneuro")
+        ours, version = description["format"] == FORMAT, int(description["format_version"])
+        kind = description["kind"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is damaged or describes no encoding model ({error})") from error
-    if not known:
-        raise InputError(f"{file} describes no encoding model of neuroreel")
-    if description["format_version"] > FORMAT_VERSION:
+    if ours and version > FORMAT_VERSION:  # before the kind, which may be one that is not known yet
         raise InputError(
-            f"{file} was written by a newer neuroreel (format {description['format_version']}, this one reads up to "
-            f"{FORMAT_VERSION}): update neuroreel"
+            f"{file} was written by a newer neuroreel (format {version}, this one reads up to {FORMAT_VERSION}): "
+            "update neuroreel"
         )
+    if not ours or kind not in ("readout", "dwiseneuro"):
+        raise InputError(f"{file} describes no encoding model of neuroreel")
     return description
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits
 from neuroreel.encoding.interface import EncodingModel
+from neuroreel.errors import InputError
 from neuroreel.recordings.trial import Trial
 
 
@@ -36,6 +37,8 @@ def predict(
     InputError
         The trial does not fit the model: pixels, frame rate, behaviour channels or length.
     """
+    if clips_at_once < 1:
+        raise InputError(f"clips_at_once is {clips_at_once}; it must be at least 1")
     ensemble = as_ensemble(models)
     for model in ensemble:
         check_movie_fits(model, trial)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,18 @@ def read_published_checkpoint(file: str | Path) -> DwiseNeuroNetwork:
         checkpoint: Any = torch.load(file, map_location="cpu", weights_only=True)
         kind, parameters = checkpoint["params"]["nn_module"]
         weights: dict[str, Tensor] = checkpoint["nn_state_dict"]
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError, OSError) as error:
+        translated = {_translate(name): value for name, value in weights.items()}
+        network = DwiseNeuroNetwork(DwiseNeuroConfig.from_published(parameters)) if kind == "dwiseneuro" else None
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    except Exception as error:  # a damaged archive or pickle raises nearly anything
         raise InputError(
             f"{file} is no readable checkpoint of the published kind ({type(error).__name__}: {error}); "
             "it must hold model_name, params and nn_state_dict as pytorch-argus writes them. Download it again?"
         ) from error
-    if kind != "dwiseneuro":
+    if network is None:
         raise InputError(f"{file} holds a model of kind {kind!r}; only 'dwiseneuro' is known")
-    network = DwiseNeuroNetwork(DwiseNeuroConfig.from_published(parameters))
-    load_weights(network, {_translate(name): value for name, value in weights.items()}, source=file)
+    load_weights(network, translated, source=file)
     return network.eval()
 
 

@@ -1,7 +1,8 @@
 """A small convolutional core with a spatial readout: an encoding model that trains in a minute on two cores.
 
-The core filters space, then time, then space again; each neuron reads the core's features at one learned position of the
-image (a "what" vector and a "where" point, as in Lurz et al. 2021 and Sinz et al. 2018), and behaviour scales its response.
+The core filters space, then time, then space again; each neuron reads the core's features at one learned position of
+the image (a "what" vector and a "where" point, as in Lurz et al. 2021 and Sinz et al. 2018), and behaviour scales its
+response.
 """
 
 from __future__ import annotations
@@ -39,14 +40,18 @@ class ReadoutConfig:
 
 
 class ReadoutModel(EncodingModel):
-    """Convolutions shared by all neurons, and for each neuron a position, a feature vector, an offset and a behaviour gain.
+    """Convolutions shared by all neurons; each neuron has a position, a feature vector, an offset and a behaviour gain.
 
     1. standardise grey levels; 2. spatial convolution with stride; 3. causal depthwise convolution in time; 4. SiLU;
-    5. 3x3 convolution, SiLU; 6. bilinear sample at each neuron's position (jittered while training, so that the position
-    feels a gradient from afar); 7. softplus of the weighted features; 8. times exp(gain) of the standardised behaviour.
+    5. 3x3 convolution, SiLU; 6. bilinear sample at each neuron's position (jittered while training, so that the
+    position feels a gradient from afar); 7. softplus of the weighted features; 8. times exp(gain) of the standardised
+    behaviour.
     """
 
     any_length = True
+    response_scale: Tensor  # (neurons,), the mean response
+    covariate_mean: Tensor  # (covariates,)
+    covariate_std: Tensor  # (covariates,)
 
     def __init__(self, config: ReadoutConfig) -> None:
         super().__init__()
@@ -61,7 +66,8 @@ class ReadoutModel(EncodingModel):
         k = config.spatial_kernel
         self.spatial = nn.Conv2d(1, config.channels, k, config.stride, k // 2)
         self.temporal = nn.Conv2d(config.channels, config.channels, (config.temporal_kernel, 1), groups=config.channels)
-        self.hidden = nn.Conv2d(config.channels, config.hidden_channels, config.hidden_kernel, padding=config.hidden_kernel // 2)
+        h = config.hidden_kernel
+        self.hidden = nn.Conv2d(config.channels, config.hidden_channels, h, padding=h // 2)
         self.position = nn.Parameter(torch.empty(config.neurons, 2).uniform_(-0.3, 0.3))  # (x, y), image = -1..1
         self.weight = nn.Parameter(torch.randn(config.neurons, config.hidden_channels) / config.hidden_channels**0.5)
         self.bias = nn.Parameter(torch.zeros(config.neurons))
@@ -76,7 +82,7 @@ class ReadoutModel(EncodingModel):
 
     @torch.no_grad()
     def standardize(self, response_mean: Tensor, covariate_mean: Tensor, covariate_std: Tensor) -> None:
-        """Fit the scales to the training trials: mean response (neurons,), behaviour mean and deviation (covariates,)."""
+        """Set the scales: mean response (neurons,), the behaviour's mean and standard deviation (covariates,)."""
         self.response_scale.copy_(response_mean.clamp_min(1e-3))
         self.covariate_mean.copy_(covariate_mean[: self.covariates])
         self.covariate_std.copy_(covariate_std[: self.covariates].clamp_min(1e-6))
@@ -90,7 +96,8 @@ class ReadoutModel(EncodingModel):
     def _core(self, video: Tensor) -> Tensor:
         """(batch, frames, height, width) to features (batch, frames, hidden, rows, columns).
 
-        Channels lie last in memory throughout: the depthwise and 3x3 convolutions then run several times faster on a CPU.
+        Channels lie last in memory throughout: the depthwise and 3x3 convolutions then run several times faster on
+        a CPU.
         """
         batch, frames = video.shape[:2]
         grey = ((video - 127.5) / 60.0).flatten(0, 1)[:, None]
@@ -103,7 +110,7 @@ class ReadoutModel(EncodingModel):
         return nn.functional.silu(self.hidden(x)).unflatten(0, (batch, frames))
 
     def _sample(self, features: Tensor) -> Tensor:
-        """Features (batch, frames, hidden, rows, columns) at the neurons' positions: (batch, frames, hidden, neurons)."""
+        """(batch, frames, hidden, rows, columns) at the neurons' positions: (batch, frames, hidden, neurons)."""
         batch, frames = features.shape[:2]
         position = self.position.clamp(-1, 1).expand(batch, -1, -1)
         if self.training:

@@ -27,7 +27,9 @@ def check_trials_fit(
         raise InputError("no trials were given; pass one, or a list of them")
     for trial in trials:
         if not isinstance(trial, Trial):
-            raise InputError(f"got a {type(trial).__name__} among the trials; pass nr.Trial(...), or a recording's trials")
+            raise InputError(
+                f"got a {type(trial).__name__} among the trials; pass nr.Trial(...), or a recording's trials"
+            )
         for model in models:
             check_responses_fit(model, trial)
             windows_for(model, settings.windows).lay(trial.frames)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neuroreel.encoding.interface import EncodingModel
+from neuroreel.errors import InputError
 from neuroreel.inversion.likelihood import Evidence, Fit, PoissonLikelihood
 from neuroreel.inversion.priors import Prior
 from neuroreel.inversion.update import Update
@@ -24,7 +25,7 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-Callback = Callable[[Progress, Fit], None]
+Callback = Callable[[Progress, Fit], object]
 Stopping = Callable[[Progress], bool]
 
 
@@ -55,6 +56,11 @@ def invert(
         (height, width) of the movies: 1 where pixels may move.
     first_update
         The first pass that moves anything: the published rule only records in pass 0.
+
+    Raises
+    ------
+    InputError
+        The loss became NaN or infinite.
     """
     while progress.iteration < iterations:
         fits = [_fit(model, progress.videos, evidence, likelihood) for model in models]
@@ -63,6 +69,11 @@ def invert(
             gradient=_mean([each.gradient for each in fits]) * update_mask,
             predicted=_mean([each.predicted for each in fits]),
         )
+        if not torch.isfinite(fit.loss).all():
+            raise InputError(
+                f"the loss became NaN or infinite in pass {progress.iteration}: the models' weights or the learning rate "
+                "are no use; check the models with nr.predict, or lower learning_rate"
+            )
         if progress.iteration >= first_update:
             direction = prior.direction(progress.videos, fit.gradient)
             progress.videos = update.step(progress.videos, direction, progress.iteration)

@@ -82,7 +82,7 @@ PRESETS = {
         ablated="silenced",
     ),
     "default": Settings(
-        iterations=10,
+        iterations=8,
         windows="tiled",
         window_norm=False,
         optimize_padding=False,

@@ -67,7 +67,8 @@ NATURAL_TIME_S = 0.3
 def natural_components(height: int, width: int, *, most: int = 600) -> NDArray[np.float32]:
     """Leading components (pixels, k) of natural movies where none were seen: pixels correlate less with distance.
 
-    Correlations fall exponentially along rows and along columns, so that the covariance is a Kronecker product. The power spectrum of such images falls with the square of frequency, as that of natural images does (Field 1987).
+    Correlations fall exponentially along rows and along columns, so that the covariance is a Kronecker product. The
+    power spectrum of such images falls with the square of frequency, as that of natural images does (Field 1987).
     """
     length = NATURAL_LENGTH * width
     bases = [np.linalg.eigh(np.exp(-np.abs(np.subtract.outer(r, r)) / length)) for r in map(np.arange, (height, width))]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,14 +16,14 @@ from torch import Tensor
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.decoding.decoder import RidgeDecoder, decode
 from neuroreel.devices import choose_device
-from neuroreel.encoding.checks import as_ensemble, check_responses_fit
+from neuroreel.encoding.checks import as_ensemble
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
+from neuroreel.inversion.checks import check_models_fit, check_neurons, check_trials_fit, update_mask_of
 from neuroreel.inversion.history import Recorder, history_of
 from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
 from neuroreel.inversion.loop import Callback, Progress, Stopping, invert
-from neuroreel.inversion.mask import check_mask_values
 from neuroreel.inversion.presets import Settings, resolve_settings
 from neuroreel.inversion.priors import (
     FlatPrior,
@@ -35,7 +36,7 @@ from neuroreel.inversion.priors import (
 )
 from neuroreel.inversion.snapshot import Snapshot, fingerprint
 from neuroreel.inversion.update import MomentumDescent, PublishedMomentum, Update
-from neuroreel.inversion.windows import SlidingWindows, WholeMovie, Windows
+from neuroreel.inversion.windows import windows_for
 from neuroreel.progress import bar_of
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, hash_model
@@ -114,32 +115,60 @@ def reconstruct(
     ResourceError
         The device is not there.
     """
+    where = choose_device(device)
     single = isinstance(trials, Trial)
     chosen: list[Trial] = [trials] if isinstance(trials, Trial) else list(trials)
     ensemble = as_ensemble(models)
     resolved = _resolve(preset, settings, decoder)
-    where = choose_device(device)
-    update_mask = _update_mask(mask, ensemble[0], resolved)
-    keep = _check_neurons(neurons, ensemble[0])
-    if not chosen:
-        raise InputError("no trials were given; pass one, or a list of them")
-    for trial in chosen:
-        for model in ensemble:
-            check_responses_fit(model, trial)
-    job = _Job(ensemble, resolved, mask, update_mask, keep, decoder, where, windows_at_once, seed)
+    if windows_at_once < 1:
+        raise InputError(f"windows_at_once is {windows_at_once}; it must be at least 1")
+    check_models_fit(ensemble, decoder=decoder, settings=resolved)
+    update_mask = update_mask_of(mask, ensemble[0], resolved)
+    keep = check_neurons(neurons, ensemble[0])
+    check_trials_fit(chosen, ensemble, decoder=decoder, settings=resolved)
+    job = _Job(
+        models=ensemble,
+        settings=resolved,
+        mask=mask,
+        update_mask=update_mask,
+        keep=keep,
+        decoder=decoder,
+        device=where,
+        windows_at_once=windows_at_once,
+        seed=seed,
+        snapshot_file=None if snapshot is None else Path(snapshot),
+        stopping=stopping or (lambda _: False),
+        callbacks=list(callbacks),
+        show_progress=progress,
+    )
     keep_freed_memory()
-    for model in ensemble:
-        model.to(where).eval().requires_grad_(False)
     results: dict[int, Reconstruction] = {}
-    for group in _equal_lengths(chosen):
-        file = None if snapshot is None else Path(snapshot)
-        members = [chosen[index] for index in group]
-        results |= zip(group, _reconstruct_group(members, job, file, stopping, callbacks, progress), strict=True)
+    with _frozen(ensemble, where):
+        for group in _equal_lengths(chosen):
+            results |= zip(group, _reconstruct_group([chosen[index] for index in group], job), strict=True)
+    for finished in job.snapshots:
+        finished.remove()
     ordered = [results[index] for index in range(len(chosen))]
     return ordered[0] if single else ordered
 
 
-@dataclass(frozen=True)
+@contextmanager
+def _frozen(models: list[EncodingModel], device: torch.device) -> Iterator[None]:
+    """Models on the device, in evaluation mode, their weights without gradients; as they were afterwards, but there."""
+    modes = [model.training for model in models]
+    weights = [weight for model in models for weight in model.parameters() if weight.requires_grad]
+    try:
+        for model in models:
+            model.to(device).eval().requires_grad_(False)
+        yield
+    finally:
+        for model, mode in zip(models, modes, strict=True):
+            model.train(mode)
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Job:
     """What all groups of trials share."""
 
@@ -152,6 +181,11 @@ class _Job:
     device: torch.device
     windows_at_once: int
     seed: int
+    snapshot_file: Path | None
+    stopping: Stopping
+    callbacks: list[Callback]
+    show_progress: bool
+    snapshots: list[Snapshot] = field(default_factory=list)  # of the runs that are finished
 
     def crop(self, videos: Tensor) -> Tensor:
         """The videos out of the movies that the loop moves."""
@@ -193,45 +227,6 @@ def _resolve(preset: str, changes: dict[str, Any], decoder: RidgeDecoder | None)
     return settings
 
 
-def _update_mask(
-    mask: NDArray[np.floating[Any]] | None, model: EncodingModel, settings: Settings
-) -> Tensor:
-    """(height, width) of 0 and 1, on the canvas if its padding is optimised, else on the video."""
-    canvas = model.canvas
-    if mask is None:
-        return torch.ones(canvas.size if settings.optimize_padding else canvas.video_size)
-    values = torch.from_numpy(check_mask_values(mask, what="mask"))
-    if values.shape != canvas.size and values.shape != canvas.video_size:
-        raise InputError(
-            f"the mask is {tuple(values.shape)} (height, width); it must be {canvas.size}, the model's canvas, "
-            f"or {canvas.video_size}, the video"
-        )
-    on_canvas = values if values.shape == canvas.size else canvas.place(values, padding=-torch.inf)
-    chosen = (on_canvas >= settings.mask_threshold).float()
-    if not settings.optimize_padding:
-        chosen = canvas.crop(chosen)
-    if not chosen.any():
-        raise InputError(
-            f"no pixel of the mask reaches {settings.mask_threshold:g} (its largest value is {values.max():g}); "
-            "lower mask_threshold or learn the mask for more steps"
-        )
-    return chosen
-
-
-def _check_neurons(neurons: NDArray[np.bool_] | None, model: EncodingModel) -> NDArray[np.bool_]:
-    if neurons is None:
-        return np.ones(model.neurons, bool)
-    keep = np.asarray(neurons)
-    if keep.dtype != bool or keep.size != model.neurons:
-        raise InputError(
-            f"neurons has shape {keep.shape} and type {keep.dtype}; it must be ({model.neurons},) boolean: "
-            "True for the neurons to use"
-        )
-    if not keep.any():
-        raise InputError("neurons keeps no neuron; at least one is needed to reconstruct anything")
-    return keep.reshape(-1)
-
-
 def _equal_lengths(trials: Sequence[Trial]) -> list[list[int]]:
     """Indices of the trials, grouped by their number of frames: a group makes one batch."""
     groups: dict[int, list[int]] = {}
@@ -240,14 +235,7 @@ def _equal_lengths(trials: Sequence[Trial]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _reconstruct_group(
-    trials: list[Trial],
-    job: _Job,
-    snapshot: Path | None,
-    stopping: Stopping | None,
-    callbacks: Sequence[Callback],
-    show_progress: bool,
-) -> list[Reconstruction]:
+def _reconstruct_group(trials: list[Trial], job: _Job) -> list[Reconstruction]:
     """Trials of one length, together; with ``ensemble="videos"`` once for each model."""
     settings = job.settings
     apart = settings.ensemble == "videos" and len(job.models) > 1
@@ -255,13 +243,14 @@ def _reconstruct_group(
     start, prior_mean = _start(trials, job)
     runs = []
     for number, team in enumerate(teams):
-        file = snapshot if snapshot is None else _numbered(snapshot, trials[0].frames, number if apart else None)
-        run = _Run(trials, team, job, start=start, prior_mean=prior_mean, snapshot_file=file)
-        runs.append(run.go(stopping, callbacks, show_progress))
+        file = job.snapshot_file and _numbered(job.snapshot_file, trials[0].frames, number if apart else None)
+        runs.append(_Run(trials, team, job, start=start, prior_mean=prior_mean, snapshot_file=file).go())
     videos = torch.stack([job.crop(run.videos) for run in runs])  # (teams, trials, frames, height, width)
     mean = videos.mean(dim=0).cpu().numpy()
     return [
-        _pack(trial, job, video=mean[i], teams=videos[:, i].cpu().numpy(), start=job.crop(start)[i], run=runs[0], index=i)
+        _pack(
+            trial, job, video=mean[i], teams=videos[:, i].cpu().numpy(), start=job.crop(start)[i], run=runs[0], index=i
+        )
         for i, trial in enumerate(trials)
     ]
 
@@ -281,32 +270,37 @@ class _Run:
     ) -> None:
         self.trials, self.models, self.job = trials, models, job
         self.evidence = _evidence(trials, job)
-        self.likelihood = _likelihood(models[0], trials[0].frames, job)
+        starts, length = windows_for(models[0], job.settings.windows).lay(trials[0].frames)
+        self.likelihood = PoissonLikelihood(
+            starts=starts, length=length, unit_norm=job.settings.window_norm, windows_at_once=job.windows_at_once
+        )
         self.update = _update(job.settings)
         self.start, self.prior_mean = start, prior_mean
         self.snapshot = Snapshot(snapshot_file, fingerprint=self._fingerprint(), update=self.update)
 
-    def go(self, stopping: Stopping | None, callbacks: Sequence[Callback], show_progress: bool) -> Progress:
+    def go(self) -> Progress:
         """Run from the start, or from the snapshot, to the end."""
-        settings = self.job.settings
-        prior = self._prior()
+        settings, job = self.job.settings, self.job
         progress = self.snapshot.restore(Progress(videos=self.start.clone()))
-        total = settings.iterations
-        with bar_of(total, description="Reconstructing", done=progress.iteration, enabled=show_progress) as advance:
+        job.snapshots.append(self.snapshot)
+        if self.snapshot.finished:
+            return progress
+        total, done = settings.iterations, progress.iteration
+        with bar_of(total, description="Reconstructing", done=done, enabled=job.show_progress) as advance:
             invert(
                 progress,
                 models=self.models,
                 evidence=self.evidence,
                 likelihood=self.likelihood,
-                prior=prior,
+                prior=self._prior(),
                 update=self.update,
-                update_mask=self.job.update_mask.to(self.job.device),
-                iterations=settings.iterations,
+                update_mask=job.update_mask.to(job.device),
+                iterations=total,
                 first_update=1 if settings.update == "published" else 0,
-                stopping=stopping or (lambda _: False),
-                callbacks=[self._recorder(), self.snapshot, lambda *_: advance(), *callbacks],
+                stopping=job.stopping,
+                callbacks=[self._recorder(), self.snapshot, lambda *_: advance(), *job.callbacks],
             )
-        self.snapshot.remove()
+        self.snapshot.finish(progress)
         return progress
 
     def _prior(self) -> Prior:
@@ -314,12 +308,13 @@ class _Run:
         if settings.prior == "none":
             return FlatPrior()
         first, decoder = self.trials[0], self.job.decoder
+        autocorrelation = natural_autocorrelation(first.frames, first.frame_rate_hz)
         if settings.prior == "decoder" and decoder is not None and decoder.residual_covariance is not None:
             components = leading_components(decoder.residual_covariance)
-            autocorrelation = decoder.residual_autocorrelation
+            if decoder.residual_autocorrelation is not None:
+                autocorrelation = decoder.residual_autocorrelation
         else:
             components = natural_components(*self.models[0].canvas.video_size)
-            autocorrelation = natural_autocorrelation(first.frames, first.frame_rate_hz)
         mean = torch.full_like(self.start, GREY) if self.prior_mean is None else self.prior_mean
         return GaussianPrior(
             mean=mean,
@@ -329,7 +324,7 @@ class _Run:
         )
 
     def _evidence_weight(self) -> Tensor:
-        """(trials,): evidence_weight times the independent counts, over the dispersion of the start's prediction errors.
+        """(trials,): evidence_weight times the counts, over the dispersion of the errors of the start's predictions.
 
         The dispersion, mean squared error over mean prediction, makes the weight blind to the unit of the responses.
         """
@@ -339,6 +334,13 @@ class _Run:
         dispersion = error / fit.predicted[:, keep].mean(dim=(1, 2)).clamp_min(1e-6)
         counts = keep.sum() * self.start.shape[1]
         return self.job.settings.evidence_weight * counts / dispersion.clamp_min(1e-6)
+
+    def _prior_arrays(self) -> list[NDArray[np.float32]]:
+        """What the prior takes from the decoder."""
+        if self.prior_mean is None or self.job.decoder is None:
+            return []
+        covariances = (self.job.decoder.residual_covariance, self.job.decoder.residual_autocorrelation)
+        return [self.prior_mean.cpu().numpy(), *(array for array in covariances if array is not None)]
 
     def _recorder(self) -> Recorder:
         rows, columns = self.job.video_place()
@@ -363,6 +365,7 @@ class _Run:
             mask=hash_array(self.job.update_mask.numpy()),
             keep=hash_array(self.job.keep),
             start=hash_array(self.start.cpu().numpy()),
+            prior=[hash_array(array) for array in self._prior_arrays()],
             seed=self.job.seed,
         )
 
@@ -372,12 +375,23 @@ def _start(trials: list[Trial], job: _Job) -> tuple[Tensor, Tensor | None]:
     canvas = job.models[0].canvas
     shape = canvas.size if job.settings.optimize_padding else canvas.video_size
     grey = torch.full((len(trials), trials[0].frames, *shape), GREY, device=job.device)
-    if job.decoder is None or "decoder" not in (job.settings.start, job.settings.prior):
+    decoder, settings = job.decoder, job.settings
+    if decoder is None or "decoder" not in (settings.start, settings.prior):
         return grey, None
-    decoded = torch.from_numpy(np.stack([decode(job.decoder, trial) for trial in trials])).to(job.device)
-    if job.settings.start != "decoder":
-        return grey, decoded
-    return (canvas.place(decoded, padding=GREY) if job.settings.optimize_padding else decoded), decoded
+    movies = [decode(decoder, _without_ablated(trial, job.keep, decoder)) for trial in trials]
+    decoded = torch.from_numpy(np.stack(movies)).to(job.device)
+    prior_mean = decoded if settings.prior == "decoder" else None
+    if settings.start != "decoder":
+        return grey, prior_mean
+    return (canvas.place(decoded, padding=GREY) if settings.optimize_padding else decoded), prior_mean
+
+
+def _without_ablated(trial: Trial, keep: NDArray[np.bool_], decoder: RidgeDecoder) -> Trial:
+    """The trial with every ablated neuron at the decoder's mean, where it has no say in the movie."""
+    if keep.all():
+        return trial
+    mean = np.square(decoder.features.mean)[:, None]  # features are square roots of responses
+    return trial.replace(responses=np.where(keep[:, None], trial.needs_responses(), mean))
 
 
 def _evidence(trials: list[Trial], job: _Job) -> Evidence:
@@ -386,24 +400,9 @@ def _evidence(trials: list[Trial], job: _Job) -> Evidence:
     if job.settings.ablated == "silenced":  # published fault 1: ablated neurons stay in the loss, with a target of zero
         responses = responses * keep[:, None]
         keep = torch.ones_like(keep)
-    covariates = torch.from_numpy(np.stack([trial.covariates for trial in trials]))
+    used = max(model.covariates for model in job.models)  # trials may have recorded more
+    covariates = torch.from_numpy(np.stack([trial.covariates[:used] for trial in trials]))
     return Evidence(responses=responses.to(job.device), covariates=covariates.to(job.device), keep=keep.to(job.device))
-
-
-def _likelihood(model: EncodingModel, frames: int, job: _Job) -> PoissonLikelihood:
-    settings = job.settings
-    if settings.windows == "sliding":
-        # a model that needs a run-up gets it on top of the 32 frames that count
-        length = model.window_frames if not model.any_length else 32 + model.warmup_frames
-        windows: Windows = SlidingWindows(length=length)
-    elif model.any_length:
-        windows = WholeMovie()
-    else:
-        windows = SlidingWindows(length=model.window_frames, step=model.window_frames)
-    starts, length = windows.lay(frames)
-    return PoissonLikelihood(
-        starts=starts, length=length, unit_norm=settings.window_norm, windows_at_once=job.windows_at_once
-    )
 
 
 def _update(settings: Settings) -> Update:

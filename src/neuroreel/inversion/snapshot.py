@@ -36,21 +36,28 @@ class Snapshot:
         self.fingerprint = fingerprint
         self.update = update
         self.every_s = every_s
+        self.finished = False
         self._saved = time.monotonic()
 
     def __call__(self, progress: Progress, _fit: Fit) -> None:
         """Save if it is time: a callback of the loop."""
         if self.file is not None and time.monotonic() - self._saved >= self.every_s:
-            self.save(progress)
+            self.save(progress, passes=progress.iteration + 1)
 
-    def save(self, progress: Progress) -> None:
-        """Save the state after the present pass."""
+    def finish(self, progress: Progress) -> None:
+        """Save the end of the run: where it is one of several, they need not be made again."""
+        self.finished = True
+        self.save(progress, passes=progress.iteration)
+
+    def save(self, progress: Progress, *, passes: int) -> None:
+        """Save the state after so many passes."""
         if self.file is None:
             return
         state = {
             "fingerprint": self.fingerprint,
             "videos": progress.videos.cpu(),
-            "iteration": progress.iteration + 1,
+            "iteration": passes,
+            "finished": self.finished,
             "history": progress.history,
             "update": self.update.state(),
         }
@@ -79,10 +86,11 @@ class Snapshot:
                 "delete it to start anew, or choose another name"
             )
         self.update.restore(state["update"])
+        self.finished = state["finished"]
         return Progress(videos=state["videos"], iteration=state["iteration"], history=state["history"])
 
     def remove(self) -> None:
-        """Delete the snapshot of a finished run."""
+        """Delete the snapshot."""
         if self.file is not None:
             self.file.unlink(missing_ok=True)
 

@@ -198,10 +198,10 @@ def filmstrip_figure(rows: dict[str, NDArray[Any]], *, frame_rate_hz: float, col
     movies = list(rows.values())
     length, height, width = movies[0].shape
     frames = even_frames(length, columns)
-    figure = Figure(figsize=(1.4 * len(frames) + 0.3, 1.4 * len(rows) * height / width + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.4 * len(frames) + 1.0, 1.4 * len(rows) * height / width + 0.4), layout="constrained")
     axes = figure.subplots(len(rows), len(frames), squeeze=False)
     for row, (label, movie) in enumerate(rows.items()):
-        axes[row, 0].set_ylabel(label)
+        axes[row, 0].set_ylabel(label, rotation="horizontal", ha="right", va="center")
         for column, frame in enumerate(frames):
             axes[row, column].imshow(movie[frame], cmap="gray", vmin=0, vmax=255)
             axes[row, column].set(xticks=[], yticks=[])

@@ -42,7 +42,8 @@ class TrialStore:
 
     def deviation(self, arrays: list[Tensor]) -> Tensor:
         """Standard deviation over all frames of a list of (channels, frames)."""
-        return torch.cat(arrays, dim=1).std(dim=1)
+        values = torch.cat(arrays, dim=1)
+        return values.std(dim=1) if len(values) else values.new_zeros(0)  # torch warns of a deviation of nothing
 
 
 class RandomWindows(Dataset[Batch]):

@@ -1,18 +1,23 @@
-"""The training log: one row an epoch, kept with the model so that it can be plotted."""
+"""The training log: one row an epoch, kept with the model and as a table, so that it can be plotted."""
 
 from __future__ import annotations
 
+import csv
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from neuroreel.files import atomic_path
+
 
 class TrainingLog(Callback):
-    """Collects every epoch's metrics; survives a resume, because Lightning saves it in the checkpoint."""
+    """Collects every epoch's metrics and writes them to ``file``; a resume goes on with the rows of the checkpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path) -> None:
+        self.file = file
         self.rows: list[dict[str, float]] = []
         self._began = 0.0
 
@@ -25,6 +30,14 @@ class TrainingLog(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         seconds = time.perf_counter() - self._began
         self.rows.append({"epoch": float(trainer.current_epoch), "seconds": seconds, **metrics})
+        self._write()
+
+    def _write(self) -> None:
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        with atomic_path(self.file, overwrite=True) as partial, partial.open("w", newline="") as stream:
+            table = csv.DictWriter(stream, columns)
+            table.writeheader()
+            table.writerows(self.rows)
 
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint keeps."""

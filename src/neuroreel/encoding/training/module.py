@@ -7,6 +7,8 @@ import math
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.encoding.correlation import neuron_correlations
@@ -15,6 +17,7 @@ from neuroreel.encoding.loss import poisson_loss
 from neuroreel.encoding.predict import predict
 from neuroreel.encoding.training.clips import Batch
 from neuroreel.encoding.training.recipe import Recipe
+from neuroreel.errors import InputError
 from neuroreel.recordings.trial import Trial
 
 
@@ -26,7 +29,7 @@ class EncoderTraining(lightning.LightningModule):
         self.model = model
         self.recipe = recipe
         self.seed = seed
-        self._validated: list[tuple[np.ndarray, np.ndarray]] = []
+        self._validated: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
 
     def on_train_epoch_start(self) -> None:
         """Seed dropout and jitter by epoch, so that a resumed run goes on as the undisturbed one would have."""
@@ -41,9 +44,20 @@ class EncoderTraining(lightning.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.video))
         return loss
 
-    def transfer_batch_to_device(self, batch: Batch | Trial, device: torch.device, dataloader_idx: int) -> Batch | Trial:
+    def transfer_batch_to_device(
+        self, batch: Batch | Trial, device: torch.device, dataloader_idx: int
+    ) -> Batch | Trial:
         """Training batches go to the device; validation trials stay arrays, ``predict`` moves them."""
         return batch if isinstance(batch, Trial) else Batch(*(tensor.to(device) for tensor in batch))
+
+    def on_train_epoch_end(self) -> None:
+        """Stop where the descent has diverged: from there on everything would be nan."""
+        loss = float(self.trainer.callback_metrics["train_loss"])
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the training loss is {loss} after epoch {self.current_epoch}: the training has diverged; lower it with "
+                f"recipe={{'learning_rate': …}} (it is {self.recipe.learning_rate:g}), or look for extreme responses"
+            )
 
     def validation_step(self, trial: Trial, _index: int) -> None:
         """Predict one whole trial."""
@@ -56,7 +70,7 @@ class EncoderTraining(lightning.LightningModule):
         correlation = float(neuron_correlations(recorded, predicted).mean())
         self.log("validation_correlation", correlation, prog_bar=True, batch_size=1)
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with a linear warm-up and a cosine to 1 %."""
         recipe = self.recipe
         optimizer = torch.optim.AdamW(self.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)

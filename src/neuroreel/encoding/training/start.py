@@ -1,4 +1,4 @@
-"""A first guess of the readout, by regression on the untrained core: positions and weights need not be found by descent."""
+"""A first guess of the readout, by regression on the untrained core: descent need not find positions and weights."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ OFFSET = 0.5413
 def start_readout(model: ReadoutModel, store: TrialStore) -> None:
     """Place each neuron where the core's features explain its response best, with the weights that do.
 
-    1. Sum moments of features and responses over a third of all frames; 2. regress each neuron's response on the features of
-    every position; 3. take the position with the most explained variance, looking at a blurred map.
+    1. Sum moments of features and responses over a third of all frames; 2. regress each neuron's response on the
+    features of every position; 3. take the position with the most explained variance, looking at a blurred map.
     """
     moments = _Moments(model)
     for video, responses in zip(store.videos, store.responses, strict=True):
         moments.add(video, responses)
-    explained, weights, means = moments.solve()  # (neurons, positions), (neurons, positions, hidden), (positions, hidden)
+    # (neurons, positions), (neurons, positions, hidden), (positions, hidden)
+    explained, weights, means = moments.solve()
     rows, columns = moments.grid
     blurred = torch.nn.functional.avg_pool2d(explained.view(-1, 1, rows, columns), 3, 1, 1, count_include_pad=False)
     best = blurred.flatten(1).argmax(dim=1)
@@ -65,7 +66,7 @@ class _Moments:
         covariance = self.products / self.count - means[:, :, None] * means[:, None, :]
         cross = self.cross / self.count - means[:, None, :] * (self.responses / self.count)[None, :, None]
         ridge = RIDGE * covariance.diagonal(dim1=1, dim2=2).mean(dim=1)
-        regular = covariance + ridge[:, None, None] * torch.eye(covariance.shape[1]) + 1e-8 * torch.eye(covariance.shape[1])
+        regular = covariance + (ridge + 1e-8)[:, None, None] * torch.eye(covariance.shape[1])
         weights = torch.linalg.solve(regular, cross.transpose(1, 2)).transpose(1, 2)  # (positions, neurons, hidden)
         explained = (weights * cross).sum(dim=2)
         return explained.T, weights.transpose(0, 1), means
