@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 DISPLAY_FRAMES = 4  # each noise frame stood for four display frames
 TRAINING_FRAMES = 1800
-VALIDATION_FRAMES = 200  # the last of the training frames: they stop the encoding model's training
 TRIAL_FRAMES = 100
 
 # A receptive field covers little more than one pixel and 0.2 s, so the filters are small and nothing is left out.
@@ -47,9 +46,11 @@ RECIPE: dict[str, Any] = {
     "epochs": 7,
     "ema_decay": 0.95,
 }
-# Chosen on the 200 validation frames, with an encoding model trained on the 1600 before them.
+# These were chosen on the last 200 training frames, with models fitted to the 1600 before them. Spikes count for more
+# than calcium does. Ridge gets the lag that is best for it: with the default lags it is worse.
 LAGS_S = [2 / 15]
-SETTINGS: dict[str, Any] = {"evidence_weight": 0.3, "iterations": 30}
+SETTINGS: dict[str, Any] = {"evidence_weight": 1.0, "iterations": 10}
+MASK_STEPS = 200  # the published 1000 are for masks of 64 x 64 pixels; with so few pixels each step moves one further
 SCORES = ("video_correlation", "frame_correlation", "pixel_correlation")
 
 
@@ -97,10 +98,15 @@ class Outcome:
 
     units: int
     encoding_correlation: float
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.float32]
     ridge: NDArray[np.float32]
     result: nr.Reconstruction
     seconds: float
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(height, width): the pixels that are scored."""
+        return self.mask >= 1
 
     def scores(self) -> dict[str, dict[str, float]]:
         """Scores inside the mask over all held-out frames, for ridge and for the reconstruction."""
@@ -116,23 +122,13 @@ def run(
 ) -> Outcome:
     """Fit to the training frames, find the mask there, and reconstruct the frames after them."""
     started = time.perf_counter()
-    trials = [
-        retina.trial(units, first, first + TRIAL_FRAMES) for first in range(0, TRAINING_FRAMES, TRIAL_FRAMES)
-    ]
+    firsts = range(0, TRAINING_FRAMES, TRIAL_FRAMES)
+    trials = [retina.trial(units, first, first + TRIAL_FRAMES) for first in firsts]
     held_out = retina.trial(units, TRAINING_FRAMES, len(retina.video))
-    kept_back = VALIDATION_FRAMES // TRIAL_FRAMES
-    model = nr.fit_encoder(
-        trials[:-kept_back],
-        validation=trials[-kept_back:],
-        recipe=RECIPE | (recipe or {}),
-        architecture=ARCHITECTURE,
-        progress=progress,
-    )
+    model = nr.fit_encoder(trials, recipe=RECIPE | (recipe or {}), architecture=ARCHITECTURE, progress=progress)
+    mask = nr.learn_mask(model, trials, steps=MASK_STEPS, progress=progress)
     decoder = nr.fit_decoder(trials, lags_s=LAGS_S, progress=progress)
-    mask = readable_pixels(decoder)
-    result = nr.reconstruct(
-        held_out, model, mask=mask.astype(np.float32), decoder=decoder, progress=progress, **SETTINGS
-    )
+    result = nr.reconstruct(held_out, model, mask=mask, decoder=decoder, progress=progress, **SETTINGS)
     return Outcome(
         units=int(units.sum()),
         encoding_correlation=nr.encoder_correlation(model, [held_out]),
@@ -143,12 +139,82 @@ def run(
     )
 
 
-def readable_pixels(decoder: nr.RidgeDecoder, *, correlation: float = 0.25) -> NDArray[np.bool_]:
-    """(height, width): pixels that the decoder read from training trials it had not been fitted to.
+def write(outcomes: Sequence[Outcome], folder: Path, *, overwrite: bool) -> None:
+    """Results, a table of scores, a picture and a page for the browser, one set a population."""
+    for outcome in outcomes:
+        outcome.result.save(folder / f"{outcome.units}_units.nc", overwrite=overwrite)
+        with atomic_path(folder / f"{outcome.units}_units.png", overwrite=overwrite) as file:
+            picture(outcome).savefig(file, dpi=120)
+    with (
+        atomic_path(folder / "scores.csv", overwrite=overwrite) as file,
+        file.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        table = csv.writer(stream)
+        table.writerow(["units", "pixels", "encoding_correlation", "method", *SCORES])
+        for outcome in outcomes:
+            start = [outcome.units, outcome.inside.sum(), f"{outcome.encoding_correlation:.4f}"]
+            for method, found in outcome.scores().items():
+                table.writerow([*start, method, *(f"{found[score]:.4f}" for score in SCORES)])
+    nr.write_report(
+        folder / "report.html",
+        [outcome.result for outcome in outcomes],
+        title="Mouse retina, dense noise",
+        scores={outcome.result.name: outcome.scores() for outcome in outcomes},
+        movies={"ridge": [outcome.ridge for outcome in outcomes]},
+        notes="Frames after those that everything was fitted to. Scores inside the mask.",
+        overwrite=overwrite,
+    )
 
-    A pixel counts if the decoder explained as much of its variance there as goes with this correlation.
-    """
-    if decoder.residual_covariance is None or decoder.video_covariance is None:
-        raise nr.InputError("the decoder was fitted without holding any trial out; give several training trials")
-    unexplained = decoder.residual_covariance.diagonal() / decoder.video_covariance.diagonal()
-    return (1 - unexplained > correlation**2).reshape(decoder.video_height, decoder.video_width)
+
+def picture(outcome: Outcome, *, first: int = 100, frames: int = 8) -> Figure:
+    """Successive frames of the true movie, of ridge and of the reconstruction, and the mask beside them."""
+    from matplotlib.figure import Figure
+
+    truth = outcome.result.truth
+    assert truth is not None  # the trial had its movie
+    rows = {"true": truth, "ridge": outcome.ridge, "reconstruction": outcome.result.video}
+    figure = Figure(figsize=(1.2 * (frames + 1) + 0.4, 4.1), layout="constrained")
+    axes = figure.subplots(len(rows), frames + 1)
+    for row, (label, movie) in enumerate(rows.items()):
+        axes[row, 0].set_ylabel(label)
+        for column in range(frames):
+            shown = np.ma.array(movie[first + column], mask=~outcome.inside)
+            axes[row, column].imshow(shown, cmap="gray", vmin=0, vmax=255)
+            axes[row, column].set(xticks=[], yticks=[], facecolor="#b8cbe0")
+        axes[row, -1].set_axis_off()
+    for column in range(frames):
+        axes[0, column].set_title(f"{(first + column) / outcome.result.frame_rate_hz:.2f} s", fontsize="medium")
+    axes[0, -1].imshow(outcome.mask, cmap="gray", vmin=0)
+    axes[0, -1].contour(outcome.inside, levels=[0.5], colors="tab:orange", linewidths=1)
+    axes[0, -1].set_title("mask", fontsize="medium")
+    found = outcome.scores()
+    lines = [f"{method} {values['video_correlation']:.3f}" for method, values in found.items()]
+    figure.suptitle(f"{outcome.units} units of mouse retina; video correlation inside the mask: {', '.join(lines)}")
+    return figure
+
+
+def main() -> None:
+    """Read the command line, run both populations, write what came of them."""
+    parser = argparse.ArgumentParser(description="Reconstruct the noise that pieces of mouse retina saw.")
+    parser.add_argument("file", type=Path, help="mouse_retina_dense_noise.npz")
+    parser.add_argument("--out", type=Path, required=True, help="folder for results, made if it is not there")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    arguments = parser.parse_args()
+    try:
+        refuse_existing(arguments.out / "scores.csv", overwrite=arguments.overwrite)
+        retina = Retina.read(arguments.file)
+        everybody = np.ones(len(retina.counts), bool)
+        outcomes = [run(retina, units) for units in (retina.largest_recording(), everybody)]
+        write(outcomes, arguments.out, overwrite=arguments.overwrite)
+    except (nr.NeuroreelError, OSError, KeyError) as error:
+        parser.exit(1, f"{error}\n")
+    for outcome in outcomes:
+        print(f"{outcome.units} units, mean response correlation {outcome.encoding_correlation:.3f},", end=" ")
+        print(f"{outcome.inside.sum()} pixels in the mask, {outcome.seconds:.0f} s")
+        for method, found in outcome.scores().items():
+            print(f"  {method:<15}", "  ".join(f"{score} {value:.3f}" for score, value in found.items()))
+    print(f"Open {arguments.out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()

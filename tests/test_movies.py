@@ -136,7 +136,8 @@ def _inside(picture: np.ndarray, rows: np.ndarray, columns: np.ndarray, seen: li
 
 
 def test_cuts_are_seen_and_scenes_are_smooth() -> None:
-    changes, jumps = [], []
+    changes: list[float] = []
+    jumps: list[float] = []
     for seed in range(20):
         movie = draw_movie(np.random.default_rng(seed), fold=seed % FOLDS)
         difference = np.abs(np.diff(render(movie), axis=0)).mean(axis=(1, 2))

@@ -272,7 +272,7 @@ def test_reverse_correlation_finds_the_true_filters(population: Population) -> N
             [(rates[neuron, lag:] - rates[neuron].mean()) @ flat[: 6000 - lag] for lag in range(population.lead // 3)]
         )
         average = averages[np.argmax(np.abs(averages).max(axis=1))]
-        true = _filter_at(fields_, neuron, lag=int(np.argmax(np.abs(averages).max(axis=1))))
+        true = _filter_at(fields_, int(neuron), lag=int(np.argmax(np.abs(averages).max(axis=1))))
         inside = fields_.envelopes[neuron].ravel() > 0.1
         similar.append(np.corrcoef(average[inside], true[inside])[0, 1])
         located.append(inside[np.argmax(np.abs(average))])
@@ -333,7 +333,7 @@ def test_direction_selective_cells_prefer_one_direction(population: Population) 
     preference = []
     for neuron in chosen:
         there, back = (
-            fields_.drive(gratings(fields_, neuron, phase=0.0, hertz=sign * fields_.temporal_frequency[neuron]))[
+            fields_.drive(gratings(fields_, int(neuron), phase=0.0, hertz=sign * fields_.temporal_frequency[neuron]))[
                 neuron, 60:
             ].mean()
             for sign in (1, -1)

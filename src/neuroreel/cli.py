@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import tyro
 
 from neuroreel.errors import InputError, NeuroreelError
 
-Folder = Annotated[Path, tyro.conf.Positional]
+Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 
 
 def demo(*, out: Path = Path("neuroreel-demo"), quick: bool = False, seed: int = 0) -> None:
@@ -72,7 +72,11 @@ def train(
     import shutil
 
     import neuroreel as nr
+    from neuroreel.devices import choose_device
 
+    choose_device(device)  # before the decoder is fitted, which does not need it
+    if epochs is not None and epochs < 1:
+        raise InputError(f"--epochs is {epochs}; it must be at least 1")
     opened = nr.open_recording(recording)
     training, validation = _training_trials(opened, test_fold, validation_fold)
     if not (out / "decoder.safetensors").exists():
@@ -119,9 +123,8 @@ def mask(
         device: auto, cpu, cuda, cuda:1, mps.
     """
     import neuroreel as nr
-    from neuroreel.files import refuse_existing
 
-    refuse_existing(out, overwrite=False)
+    _refuse_existing(out)
     training, _ = _training_trials(nr.open_recording(recording), test_fold, None)
     model = nr.load_encoder(encoder, readout=readout)
     nr.save_mask(out, nr.learn_mask(model, training, steps=steps, seed=seed, device=device))
@@ -163,21 +166,23 @@ def reconstruct(
         device: auto, cpu, cuda, cuda:1, mps.
     """
     import neuroreel as nr
+    from neuroreel.encoding.checks import check_responses_fit
 
     opened = nr.open_recording(recording)
-    numbers = trials or tuple(opened.select(fold).indices)
+    numbers = _trial_numbers(opened, trials, fold)
     models = [nr.load_encoder(file, readout=readout) for file in encoders]
     options: dict[str, Any] = {"preset": preset, "seed": seed, "device": device}
     options |= {} if iterations is None else {"iterations": iterations}
     options |= {} if mask_threshold is None else {"mask_threshold": mask_threshold}
     options["mask"] = None if mask is None else nr.load_mask(mask)
     options["decoder"] = None if decoder is None else nr.RidgeDecoder.load(decoder)
+    for number in numbers:  # a damaged trial is found before hours of work on the others
+        check_responses_fit(models[0], opened.trials[number])
     for number in numbers:
         file = out / f"trial_{number:03d}.nc"
         if file.exists():
             _say(f"{file} is there already")
             continue
-        out.mkdir(parents=True, exist_ok=True)
         result = nr.reconstruct(opened.trials[number], models, snapshot=out / f"trial_{number:03d}.pt", **options)
         _say(f"wrote {result.save(file)}")
 
@@ -198,14 +203,12 @@ def evaluate(
         smooth: Also score the movie blurred with this sigma in all axes (0.5 in the paper).
         out: Also write the scores of every trial to this JSON file.
     """
-    import json
-
     import neuroreel as nr
-    from neuroreel.evaluation.table import format_table, score_table
-    from neuroreel.files import atomic_path, refuse_existing
+    from neuroreel.evaluation.table import format_table, score_table, table_json
+    from neuroreel.files import atomic_path
 
     if out is not None:
-        refuse_existing(out, overwrite=False)
+        _refuse_existing(out)
     loaded = _load_results(results)
     ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
     table = score_table(loaded, decoder=ridge, smooth=smooth)
@@ -214,7 +217,7 @@ def evaluate(
         _say("(a simulated mouse, not a real one)")
     if out is not None:
         with atomic_path(out) as partial:
-            partial.write_text(json.dumps(table, indent=1).replace("NaN", "null"))
+            partial.write_text(table_json(table))
 
 
 def report(
@@ -235,9 +238,10 @@ def report(
     """
     import neuroreel as nr
     from neuroreel.evaluation.table import score_table
-    from neuroreel.files import refuse_existing
 
-    refuse_existing(out, overwrite=False)
+    if out.suffix not in (".html", ".htm"):
+        raise InputError(f"--out is {out}; the page's name must end in .html")
+    _refuse_existing(out)
     loaded = _load_results(results)
     ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
     known = all(result.truth is not None for result in loaded)
@@ -251,10 +255,27 @@ def _training_trials(opened: Any, test_fold: str, validation_fold: str | None) -
     for asked in (test_fold, validation_fold):
         if asked is not None and asked not in folds:
             raise InputError(f"the recording has no trials of {asked!r}; it has {', '.join(folds) or 'no folds'}")
+    if test_fold == validation_fold:
+        raise InputError(f"{test_fold} cannot be test and validation fold at once; it has {', '.join(folds)}")
     used = [fold for fold in folds if fold not in (test_fold, validation_fold)]
     if not used:
         raise InputError(f"no fold is left to train on beside {test_fold} and {validation_fold}")
     return opened.select(*used), None if validation_fold is None else opened.select(validation_fold)
+
+
+def _trial_numbers(opened: Any, trials: tuple[int, ...], fold: str) -> tuple[int, ...]:
+    """The trials asked for, each of them there."""
+    last = len(opened.trials) - 1
+    for number in trials:
+        if not 0 <= number <= last:
+            raise InputError(f"there is no trial {number} in {opened.name}; its trials are numbered 0 to {last}")
+    return trials or tuple(opened.select(fold).indices)
+
+
+def _refuse_existing(file: Path) -> None:
+    """Before long work starts."""
+    if file.exists():
+        raise InputError(f"{file} exists already and is not overwritten; choose another name, or delete it first")
 
 
 def _load_results(paths: tuple[Path, ...]) -> list[Any]:
@@ -296,12 +317,31 @@ def main(arguments: list[str] | None = None) -> None:
             description="Reconstruct the movie an animal watched from the activity of its neurons.",
             args=given or ["--help"],
         )
-    except NeuroreelError as error:
-        print(f"neuroreel: {error}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
-        print("neuroreel: stopped; the same command goes on from what is finished", file=sys.stderr)
-        sys.exit(130)
+        _stop("stopped; the same command goes on from what is finished", status=130)
+    except Exception as error:
+        message = _in_one_line(error)
+        if message is None:  # a fault of ours: its traceback is what we need to see
+            raise
+        _stop(message, status=2)
+
+
+def _in_one_line(error: Exception) -> str | None:
+    """What an error that the user can mend says; None for a fault of the program."""
+    if isinstance(error, NeuroreelError):
+        return str(error)
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error):
+        return (
+            f"out of memory ({str(error).strip().splitlines()[0] or 'none left'}); use fewer trials or a smaller model"
+        )
+    if isinstance(error, OSError):
+        return f"{error}; check the path, its permissions and the space on its disk"
+    return None
+
+
+def _stop(message: str, *, status: int) -> NoReturn:
+    print(f"neuroreel: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -122,9 +122,7 @@ class Block(nn.Module):
         super().__init__()
         wide = channels * config.expansion_ratio
         k, t = config.spatial_kernel, config.temporal_kernel
-        spatial = nn.Conv3d(
-            wide, wide, (1, k, k), (1, stride, stride), (0, k // 2, k // 2), groups=wide, bias=False
-        )
+        spatial = nn.Conv3d(wide, wide, (1, k, k), (1, stride, stride), (0, k // 2, k // 2), groups=wide, bias=False)
         temporal = nn.Conv3d(wide, wide, (t, 1, 1), padding=(t // 2, 0, 0), groups=wide, bias=False)
         self.expansion = nn.Sequential(nn.Conv3d(channels, wide, 1, bias=False), nn.BatchNorm3d(wide), nn.SiLU())
         self.spatial = nn.Sequential(spatial, nn.BatchNorm3d(wide), nn.SiLU())
@@ -233,7 +231,9 @@ class DwiseNeuro(EncodingModel):
         super().__init__()
         counts = network.config.readout_neurons
         if not 0 <= readout < len(counts):
-            raise InputError(f"readout {readout} is not there; this model has readouts 0..{len(counts) - 1}, one a mouse")
+            raise InputError(
+                f"readout {readout} is not there; this model has readouts 0..{len(counts) - 1}, one a mouse"
+            )
         self.network = network
         self.readout = readout
         self.neurons = counts[readout]

@@ -75,7 +75,10 @@ def save_encoder(model: EncodingModel, file: str | Path, *, overwrite: bool = Fa
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     # Both are complete before either gets its name: weights and side-car are of no use without each other. The bytes
     # are written here, not by the library, whose errors do not say that the disk is full.
-    with atomic_path(file, overwrite=overwrite) as weights_partial, atomic_path(side_car, overwrite=overwrite) as partial:
+    with (
+        atomic_path(file, overwrite=overwrite) as weights_partial,
+        atomic_path(side_car, overwrite=overwrite) as partial,
+    ):
         partial.write_text(json.dumps(description, indent=1))
         weights_partial.write_bytes(save(weights, metadata={"format": FORMAT}))
     return file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,13 +53,16 @@ def score_table(
     Returns
     -------
     dict
-        ``{trial: {method: {score: value}}}``; undefined scores are NaN.
+        ``{trial: {method: {score: value}}}``; undefined scores are NaN. Further results of one trial get a number
+        after its name.
 
     Raises
     ------
     InputError
-        A true movie is not known, or a mask is empty at its threshold.
+        No results, a true movie that is not known, or a mask that is empty at its threshold.
     """
+    if not results:
+        raise InputError("there are no results to score; give at least one reconstruction")
     table: Table = {}
     for index, result in enumerate(results):
         truth, mask = result.truth, result.mask
@@ -74,8 +79,18 @@ def score_table(
             for method, movie in movies.items()
         }
         rows["reconstruction"]["response_correlation"] = _response_correlation(result, "predicted")
-        table[result.name] = rows
+        table[_unused(result.name, table)] = rows
     return table
+
+
+def _unused(name: str, table: Table) -> str:
+    """The name, numbered where another result of the same trial has it already."""
+    if name not in table:
+        return name
+    number = 2
+    while f"{name} ({number})" in table:
+        number += 1
+    return f"{name} ({number})"
 
 
 def trial_of(result: Reconstruction) -> Trial:
@@ -105,6 +120,18 @@ def format_table(table: Table) -> str:
     for method in next(iter(table.values())):
         lines.append(f"{method:28}" + "".join(f"{format_score(columns[name][method]):>20}" for name in COLUMNS))
     return "\n".join(lines)
+
+
+def table_json(table: Table) -> str:
+    """The table as JSON, undefined and infinite scores as null."""
+    plain = {
+        trial: {
+            method: {score: value if math.isfinite(value) else None for score, value in values.items()}
+            for method, values in rows.items()
+        }
+        for trial, rows in table.items()
+    }
+    return json.dumps(plain, indent=1, allow_nan=False)
 
 
 def _chosen(values: dict[str, float]) -> dict[str, float]:

@@ -71,8 +71,8 @@ def invert(
         )
         if not torch.isfinite(fit.loss).all():
             raise InputError(
-                f"the loss became NaN or infinite in pass {progress.iteration}: the models' weights or the learning rate "
-                "are no use; check the models with nr.predict, or lower learning_rate"
+                f"the loss became NaN or infinite in pass {progress.iteration}: the models' weights are no use, or the "
+                "steps too long; check the models with nr.predict, or lower learning_rate"
             )
         if progress.iteration >= first_update:
             direction = prior.direction(progress.videos, fit.gradient)

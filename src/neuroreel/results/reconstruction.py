@@ -246,14 +246,14 @@ class Reconstruction:
         _check_ending(path)
         refuse_existing(path, overwrite=overwrite)
         dataset = self.dataset.assign_attrs(content_sha256=_content_hash(self.dataset))
+        # In memory first: when the disk fills up under them, HDF5 crashes the whole process, and Zarr's threads go on
+        # writing while what they wrote is being deleted.
+        files = _zarr_files(dataset) if path.suffix == ".zarr" else {"": _netcdf_bytes(dataset)}
         with atomic_path(path, overwrite=overwrite) as partial:
-            if path.suffix == ".zarr":
-                dataset.to_zarr(partial, mode="w", consolidated=False)
-            else:
-                packed = {"zlib": True, "complevel": 4, "shuffle": True}
-                encoding = dict.fromkeys(map(str, dataset), packed)
-                # in memory first: HDF5 crashes the whole process when the disk fills up under it
-                partial.write_bytes(dataset.to_netcdf(engine="h5netcdf", encoding=encoding))
+            for name, content in files.items():
+                file = partial / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
         return path
 
     @classmethod
@@ -427,6 +427,20 @@ def _with_coordinates(
         dataset = dataset.assign_coords(elevation=up, azimuth=right)
         dataset.attrs["pixels_per_degree"] = float(pixels_per_degree)
     return dataset
+
+
+def _netcdf_bytes(dataset: xr.Dataset) -> memoryview:
+    packed = {"zlib": True, "complevel": 4, "shuffle": True}
+    return dataset.to_netcdf(engine="h5netcdf", encoding=dict.fromkeys(map(str, dataset), packed))
+
+
+def _zarr_files(dataset: xr.Dataset) -> dict[str, bytes]:
+    """What lies in the files of a Zarr folder, by their names in it."""
+    from zarr.storage import MemoryStore
+
+    files: dict[str, Any] = {}
+    dataset.to_zarr(MemoryStore(files), mode="w", consolidated=False)
+    return {name: content.to_bytes() for name, content in files.items()}
 
 
 def _content_hash(dataset: xr.Dataset) -> str:

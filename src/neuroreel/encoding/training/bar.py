@@ -31,7 +31,9 @@ class TrainingBar(Callback):
         """Show the epoch's loss and correlation."""
         named = {"train_loss": "loss", "validation_correlation": "correlation"}
         metrics = trainer.callback_metrics
-        self._bar.set_postfix({short: f"{float(metrics[name]):.3f}" for name, short in named.items() if name in metrics})
+        self._bar.set_postfix(
+            {short: f"{float(metrics[name]):.3f}" for name, short in named.items() if name in metrics}
+        )
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Leave the line as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -32,9 +33,18 @@ class TrialStore:
         for trial in progress(trials, description="Reading trials", enabled=show_progress):
             video = trial.needs_video()
             whole = bool((video == np.rint(video)).all())
-            self.videos.append(torch.from_numpy(video.astype(np.uint8) if whole else video))
+            # a copy where it would be a view of a memory-mapped file, which PyTorch may not write to
+            self.videos.append(torch.from_numpy(video.astype(np.uint8) if whole else video.copy()))
             self.covariates.append(torch.from_numpy(trial.covariates))
             self.responses.append(torch.from_numpy(trial.needs_responses()))
+
+    def digest(self) -> str:
+        """A hash of movies, behaviour and responses, which says whether two trainings saw the same."""
+        hashed = hashlib.sha256()
+        for tensors in zip(self.videos, self.covariates, self.responses, strict=True):
+            for tensor in tensors:
+                hashed.update(tensor.contiguous().numpy().data)
+        return hashed.hexdigest()
 
     def mean(self, arrays: list[Tensor]) -> Tensor:
         """Mean over all frames of a list of (channels, frames)."""

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.devices import choose_device
+from neuroreel.encoding.checks import check_clock_fits
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.encoding.training.clips import EpochSampler, RandomWindows, TrialStore
-from neuroreel.encoding.training.start import start_readout
+from neuroreel.encoding.training.clips import TrialStore
+from neuroreel.encoding.training.folder import TrainingFolder
 from neuroreel.encoding.training.recipe import RECIPES, Recipe
+from neuroreel.encoding.training.start import start_readout
 from neuroreel.errors import InputError
 from neuroreel.progress import somebody_looks
 from neuroreel.recordings.checks import TrialSpec, check_trials
 from neuroreel.recordings.trial import Trial
-
-if TYPE_CHECKING:
-    from lightning.pytorch.callbacks import Callback
 
 
 def fit_encoder(
@@ -41,8 +42,9 @@ def fit_encoder(
 ) -> EncodingModel:
     """Train an encoding model; call it with several seeds for an ensemble.
 
-    Minimises the Poisson loss on random windows with AdamW, warm-up and cosine; keeps the exponential moving average of
-    the weights; stops early when the validation correlation no longer rises.
+    Minimises the Poisson loss on random windows with AdamW, warm-up and cosine. What is kept is the exponential moving
+    average of the weights: that of the epoch with the best validation correlation, or of the last epoch where there
+    are no validation trials. Training stops early when the validation correlation no longer rises.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ def fit_encoder(
     validation
         Other trials, of movies that no training trial shows. Without them nothing stops the training early.
     folder
-        Keeps checkpoints and the log (``log/metrics.csv``); a call with the same folder goes on after a kill.
+        Keeps checkpoints, the log (``log/metrics.csv``) and the trained model (``model.safetensors``). The same call
+        with the same folder goes on after a kill, and hands out the trained model once there is one.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
     progress
@@ -71,91 +74,93 @@ def fit_encoder(
     Raises
     ------
     InputError
-        Unknown kind or setting; trials that differ in neurons, pixels, frame rate; trials shorter than a window.
+        Unknown kind or setting; trials that differ in neurons, pixels, frame rate; trials shorter than a window; a
+        folder of another training, or with damaged files; a training that diverges.
     ResourceError
         The device is not there.
     """
     settings = _resolve_recipe(kind, recipe)
-    spec = check_trials(trials, what="training trials")
-    if validation:
-        _check_same(spec, check_trials(validation, what="validation trials"))
+    seed = _checked_seed(seed)
     where = choose_device(device)
-    keep_freed_memory()
-    torch.manual_seed(seed)
-    model = _build(kind, spec, architecture or {})
-    _check_lengths(trials, settings.window_frames, model)
-    store = TrialStore(trials, show_progress=progress)
-    if isinstance(model, ReadoutModel):
-        model.standardize(store.mean(store.responses), store.mean(store.covariates), store.deviation(store.covariates))
-        start_readout(model, store)
-    if folder is not None:
-        return _train(model, settings, store, validation, Path(folder), where, seed, progress)
-    with tempfile.TemporaryDirectory(prefix="neuroreel-training-") as temporary:
-        return _train(model, settings, store, validation, Path(temporary), where, seed, progress)
+    spec = check_trials(trials, what="training trials")
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        torch.manual_seed(seed)
+        model = _build(kind, spec, architecture or {})
+        _check_lengths(trials, settings.window_frames, model)
+        _check_validation(validation or [], spec, model)
+        keep_freed_memory()
+        store = TrialStore(trials, show_progress=progress)
+        with _folder_or_temporary(folder) as home:
+            if folder is not None:
+                home.claim(_describe(kind, model, settings, store, validation or [], seed))
+            trained = home.trained()
+            if trained is not None:
+                return trained
+            return _train(
+                model, store, settings, validation or [], home, device=where, seed=seed, show_progress=progress
+            )
 
 
 def _train(
     model: EncodingModel,
-    recipe: Recipe,
     store: TrialStore,
-    validation: Sequence[Trial] | None,
-    folder: Path,
+    recipe: Recipe,
+    validation: Sequence[Trial],
+    home: TrainingFolder,
+    *,
     device: torch.device,
     seed: int,
     show_progress: bool,
 ) -> EncodingModel:
-    import lightning
-    from lightning.pytorch.loggers import CSVLogger
-    from torch.utils.data import DataLoader
+    from neuroreel.encoding.training.run import train  # Lightning takes seconds to import
 
-    from neuroreel.encoding.training.log import TrainingLog
-    from neuroreel.encoding.training.module import EncoderTraining
-    from neuroreel.encoding.training.quiet import quiet_lightning
-
-    windows = RandomWindows(store, window_frames=recipe.window_frames, batch_size=recipe.batch_size, seed=seed)
-    log = TrainingLog()
-    last = folder / "checkpoints" / "last.ckpt"
-    with quiet_lightning():
-        trainer = lightning.Trainer(
-            accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            devices=[device.index or 0] if device.type == "cuda" else 1,
-            precision="bf16-mixed" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32-true",
-            max_epochs=recipe.epochs,
-            gradient_clip_val=recipe.gradient_clip,
-            check_val_every_n_epoch=recipe.validate_every,
-            callbacks=[*_callbacks(recipe, last.parent, validated=bool(validation)), log],
-            logger=CSVLogger(folder, name=None, version="log"),
-            default_root_dir=folder,
-            enable_progress_bar=show_progress and somebody_looks(),
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-        )
-        trainer.fit(
-            EncoderTraining(model, recipe, seed=seed),
-            DataLoader(windows, sampler=EpochSampler(recipe.batches_per_epoch), batch_size=None),
-            DataLoader(list(validation), batch_size=None, collate_fn=_as_is) if validation else None,
-            ckpt_path=last if last.exists() else None,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    model.training_log = log.rows
-    return model.cpu().eval()
+    if isinstance(model, ReadoutModel) and not home.last.exists():
+        model.standardize(store.mean(store.responses), store.mean(store.covariates), store.deviation(store.covariates))
+        start_readout(model, store)
+    train(
+        model,
+        store,
+        recipe=recipe,
+        validation=validation,
+        folder=home,
+        device=device,
+        seed=seed,
+        show_bar=show_progress and somebody_looks(),
+    )
+    model.cpu().eval()
+    home.keep(model)
+    return model
 
 
-def _callbacks(recipe: Recipe, folder: Path, *, validated: bool) -> list[Callback]:
-    from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-
-    callbacks: list[Callback] = [EMAWeightAveraging(decay=recipe.ema_decay)]
-    if not validated:
-        return [*callbacks, ModelCheckpoint(folder, save_last=True, save_top_k=0)]
-    watched = "validation_correlation"
-    best = ModelCheckpoint(folder, filename="best", monitor=watched, mode="max", save_last=True, enable_version_counter=False)
-    return [*callbacks, EarlyStopping(watched, mode="max", patience=recipe.patience), best]
+@contextmanager
+def _folder_or_temporary(folder: str | Path | None) -> Iterator[TrainingFolder]:
+    if folder is not None:
+        yield TrainingFolder(Path(folder).expanduser())
+        return
+    with tempfile.TemporaryDirectory(prefix="neuroreel-training-") as temporary:
+        yield TrainingFolder(Path(temporary))
 
 
-def _as_is(trial: Trial) -> Trial:
-    return trial
+def _describe(
+    kind: str, model: EncodingModel, recipe: Recipe, store: TrialStore, validation: Sequence[Trial], seed: int
+) -> dict[str, Any]:
+    """What makes a training the one it is: the same numbers come out if, and only if, these agree."""
+    assert isinstance(model, ReadoutModel | DwiseNeuro)
+    config = model.config if isinstance(model, ReadoutModel) else model.network.config
+    return {
+        "kind": kind,
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "architecture": config.as_dict(),
+        "training trials": store.digest(),
+        "validation trials": TrialStore(validation, show_progress=False).digest(),
+    }
+
+
+def _checked_seed(seed: object) -> int:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed!r}; it must be a whole number in 0..4294967295")
+    return int(seed)
 
 
 def _resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
@@ -163,11 +168,14 @@ def _resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
         raise InputError(f"kind is {kind!r}; the encoding models that can be trained are {', '.join(RECIPES)}")
     unknown = set(changes or {}) - set(Recipe.__dataclass_fields__)
     if unknown:
-        raise InputError(f"the recipe has no setting {sorted(unknown)}; it has {', '.join(Recipe.__dataclass_fields__)}")
+        known = ", ".join(Recipe.__dataclass_fields__)
+        raise InputError(f"the recipe has no setting {sorted(unknown)}; it has {known}")
     return replace(RECIPES[kind], **(changes or {}))
 
 
 def _build(kind: str, spec: TrialSpec, architecture: dict[str, Any]) -> EncodingModel:
+    """The untrained model for such trials; InputError if it cannot be built, or no longer fits them."""
+    config: ReadoutConfig | DwiseNeuroConfig
     if kind == "readout":
         config = ReadoutConfig(
             neurons=spec.neurons,
@@ -176,38 +184,61 @@ def _build(kind: str, spec: TrialSpec, architecture: dict[str, Any]) -> Encoding
             frame_rate_hz=spec.frame_rate_hz,
             covariates=spec.covariates,
         )
-        return ReadoutModel(_changed(config, architecture))
-    network = DwiseNeuroNetwork(
-        _changed(DwiseNeuroConfig(readout_neurons=(spec.neurons,), in_channels=1 + spec.covariates), architecture)
-    )
-    size = (spec.video_height, spec.video_width)
-    return DwiseNeuro(network, readout=0, video_size=size, frame_rate_hz=spec.frame_rate_hz)
-
-
-def _changed(config: Any, changes: dict[str, Any]) -> Any:
-    unknown = set(changes) - set(config.__dataclass_fields__)
+    else:
+        config = DwiseNeuroConfig(readout_neurons=(spec.neurons,), in_channels=1 + spec.covariates)
+    unknown = set(architecture) - set(config.__dataclass_fields__)
     if unknown:
         known = ", ".join(config.__dataclass_fields__)
         raise InputError(f"the architecture has no setting {sorted(unknown)}; it has {known}")
-    return replace(config, **changes)
+    try:
+        model = _model_of(replace(config, **architecture), spec)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
+        raise InputError(f"no {kind} model can be built with architecture={architecture}: {error}") from error
+    _check_built(model, spec)
+    return model
 
 
-def _check_same(training: TrialSpec, validation: TrialSpec) -> None:
-    for field in ("neurons", "video_height", "video_width", "frame_rate_hz", "covariates"):
-        got, wanted = getattr(validation, field), getattr(training, field)
-        if got != wanted:
-            raise InputError(f"training trials have {field} {wanted}, validation trials {got}; they must agree")
+def _model_of(config: ReadoutConfig | DwiseNeuroConfig, spec: TrialSpec) -> EncodingModel:
+    if isinstance(config, ReadoutConfig):
+        return ReadoutModel(config)
+    size = (spec.video_height, spec.video_width)
+    return DwiseNeuro(DwiseNeuroNetwork(config), readout=0, video_size=size, frame_rate_hz=spec.frame_rate_hz)
+
+
+def _check_built(model: EncodingModel, spec: TrialSpec) -> None:
+    wanted = (spec.neurons, (spec.video_height, spec.video_width), spec.frame_rate_hz)
+    if (model.neurons, model.canvas.video_size, model.frame_rate_hz) != wanted:
+        raise InputError("neurons, movie size and frame rate come from the trials; leave them out of architecture")
+    if not 0 <= model.covariates <= spec.covariates:
+        raise InputError(
+            f"the architecture takes {model.covariates} behaviour channels, the trials have {spec.covariates}; "
+            "it can leave some out, but not add any"
+        )
+
+
+def _check_validation(validation: Sequence[Trial], training: TrialSpec, model: EncodingModel) -> None:
+    if not validation:
+        return
+    difference = training.difference(check_trials(validation, what="validation trials"))
+    if difference:
+        raise InputError(
+            f"the validation trials have {difference} in the training trials; take them from one recording"
+        )
+    for trial in validation:
+        check_clock_fits(model, trial)
 
 
 def _check_lengths(trials: Sequence[Trial], window_frames: int, model: EncodingModel) -> None:
-    if window_frames % model.clip_stride or window_frames <= model.warmup_frames:
+    if not model.any_length and window_frames != model.window_frames:
+        raise InputError(f"window_frames is {window_frames}; this model sees windows of {model.window_frames} frames")
+    if window_frames <= model.warmup_frames:
         raise InputError(
-            f"window_frames is {window_frames}; it must be a multiple of {model.clip_stride} and more than "
-            f"{model.warmup_frames} for this model"
+            f"window_frames is {window_frames}; it must be more than the {model.warmup_frames} frames whose responses "
+            "depend on what came before"
         )
     for trial in trials:
         if trial.frames < window_frames:
             raise InputError(
-                f"{trial.name} has {trial.frames} frames, fewer than a training window ({window_frames}): leave it out "
-                "or pass recipe={'window_frames': …}"
+                f"{trial.name} has {trial.frames} frames, fewer than a training window ({window_frames}): leave it "
+                "out, or give a readout model shorter windows with recipe={'window_frames': …}"
             )

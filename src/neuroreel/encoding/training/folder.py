@@ -97,7 +97,8 @@ class TrainingFolder:
             return dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
         except Exception as error:  # a damaged archive or pickle raises nearly anything
             raise InputError(
-                f"{checkpoint} is damaged ({type(error).__name__}: {error}); delete the folder {self.path} and train anew"
+                f"{checkpoint} is damaged ({type(error).__name__}: {error}); "
+                f"delete the folder {self.path} and train anew"
             ) from error
 
 

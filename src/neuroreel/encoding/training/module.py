@@ -55,8 +55,9 @@ class EncoderTraining(lightning.LightningModule):
         loss = float(self.trainer.callback_metrics["train_loss"])
         if not math.isfinite(loss):
             raise InputError(
-                f"the training loss is {loss} after epoch {self.current_epoch}: the training has diverged; lower it with "
-                f"recipe={{'learning_rate': …}} (it is {self.recipe.learning_rate:g}), or look for extreme responses"
+                f"the training loss is {loss} after epoch {self.current_epoch}: the training has diverged; look for "
+                f"extreme responses, or lower the learning rate from {self.recipe.learning_rate:g} with "
+                "recipe={'learning_rate': …}"
             )
 
     def validation_step(self, trial: Trial, _index: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from neuroreel.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,18 @@ class Recipe:
     ema_decay: float
     patience: int
     validate_every: int = 1
+
+    def __post_init__(self) -> None:
+        for setting in ("batch_size", "window_frames", "batches_per_epoch", "epochs", "patience", "validate_every"):
+            value = getattr(self, setting)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"recipe: {setting} is {value!r}; it must be a whole number of at least 1")
+        for setting in ("learning_rate", "weight_decay", "gradient_clip", "warmup_epochs", "ema_decay"):
+            value = getattr(self, setting)
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise InputError(f"recipe: {setting} is {value!r}; it must be a number of at least 0")
+        if self.ema_decay >= 1:
+            raise InputError(f"recipe: ema_decay is {self.ema_decay!r}; it must be below 1, or no weight ever moves")
 
 
 RECIPES = {

@@ -86,7 +86,7 @@ def _trainer(
 
 
 def _callbacks(recipe: Recipe, folder: TrainingFolder, *, validated: bool) -> list[Callback]:
-    """Averaging; where there are validation trials the best epoch and the early stop; last, the checkpoint to resume."""
+    """Averaging; with validation trials the early stop and the best epoch; last, the checkpoint to resume from."""
     where = folder.last.parent
     resume = ModelCheckpoint(
         where, filename=folder.last.stem, save_on_train_epoch_end=True, enable_version_counter=False
@@ -99,7 +99,6 @@ def _callbacks(recipe: Recipe, folder: TrainingFolder, *, validated: bool) -> li
         filename=folder.best.stem,
         monitor=WATCHED,
         mode="max",
-        save_weights_only=True,
         save_on_train_epoch_end=False,
         enable_version_counter=False,
     )

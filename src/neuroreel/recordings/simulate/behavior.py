@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuroreel.recordings.simulate.processes import Clock, fluctuations, low_pass
 
 AROUSAL_TIME_S = 30.0
-REST_S, BOUT_S = 8.0, 4.0  # mean lengths at middling arousal
+REST_S, BOUT_S = 10.0, 4.0  # mean lengths at middling arousal
 SPEED_CM_PER_S = 12.0
 HALF_SPEED_CM_PER_S = 5.0  # running speed at which its effect on the neurons is half of the largest
 PUPIL_PIXELS, PUPIL_AROUSAL_PIXELS, PUPIL_RUNNING_PIXELS = 30.0, 5.0, 10.0

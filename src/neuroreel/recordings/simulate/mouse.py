@@ -120,7 +120,7 @@ def simulate_recording(
         folder,
         progress_bar(shown, description="simulating trials", total=trials + repeats, enabled=progress),
         tiers=["train"] * trials + ["oracle"] * repeats,
-        coordinates=cortical_coordinates(generator(seed, Stream.COORDINATES), population.fields),
+        coordinates=cortical_coordinates(generator(seed, Stream.COORDINATES), population.fields, population.scan_delay),
         extra={SETTINGS.as_posix(): _provenance(settings), **truth_files(population, session)},
         overwrite=overwrite,
     )

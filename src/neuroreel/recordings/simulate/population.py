@@ -17,6 +17,7 @@ GREY = 127.5
 LEAD_S, TAIL_S = 1.0, 0.3  # grey screen before and after a movie: what the first and last frames of calcium reach into
 HALF_SATURATION = 2.0  # drive above threshold, in root mean squares, that gives half of the largest response
 MEAN_RESPONSE = (4.0, 0.5)  # median over neurons, and spread of the logarithm, in the units of the responses
+SCAN_PLANES = 10
 SHARED_TIMES_S = (0.3, 1.0, 3.0, 10.0)
 SHARED_OF_NOISE = 0.2
 FEWEST_EVENTS_HZ = 0.5  # no neuron is rarer, or it would be silent throughout a short recording
@@ -174,7 +175,7 @@ def draw_population(
         running_gain=random.normal(0.5, 0.3, neurons),
         shared=np.zeros((neurons, len(SHARED_TIMES_S))),
         event_size=np.ones(neurons),
-        scan_delay=random.integers(10, size=neurons) / 10,
+        scan_delay=random.integers(SCAN_PLANES, size=neurons) / SCAN_PLANES,
     )
     behavior = _sparse_behavior(random, frames=drive.shape[1], frame_rate_hz=first.frame_rate_hz)
     population = _with_amplitude(random, population, drive, behavior)

@@ -19,10 +19,9 @@ KINDS = {"on": 0.1, "off": 0.1, "simple": 0.4, "complex": 0.4}
 PATCH_DEG = (42.0, 58.0)  # semi-axes of the patch of visual field that the neurons look at: elevation, azimuth
 PATCH_SCATTER_DEG = 3.0
 MICROMETRES_PER_DEG = 10.0
-SCAN_PLANES = 10
 SIZE_DEG = (5.5, 0.3, 3.0, 9.0)  # median, spread of the logarithm, smallest, largest
 SPATIAL_CYCLES_PER_DEG = (0.04, 0.4, 0.015, 0.12)
-TEMPORAL_HZ = (2.5, 0.4, 1.0, 6.0)
+TEMPORAL_HZ = (2.5, 0.4, 1.4, 6.0)
 CYCLES_IN_SIZE = (0.12, 0.5)  # spatial frequency times size: from one blob to about three stripes
 FEWEST_CYCLES_OF_COMPLEX = 0.18  # with fewer, no two filters look for the same thing in different phases
 LATENCY_S, KERNEL_S = 0.03, 0.7
@@ -136,14 +135,15 @@ def draw_receptive_fields(
     return _with_filters(fields, frame_rate_hz=frame_rate_hz)
 
 
-def cortical_coordinates(random: np.random.Generator, fields: ReceptiveFields) -> NDArray[np.float64]:
-    """(neurons, 3) positions in micrometres: retinotopic in the plane, in one of ten scan planes in depth."""
+def cortical_coordinates(
+    random: np.random.Generator, fields: ReceptiveFields, scan_delay: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(neurons, 3) positions in micrometres: retinotopic in the plane, deeper where read later."""
     height, width = fields.even.shape[1:]
     pixels = fields.centers - (np.array([height, width]) - 1) / 2
     scatter = random.normal(0.0, PATCH_SCATTER_DEG, pixels.shape)
-    plane = random.integers(SCAN_PLANES, size=len(pixels))
     elevation, azimuth = (pixels * degrees_per_pixel(width) + scatter).T * MICROMETRES_PER_DEG
-    return np.stack([azimuth, elevation, 200.0 + 10.0 * plane], axis=1)
+    return np.stack([azimuth, elevation, 200.0 + 100.0 * scan_delay], axis=1)
 
 
 def _with_filters(fields: ReceptiveFields, *, frame_rate_hz: float) -> ReceptiveFields:

@@ -1,0 +1,262 @@
+"""Reconstruction: the published numbers, invariances, what may and may not influence a movie."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import neuroreel as nr
+from neuroreel.errors import InputError
+from toy_encoder import ToyEncoder, toy_trials
+
+MOUSE_1 = "dynamic29623-4-9-Video-9b4f6a1a067fe51e15306b9628efea20"
+QUIET: dict[str, Any] = {"progress": False}
+PRESETS = ("published", "default")
+
+
+# --- the published numbers -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published(golden: Path) -> dict[str, Any]:
+    folds = json.loads((golden / "folds.json").read_text())[MOUSE_1]
+    models = [
+        nr.load_encoder(next((golden / "checkpoints" / fold).glob("*.pth")), readout=1) for fold in ("fold_0", "fold_1")
+    ]
+    trial = nr.open_recording(golden / "recordings" / MOUSE_1).trials[folds.index("fold_0")]
+    return {"trial": trial, "models": models, "mask": nr.load_mask(golden / "masks" / "mask_m1.npy")}
+
+
+GOLDEN_CASES: dict[str, dict[str, Any]] = {
+    "one_model_t0": {},
+    "gradient_ensemble_t0": {"models": (0, 1)},
+    "predicted_activity_t0": {"predicted": True},
+    "half_population_t0": {"ablated": True},
+    "no_mask_t0": {"models": (1,), "mask": False},
+    "strict_mask_t0": {"models": (1,), "options": {"mask_threshold": 1.0}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", GOLDEN_CASES)
+def test_published_reconstructions_are_reproduced(case: str, published: dict[str, Any], golden: Path) -> None:
+    asked = GOLDEN_CASES[case]
+    numbers = np.load(golden / "reconstructions" / f"{case}.npz")
+    trial, options = published["trial"], dict(asked.get("options", {}))
+    if asked.get("predicted"):
+        trial = trial.replace(responses=nr.predict(published["models"], trial))
+    if asked.get("ablated"):
+        options["neurons"] = numbers["population_mask"]
+    models = [published["models"][index] for index in asked.get("models", (0,))]
+    mask = published["mask"] if asked.get("mask", True) else None
+    result = nr.reconstruct(trial, models, mask=mask, preset="published", iterations=25, **options, **QUIET)
+    error = result.video - numbers["video_pred"]
+    assert np.linalg.norm(error) < 1e-5 * np.linalg.norm(numbers["video_pred"] - 127.5)
+    assert abs(error).max() < 0.01
+
+
+def test_first_passes_of_the_published_rule_move_only_the_mask(published: dict[str, Any]) -> None:
+    result = nr.reconstruct(
+        published["trial"], published["models"][0], mask=published["mask"], preset="published", iterations=2, **QUIET
+    )
+    moved = result.video != 127.5
+    inside = published["mask"][14:50] >= 0.5
+    assert moved[:, inside].any() and not moved[:, ~inside].any()
+
+
+# --- invariances ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model() -> ToyEncoder:
+    return ToyEncoder(neurons=30)
+
+
+@pytest.fixture(scope="module")
+def trials(model: ToyEncoder) -> list[nr.Trial]:
+    return toy_trials(model, 8)
+
+
+@pytest.fixture(scope="module")
+def decoder(trials: list[nr.Trial]) -> nr.RidgeDecoder:
+    return nr.fit_decoder(trials[2:], progress=False)
+
+
+def run(trials: Any, models: Any, **options: Any) -> Any:
+    return nr.reconstruct(trials, models, **({"iterations": 6} | QUIET | options))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_several_trials_at_once_give_the_same_movies(preset: str, model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    cut = trials[2].replace(video=trials[2].video[:25], responses=trials[2].responses[:, :25])
+    together = run([trials[0], cut, trials[1]], model, preset=preset)
+    assert [result.video.shape[0] for result in together] == [40, 25, 40]
+    for result, trial in zip(together, [trials[0], cut, trials[1]], strict=True):
+        assert result.name == trial.name
+        np.testing.assert_allclose(result.video, run(trial, model, preset=preset).video, atol=0.01)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_same_call_same_numbers(preset: str, model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    one, other = (run(trials[0], model, preset=preset).video for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_windows_at_once_does_not_change_the_movie(preset: str, model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    one, other = (run(trials[0], model, preset=preset, windows_at_once=n).video for n in (1, 50))
+    np.testing.assert_allclose(one, other, atol=0.01)
+
+
+def test_an_ensemble_of_equal_models_is_one_model(model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    np.testing.assert_allclose(run(trials[0], [model, model]).video, run(trials[0], model).video, atol=1e-3)
+
+
+def test_ensemble_of_videos_is_their_mean(trials: list[nr.Trial]) -> None:
+    models = [ToyEncoder(neurons=30, seed=seed) for seed in (0, 1)]
+    both = run(trials[0], models, ensemble="videos", preset="published")
+    alone = [run(trials[0], each, preset="published").video for each in models]
+    np.testing.assert_allclose(both.video, np.mean(alone, axis=0), atol=1e-3)
+    np.testing.assert_allclose(both.dataset["model_video"].values, alone, atol=1e-3)
+    assert not np.allclose(both.video, run(trials[0], models, preset="published").video, atol=0.5)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_true_movie_has_no_influence(
+    preset: str, model: ToyEncoder, trials: list[nr.Trial], decoder: nr.RidgeDecoder
+) -> None:
+    trial = trials[0]
+    others = [trial.replace(video=trials[1].video), trial.replace(video=None)]
+    video = run(trial, model, preset=preset, decoder=decoder).video
+    for other in others:
+        np.testing.assert_array_equal(run(other, model, preset=preset, decoder=decoder).video, video)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_ablated_neurons_have_no_influence_unless_silenced(
+    preset: str, model: ToyEncoder, trials: list[nr.Trial], decoder: nr.RidgeDecoder
+) -> None:
+    keep = np.arange(30) % 2 == 0
+    responses = trials[0].responses.copy()
+    responses[~keep] = responses[~keep][:, ::-1] * 3
+    other = trials[0].replace(responses=responses)
+    options: dict[str, Any] = {"preset": preset, "neurons": keep, "decoder": decoder, "ablated": "left_out"}
+    video = run(trials[0], model, **options).video
+    np.testing.assert_array_equal(run(other, model, **options).video, video)
+    assert not np.allclose(run(trials[0], model, **{**options, "neurons": None}).video, video, atol=0.5)
+    assert not np.allclose(run(trials[0], model, **options | {"ablated": "silenced"}).video, video, atol=0.5)
+
+
+def test_all_neurons_kept_is_no_ablation(model: ToyEncoder, trials: list[nr.Trial], decoder: nr.RidgeDecoder) -> None:
+    video = run(trials[0], model, decoder=decoder).video
+    np.testing.assert_array_equal(run(trials[0], model, decoder=decoder, neurons=np.ones(30, bool)).video, video)
+
+
+def test_behavior_that_the_model_does_not_use_is_ignored(model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    moving = trials[1].replace(behavior=np.ones((2, 40), np.float32))
+    together = run([trials[0], moving], model)
+    np.testing.assert_allclose(together[1].video, run(trials[1], model).video, atol=0.01)
+
+
+# --- quality and results -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("any_length", [False, True])
+def test_loss_falls_and_the_movie_is_found(preset: str, any_length: bool) -> None:
+    model = ToyEncoder(neurons=40, any_length=any_length)
+    trial = toy_trials(model, 1, frames=60)[0]
+    changes: dict[str, Any] = {"learning_rate": 100.0} if preset == "published" else {"evidence_weight": 1.0}
+    result = nr.reconstruct(trial, model, preset=preset, iterations=30, record_every=1, **changes, **QUIET)
+    loss = result.dataset["loss"].values
+    assert loss[-1] < loss[0]
+    assert nr.video_correlation(trial.video, result.video) > 0.3
+    history = result.dataset["video_correlation"].values
+    assert history[-1] > 0.3
+    assert result.dataset["response_correlation"].values[-1] > 0.3
+
+
+def test_the_decoder_helps_the_default_preset(
+    model: ToyEncoder, trials: list[nr.Trial], decoder: nr.RidgeDecoder
+) -> None:
+    with_decoder, without = run(trials[0], model, decoder=decoder), run(trials[0], model)
+    ridge = nr.decode(decoder, trials[0])
+    np.testing.assert_allclose(with_decoder.dataset["start"].values, ridge, atol=1e-3)
+    scores = [nr.video_correlation(trials[0].video, video) for video in (with_decoder.video, without.video)]
+    assert scores[0] > scores[1] > 0.1
+
+
+def test_prior_of_movies_pulls_towards_grey_from_any_start(
+    model: ToyEncoder, trials: list[nr.Trial], decoder: nr.RidgeDecoder
+) -> None:
+    result = run(trials[0], model, decoder=decoder, prior="movies", evidence_weight=0.0, iterations=40)
+    np.testing.assert_allclose(result.video, 127.5, atol=1)
+
+
+def test_result_has_everything(model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    mask = np.linspace(0, 1.5, 48).reshape(6, 8).astype(np.float32)
+    result = run(trials[0], model, mask=mask, seed=5)
+    assert result.video.shape == (40, 6, 8) and result.video.dtype == np.float32
+    assert result.video.min() >= 0 and result.video.max() <= 255
+    np.testing.assert_array_equal(result.truth, trials[0].video)
+    np.testing.assert_array_equal(result.mask, mask)
+    np.testing.assert_allclose(
+        result.dataset["predicted"].values, nr.predict(model, trials[0].replace(video=result.video)), rtol=1e-4
+    )
+    np.testing.assert_allclose(result.dataset["predicted_truth"].values, nr.predict(model, trials[0]), rtol=1e-4)
+    assert result.settings["iterations"] == 6 and result.settings["neurons_kept"] == 30
+    assert result.dataset.sizes["iteration"] == 6
+
+
+def test_mask_on_the_canvas_or_on_the_video_is_the_same(model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    on_canvas = np.random.default_rng(0).random((8, 8)).astype(np.float32)
+    one, other = (run(trials[0], model, mask=mask).video for mask in (on_canvas, on_canvas[1:-1]))
+    np.testing.assert_array_equal(one, other)
+    outside = on_canvas[1:-1] < 0.5
+    first = run(trials[0], model, mask=on_canvas, preset="published").video
+    assert (first[:, outside] == 127.5).all() and (first[:, ~outside] != 127.5).any()
+
+
+def test_callbacks_and_stopping(model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    seen = []
+    result = run(
+        trials[0],
+        model,
+        iterations=50,
+        record_every=1,
+        callbacks=[lambda progress, fit: seen.append((progress.iteration, fit.loss.item()))],
+        stopping=lambda progress: progress.iteration >= 4,
+    )
+    assert [iteration for iteration, _ in seen] == [0, 1, 2, 3]
+    np.testing.assert_allclose(result.dataset["loss"].values, [loss for _, loss in seen], rtol=1e-6)
+
+
+def test_models_are_left_as_they_were(trials: list[nr.Trial]) -> None:
+    model = ToyEncoder(neurons=30).train()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    run(trials[0], model)
+    assert model.training
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+def test_models_of_two_kinds_make_videos_together_but_no_gradients(trials: list[nr.Trial]) -> None:
+    models = [ToyEncoder(neurons=30), ToyEncoder(neurons=30, any_length=True)]
+    with pytest.raises(InputError, match="ensemble='videos'"):
+        run(trials[0], models)
+    assert run(trials[0], models, ensemble="videos").dataset.sizes["model"] == 2
+    with pytest.raises(InputError, match="optimize_padding=False"):
+        run(trials[0], [models[0], ToyEncoder(neurons=30, border=2)], preset="published")
+
+
+def test_a_model_of_broken_weights_is_noticed(trials: list[nr.Trial]) -> None:
+    model = ToyEncoder(neurons=30)
+    with torch.no_grad():
+        model.filters[0] = torch.nan
+    with pytest.raises(InputError, match="NaN or infinite in pass 0"):
+        run(trials[0], model, prior="none")
