@@ -36,7 +36,6 @@ nr.reconstruct(**request({preset!r}), snapshot={snapshot!r}, callbacks=[breathe]
 
 
 def request(preset: str, **changes: Any) -> dict[str, Any]:
-    torch.set_num_threads(1)
     model = ToyEncoder(neurons=10)
     trials = toy_trials(model, 5, frames=24)
     decoder = nr.fit_decoder(trials[2:], progress=False) if preset == "default" else None

@@ -116,7 +116,12 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     table = score_table(results, decoder=decoder, seed=seed)
     say("\nScores inside the mask (of a simulated mouse, not a real one):\n" + format_table(table))
     report = nr.write_report(
-        folder / "report.html", results, title="neuroreel demo: a simulated mouse", scores=table, overwrite=True
+        folder / "report.html",
+        results,
+        title="neuroreel demo: a simulated mouse",
+        scores=table,
+        movies={"ridge": [nr.decode(decoder, trial) for trial in held_out]},
+        overwrite=True,
     )
     say(f"\nDone in {time.perf_counter() - began:.0f} s. Open the report in a browser:\n{report.resolve()}")
     return report

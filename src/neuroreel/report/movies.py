@@ -13,12 +13,16 @@ from neuroreel.results.export import grey_png
 
 _LONGEST_SIDE = 128  # pixels shown: larger movies are shown at a fraction of their size
 _SHEET_HEIGHT = 8192  # pixels: browsers refuse pictures of more than 16,384
-_BYTES_A_TRIAL = 900_000  # of PNG in base64: eight trials and their plots stay below 10 MB
+_BYTES_OF_ALL_TRIALS = 7_200_000  # of PNG in base64: with their plots, eight trials stay below 10 MB
 _GREY_LEVELS = (256, 128, 64, 32, 16, 8)
 
 
 def pack_trial(
-    movies: Mapping[str, NDArray[np.float32]], *, mask: NDArray[np.float32] | None, threshold: float | None
+    movies: Mapping[str, NDArray[np.float32]],
+    *,
+    mask: NDArray[np.float32] | None,
+    threshold: float | None,
+    trials: int = 8,
 ) -> dict[str, Any]:
     """Everything that the page's player needs for one trial, as JSON.
 
@@ -30,6 +34,8 @@ def pack_trial(
     mask, threshold
         (height, width), and the value from which on a pixel is inside; for the outline, and for matching the contrast
         of the movies to that of the one called "true".
+    trials
+        How many trials share the page's room.
 
     Returns
     -------
@@ -41,7 +47,7 @@ def pack_trial(
     shrink = -(-max(next(iter(movies.values())).shape[1:]) // _LONGEST_SIDE)
     small = {label: _shrink(movie, shrink) for label, movie in movies.items()}
     frames, height, width = next(iter(small.values())).shape
-    levels, sheets = _pack_within_budget(small)
+    levels, sheets = _pack_within_budget(small, budget=_BYTES_OF_ALL_TRIALS // max(trials, 4))
     inside = None if mask is None or threshold is None else _shrink(mask[None], shrink)[0] >= threshold
     matches = {label: _contrast_match(movie, small.get("true"), inside) for label, movie in small.items()}
     return {
@@ -77,11 +83,11 @@ def _shrink(movie: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     return means
 
 
-def _pack_within_budget(movies: Mapping[str, NDArray[np.float32]]) -> tuple[int, dict[str, list[str]]]:
+def _pack_within_budget(movies: Mapping[str, NDArray[np.float32]], *, budget: int) -> tuple[int, dict[str, list[str]]]:
     """The finest of _GREY_LEVELS with which all sheets of a trial fit, and the sheets."""
     for levels in _GREY_LEVELS:
         sheets = {label: _sheets(movie, levels) for label, movie in movies.items()}
-        if sum(len(url) for urls in sheets.values() for url in urls) <= _BYTES_A_TRIAL:
+        if sum(len(url) for urls in sheets.values() for url in urls) <= budget:
             break
     return levels, sheets
 

@@ -89,7 +89,7 @@ def write_report(
         notes=[part.strip() for part in (notes or "").split("\n\n") if part.strip()],
         panels=[_panel(result, name, number) for number, (result, name) in enumerate(zip(results, names, strict=True))],
         labels=list(dict.fromkeys(label for film in films for label in film)),
-        data=[_data(result, film, table) for result, film in zip(results, films, strict=True)],
+        data=[_data(result, film, table, trials=len(results)) for result, film in zip(results, films, strict=True)],
         table=table,
         score_plot=_score_plot(table),
         simulated={True: "all", False: "some"}[all(r.simulated for r in results)]
@@ -139,7 +139,7 @@ def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, 
     films = {} if result.truth is None else {"true": result.truth}
     films["reconstruction"] = result.video
     start = np.asarray(result.dataset["start"].values, np.float32) if "start" in result.dataset else None
-    twin = start is not None and any(np.array_equal(start, np.asarray(movie, np.float32)) for movie in extra.values())
+    twin = start is not None and any(_look_alike(start, np.asarray(movie, np.float32)) for movie in extra.values())
     if start is not None and start.std() > 0 and not twin:  # a grey start shows nothing
         films["start"] = start
     for label, movie in extra.items():
@@ -153,6 +153,11 @@ def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, 
             raise InputError(f"movies may not use the name {label!r}, which the result itself has; choose another")
         films[label] = film
     return films
+
+
+def _look_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """True if no pixel differs by a grey level."""
+    return one.shape == other.shape and bool(np.abs(one - other).max() < 1)
 
 
 def _panel(result: Reconstruction, name: str, number: int) -> _Panel:
@@ -176,9 +181,11 @@ def _panel(result: Reconstruction, name: str, number: int) -> _Panel:
     )
 
 
-def _data(result: Reconstruction, films: Mapping[str, NDArray[np.float32]], table: ScoreTable | None) -> dict[str, Any]:
-    """One trial for the player: its movies, and under each the first score."""
-    packed = pack_trial(films, mask=result.mask, threshold=_outline_threshold(result.mask))
+def _data(
+    result: Reconstruction, films: Mapping[str, NDArray[np.float32]], table: ScoreTable | None, *, trials: int
+) -> dict[str, Any]:
+    """One trial of several for the player: its movies, and under each the first score."""
+    packed = pack_trial(films, mask=result.mask, threshold=_outline_threshold(result.mask), trials=trials)
     if table is not None:
         score = table.scores[0]
         known = [str(result.dataset.attrs.get("trial", "")), result.name]

@@ -31,9 +31,13 @@ class EncoderTraining(lightning.LightningModule):
         self.seed = seed
         self._validated: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
 
-    def on_train_epoch_start(self) -> None:
-        """Seed dropout and jitter by epoch, so that a resumed run goes on as the undisturbed one would have."""
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout and jitter by the step, so that a resumed run goes on as the undisturbed one would have.
+
+        Seeding by epoch would not do: how many random numbers Lightning draws before the first batch of an epoch depends
+        on whether the run was resumed there.
+        """
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """Mean over neurons and counted frames of the Poisson loss."""

@@ -1,0 +1,458 @@
+"""Bad input: a clear error before work starts, from Python and from the command line, and nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toy_encoder import ToyEncoder, toy_trials
+
+import neuroreel as nr
+from neuroreel.cli import main
+from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
+from neuroreel.errors import InputError, ResourceError
+
+# --- from Python ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model() -> ToyEncoder:
+    return ToyEncoder(neurons=10, covariates=1)
+
+
+@pytest.fixture(scope="module")
+def trial(model: ToyEncoder) -> nr.Trial:
+    return toy_trials(model, 1)[0]
+
+
+def cut(trial: nr.Trial, frames: int) -> nr.Trial:
+    return trial.replace(
+        video=trial.video[:frames], responses=trial.responses[:, :frames], behavior=trial.behavior[:, :frames]
+    )
+
+
+BAD_REQUESTS: list[tuple[str, Callable[[nr.Trial], dict[str, Any]], str]] = [
+    ("no trials", lambda _: {"trials": []}, "no trials were given"),
+    ("no trial", lambda _: {"trials": [np.zeros((10, 40))]}, "got a ndarray among the trials"),
+    ("no models", lambda _: {"models": []}, "no encoding model was given"),
+    ("no model", lambda _: {"models": [torch.nn.Linear(2, 2)]}, "Linear is no EncodingModel"),
+    ("other neurons", lambda t: {"trials": t.replace(responses=t.responses[:7])}, "7 neurons, the model predicts 10"),
+    ("ensemble", lambda _: {"models": [ToyEncoder(neurons=10), ToyEncoder(neurons=9)]}, "must agree in neurons"),
+    ("withheld", lambda t: {"trials": t.replace(responses=None)}, "no responses"),
+    ("rate", lambda t: {"trials": t.replace(frame_rate_hz=60)}, "60 Hz, the model at 30 Hz"),
+    ("behavior", lambda t: {"trials": t.replace(behavior=None)}, "0 behaviour channels, the model needs 1"),
+    ("movie size", lambda t: {"trials": t.replace(video=t.video[:, :5])}, r"8x5 pixels .* takes 8x6"),
+    ("too short", lambda t: {"trials": cut(t, 7)}, "7 frames, the model's window is 8 frames"),
+    ("one too short", lambda t: {"trials": [t, cut(t, 7)]}, "7 frames"),
+    ("mask size", lambda _: {"mask": np.ones((6, 9))}, r"mask is \(6, 9\) .* must be \(8, 8\).* or \(6, 8\)"),
+    ("mask rank", lambda _: {"mask": np.ones((2, 6, 8))}, r"shape \(2, 6, 8\); a mask is one image"),
+    ("mask NaN", lambda _: {"mask": np.full((6, 8), np.nan)}, "holds NaN"),
+    ("mask empty", lambda _: {"mask": np.full((6, 8), 0.4)}, "no pixel of the mask reaches 0.5 .*0.4"),
+    ("neurons size", lambda _: {"neurons": np.ones(4, bool)}, r"shape \(4,\).* must be \(10,\) boolean"),
+    ("neurons type", lambda _: {"neurons": np.arange(10)}, "boolean"),
+    ("neurons none", lambda _: {"neurons": np.zeros(10, bool)}, "keeps no neuron"),
+    ("preset", lambda _: {"preset": "magic"}, "preset is 'magic'; it must be one of published, default"),
+    ("setting", lambda _: {"iteration": 5}, r"no setting \['iteration'\]; there are iterations"),
+    ("choice", lambda _: {"update": "adam"}, "update is 'adam'; it must be one of published, momentum"),
+    ("iterations", lambda _: {"iterations": 0}, "iterations is 0; it must be a whole number, at least 1"),
+    ("half an iteration", lambda _: {"iterations": 2.5}, "iterations is 2.5"),
+    ("a word", lambda _: {"iterations": "many"}, "iterations is 'many'"),
+    ("record_every", lambda _: {"record_every": 0}, "record_every is 0"),
+    ("learning rate", lambda _: {"learning_rate": -1.0}, "learning_rate is -1.0; it must be a number, at least 0"),
+    ("threshold", lambda _: {"mask_threshold": np.nan}, "mask_threshold is nan"),
+    ("padding", lambda _: {"preset": "published", "prior": "movies"}, "optimize_padding=False"),
+    ("no decoder", lambda _: {"start": "decoder"}, "needs a decoder; fit one with nr.fit_decoder"),
+    ("windows", lambda _: {"windows_at_once": 0}, "windows_at_once is 0"),
+    ("device name", lambda _: {"device": "toaster"}, "device is 'toaster'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"), [case[1:] for case in BAD_REQUESTS], ids=[case[0] for case in BAD_REQUESTS]
+)
+def test_bad_requests_are_refused_before_any_work(
+    make: Callable[[nr.Trial], dict[str, Any]],
+    message: str,
+    model: ToyEncoder,
+    trial: nr.Trial,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("work started")
+
+    monkeypatch.setattr(ToyEncoder, "forward", work)
+    monkeypatch.setattr("neuroreel.inversion.reconstruct.decode", work)
+    with pytest.raises(InputError, match=message):
+        nr.reconstruct(**({"trials": trial, "models": model, "progress": False} | make(trial)))
+
+
+def test_a_decoder_of_other_neurons_or_movies_is_refused(model: ToyEncoder, trial: nr.Trial) -> None:
+    others = toy_trials(ToyEncoder(neurons=9), 5)
+    with pytest.raises(InputError, match="10 neurons, the decoder was fitted to 9"):
+        nr.reconstruct(trial, model, decoder=nr.fit_decoder(others, progress=False))
+    smaller = [each.replace(video=each.video[:, :4]) for each in toy_trials(model, 5)]
+    with pytest.raises(InputError, match=r"decoder makes movies of 8x4 pixels .* takes 8x6"):
+        nr.reconstruct(trial, model, decoder=nr.fit_decoder(smaller, progress=False))
+
+
+def test_a_device_that_is_not_there(model: ToyEncoder, trial: nr.Trial) -> None:
+    with pytest.raises(ResourceError, match="'cuda:99' is not there"):
+        nr.reconstruct(trial, model, device="cuda:99")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"video": np.full((40, 6, 8), np.nan)}, "1920 NaN or infinite"),
+        ({"responses": np.full((10, 40), np.inf)}, "NaN or infinite"),
+        ({"video": np.full((40, 6, 8), 256.0)}, "must lie in 0..255"),
+        ({"video": np.full((40, 6, 8), "grey")}, "must hold real numbers"),
+        ({"video": np.zeros((40, 6, 8, 3))}, r"must be \(frames, height, width\)"),
+        ({"responses": np.ones((10, 39))}, "lengths differ"),
+    ],
+)
+def test_bad_trials(change: dict[str, Any], message: str, trial: nr.Trial) -> None:
+    with pytest.raises(InputError, match=message):
+        trial.replace(**change)
+
+
+# --- from the command line -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a small mouse, a model and a mask that fit, which a case may spoil."""
+
+    root: Path
+
+    @property
+    def mouse(self) -> Path:
+        return self.root / "mouse"
+
+    def data(self, kind: str, number: int) -> Path:
+        return self.mouse / "data" / kind / f"{number}.npy"
+
+    def change(self, kind: str, number: int, how: Callable[[np.ndarray[Any, Any]], Any]) -> None:
+        array = np.array(np.load(self.data(kind, number)))
+        changed = how(array)
+        np.save(self.data(kind, number), array if changed is None else changed)
+
+    def command(self, name: str, *more: str) -> list[str]:
+        """The command with everything it needs; what is given later wins."""
+        encoder, mask = str(self.root / "encoder.safetensors"), str(self.root / "mask.npy")
+        needs = {
+            "train": [str(self.mouse), "--out", str(self.root / "new"), "--seeds", "0", "--epochs", "1"],
+            "mask": [str(self.mouse), "--encoder", encoder, "--out", str(self.root / "new.npy"), "--steps", "2"],
+            "reconstruct": [
+                *[str(self.mouse), "--encoders", encoder, "--mask", mask, "--trials", "0", "1"],
+                *["--out", str(self.root / "new"), "--iterations", "1"],
+            ],
+        }
+        return [name, *needs.get(name, []), *more]
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pristine")
+    nr.simulate(root / "mouse", trials=14, seconds=2, neurons=8, seed=0, progress=False)
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"neurons": 8, "video_height": 36, "video_width": 64, "frame_rate_hz": 30.0}
+    nr.save_encoder(ReadoutModel(ReadoutConfig(covariates=4, **sizes)), root / "encoder.safetensors")
+    nr.save_encoder(ReadoutModel(ReadoutConfig(covariates=4, **sizes | {"neurons": 9})), root / "nine.safetensors")
+    nr.save_encoder(ReadoutModel(ReadoutConfig(covariates=4, **sizes | {"video_width": 32})), root / "half.safetensors")
+    nr.save_mask(root / "mask.npy", np.ones((36, 64), np.float32))
+    np.save(root / "nan.npy", np.full((36, 64), np.nan))
+    np.save(root / "faint.npy", np.full((36, 64), 0.2))
+    np.save(root / "small.npy", np.ones((3, 4)))
+    (root / "notes.txt").write_text("no data")
+    (root / "cut.safetensors").write_bytes((root / "encoder.safetensors").read_bytes()[:5000])
+    shutil.copy(root / "encoder.json", root / "cut.json")
+    return root
+
+
+@pytest.fixture
+def place(pristine: Path, tmp_path: Path) -> Place:
+    shutil.copytree(pristine, tmp_path / "place")
+    return Place(tmp_path / "place")
+
+
+def nan_inside(array: np.ndarray[Any, Any]) -> None:
+    array[..., 20] = np.nan
+
+
+Spoil = Callable[[Place], Any]
+BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
+    (
+        "no folder",
+        lambda _: 0,
+        lambda p: (
+            p.command("train", str(p.root / "nowhere"))[:1] + [str(p.root / "nowhere"), "--out", str(p.root / "new")]
+        ),
+        "nowhere",
+    ),
+    ("no recording", lambda p: shutil.rmtree(p.mouse / "data"), lambda p: p.command("train"), "mouse"),
+    ("no tiers", lambda p: (p.mouse / "meta/trials/tiers.npy").unlink(), lambda p: p.command("train"), "tiers"),
+    ("missing responses", lambda p: p.data("responses", 3).unlink(), lambda p: p.command("train"), "responses"),
+    (
+        "truncated video",
+        lambda p: os.truncate(p.data("videos", 1), 4000),
+        lambda p: p.command("reconstruct"),
+        "1.npy|trial 1|1:",
+    ),
+    ("truncated header", lambda p: os.truncate(p.data("videos", 1), 20), lambda p: p.command("reconstruct"), "1.npy"),
+    ("NaN inside", lambda p: p.change("behavior", 1, nan_inside), lambda p: p.command("reconstruct"), "NaN"),
+    ("NaN inside, train", lambda p: p.change("videos", 5, nan_inside), lambda p: p.command("train"), "NaN"),
+    (
+        "fewer neurons",
+        lambda p: p.change("responses", 1, lambda a: a[:5]),
+        lambda p: p.command("reconstruct"),
+        "neurons",
+    ),
+    ("grey levels", lambda p: p.change("videos", 1, lambda a: a * 3), lambda p: p.command("reconstruct"), "0..255"),
+    (
+        "text for a video",
+        lambda p: np.save(p.data("videos", 1), np.array(["a"])),
+        lambda p: p.command("reconstruct"),
+        "1.npy",
+    ),
+    (
+        "other neurons",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--encoders", str(p.root / "nine.safetensors")),
+        "8 neurons, the model predicts 9",
+    ),
+    (
+        "other movies",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--encoders", str(p.root / "half.safetensors")),
+        "32x36|mask is",
+    ),
+    (
+        "no encoder",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--encoders", "gone.safetensors"),
+        "no file gone.safetensors",
+    ),
+    (
+        "text for an encoder",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--encoders", str(p.root / "notes.txt")),
+        "'.txt'",
+    ),
+    (
+        "truncated encoder",
+        lambda _: 0,
+        lambda p: p.command("mask", "--encoder", str(p.root / "cut.safetensors")),
+        "damaged",
+    ),
+    ("readout", lambda _: 0, lambda p: p.command("mask", "--readout", "3"), "readout 3 is not there"),
+    ("mask size", lambda _: 0, lambda p: p.command("reconstruct", "--mask", str(p.root / "small.npy")), r"\(3, 4\)"),
+    ("mask NaN", lambda _: 0, lambda p: p.command("reconstruct", "--mask", str(p.root / "nan.npy")), "NaN"),
+    (
+        "mask empty",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--mask", str(p.root / "faint.npy")),
+        "no pixel of the mask",
+    ),
+    ("mask gone", lambda _: 0, lambda p: p.command("reconstruct", "--mask", "gone.npy"), "gone.npy"),
+    (
+        "text for a mask",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--mask", str(p.root / "notes.txt")),
+        "cannot be read as a mask",
+    ),
+    (
+        "no decoder",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--decoder", "gone.safetensors"),
+        "gone.safetensors",
+    ),
+    (
+        "trial number",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--trials", "0", "99"),
+        "no trial 99 in mouse; its trials are numbered 0 to 13",
+    ),
+    ("negative trial", lambda _: 0, lambda p: p.command("reconstruct", "--trials", "-1"), "no trial -1"),
+    ("fold", lambda _: 0, lambda p: [*p.command("reconstruct"), "--fold", "fold_9", "--trials"], "fold_9"),
+    ("test fold", lambda _: 0, lambda p: p.command("train", "--test-fold", "fold_9"), "fold_9"),
+    (
+        "same folds",
+        lambda _: 0,
+        lambda p: p.command("train", "--test-fold", "fold_1"),
+        "test and validation fold at once",
+    ),
+    ("iterations", lambda _: 0, lambda p: p.command("reconstruct", "--iterations", "0"), "iterations is 0"),
+    ("epochs", lambda _: 0, lambda p: p.command("train", "--epochs", "0"), "epochs is 0"),
+    ("steps", lambda _: 0, lambda p: p.command("mask", "--steps", "0"), "steps is 0"),
+    ("device, train", lambda _: 0, lambda p: p.command("train", "--device", "cuda:99"), "'cuda:99' is not there"),
+    ("device, mask", lambda _: 0, lambda p: p.command("mask", "--device", "cuda:99"), "'cuda:99' is not there"),
+    ("device, reconstruct", lambda _: 0, lambda p: p.command("reconstruct", "--device", "gpu"), "device is 'gpu'"),
+    ("no results", lambda _: 0, lambda p: p.command("evaluate", str(p.mouse)), "no results in"),
+    ("nothing to evaluate", lambda _: 0, lambda p: p.command("evaluate"), "no results in nothing"),
+    (
+        "text for a result",
+        lambda _: 0,
+        lambda p: p.command("report", str(p.root / "notes.txt"), "--out", str(p.root / "new.html")),
+        "notes.txt",
+    ),
+    (
+        "report's name",
+        lambda _: 0,
+        lambda p: p.command("report", str(p.mouse), "--out", str(p.root / "new.pdf")),
+        "must end in .html",
+    ),
+    ("no neurons", lambda _: 0, lambda p: p.command("simulate", str(p.root / "new"), "--neurons", "0"), "neurons is 0"),
+    ("folder in use", lambda _: 0, lambda p: p.command("simulate", str(p.mouse)), "mouse"),
+    ("demo elsewhere", lambda _: 0, lambda p: p.command("demo", "--quick", "--out", str(p.root)), "holds other files"),
+]
+
+
+def listing(root: Path) -> dict[str, int]:
+    return {str(file.relative_to(root)): file.stat().st_mtime_ns for file in root.rglob("*") if file.is_file()}
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The message with which a command refuses."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    said = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert "Traceback" not in said.err + said.out
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "command", "message"), [case[1:] for case in BAD_COMMANDS], ids=[case[0] for case in BAD_COMMANDS]
+)
+def test_bad_commands_are_refused(
+    spoil: Spoil,
+    command: Callable[[Place], list[str]],
+    message: str,
+    place: Place,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spoil(place)
+    before = listing(place.root)
+    error = refusal(command(place), capsys)
+    assert error.startswith("neuroreel: ") and len(error) < 1000
+    assert re.search(message, error), error
+    left = listing(place.root)
+    derived = {name for name in left.keys() - before.keys() if name.endswith("folds.json")}  # of the intact recording
+    assert left.keys() - derived == before.keys()
+    assert all(left[name] == before[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sing"], "sing"),
+        (["reconstruct"], "required"),
+        (["reconstruct", "mouse", "--encoders", "a", "--out", "b", "--preset", "magic"], "magic"),
+        (["simulate", "mouse", "--neurons", "many"], "many"),
+        (["train", "mouse", "--out", "b", "--kinds", "readout"], "--kinds"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in refusal(arguments, capsys)
+
+
+def test_a_movie_shorter_than_a_window(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in ("videos", "responses", "behavior", "pupil_center"):
+        place.change(kind, 1, lambda array: array[..., :10])
+    error = refusal(place.command("reconstruct"), capsys)
+    assert "10 frames" in error and "too short" in error
+    assert not (place.root / "new").exists()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for 64 KiB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full(tiny_disk: Path, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    error = refusal([*place.command("reconstruct"), "--out", str(tiny_disk)], capsys)
+    assert "no space left on the disk" in error and error.count("\n") == 1
+    assert list(tiny_disk.iterdir()) == []
+    error = refusal(["simulate", str(tiny_disk / "mouse"), "--trials", "2", "--seconds", "2", "--neurons", "4"], capsys)
+    assert "no space left on the disk" in error
+    assert list(tiny_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mask", "reconstruct"])
+def test_a_full_disk_without_a_mount(
+    name: str, place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(torch, "save", full)
+    before = listing(place.root)
+    assert "no space left on the disk" in refusal(place.command(name), capsys)
+    assert {name for name in listing(place.root) if not name.endswith("folds.json")} == set(before)
+
+
+def test_faults_of_the_machine_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, message in [
+        (MemoryError(), "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "out of memory"),
+        (PermissionError(errno.EACCES, "Permission denied", "mouse"), "Permission denied"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "mouse"), "'mouse'"),
+    ]:
+
+        def fail(*_: object, raised: Exception = error, **__: object) -> None:
+            raise raised
+
+        monkeypatch.setattr(nr, "open_recording", fail, raising=False)
+        said = refusal(["train", "mouse", "--out", "models"], capsys)
+        assert message in said and said.count("\n") == 1
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(nr, "open_recording", fail, raising=False)
+    with pytest.raises(ZeroDivisionError):
+        main(["train", "mouse", "--out", "models"])
+
+
+def test_ctrl_c_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nr, "open_recording", stop, raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "mouse", "--out", "models"])
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "neuroreel: stopped; the same command goes on from what is finished\n"
+
+
+@pytest.mark.slow
+def test_exit_status_and_message_of_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "neuroreel", "train", "nowhere", "--out", "models"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("neuroreel: ") and "Traceback" not in done.stderr
+    assert done.stdout == ""

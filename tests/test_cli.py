@@ -1,0 +1,162 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuroreel as nr
+from neuroreel.cli import COMMANDS, main
+
+WORDS = {
+    "demo": ["--quick", "--out", "simulated mouse"],
+    "simulate": ["--trials", "--neurons", "--seed", "Sensorium"],
+    "train": ["--kind", "--seeds", "--epochs", "decoder"],
+    "mask": ["--encoder", "--steps", ".npy"],
+    "reconstruct": ["--encoders", "--mask", "--preset", "--trials", "--iterations"],
+    "evaluate": ["--decoder", "--smooth", "baselines"],
+    "report": ["--out", "HTML", "--title"],
+}
+
+
+def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(WORDS) == set(COMMANDS)
+    for command, words in WORDS.items():
+        with pytest.raises(SystemExit) as stopped:
+            main([command, "--help"])
+        assert stopped.value.code == 0
+        shown = capsys.readouterr().out
+        for word in words:
+            assert word in shown, (command, word)
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["neuroreel"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"neuroreel {nr.__version__}\n"
+
+
+@pytest.mark.slow
+def test_from_a_simulated_mouse_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mouse, models, movies = tmp_path / "mouse", tmp_path / "models", tmp_path / "movies"
+    commands = {
+        "simulate": [mouse, "--trials", 21, "--seconds", 4, "--neurons", 30],
+        "train": [mouse, "--out", models, "--epochs", 1, "--seeds", 0],
+        "mask": [mouse, "--encoder", models / "encoder_0.safetensors", "--out", tmp_path / "mask.npy", "--steps", 20],
+        "reconstruct": [
+            *[mouse, "--encoders", models / "encoder_0.safetensors", "--out", movies],
+            *["--mask", tmp_path / "mask.npy", "--decoder", models / "decoder.safetensors"],
+            *["--iterations", 3, "--mask-threshold", 0.0],
+        ],
+        "evaluate": [movies, "--out", tmp_path / "scores.json"],
+        "report": [movies, "--out", tmp_path / "report.html", "--title", "A mouse of zeros and ones"],
+    }
+    said = {}
+    for command, arguments in commands.items():
+        main([command, *map(str, arguments)])
+        said[command] = capsys.readouterr().out
+
+    assert "21 trials" in said["simulate"] and "30 neurons" in said["simulate"]
+    assert {file.name for file in models.iterdir()} == {
+        "decoder.safetensors",
+        "encoder_0.safetensors",
+        "encoder_0.json",
+    }
+    assert "validation correlation" in said["train"]
+    assert nr.load_mask(tmp_path / "mask.npy").shape == (36, 64)
+    held_out = nr.open_recording(mouse).select("fold_0").indices
+    assert {file.name for file in movies.iterdir()} == {f"trial_{number:03d}.nc" for number in held_out}
+    assert "not a real one" in said["evaluate"]
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert len(scores) == len(held_out)
+    result = nr.Reconstruction.load(movies / f"trial_{held_out[0]:03d}.nc")
+    assert result.simulated and result.settings["iterations"] == 3
+    assert "A mouse of zeros and ones" in (tmp_path / "report.html").read_text()
+
+    # a second time: what is finished is kept, what a user may have made is not overwritten
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
+    for command in ("train", "reconstruct"):
+        main([command, *map(str, commands[command])])
+        assert "is there already" in capsys.readouterr().out
+    for command in ("simulate", "mask", "evaluate", "report"):
+        with pytest.raises(SystemExit) as stopped:
+            main([command, *map(str, commands[command])])
+        assert stopped.value.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith("neuroreel: ") and error.count("\n") == 1 and "not overwritten" in error
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def command_line(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "neuroreel", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+@pytest.mark.slow
+def test_quick_demo_is_quick_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo"
+    began = time.perf_counter()
+    main(["demo", "--quick", "--out", str(out)])
+    first = time.perf_counter() - began
+    said = capsys.readouterr().out
+    assert first < 180  # a minute on two free cores
+    assert "not a real" in said and "Scores inside the mask" in said
+    report = Path(said.strip().splitlines()[-1])
+    assert report == (out / "report.html").resolve()
+    assert "<html" in report.read_text().lower()
+    results = sorted(out.glob("reconstruction_*.nc"))
+    assert len(results) == 2
+    videos = [nr.Reconstruction.load(file).video for file in results]
+
+    began = time.perf_counter()
+    main(["demo", "--quick", "--out", str(out)])
+    assert time.perf_counter() - began < first
+    for file, video in zip(results, videos, strict=True):
+        np.testing.assert_array_equal(nr.Reconstruction.load(file).video, video)
+    assert not list(out.rglob("*.partial"))
+
+    with pytest.raises(SystemExit) as stopped:
+        main(["demo", "--out", str(out)])
+    assert stopped.value.code == 2
+    assert "choose another folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["1. Simulate", "3. Train"])
+def test_ctrl_c_stops_cleanly(step: str, tmp_path: Path) -> None:
+    process = command_line("demo", "--quick", "--out", tmp_path / "demo")
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith(step):
+                break
+        time.sleep(3 if step.startswith("3") else 0.5)
+        process.send_signal(signal.SIGINT)
+        said, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, (said, error)
+    assert error.strip().splitlines()[-1].startswith("neuroreel: stopped")
+    assert "Traceback" not in error
+    assert not list(tmp_path.rglob("*.partial"))

@@ -1,0 +1,85 @@
+"""The table of scores."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import neuroreel as nr
+from neuroreel.errors import InputError
+from neuroreel.evaluation.table import format_table, mean_scores, score_table, table_json
+from toy_encoder import ToyEncoder, toy_trials
+
+
+@pytest.fixture(scope="module")
+def results() -> list[nr.Reconstruction]:
+    model = ToyEncoder()
+    return nr.reconstruct(toy_trials(model, 2, frames=50), model, iterations=4, progress=False)
+
+
+@pytest.fixture(scope="module")
+def decoder() -> nr.RidgeDecoder:
+    return nr.fit_decoder(toy_trials(ToyEncoder(), 5, frames=50, seed=4), progress=False)
+
+
+def test_scores_are_those_of_the_score_functions(results: list[nr.Reconstruction], decoder: nr.RidgeDecoder) -> None:
+    table = score_table(results, decoder=decoder, smooth=0.5, seed=3)
+    assert list(table) == ["trial 0", "trial 1"]
+    rows = table["trial 1"]
+    assert list(rows) == ["reconstruction", "reconstruction, smoothed 0.5", "grey", "mean", "ridge", "shuffled"]
+    truth = results[1].truth
+    assert rows["reconstruction"]["video_correlation"] == nr.video_correlation(truth, results[1].video)
+    smoothed = results[1].smooth(0.5).video
+    assert rows["reconstruction, smoothed 0.5"]["video_correlation"] == nr.video_correlation(truth, smoothed)
+    assert math.isnan(rows["grey"]["video_correlation"])
+    assert rows["ridge"]["video_correlation"] > rows["shuffled"]["video_correlation"]
+    assert 0 < rows["reconstruction"]["response_correlation"] <= 1
+
+
+def test_extra_movies_are_scored(results: list[nr.Reconstruction]) -> None:
+    table = score_table(results, extra={"truth itself": [result.truth for result in results]})
+    assert mean_scores(table)["truth itself"] == pytest.approx(1)
+
+
+def test_two_results_of_one_trial_are_both_kept(results: list[nr.Reconstruction]) -> None:
+    table = score_table([results[0], results[1].smooth(1), results[1], results[1]])
+    assert list(table) == ["trial 0", "trial 1", "trial 1 (2)", "trial 1 (3)"]
+    assert table["trial 1 (2)"] == table["trial 1 (3)"] != table["trial 1"]
+
+
+def test_means_leave_undefined_scores_out() -> None:
+    table = {
+        "a": {"x": {"video_correlation": 0.5}, "y": {"video_correlation": math.nan}},
+        "b": {"x": {"video_correlation": math.nan}, "y": {"video_correlation": math.nan}},
+    }
+    means = mean_scores(table)
+    assert means["x"] == 0.5
+    assert math.isnan(means["y"])
+
+
+def test_table_as_text_and_json(results: list[nr.Reconstruction], decoder: nr.RidgeDecoder) -> None:
+    table = score_table(results, decoder=decoder)
+    lines = format_table(table).splitlines()
+    assert lines[0].split()[:4] == ["mean", "over", "2", "trials"]
+    assert len(lines) == 1 + 5
+    assert f"{mean_scores(table)['ridge']:.3f}" in format_table(table)
+    table["trial NaN"] = {"perfect": {"psnr": math.inf, "rmse": 0.0, "video_correlation": math.nan}}
+    read = json.loads(table_json(table))
+    assert read["trial NaN"]["perfect"] == {"psnr": None, "rmse": 0.0, "video_correlation": None}
+    assert read["trial 0"]["ridge"] == table["trial 0"]["ridge"]
+
+
+def test_nothing_to_score(results: list[nr.Reconstruction]) -> None:
+    model = ToyEncoder()
+    unknown = toy_trials(model, 1)[0].replace(video=None)
+    result = nr.reconstruct(unknown, model, iterations=1, progress=False)
+    with pytest.raises(InputError, match="true movie is not known"):
+        score_table([result])
+    with pytest.raises(InputError, match="no results"):
+        score_table([])
+    with pytest.raises(InputError):
+        score_table(results, mask_threshold=1.0, skip=50)
+    assert np.isfinite(score_table(results, skip=0)["trial 0"]["reconstruction"]["rmse"])
