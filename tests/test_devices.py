@@ -26,7 +26,7 @@ def test_cpu() -> None:
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
 def test_no_cuda(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(nr.ResourceError, match="no CUDA device is visible.*use device='auto'"):
+    with pytest.raises(nr.ResourceError, match=r"no CUDA device is visible.*use device='auto'"):
         choose_device(name)
 
 

@@ -104,7 +104,7 @@ def test_damaged_and_foreign_files(golden: Path, tmp_path: Path) -> None:
     for length in (4, 60, 200, len(whole) // 2, len(whole) - 10):
         file = tmp_path / "reconstruction_summary_m1_t0.npy"
         file.write_bytes(whole[:length])
-        with pytest.raises(nr.InputError, match="damaged|truncated|kind"):
+        with pytest.raises(nr.InputError, match=r"damaged|truncated|kind"):
             nr.read_published(file)
     with pytest.raises(nr.InputError, match="no video_pred"):
         nr.read_published(write_pickled(tmp_path / "other.npy", {"a": 1}))

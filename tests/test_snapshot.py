@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -142,10 +143,10 @@ def test_finished_models_of_an_ensemble_are_not_made_again(tmp_path: Path) -> No
 def test_a_full_disk_stops_with_a_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(Snapshot.__init__.__kwdefaults__, "every_s", 0.0)
 
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ResourceError, match="no space left"):
         nr.reconstruct(**request("published"), snapshot=tmp_path / "run.pt")
     assert list(tmp_path.iterdir()) == []

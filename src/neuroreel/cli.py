@@ -74,14 +74,11 @@ def train(
     import neuroreel as nr
     from neuroreel.devices import choose_device
 
-    choose_device(device)  # before the decoder is fitted, which does not need it
+    choose_device(device)  # before trials are read
     if epochs is not None and epochs < 1:
         raise InputError(f"--epochs is {epochs}; it must be at least 1")
     opened = nr.open_recording(recording)
     training, validation = _training_trials(opened, test_fold, validation_fold)
-    if not (out / "decoder.safetensors").exists():
-        _say("Fitting the linear decoder")
-        nr.fit_decoder(training).save(out / "decoder.safetensors")
     for seed in seeds:
         file = out / f"encoder_{seed}.safetensors"
         if file.exists():
@@ -96,6 +93,9 @@ def train(
         nr.save_encoder(model, file)
         shutil.rmtree(work)
         _say(f"{file}: validation correlation {nr.encoder_correlation(model, validation):.3f}")
+    if not (out / "decoder.safetensors").exists():
+        _say("Fitting the linear decoder")
+        nr.fit_decoder(training).save(out / "decoder.safetensors")
 
 
 def mask(
@@ -331,9 +331,8 @@ def _in_one_line(error: Exception) -> str | None:
     if isinstance(error, NeuroreelError):
         return str(error)
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error):
-        return (
-            f"out of memory ({str(error).strip().splitlines()[0] or 'none left'}); use fewer trials or a smaller model"
-        )
+        details = str(error).partition("\n")[0] or "none is left"
+        return f"out of memory ({details}); use fewer trials or neurons, or a smaller model"
     if isinstance(error, OSError):
         return f"{error}; check the path, its permissions and the space on its disk"
     return None

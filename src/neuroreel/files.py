@@ -56,5 +56,6 @@ def _explain_disk_errors(target: Path) -> Iterator[None]:
         if short_write or error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ResourceError(f"no space left on the disk while writing {target}; free some and run again") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise ResourceError(f"{target.parent} may not be written ({error.strerror}); choose another folder") from error
+            why = f"{target.parent} may not be written ({error.strerror})"
+            raise ResourceError(f"{why}; choose another folder") from error
         raise

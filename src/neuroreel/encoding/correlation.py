@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.encoding.checks import as_ensemble, check_responses_fit
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
+from neuroreel.recordings.checks import check_trials
 from neuroreel.recordings.trial import Trial
 
 
@@ -22,8 +24,18 @@ def neuron_correlations(recorded: NDArray[np.float32], predicted: NDArray[np.flo
 
 
 def encoder_correlation(models: EncodingModel | Sequence[EncodingModel], trials: Sequence[Trial]) -> float:
-    """Mean over neurons of the correlation between recorded and predicted responses, over all frames of the trials."""
-    pairs = [(trial.needs_responses(), predict(models, trial)) for trial in trials]
+    """Mean over neurons of the correlation between recorded and predicted responses, over all frames of the trials.
+
+    Raises
+    ------
+    InputError
+        No trials, or one that does not fit the model: pixels, frame rate, neurons, behaviour channels or length.
+    """
+    ensemble = as_ensemble(models)
+    check_trials(trials, what="trials to predict")
+    for trial in trials:
+        check_responses_fit(ensemble[0], trial)
+    pairs = [(trial.needs_responses(), predict(ensemble, trial)) for trial in trials]
     recorded = np.concatenate([pair[0] for pair in pairs], axis=1)
     predicted = np.concatenate([pair[1] for pair in pairs], axis=1)
     return float(neuron_correlations(recorded, predicted).mean())

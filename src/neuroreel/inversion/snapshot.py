@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import time
@@ -61,8 +62,10 @@ class Snapshot:
             "history": progress.history,
             "update": self.update.state(),
         }
+        buffer = io.BytesIO()  # in memory first: PyTorch hides why a write to a file failed
+        torch.save(state, buffer)
         with atomic_path(self.file, overwrite=True) as partial:
-            torch.save(state, partial)
+            partial.write_bytes(buffer.getvalue())
         self._saved = time.monotonic()
 
     def restore(self, progress: Progress) -> Progress:

@@ -45,8 +45,9 @@ def read_published(file: str | Path) -> xr.Dataset:
     Parameters
     ----------
     file
-        ``reconstruction_summary_….npy`` (a result), ``mask_m….npy`` (a transparency mask), ``gaussian_noise_movies.npz``
-        or ``grating_movies.npz`` (stimuli). Encoding models (``.pth``) open with ``nr.load_encoder``.
+        ``reconstruction_summary_….npy`` (a result), ``mask_m….npy`` (a transparency mask),
+        ``gaussian_noise_movies.npz`` or ``grating_movies.npz`` (stimuli).
+        Encoding models (``.pth``) open with ``nr.load_encoder``.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""A restricted reader of the authors' pickled result files: it makes numbers, texts and paths, and executes nothing else.
+"""A restricted reader of the authors' pickled result files: it makes numbers, texts and paths, and runs nothing.
 
-The files are NumPy object arrays that hold one dictionary. Opened plainly they would run any code they contain, and the
-CUDA tensors in them open only where there is a GPU. Here every type named in a file must be on a short list, and tensors
-land on the CPU.
+The files are NumPy object arrays that hold one dictionary. Opened plainly they would run any code they contain, and
+the CUDA tensors in them open only where there is a GPU. Here every type named in a file must be on a short list, and
+tensors land on the CPU.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_pickled_array(file: str | Path) -> Any:
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             _shape, _order, dtype = header(stream)
             if not dtype.hasobject:
-                raise InputError(f"{file} holds a plain array of {dtype}, not a published result; open it with numpy.load")
+                raise InputError(f"{file} holds a plain array of {dtype}, not a result; open it with numpy.load")
             array = _Reader(stream, file=file).load()
     except FileNotFoundError as error:
         raise InputError(f"there is no file {file}") from error
@@ -48,7 +48,7 @@ def read_pickled_array(file: str | Path) -> Any:
         raise
     # a damaged pickle can fail in any way that its instructions can: each of them means the same to the user
     except Exception as error:
-        raise InputError(f"{file} is truncated, damaged or of another kind ({type(error).__name__}: {error})") from error
+        raise InputError(f"{file} is truncated, damaged or of another kind ({error!r})") from error
     return array.item() if isinstance(array, np.ndarray) and array.size == 1 else array
 
 

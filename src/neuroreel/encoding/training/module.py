@@ -34,8 +34,8 @@ class EncoderTraining(lightning.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed dropout and jitter by the step, so that a resumed run goes on as the undisturbed one would have.
 
-        Seeding by epoch would not do: how many random numbers Lightning draws before the first batch of an epoch depends
-        on whether the run was resumed there.
+        Seeding by epoch would not do: how many random numbers Lightning draws before the first batch of an epoch
+        depends on whether the run was resumed there.
         """
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
@@ -45,24 +45,24 @@ class EncoderTraining(lightning.LightningModule):
         counted = slice(self.model.warmup_frames, None)
         prediction = self.model.window_responses(inputs)[..., counted]
         loss = poisson_loss(prediction.float(), batch.responses[..., counted]).mean()
+        self._check_finite(loss)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.video))
         return loss
+
+    def _check_finite(self, loss: Tensor) -> None:
+        """Stop where the descent diverges: then all is nan, and sampling at a position that is nan ends the process."""
+        if not bool(loss.isfinite()):
+            raise InputError(
+                f"the training loss is {loss.item()} at step {self.global_step}: the training has diverged; look for "
+                f"extreme responses, or lower the learning rate from {self.recipe.learning_rate:g} with "
+                "recipe={'learning_rate': …}"
+            )
 
     def transfer_batch_to_device(
         self, batch: Batch | Trial, device: torch.device, dataloader_idx: int
     ) -> Batch | Trial:
         """Training batches go to the device; validation trials stay arrays, ``predict`` moves them."""
         return batch if isinstance(batch, Trial) else Batch(*(tensor.to(device) for tensor in batch))
-
-    def on_train_epoch_end(self) -> None:
-        """Stop where the descent has diverged: from there on everything would be nan."""
-        loss = float(self.trainer.callback_metrics["train_loss"])
-        if not math.isfinite(loss):
-            raise InputError(
-                f"the training loss is {loss} after epoch {self.current_epoch}: the training has diverged; look for "
-                f"extreme responses, or lower the learning rate from {self.recipe.learning_rate:g} with "
-                "recipe={'learning_rate': …}"
-            )
 
     def validation_step(self, trial: Trial, _index: int) -> None:
         """Predict one whole trial."""
