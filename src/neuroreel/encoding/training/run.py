@@ -102,7 +102,8 @@ def _callbacks(recipe: Recipe, folder: TrainingFolder, *, validated: bool) -> li
         save_on_train_epoch_end=False,
         enable_version_counter=False,
     )
-    stop = StopEarly(WATCHED, mode="max", patience=recipe.patience, check_on_train_epoch_end=False)
+    # less than this is rounding
+    stop = StopEarly(WATCHED, mode="max", min_delta=1e-5, patience=recipe.patience, check_on_train_epoch_end=False)
     return [average, stop, best, resume]
 
 

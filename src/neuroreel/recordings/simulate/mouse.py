@@ -42,7 +42,7 @@ def simulate_recording(
     frame_rate_hz: float = 30.0,
     height: int = 36,
     width: int = 64,
-    signal_to_noise: float = 0.4,
+    signal_to_noise: float = 0.45,
     repeats: int = 0,
     name: str | None = None,
     overwrite: bool = False,
