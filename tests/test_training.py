@@ -59,6 +59,13 @@ def losses(model: nr.EncodingModel) -> list[float]:
 # --- it learns ---
 
 
+def test_windows_shrink_to_short_trials(trials: list[nr.Trial]) -> None:
+    """A recipe's default window is longer than some labs' trials; only a window asked for is taken at its word."""
+    short = [nr.Trial(video=t.video[:50], responses=t.responses[:, :50], frame_rate_hz=30) for t in trials]
+    model = fit(short, recipe={"epochs": 1, "batches_per_epoch": 1})
+    assert nr.predict(model, short[0]).shape == (12, 50)
+
+
 def test_training_predicts_better_than_the_start(trials: list[nr.Trial]) -> None:
     start = fit(trials, recipe={**RECIPE, "epochs": 1, "batches_per_epoch": 1, "learning_rate": 0.0})
     model = fit(trials, recipe={**RECIPE, "epochs": 8, "batches_per_epoch": 40, "ema_decay": 0.9})

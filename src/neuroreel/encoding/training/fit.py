@@ -86,7 +86,10 @@ def fit_encoder(
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.manual_seed(seed)
         model = _build(kind, spec, architecture or {})
-        _check_lengths(trials, settings.window_frames, model)
+        shortest = min(trials, key=lambda trial: trial.frames)
+        if model.any_length and "window_frames" not in (recipe or {}):
+            settings = replace(settings, window_frames=min(settings.window_frames, shortest.frames))
+        _check_lengths(shortest, settings.window_frames, model)
         _check_validation(validation or [], spec, model)
         keep_freed_memory()
         store = TrialStore(trials, show_progress=progress)
@@ -228,7 +231,7 @@ def _check_validation(validation: Sequence[Trial], training: TrialSpec, model: E
         check_clock_fits(model, trial)
 
 
-def _check_lengths(trials: Sequence[Trial], window_frames: int, model: EncodingModel) -> None:
+def _check_lengths(shortest: Trial, window_frames: int, model: EncodingModel) -> None:
     if not model.any_length and window_frames != model.window_frames:
         raise InputError(f"window_frames is {window_frames}; this model sees windows of {model.window_frames} frames")
     if window_frames <= model.warmup_frames:
@@ -236,9 +239,8 @@ def _check_lengths(trials: Sequence[Trial], window_frames: int, model: EncodingM
             f"window_frames is {window_frames}; it must be more than the {model.warmup_frames} frames whose responses "
             "depend on what came before"
         )
-    for trial in trials:
-        if trial.frames < window_frames:
-            raise InputError(
-                f"{trial.name} has {trial.frames} frames, fewer than a training window ({window_frames}): leave it "
-                "out, or give a readout model shorter windows with recipe={'window_frames': …}"
-            )
+    if shortest.frames < window_frames:
+        raise InputError(
+            f"{shortest.name} has {shortest.frames} frames, fewer than a training window ({window_frames}): leave it "
+            "out, or give a readout model shorter windows with recipe={'window_frames': …}"
+        )

@@ -17,7 +17,7 @@ class Recipe:
     learning_rate, weight_decay, gradient_clip
         Of AdamW; gradients are clipped to this norm.
     batch_size, window_frames
-        Windows in a batch, movie frames in a window.
+        Windows in a batch, movie frames in a window (fewer by default where trials are shorter).
     batches_per_epoch, epochs, warmup_epochs
         The learning rate rises from 0 over the warm-up and falls along a cosine to 1 % at the end.
     ema_decay
