@@ -54,6 +54,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 def test_from_a_simulated_mouse_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # so small a mouse has but a faint mask
     mouse, models, movies = tmp_path / "mouse", tmp_path / "models", tmp_path / "movies"
     commands = {
         "simulate": [mouse, "--trials", 21, "--seconds", 4, "--neurons", 30],
@@ -64,8 +65,11 @@ def test_from_a_simulated_mouse_to_a_report(tmp_path: Path, capsys: pytest.Captu
             *["--mask", tmp_path / "mask.npy", "--decoder", models / "decoder.safetensors"],
             *["--iterations", 3, "--mask-threshold", 0.0],
         ],
-        "evaluate": [movies, "--out", tmp_path / "scores.json"],
-        "report": [movies, "--out", tmp_path / "report.html", "--title", "A mouse of zeros and ones"],
+        "evaluate": [movies, "--out", tmp_path / "scores.json", "--mask-threshold", 0.0],
+        "report": [
+            *[movies, "--out", tmp_path / "report.html", "--title", "A mouse of zeros and ones"],
+            *["--mask-threshold", 0.0],
+        ],
     }
     said = {}
     for command, arguments in commands.items():

@@ -193,6 +193,7 @@ def evaluate(
     *,
     decoder: Path | None = None,
     smooth: float | None = None,
+    mask_threshold: float = 1.0,
     out: Path | None = None,
 ) -> None:
     """Score reconstructions, beside the baselines if the decoder is given.
@@ -201,6 +202,7 @@ def evaluate(
         results: Files or folders that reconstruct wrote.
         decoder: Linear decoder: adds ridge, mean, grey and shuffled-neuron baselines.
         smooth: Also score the movie blurred with this sigma in all axes (0.5 in the paper).
+        mask_threshold: Pixels of the mask of at least this are scored.
         out: Also write the scores of every trial to this JSON file.
     """
     import neuroreel as nr
@@ -211,7 +213,7 @@ def evaluate(
         _refuse_existing(out)
     loaded = _load_results(results)
     ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
-    table = score_table(loaded, decoder=ridge, smooth=smooth)
+    table = score_table(loaded, decoder=ridge, smooth=smooth, mask_threshold=mask_threshold)
     _say(format_table(table))
     if any(result.simulated for result in loaded):
         _say("(a simulated mouse, not a real one)")
@@ -226,6 +228,7 @@ def report(
     *,
     out: Path,
     decoder: Path | None = None,
+    mask_threshold: float = 1.0,
     title: str | None = None,
 ) -> None:
     """Write one HTML page with the movies playing side by side, scores, settings and provenance.
@@ -234,6 +237,7 @@ def report(
         results: Files or folders that reconstruct wrote.
         out: The page, ending in .html.
         decoder: Linear decoder: adds the baselines to the table.
+        mask_threshold: Pixels of the mask of at least this are scored.
         title: Heading of the page.
     """
     import neuroreel as nr
@@ -245,7 +249,7 @@ def report(
     loaded = _load_results(results)
     ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
     known = all(result.truth is not None for result in loaded)
-    table = score_table(loaded, decoder=ridge) if known else None
+    table = score_table(loaded, decoder=ridge, mask_threshold=mask_threshold) if known else None
     _say(f"wrote {nr.write_report(out, loaded, title=title, scores=table)}")
 
 
