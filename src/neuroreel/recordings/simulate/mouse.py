@@ -42,7 +42,7 @@ def simulate_recording(
     frame_rate_hz: float = 30.0,
     height: int = 36,
     width: int = 64,
-    signal_to_noise: float = 0.45,
+    signal_to_noise: float = 0.4,
     repeats: int = 0,
     name: str | None = None,
     overwrite: bool = False,
@@ -75,7 +75,7 @@ def simulate_recording(
     height, width
         Size of the movies in pixels. The screen stays as large as it is, so pixels of a wider movie are smaller.
     signal_to_noise
-        Variance of a neuron's expected response over the variance of its noise, the median over neurons. At 0.55 the
+        Variance of a neuron's expected response over the variance of its noise, the median over neurons. At 0.4 the
         expected responses correlate with the recorded ones at about 0.6.
     repeats
         How often one further movie, of fold 0, is shown after the others (tier "oracle"), to measure the noise.
