@@ -388,7 +388,7 @@ def test_expected_responses_correlate_as_planned(population: Population, trial: 
     expected = population.expect(video, behavior)
     single = population.respond(np.random.default_rng(0), video, behavior)
     oracle = rows_correlate(single, expected)
-    assert 0.5 < oracle.mean() < 0.66
+    assert 0.42 < oracle.mean() < 0.66
     assert np.std(oracle) > 0.07  # neurons differ
     quiet = replace(population, event_size=population.event_size / 10, shared=population.shared / 10)
     assert rows_correlate(quiet.respond(np.random.default_rng(0), video, behavior), expected).mean() > 0.85
@@ -461,7 +461,7 @@ def test_imaging_is_linear_keeps_the_sum_and_never_negative(rate: float, delays:
     a[:, : round(rate)], b[:, round(rate / 2) : round(rate)] = random.random((2, len(delays), 1))
 
     def take(events: Array) -> Array:
-        return image(events, frame_rate_hz=rate, delays=np.array(delays))
+        return image(events, before=np.zeros(len(delays)), frame_rate_hz=rate, delays=np.array(delays))
 
     assert take(a).min() >= 0
     assert np.allclose(take(a + 2 * b), take(a) + 2 * take(b), rtol=1e-4, atol=1e-5)
@@ -471,11 +471,25 @@ def test_imaging_is_linear_keeps_the_sum_and_never_negative(rate: float, delays:
 def test_imaging_smears_an_event_over_a_few_frames() -> None:
     event = np.zeros((1, 120))
     event[0, 60] = 1
-    response = image(event, frame_rate_hz=30, delays=np.array([0.5]))[0]
+    response = image(event, before=np.zeros(1), frame_rate_hz=30, delays=np.array([0.5]))[0]
     assert response[:56].max() == 0  # interpolation reaches back one reading, an eighth of a second, and no further
     assert 58 <= np.argmax(response) <= 65
     assert response[58:68].sum() > 0.75
     assert 0 < response[90] < 0.02  # a faint tail, as the deconvolution is imperfect
+
+
+@pytest.mark.parametrize("rate", [10.0, 30.0])
+def test_imaging_of_constant_events_is_constant(rate: float) -> None:
+    events = np.full((3, 90), 2.0)
+    response = image(events, before=np.full(3, 2.0), frame_rate_hz=rate, delays=np.array([0.0, 0.3, 0.9]))
+    assert response[:, 10:-10] == pytest.approx(2.0, rel=0.02)
+
+
+def test_few_neurons_and_short_trials_are_never_wholly_silent(tmp_path: Path) -> None:
+    """All-zero responses stand for withheld ones, so a trial without any event must not look so."""
+    recording = simulate_recording(tmp_path / "one", trials=21, seconds=1.0, neurons=1, progress=False)
+    assert all(trial.needs_responses().any() for trial in recording.trials)
+    assert any(trial.needs_responses().max() < 0.5 for trial in recording.trials)  # there was one
 
 
 def test_behavior_is_plausible() -> None:

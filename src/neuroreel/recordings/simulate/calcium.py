@@ -11,7 +11,13 @@ DECAY_S = 0.6
 ASSUMED_DECAY_S = 0.5  # what the deconvolution believes: shorter than the truth, so that a tail remains
 
 
-def image(events: NDArray[np.floating], *, frame_rate_hz: float, delays: NDArray[np.floating]) -> NDArray[np.float32]:
+def image(
+    events: NDArray[np.floating],
+    *,
+    before: NDArray[np.floating],
+    frame_rate_hz: float,
+    delays: NDArray[np.floating],
+) -> NDArray[np.float32]:
     """Deconvolved calcium (neurons, frames) of events (neurons, frames), in the same units: linear, never negative.
 
     1. Every event raises the calcium, which decays exponentially with 0.6 s.
@@ -23,6 +29,8 @@ def image(events: NDArray[np.floating], *, frame_rate_hz: float, delays: NDArray
     ----------
     events
         (neurons, frames), not negative. The last few frames of the result lack the readings that would come after them.
+    before
+        (neurons,) events a frame, on average, before the first frame: their calcium is still there.
     frame_rate_hz
         Frames a second of the movie.
     delays
@@ -30,13 +38,15 @@ def image(events: NDArray[np.floating], *, frame_rate_hz: float, delays: NDArray
     """
     delays = np.asarray(delays)[:, None]
     step = max(1.0, frame_rate_hz / SCAN_RATE_HZ)  # frames from one reading to the next
-    decay, assumed = (np.exp(-step / (seconds * frame_rate_hz)) for seconds in (DECAY_S, ASSUMED_DECAY_S))
-    calcium = lfilter([1.0], [1.0, -(decay ** (1 / step))], events, axis=1)
+    remains = np.exp(-1 / (DECAY_S * frame_rate_hz))  # of the calcium, from one frame to the next
+    assumed = np.exp(-step / (ASSUMED_DECAY_S * frame_rate_hz))  # to remain, from one reading to the next
+    standing = np.asarray(before)[:, None] * remains / (1 - remains)
+    calcium, _ = lfilter([1.0], [1.0, -remains], events, axis=1, zi=standing)
     frames = events.shape[1]
     numbers = np.arange(np.ceil(frames / step) + 2)
     readings = _interpolate(calcium, step * (numbers - 1 + delays))
     previous = np.pad(readings[:, :-1], ((0, 0), (1, 0)))
-    deconvolved = np.maximum(readings - assumed * previous, 0) * (1 - decay) / (1 - assumed) / step
+    deconvolved = np.maximum(readings - assumed * previous, 0) * (1 - remains) / (1 - assumed)
     return _interpolate(deconvolved, np.arange(frames) / step + 1 - delays).astype(np.float32)
 
 

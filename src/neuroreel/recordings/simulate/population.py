@@ -105,12 +105,12 @@ class Population:
         rates = self.rates(self._drive(video), behavior)
         size = _column(self.event_size)
         events = size * random.poisson(rates / size * self.shared_gain(random, rates.shape[1]))
-        return self.image(events)[:, self.lead : self.lead + len(video)]
+        return self.image(events, before=rates[:, 0])[:, self.lead : self.lead + len(video)]
 
     def expect(self, video: NDArray[np.floating], behavior: Behavior) -> NDArray[np.float32]:
         """The mean of ``respond`` over endless showings: without any noise."""
         rates = self.rates(self._drive(video), behavior)
-        return self.image(rates)[:, self.lead : self.lead + len(video)]
+        return self.image(rates, before=rates[:, 0])[:, self.lead : self.lead + len(video)]
 
     def behavior_of(self, trial: int, session: Behavior, *, frames: int) -> Behavior:
         """The behaviour around one trial of a session, whose trials all have ``frames`` frames."""
@@ -132,9 +132,9 @@ class Population:
         surplus = np.sum(strength**2, axis=1, keepdims=True) / 2  # what makes the mean of a log-normal exceed 1
         return np.exp(strength @ np.concatenate(sources).astype(np.float32) - surplus)
 
-    def image(self, events: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Deconvolved calcium (neurons, frames) of events (neurons, frames)."""
-        return image(events, frame_rate_hz=self.frame_rate_hz, delays=self.scan_delay)
+    def image(self, events: NDArray[np.floating], *, before: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Deconvolved calcium (neurons, frames) of events (neurons, frames), after mean events before (neurons,)."""
+        return image(events, before=before, frame_rate_hz=self.frame_rate_hz, delays=self.scan_delay)
 
 
 def draw_population(
@@ -200,7 +200,7 @@ def _with_noise(
     Noise has as much variance as the ratio leaves. A fifth of it is shared; the Poisson events make up the rest: their
     variance is event size times rate, times the sum of squares of what calcium imaging makes of one event.
     """
-    expected = population.image(rates)
+    expected = population.image(rates, before=rates[:, 0])
     neurons = len(expected)
     noise = expected.var(axis=1) / (signal_to_noise * random.lognormal(0.0, SPREAD_OF_SNR, neurons))
     # The variance of a log-normal gain is exp(strength^2) - 1.
@@ -210,7 +210,7 @@ def _with_noise(
 
     event = np.zeros((neurons, 5 * population.lead))
     event[:, population.lead] = 1
-    smear = np.sum(population.image(event) ** 2, axis=1)
+    smear = np.sum(population.image(event, before=np.zeros(neurons)) ** 2, axis=1)
     mean = rates.mean(axis=1, dtype=np.float64)
     event_size = (1 - SHARED_OF_NOISE) * noise / (mean * smear)
     largest = mean * population.frame_rate_hz / FEWEST_EVENTS_HZ
