@@ -59,7 +59,7 @@ def test_every_trial_can_be_drawn_and_never_as_its_own_background() -> None:
 
 @pytest.mark.slow
 def test_mask_covers_the_true_receptive_fields(tmp_path: Path) -> None:
-    recording = nr.simulate(tmp_path / "mouse", trials=21, seconds=4, neurons=80, seed=2, progress=False)
+    recording = nr.simulate(tmp_path / "mouse", trials=35, seconds=6, neurons=150, seed=2, progress=False)
     trials = list(recording.trials)
     model = nr.fit_encoder(trials, seed=0, progress=False, recipe={"epochs": 1, "batches_per_epoch": 20})
     mask = nr.learn_mask(model, trials, steps=100, seed=0, progress=False)
