@@ -78,7 +78,7 @@ def score_table(
             method: _chosen(scores(truth, movie, mask=mask, skip=skip, mask_threshold=mask_threshold))
             for method, movie in movies.items()
         }
-        rows["reconstruction"]["response_correlation"] = _response_correlation(result, "predicted")
+        rows["reconstruction"]["response_correlation"] = _response_correlation(result)
         table[_unused(result.name, table)] = rows
     return table
 
@@ -138,8 +138,9 @@ def _chosen(values: dict[str, float]) -> dict[str, float]:
     return {name: values[name] for name in COLUMNS}
 
 
-def _response_correlation(result: Reconstruction, which: str) -> float:
+def _response_correlation(result: Reconstruction) -> float:
+    """Between the recorded responses and those predicted from the reconstruction; nan where one was not kept."""
     dataset: Any = result.dataset
-    if which not in dataset or "responses" not in dataset:
+    if "predicted" not in dataset or "responses" not in dataset:
         return float("nan")
-    return response_correlation(dataset["responses"].values, dataset[which].values)
+    return response_correlation(dataset["responses"].values, dataset["predicted"].values)

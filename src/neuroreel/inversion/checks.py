@@ -87,6 +87,12 @@ def check_mask_values(mask: NDArray[np.generic], *, what: str) -> NDArray[np.flo
     return mask.astype(np.float32)
 
 
+def mask_on_video(mask: NDArray[np.floating[Any]], model: EncodingModel) -> NDArray[np.float32]:
+    """The mask on the video's pixels (height, width): cut out where it lies on the model's canvas."""
+    values = torch.from_numpy(np.asarray(mask, np.float32))
+    return (model.canvas.crop(values) if values.shape == model.canvas.size else values).numpy()
+
+
 def update_mask_of(mask: NDArray[np.floating[Any]] | None, model: EncodingModel, settings: Settings) -> Tensor:
     """(height, width) of 0 and 1, on the canvas if its padding is optimised, else on the video."""
     canvas = model.canvas

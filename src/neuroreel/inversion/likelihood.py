@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -57,7 +57,6 @@ class PoissonLikelihood:
     length: int
     unit_norm: bool
     windows_at_once: int
-    _coverage: dict[int, Tensor] = field(default_factory=dict)
 
     def __call__(self, model: EncodingModel, canvas_videos: Tensor, evidence: Evidence) -> Fit:
         """Loss, gradient and predicted responses for movies (trials, frames, height, width) on the model's canvas."""
@@ -102,9 +101,7 @@ class PoissonLikelihood:
 
     def _count(self, frames: int) -> Tensor:
         """How many windows hold each frame."""
-        if frames not in self._coverage:
-            count = torch.zeros(frames)
-            for start in self.starts:
-                count[start : start + self.length] += 1
-            self._coverage[frames] = count
-        return self._coverage[frames]
+        count = torch.zeros(frames)
+        for start in self.starts:
+            count[start : start + self.length] += 1
+        return count

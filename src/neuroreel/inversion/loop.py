@@ -63,7 +63,7 @@ def invert(
         The loss became NaN or infinite.
     """
     while progress.iteration < iterations:
-        fits = [_fit(model, progress.videos, evidence, likelihood) for model in models]
+        fits = [fit_of(model, progress.videos, evidence, likelihood) for model in models]
         fit = Fit(
             loss=_mean([each.loss for each in fits]),
             gradient=_mean([each.gradient for each in fits]) * update_mask,
@@ -85,7 +85,7 @@ def invert(
     return progress
 
 
-def _fit(model: EncodingModel, videos: Tensor, evidence: Evidence, likelihood: PoissonLikelihood) -> Fit:
+def fit_of(model: EncodingModel, videos: Tensor, evidence: Evidence, likelihood: PoissonLikelihood) -> Fit:
     """Fit of one model: movies that do not fill its canvas are laid on it, and the gradient is cut out again."""
     if tuple(videos.shape[-2:]) == model.canvas.size:
         return likelihood(model, videos, evidence)

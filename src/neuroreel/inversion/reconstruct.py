@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,10 +21,16 @@ from neuroreel.encoding.checks import as_ensemble
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
-from neuroreel.inversion.checks import check_models_fit, check_neurons, check_trials_fit, update_mask_of
+from neuroreel.inversion.checks import (
+    check_models_fit,
+    check_neurons,
+    check_trials_fit,
+    mask_on_video,
+    update_mask_of,
+)
 from neuroreel.inversion.history import Recorder, history_of
 from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
-from neuroreel.inversion.loop import Callback, Progress, Stopping, invert
+from neuroreel.inversion.loop import Callback, Progress, Stopping, fit_of, invert
 from neuroreel.inversion.presets import Settings, resolve_settings
 from neuroreel.inversion.priors import (
     FlatPrior,
@@ -191,9 +198,10 @@ class _Job:
         """The videos out of the movies that the loop moves."""
         return self.models[0].canvas.crop(videos) if self.settings.optimize_padding else videos
 
-    def lay(self, model: EncodingModel, videos: Tensor) -> Tensor:
-        """The movies that the loop moves, on a model's canvas."""
-        return videos if tuple(videos.shape[-2:]) == model.canvas.size else model.canvas.place(videos)
+    @cached_property
+    def model_hashes(self) -> list[str]:
+        """Fingerprints of the models' weights, taken once for all trials."""
+        return [hash_model(model) for model in self.models]
 
     def video_place(self) -> tuple[slice, slice]:
         """Rows and columns of the video in the movies that the loop moves."""
@@ -206,9 +214,7 @@ class _Job:
         """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
         if self.mask is None:
             return np.ones(size, bool)
-        values = torch.from_numpy(np.asarray(self.mask, np.float32))
-        canvas = self.models[0].canvas
-        chosen = ((canvas.crop(values) if values.shape == canvas.size else values) >= 1).numpy()
+        chosen = mask_on_video(self.mask, self.models[0]) >= 1
         return chosen if chosen.any() else np.ones(size, bool)
 
 
@@ -328,7 +334,7 @@ class _Run:
 
         The dispersion, mean squared error over mean prediction, makes the weight blind to the unit of the responses.
         """
-        fit = self.likelihood(self.models[0], self.job.lay(self.models[0], self.start), self.evidence)
+        fit = fit_of(self.models[0], self.start, self.evidence, self.likelihood)
         keep = self.evidence.keep
         error = (fit.predicted[:, keep] - self.evidence.responses[:, keep]).square().mean(dim=(1, 2))
         dispersion = error / fit.predicted[:, keep].mean(dim=(1, 2)).clamp_min(1e-6)
@@ -359,7 +365,7 @@ class _Run:
     def _fingerprint(self) -> str:
         return fingerprint(
             settings=self.job.settings.as_dict(),
-            models=[hash_model(model) for model in self.models],
+            models=[self.job.model_hashes[self.job.models.index(model)] for model in self.models],
             responses=[hash_array(trial.needs_responses()) for trial in self.trials],
             covariates=[hash_array(trial.covariates) for trial in self.trials],
             mask=hash_array(self.job.update_mask.numpy()),
@@ -427,11 +433,6 @@ def _pack(
     index: int,
 ) -> Reconstruction:
     shown = trial.replace(video=video.clip(0, 255), responses=None)
-    canvas = job.models[0].canvas
-    mask = None
-    if job.mask is not None:
-        values = torch.from_numpy(np.asarray(job.mask, np.float32))
-        mask = (canvas.crop(values) if values.shape == canvas.size else values).numpy()
     predicted_truth = None if trial.video is None else predict(job.models, trial)
     return Reconstruction.build(
         video=shown.needs_video(),
@@ -439,7 +440,7 @@ def _pack(
         trial=trial,
         recording=trial.recording,
         simulated=trial.simulated,
-        mask=mask,
+        mask=None if job.mask is None else mask_on_video(job.mask, job.models[0]),
         start=start.cpu().numpy(),
         model_video=teams if len(teams) > 1 else None,
         predicted=predict(job.models, shown),
@@ -447,7 +448,7 @@ def _pack(
         history=history_of(run, index),
         settings={**job.settings.as_dict(), "neurons_kept": int(job.keep.sum()), "models": len(job.models)},
         hashes={
-            "models": ", ".join(hash_model(model) for model in job.models),
+            "models": ", ".join(job.model_hashes),
             "responses": hash_array(trial.needs_responses()),
             **({} if job.mask is None else {"mask": hash_array(np.asarray(job.mask))}),
         },
