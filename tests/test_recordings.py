@@ -79,6 +79,28 @@ def test_the_golden_recordings_are_read_as_they_lie(golden):
     assert set(recording.statistics) == {"responses", "behavior", "pupil_center"}
 
 
+def test_a_movie_that_was_not_shown_meets_the_mean_behavior(folder):
+    recording = open_recording(folder)
+    movie = np.random.default_rng(5).uniform(0, 255, (20, 4, 6))
+    trial = recording.trial_showing(movie)
+    np.testing.assert_allclose(trial.video, movie, rtol=1e-6)
+    assert trial.responses is None and trial.recording == recording.name and trial.frame_rate_hz == 30
+    training = [recording.trials[index] for index in (0, 1)]  # the two of tier "train"
+    for kind in ("behavior", "pupil_center"):
+        mean = np.concatenate([getattr(each, kind) for each in training], axis=1).mean(axis=1)
+        np.testing.assert_allclose(getattr(trial, kind), np.repeat(mean[:, None], 20, axis=1), rtol=1e-5)
+
+
+def test_a_movie_that_cannot_be_shown(folder):
+    with pytest.raises(InputError, match=r"5x4 pixels .* 6x4: resize"):
+        open_recording(folder).trial_showing(np.zeros((20, 4, 5)))
+    with pytest.raises(InputError, match=r"0\.\.255"):
+        open_recording(folder).trial_showing(np.full((20, 4, 6), 300))
+    (folder / "meta/statistics/behavior/all/mean.npy").unlink()
+    with pytest.raises(InputError, match="mean behavior is not known"):
+        open_recording(folder).trial_showing(np.zeros((20, 4, 6)))
+
+
 def test_statistics_written_are_those_of_the_golden_recordings(golden, tmp_path):
     recording = open_recording(golden / "recordings" / MOUSE)
     copy = write_recording(tmp_path / "copy", recording.trials)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from neuroreel.recordings.writing import write_recording as write_recording
     from neuroreel.report import write_report as write_report
     from neuroreel.results.reconstruction import Reconstruction as Reconstruction
+    from neuroreel.stimuli.noise import published_noise as published_noise
 
 # Where each public name lives. They are imported at first use: PyTorch and its company take seconds to load, and
 # `neuroreel --help` should not wait for them.
@@ -61,6 +62,7 @@ _HOMES = {
     "load_mask": "inversion.mask",
     "open_recording": "recordings.recording",
     "predict": "encoding.predict",
+    "published_noise": "stimuli.noise",
     "read_published": "published.results",
     "reconstruct": "inversion.reconstruct",
     "save_encoder": "encoding.files",

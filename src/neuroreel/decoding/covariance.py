@@ -22,7 +22,6 @@ from torch import Tensor
 from neuroreel.decoding.symmetric import add_products, filled
 from neuroreel.errors import InputError
 
-GREY = 127.5  # subtracted from pixels before summing, so that single precision keeps what differs between frames
 DOUBLE_UP_TO = 1024  # features; so few cost nothing in double precision
 MAX_COVARIANCE_PIXELS = 10_000  # a covariance of 10,000 pixels takes 400 MB
 
@@ -36,7 +35,7 @@ class RidgeProblem:
     products
         (coordinates, coordinates): X'X, lower triangle. The last coordinate is the intercept's 1.
     cross
-        (coordinates, pixels): X'Y, pixels as grey level - ``GREY``.
+        (coordinates, pixels): X'Y, pixels as grey level - ``MID_GREY``.
     axes
         (features, coordinates - 1), orthonormal, in the dual form; None in the primal form.
     feature_mean
@@ -77,7 +76,7 @@ class RidgeProblem:
         return cholesky(matrix)
 
     def weights(self, ridge: float) -> tuple[Tensor, Tensor]:
-        """Ridge weights (features, pixels) and intercept (pixels,) on pixels - ``GREY``."""
+        """Ridge weights (features, pixels) and intercept (pixels,) on pixels - ``MID_GREY``."""
         solved = torch.cholesky_solve(self.cross, self.factor(ridge))
         weights, intercept = solved[:-1], solved[-1]
         if self.axes is not None:
@@ -103,7 +102,7 @@ class Moments:
     problem
         The ridge regression.
     video_mean
-        (pixels,), as grey level - ``GREY``.
+        (pixels,), as grey level - ``MID_GREY``.
     video_covariance
         (pixels, pixels), around the mean; None above ``MAX_COVARIANCE_PIXELS``.
     """
@@ -119,7 +118,7 @@ def stream_moments(batches: Iterable[tuple[Tensor, Tensor]], *, features: int, p
     Parameters
     ----------
     batches
-        Pairs of (some frames, features) and (the same frames, pixels); pixels as grey level - ``GREY``.
+        Pairs of (some frames, features) and (the same frames, pixels); pixels as grey level - ``MID_GREY``.
     features, pixels, frames
         How many there are in all.
     """

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroreel.decoding.covariance import GREY, MAX_COVARIANCE_PIXELS, RidgeProblem, cholesky
+from neuroreel.decoding.covariance import MAX_COVARIANCE_PIXELS, RidgeProblem, cholesky
 from neuroreel.decoding.symmetric import add_products, filled
+from neuroreel.grey import MID_GREY
 
 MAX_SCORED_PIXELS = 300
 
@@ -31,7 +32,7 @@ class HeldOut:
     x
         (frames, coordinates): the features, in the coordinates of the ridge problem.
     video
-        (frames, pixels), as grey level - ``GREY``.
+        (frames, pixels), as grey level - ``MID_GREY``.
     lengths
         Frames of each trial.
     """
@@ -121,7 +122,7 @@ def residual_statistics(
 
 def _clipped_residual(video: Tensor, residual: Tensor) -> Tensor:
     """The residual of the movie that ``decode`` returns, which is clipped to 0..255."""
-    decoded = (video - residual).clamp(-GREY, GREY)
+    decoded = (video - residual).clamp(-MID_GREY, MID_GREY)
     return (video - decoded).float()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuroreel.decoding.covariance import GREY, Moments, RidgeProblem, stream_moments
+from neuroreel.decoding.covariance import Moments, RidgeProblem, stream_moments
 from neuroreel.decoding.decoder import RidgeDecoder
 from neuroreel.decoding.features import BATCH_FRAMES, ResponseFeatures, fit_features, lag_frames
 from neuroreel.decoding.heldout import (
@@ -24,6 +24,7 @@ from neuroreel.decoding.heldout import (
     scored_pixels,
 )
 from neuroreel.errors import InputError
+from neuroreel.grey import MID_GREY
 from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.checks import TrialSpec, check_trials
 from neuroreel.recordings.trial import Trial
@@ -147,8 +148,8 @@ def _batches(
 
 
 def _pixels(trial: Trial) -> Tensor:
-    """(frames, pixels), as grey level - ``GREY``."""
-    return torch.from_numpy(trial.needs_video() - np.float32(GREY)).flatten(1)
+    """(frames, pixels), as grey level - ``MID_GREY``: single precision then keeps what differs between frames."""
+    return torch.from_numpy(trial.needs_video() - np.float32(MID_GREY)).flatten(1)
 
 
 def _drawn_groups(labels: Sequence[Hashable], *, seed: int) -> list[list[int]]:
@@ -218,13 +219,13 @@ def _decoder(
     return RidgeDecoder(
         features=features,
         weights=weights.float().numpy(),
-        intercept=(intercept + GREY).float().numpy(),
+        intercept=(intercept + MID_GREY).float().numpy(),
         video_height=spec.video_height,
         video_width=spec.video_width,
         frame_rate_hz=spec.frame_rate_hz,
         penalty=penalty,
         held_out_errors=errors,
-        mean_video=(moments.video_mean + GREY).reshape(spec.video_height, spec.video_width).numpy(),
+        mean_video=(moments.video_mean + MID_GREY).reshape(spec.video_height, spec.video_width).numpy(),
         video_covariance=None if covariance is None else covariance.numpy(),
         residual_covariance=None if residual is None else residual.covariance,
         residual_autocorrelation=None if residual is None else residual.autocorrelation,

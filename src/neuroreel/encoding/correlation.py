@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from neuroreel.recordings.checks import check_trials
 from neuroreel.recordings.trial import Trial
 
 
-def neuron_correlations(recorded: NDArray[np.float32], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
+def neuron_correlations(
+    recorded: NDArray[np.floating[Any]], predicted: NDArray[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:
     """Correlation over frames of each neuron, (neurons, frames) twice to (neurons,); 0 where either is constant."""
     a = recorded - recorded.mean(axis=1, keepdims=True)
     b = predicted - predicted.mean(axis=1, keepdims=True)

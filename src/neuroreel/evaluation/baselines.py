@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuroreel.decoding.decoder import RidgeDecoder, decode
 from neuroreel.errors import InputError
-from neuroreel.evaluation.scores import MID_GREY
+from neuroreel.grey import MID_GREY
 from neuroreel.recordings.checks import check_trials
 from neuroreel.recordings.trial import Trial
 

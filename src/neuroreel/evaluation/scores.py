@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.errors import InputError
+from neuroreel.grey import MID_GREY
 
 WHITE = 255.0
-MID_GREY = 127.5
 SKIP_FRAMES = 30
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,70 +12,88 @@ from torch import Tensor
 from neuroreel.inversion.likelihood import Evidence, Fit
 from neuroreel.inversion.loop import Progress
 
+ResponseLog = Callable[[Progress, Fit], tuple[list[float], list[float]]]
+"""Loss and response correlation of every trial, (trials,) each, for the movies after a pass."""
+
 
 class Recorder:
     """A callback that adds a row to the history every few passes, and at the last one.
 
     Parameters
     ----------
-    evidence
-        The responses that the predictions are compared with.
+    responses
+        What is recorded of the responses.
+    crop
+        Cuts the videos out of the movies that the loop moves.
     truths
         True movies (frames, height, width), one a trial; None where unknown.
-    rows, columns
-        Where the video lies in the movies that the loop moves.
     scored
         (height, width) boolean on the video: the pixels whose correlation is recorded.
     every, last
         Passes between rows, and the number of the last pass.
+    skip
+        Frames at the start whose video correlation does not count.
     """
 
     def __init__(
         self,
         *,
-        evidence: Evidence,
+        responses: ResponseLog,
+        crop: Callable[[Tensor], Tensor],
         truths: Sequence[NDArray[np.float32] | None],
-        rows: slice,
-        columns: slice,
         scored: NDArray[np.bool_],
         every: int,
         last: int,
         skip: int,
     ) -> None:
-        self.evidence = evidence
+        self.responses = responses
+        self.crop = crop
         self.truths = truths
-        self.rows = rows
-        self.columns = columns
         self.scored = scored
         self.every = every
         self.last = last
         self.skip = skip
 
     def __call__(self, progress: Progress, fit: Fit) -> None:
-        """Record the present pass if it is its turn: the movies after it, and the fit that it started from."""
+        """Record the present pass if it is its turn."""
         if progress.iteration % self.every and progress.iteration != self.last:
             return
-        keep = self.evidence.keep
+        loss, correlation = self.responses(progress, fit)
+        pairs = [self._pixels(progress, index) for index in range(len(self.truths))]
         progress.history.append(
             {
                 "iteration": progress.iteration,
-                "loss": fit.loss.tolist(),
-                "response_correlation": _rows_correlation(
-                    fit.predicted[:, keep], self.evidence.responses[:, keep]
-                ).tolist(),
-                "video_correlation": [self._video_correlation(progress, index) for index in range(len(self.truths))],
+                "loss": loss,
+                "response_correlation": correlation,
+                "video_correlation": [_pearson(*pair) for pair in pairs],
+                "video_rmse": [float(np.sqrt(np.mean(np.square(truth - video)))) for truth, video in pairs],
             }
         )
 
-    def _video_correlation(self, progress: Progress, index: int) -> float:
+    def _pixels(self, progress: Progress, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The pixels that count of one trial's true movie, and of its reconstruction; a single NaN if unknown."""
         truth = self.truths[index]
-        if truth is None:
-            return float("nan")
-        video = progress.videos[index, self.skip :, self.rows, self.columns].cpu().numpy()[:, self.scored]
-        truth = truth[self.skip :, self.scored]
-        if video.size == 0 or video.std() < 1e-6 or truth.std() < 1e-6:
-            return float("nan")  # a grey movie correlates with nothing
-        return float(np.corrcoef(video.ravel(), truth.ravel())[0, 1])
+        if truth is None or self.skip >= len(truth):
+            return (np.full(1, np.nan, np.float32),) * 2
+        video = self.crop(progress.videos[index, self.skip :]).cpu().numpy()
+        return truth[self.skip :, self.scored], video[:, self.scored]
+
+
+def pass_log(evidence: Evidence) -> ResponseLog:
+    """The fit that the pass itself found for the movies it started from: costs nothing."""
+
+    def log(_: Progress, fit: Fit) -> tuple[list[float], list[float]]:
+        keep = evidence.keep
+        correlation = _rows_correlation(fit.predicted[:, keep], evidence.responses[:, keep])
+        return fit.loss.tolist(), correlation.tolist()
+
+    return log
+
+
+def _pearson(truth: NDArray[np.float32], video: NDArray[np.float32]) -> float:
+    if not (video.std() >= 1e-6 and truth.std() >= 1e-6):
+        return float("nan")  # unknown, or grey: correlates with nothing
+    return float(np.corrcoef(video.ravel(), truth.ravel())[0, 1])
 
 
 def _rows_correlation(predicted: Tensor, recorded: Tensor) -> Tensor:
@@ -89,6 +107,6 @@ def _rows_correlation(predicted: Tensor, recorded: Tensor) -> Tensor:
 def history_of(progress: Progress, trial: int) -> dict[str, list[float]]:
     """One trial's share of the history, a list for each quantity."""
     taken: dict[str, list[float]] = {"iteration": [row["iteration"] for row in progress.history]}
-    for name in ("loss", "response_correlation", "video_correlation"):
+    for name in ("loss", "response_correlation", "video_correlation", "video_rmse"):
         taken[name] = [row[name][trial] for row in progress.history]
     return taken

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.decoding.decoder import RidgeDecoder, decode
+from neuroreel.decoding.decoder import RidgeDecoder
 from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import as_ensemble
 from neuroreel.encoding.interface import EncodingModel
@@ -28,28 +27,14 @@ from neuroreel.inversion.checks import (
     mask_on_video,
     update_mask_of,
 )
-from neuroreel.inversion.history import Recorder, history_of
-from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
-from neuroreel.inversion.loop import Callback, Progress, Stopping, fit_of, invert
+from neuroreel.inversion.history import history_of
+from neuroreel.inversion.job import Job
+from neuroreel.inversion.loop import Callback, Progress, Stopping
 from neuroreel.inversion.presets import Settings, resolve_settings
-from neuroreel.inversion.priors import (
-    FlatPrior,
-    GaussianPrior,
-    Prior,
-    correlation_matrix,
-    leading_components,
-    natural_autocorrelation,
-    natural_components,
-)
-from neuroreel.inversion.snapshot import Snapshot, fingerprint
-from neuroreel.inversion.update import MomentumDescent, PublishedMomentum, Update
-from neuroreel.inversion.windows import windows_for
-from neuroreel.progress import bar_of
+from neuroreel.inversion.run import Run, starting_movies
 from neuroreel.recordings.trial import Trial
-from neuroreel.results.provenance import hash_array, hash_model
+from neuroreel.results.provenance import hash_array
 from neuroreel.results.reconstruction import Reconstruction
-
-GREY = 127.5
 
 
 @overload
@@ -133,7 +118,7 @@ def reconstruct(
     update_mask = update_mask_of(mask, ensemble[0], resolved)
     keep = check_neurons(neurons, ensemble[0])
     check_trials_fit(chosen, ensemble, decoder=decoder, settings=resolved)
-    job = _Job(
+    job = Job(
         models=ensemble,
         settings=resolved,
         mask=mask,
@@ -175,49 +160,6 @@ def _frozen(models: list[EncodingModel], device: torch.device) -> Iterator[None]
             weight.requires_grad_(True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What all groups of trials share."""
-
-    models: list[EncodingModel]
-    settings: Settings
-    mask: NDArray[np.floating[Any]] | None
-    update_mask: Tensor
-    keep: NDArray[np.bool_]
-    decoder: RidgeDecoder | None
-    device: torch.device
-    windows_at_once: int
-    seed: int
-    snapshot_file: Path | None
-    stopping: Stopping
-    callbacks: list[Callback]
-    show_progress: bool
-    snapshots: list[Snapshot] = field(default_factory=list)  # of the runs that are finished
-
-    def crop(self, videos: Tensor) -> Tensor:
-        """The videos out of the movies that the loop moves."""
-        return self.models[0].canvas.crop(videos) if self.settings.optimize_padding else videos
-
-    @cached_property
-    def model_hashes(self) -> list[str]:
-        """Fingerprints of the models' weights, taken once for all trials."""
-        return [hash_model(model) for model in self.models]
-
-    def video_place(self) -> tuple[slice, slice]:
-        """Rows and columns of the video in the movies that the loop moves."""
-        canvas = self.models[0].canvas
-        if not self.settings.optimize_padding:
-            return slice(None), slice(None)
-        return slice(canvas.top, canvas.top + canvas.video_height), slice(canvas.left, canvas.left + canvas.video_width)
-
-    def scored(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
-        if self.mask is None:
-            return np.ones(size, bool)
-        chosen = mask_on_video(self.mask, self.models[0]) >= 1
-        return chosen if chosen.any() else np.ones(size, bool)
-
-
 def _resolve(preset: str, changes: dict[str, Any], decoder: RidgeDecoder | None) -> Settings:
     """The settings used: without a decoder, the default preset starts from grey with the prior of natural movies."""
     settings = resolve_settings(preset, changes)
@@ -241,16 +183,16 @@ def _equal_lengths(trials: Sequence[Trial]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _reconstruct_group(trials: list[Trial], job: _Job) -> list[Reconstruction]:
+def _reconstruct_group(trials: list[Trial], job: Job) -> list[Reconstruction]:
     """Trials of one length, together; with ``ensemble="videos"`` once for each model."""
     settings = job.settings
     apart = settings.ensemble == "videos" and len(job.models) > 1
     teams = [[model] for model in job.models] if apart else [job.models]
-    start, prior_mean = _start(trials, job)
+    start, prior_mean = starting_movies(trials, job)
     runs = []
     for number, team in enumerate(teams):
         file = job.snapshot_file and _numbered(job.snapshot_file, trials[0].frames, number if apart else None)
-        runs.append(_Run(trials, team, job, start=start, prior_mean=prior_mean, snapshot_file=file).go())
+        runs.append(Run(trials, team, job, start=start, prior_mean=prior_mean, snapshot_file=file).go())
     videos = torch.stack([job.crop(run.videos) for run in runs])  # (teams, trials, frames, height, width)
     mean = videos.mean(dim=0).cpu().numpy()
     return [
@@ -261,162 +203,6 @@ def _reconstruct_group(trials: list[Trial], job: _Job) -> list[Reconstruction]:
     ]
 
 
-class _Run:
-    """One run of the loop: parts built from the settings, progress taken up from a snapshot."""
-
-    def __init__(
-        self,
-        trials: list[Trial],
-        models: list[EncodingModel],
-        job: _Job,
-        *,
-        start: Tensor,
-        prior_mean: Tensor | None,
-        snapshot_file: Path | None,
-    ) -> None:
-        self.trials, self.models, self.job = trials, models, job
-        self.evidence = _evidence(trials, job)
-        starts, length = windows_for(models[0], job.settings.windows).lay(trials[0].frames)
-        self.likelihood = PoissonLikelihood(
-            starts=starts, length=length, unit_norm=job.settings.window_norm, windows_at_once=job.windows_at_once
-        )
-        self.update = _update(job.settings)
-        self.start, self.prior_mean = start, prior_mean
-        self.snapshot = Snapshot(snapshot_file, fingerprint=self._fingerprint(), update=self.update)
-
-    def go(self) -> Progress:
-        """Run from the start, or from the snapshot, to the end."""
-        settings, job = self.job.settings, self.job
-        progress = self.snapshot.restore(Progress(videos=self.start.clone()))
-        job.snapshots.append(self.snapshot)
-        if self.snapshot.finished:
-            return progress
-        total, done = settings.iterations, progress.iteration
-        with bar_of(total, description="Reconstructing", done=done, enabled=job.show_progress) as advance:
-            invert(
-                progress,
-                models=self.models,
-                evidence=self.evidence,
-                likelihood=self.likelihood,
-                prior=self._prior(),
-                update=self.update,
-                update_mask=job.update_mask.to(job.device),
-                iterations=total,
-                first_update=1 if settings.update == "published" else 0,
-                stopping=job.stopping,
-                callbacks=[self._recorder(), self.snapshot, lambda *_: advance(), *job.callbacks],
-            )
-        self.snapshot.finish(progress)
-        return progress
-
-    def _prior(self) -> Prior:
-        settings, device = self.job.settings, self.job.device
-        if settings.prior == "none":
-            return FlatPrior()
-        first, decoder = self.trials[0], self.job.decoder
-        autocorrelation = natural_autocorrelation(first.frames, first.frame_rate_hz)
-        if settings.prior == "decoder" and decoder is not None and decoder.residual_covariance is not None:
-            components = leading_components(decoder.residual_covariance)
-            if decoder.residual_autocorrelation is not None:
-                autocorrelation = decoder.residual_autocorrelation
-        else:
-            components = natural_components(*self.models[0].canvas.video_size)
-        mean = torch.full_like(self.start, GREY) if self.prior_mean is None else self.prior_mean
-        return GaussianPrior(
-            mean=mean,
-            time=torch.from_numpy(correlation_matrix(autocorrelation, first.frames)).to(device),
-            components=torch.from_numpy(components).to(device),
-            evidence_weight=self._evidence_weight(),
-        )
-
-    def _evidence_weight(self) -> Tensor:
-        """(trials,): evidence_weight times the counts, over the dispersion of the errors of the start's predictions.
-
-        The dispersion, mean squared error over mean prediction, makes the weight blind to the unit of the responses.
-        """
-        fit = fit_of(self.models[0], self.start, self.evidence, self.likelihood)
-        keep = self.evidence.keep
-        error = (fit.predicted[:, keep] - self.evidence.responses[:, keep]).square().mean(dim=(1, 2))
-        dispersion = error / fit.predicted[:, keep].mean(dim=(1, 2)).clamp_min(1e-6)
-        counts = keep.sum() * self.start.shape[1]
-        return self.job.settings.evidence_weight * counts / dispersion.clamp_min(1e-6)
-
-    def _prior_arrays(self) -> list[NDArray[np.float32]]:
-        """What the prior takes from the decoder."""
-        if self.prior_mean is None or self.job.decoder is None:
-            return []
-        covariances = (self.job.decoder.residual_covariance, self.job.decoder.residual_autocorrelation)
-        return [self.prior_mean.cpu().numpy(), *(array for array in covariances if array is not None)]
-
-    def _recorder(self) -> Recorder:
-        rows, columns = self.job.video_place()
-        settings, canvas = self.job.settings, self.models[0].canvas
-        return Recorder(
-            evidence=self.evidence,
-            truths=[None if trial.video is None else trial.needs_video() for trial in self.trials],
-            rows=rows,
-            columns=columns,
-            scored=self.job.scored(canvas.video_size),
-            every=settings.record_every,
-            last=settings.iterations - 1,
-            skip=min(30, self.trials[0].frames // 2),
-        )
-
-    def _fingerprint(self) -> str:
-        return fingerprint(
-            settings=self.job.settings.as_dict(),
-            models=[self.job.model_hashes[self.job.models.index(model)] for model in self.models],
-            responses=[hash_array(trial.needs_responses()) for trial in self.trials],
-            covariates=[hash_array(trial.covariates) for trial in self.trials],
-            mask=hash_array(self.job.update_mask.numpy()),
-            keep=hash_array(self.job.keep),
-            start=hash_array(self.start.cpu().numpy()),
-            prior=[hash_array(array) for array in self._prior_arrays()],
-            seed=self.job.seed,
-        )
-
-
-def _start(trials: list[Trial], job: _Job) -> tuple[Tensor, Tensor | None]:
-    """The starting movies, and the decoder's movies where the prior needs them."""
-    canvas = job.models[0].canvas
-    shape = canvas.size if job.settings.optimize_padding else canvas.video_size
-    grey = torch.full((len(trials), trials[0].frames, *shape), GREY, device=job.device)
-    decoder, settings = job.decoder, job.settings
-    if decoder is None or "decoder" not in (settings.start, settings.prior):
-        return grey, None
-    movies = [decode(decoder, _without_ablated(trial, job.keep, decoder)) for trial in trials]
-    decoded = torch.from_numpy(np.stack(movies)).to(job.device)
-    prior_mean = decoded if settings.prior == "decoder" else None
-    if settings.start != "decoder":
-        return grey, prior_mean
-    return (canvas.place(decoded, padding=GREY) if settings.optimize_padding else decoded), prior_mean
-
-
-def _without_ablated(trial: Trial, keep: NDArray[np.bool_], decoder: RidgeDecoder) -> Trial:
-    """The trial with every ablated neuron at the decoder's mean, where it has no say in the movie."""
-    if keep.all():
-        return trial
-    mean = np.square(decoder.features.mean)[:, None]  # features are square roots of responses
-    return trial.replace(responses=np.where(keep[:, None], trial.needs_responses(), mean))
-
-
-def _evidence(trials: list[Trial], job: _Job) -> Evidence:
-    responses = torch.from_numpy(np.stack([trial.needs_responses() for trial in trials]))
-    keep = torch.from_numpy(job.keep)
-    if job.settings.ablated == "silenced":  # published fault 1: ablated neurons stay in the loss, with a target of zero
-        responses = responses * keep[:, None]
-        keep = torch.ones_like(keep)
-    used = max(model.covariates for model in job.models)  # trials may have recorded more
-    covariates = torch.from_numpy(np.stack([trial.covariates[:used] for trial in trials]))
-    return Evidence(responses=responses.to(job.device), covariates=covariates.to(job.device), keep=keep.to(job.device))
-
-
-def _update(settings: Settings) -> Update:
-    if settings.update == "published":
-        return PublishedMomentum(learning_rate=settings.learning_rate)
-    return MomentumDescent(learning_rate=settings.learning_rate)
-
-
 def _numbered(file: Path, frames: int, model: int | None) -> Path:
     """A file name of its own for each group of trials and each model."""
     return file.with_name(f"{file.stem}-{frames}{'' if model is None else f'-model{model}'}{file.suffix or '.pt'}")
@@ -424,7 +210,7 @@ def _numbered(file: Path, frames: int, model: int | None) -> Path:
 
 def _pack(
     trial: Trial,
-    job: _Job,
+    job: Job,
     *,
     video: NDArray[np.float32],
     teams: NDArray[np.float32],

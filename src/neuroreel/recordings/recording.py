@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.recordings import sensorium
@@ -129,6 +130,42 @@ class Recording:
             )
         self._specs[index] = spec
         return trial
+
+    def trial_showing(self, video: ArrayLike) -> Trial:
+        """A trial that was never run: the animal is shown this movie, and behaves as it does on average.
+
+        Predict responses to it, or reconstruct it from such a prediction (Bauer et al. 2026, noise and gratings).
+
+        Parameters
+        ----------
+        video
+            (frames, height, width) of the recording's frame size, grey levels 0..255, at its frame rate.
+
+        Returns
+        -------
+        Trial
+            Without responses; each behaviour channel is constant at its mean over the training trials.
+
+        Raises
+        ------
+        InputError
+            No video, or one of another size; a recording that has behaviour but no means of it.
+        """
+        trial = Trial(video=np.asarray(video), frame_rate_hz=self.frame_rate_hz, name="a movie that was not shown")
+        if trial.needs_video().shape[1:] != self.video_size:
+            raise InputError(
+                f"the movie is {trial.needs_video().shape[2]}x{trial.needs_video().shape[1]} pixels (width x height), "
+                f"those of {self.name} are {self.video_size[1]}x{self.video_size[0]}: resize it"
+            )
+        means = {}
+        for kind in sorted(self.kinds & {"behavior", "pupil_center"}):
+            if kind not in self.statistics:
+                raise InputError(
+                    f"{self.name} has no meta/statistics/{kind}/all/mean.npy and std.npy, so its mean {kind} is not "
+                    "known: copy the recording's meta folder again"
+                )
+            means[kind] = np.repeat(self.statistics[kind].mean[:, None], trial.frames, axis=1)
+        return trial.replace(simulated=self.simulated, recording=self.name, **means)
 
     def trial_spec(self, index: int) -> TrialSpec:
         """Sizes of trial number ``index``; it is opened, and so checked, the first time only."""

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError, ResourceError
+from neuroreel.grey import CONTRAST_GREY, MID_GREY
 
 FOLDS = 7
-MEAN_GREY = 127.5
-CONTRAST_GREY = 51.0  # standard deviation in grey levels: that of the published stimuli (Bauer et al. 2026)
 
 # Files on disk in the wheels, none of them downloaded on demand. Of the stereo pair only the left picture is used. A
 # fixed table, not the order of a listing: a file missing from some release cannot move another one between folds.
@@ -88,7 +87,7 @@ def photograph(name: str) -> NDArray[np.float32]:
     with Image.open(path) as picture:
         grey = np.asarray(picture.convert("L"), dtype=np.float32)
     for _ in range(4):  # clipping takes contrast from pictures of few bright or dark spots: spread and clip again
-        grey = np.clip((grey - grey.mean()) / grey.std() * CONTRAST_GREY + MEAN_GREY, 0, 255)
+        grey = np.clip((grey - grey.mean()) / grey.std() * CONTRAST_GREY + MID_GREY, 0, 255)
     grey.setflags(write=False)
     return grey
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.grey import MID_GREY
 from neuroreel.recordings.simulate.behavior import Behavior, simulate_behavior
 from neuroreel.recordings.simulate.calcium import image
 from neuroreel.recordings.simulate.processes import Clock, fluctuations
 from neuroreel.recordings.simulate.receptive_fields import ReceptiveFields, draw_receptive_fields
 from neuroreel.stimuli.movies import Movie, render
 
-GREY = 127.5
 LEAD_S, TAIL_S = 1.0, 0.3  # grey screen before and after a movie: what the first and last frames of calcium reach into
 HALF_SATURATION = 2.0  # drive above threshold, in root mean squares, that gives half of the largest response
 MEAN_RESPONSE = (4.0, 0.5)  # median over neurons, and spread of the logarithm, in the units of the responses
@@ -122,7 +122,7 @@ class Population:
 
     def _drive(self, video: NDArray[np.floating]) -> NDArray[np.float32]:
         padding = ((self.lead, self.tail), (0, 0), (0, 0))
-        return self.fields.drive(np.pad(np.asarray(video, np.float32), padding, constant_values=GREY))
+        return self.fields.drive(np.pad(np.asarray(video, np.float32), padding, constant_values=MID_GREY))
 
     def shared_gain(self, random: np.random.Generator, frames: int) -> NDArray[np.float32]:
         """(neurons, frames) fluctuations of mean 1 that neurons have in common."""

@@ -1,0 +1,57 @@
+"""What all trials of one call of ``nr.reconstruct`` share, resolved and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroreel.decoding.decoder import RidgeDecoder
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.inversion.checks import mask_on_video
+from neuroreel.inversion.loop import Callback, Stopping
+from neuroreel.inversion.presets import Settings
+from neuroreel.inversion.snapshot import Snapshot
+from neuroreel.results.provenance import hash_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What all groups of trials share."""
+
+    models: list[EncodingModel]
+    settings: Settings
+    mask: NDArray[np.floating[Any]] | None
+    update_mask: Tensor
+    keep: NDArray[np.bool_]
+    decoder: RidgeDecoder | None
+    device: torch.device
+    windows_at_once: int
+    seed: int
+    snapshot_file: Path | None
+    stopping: Stopping
+    callbacks: list[Callback]
+    show_progress: bool
+    snapshots: list[Snapshot] = field(default_factory=list)  # of the runs that are finished
+
+    def crop(self, videos: Tensor) -> Tensor:
+        """The videos out of the movies that the loop moves."""
+        return self.models[0].canvas.crop(videos) if self.settings.optimize_padding else videos
+
+    @cached_property
+    def model_hashes(self) -> list[str]:
+        """Fingerprints of the models' weights, taken once for all trials."""
+        return [hash_model(model) for model in self.models]
+
+    def scored(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
+        if self.mask is None:
+            return np.ones(size, bool)
+        chosen = mask_on_video(self.mask, self.models[0]) >= 1
+        return chosen if chosen.any() else np.ones(size, bool)
