@@ -28,11 +28,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/presets.json"))
     parser.add_argument("--movies", type=int, default=3)
+    parser.add_argument("--iterations", type=int, nargs="+", default=[30, 100], help="of the published preset")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a small mouse: shows that it runs, not how well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = compare(Path(folder), movies=options.movies, seed=options.seed, quick=options.quick)
+        rows = compare(
+            Path(folder),
+            movies=options.movies,
+            iterations=sorted(options.iterations),
+            seed=options.seed,
+            quick=options.quick,
+        )
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
     report = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "torch": torch.__version__, "seed": options.seed}
     report |= {"neuroreel": nr.__version__, "movies": options.movies, "quick": options.quick, "rows": rows}
@@ -43,7 +50,7 @@ def main() -> None:
         print(f"{row['what']:50} {score:>10} {row['seconds']:8.1f} s")
 
 
-def compare(folder: Path, *, movies: int, seed: int, quick: bool) -> list[dict[str, Any]]:
+def compare(folder: Path, *, movies: int, iterations: list[int], seed: int, quick: bool) -> list[dict[str, Any]]:
     size = {"trials": 28, "seconds": 6.0, "neurons": 100} if quick else {}
     recording = nr.simulate(folder / "mouse", seed=seed, **size)
     train = recording.select(*(f"fold_{number}" for number in range(2, 7)))
@@ -59,21 +66,43 @@ def compare(folder: Path, *, movies: int, seed: int, quick: bool) -> list[dict[s
         ("default", models, {"decoder": decoder}),
         ("default, one model", models[:1], {"decoder": decoder}),
         ("default, without a decoder", models, {}),
-        ("published, one model, 30 iterations", models[:1], {"preset": "published", "iterations": 30}),
-        ("published, one model, 100 iterations", models[:1], {"preset": "published", "iterations": 100}),
     ]
     rows = []
     for what, chosen, options in runs:
         began = time.perf_counter()
         results = nr.reconstruct(held_out, chosen, mask=mask, **options)
-        seconds = time.perf_counter() - began
-        smooth = 0.5 if what.startswith("published") else None  # as published, before scoring
-        table = score_table(results, decoder=decoder if not rows else None, smooth=smooth)
-        for method, score in mean_scores(table).items():
-            baseline = method in ("grey", "mean", "ridge", "shuffled")
-            name = method if baseline else method.replace("reconstruction", what)
-            value = None if np.isnan(score) else score
-            rows.append({"what": name, "video_correlation": value, "seconds": 0.0 if baseline else seconds})
+        rows += scored(what, results, seconds=time.perf_counter() - began, decoder=None if rows else decoder)
+    return rows + published(held_out, models[0], mask, iterations)
+
+
+def published(held_out: list[nr.Trial], model: Any, mask: Any, iterations: list[int]) -> list[dict[str, Any]]:
+    """The published rule with one model, scored on its way too: where it is stopped matters."""
+    began = time.perf_counter()
+    seen: dict[int, tuple[Any, float]] = {}
+
+    def keep(progress: Any, _: Any) -> None:
+        if progress.iteration + 1 in iterations:
+            seen[progress.iteration + 1] = progress.videos.cpu().numpy(), time.perf_counter() - began
+
+    last = iterations[-1]
+    options = {"preset": "published", "iterations": last, "record_every": last, "callbacks": [keep]}
+    results = nr.reconstruct(held_out, model, mask=mask, **options)
+    rows: list[dict[str, Any]] = []
+    for passes, (videos, seconds) in seen.items():
+        for result, video in zip(results, videos, strict=True):
+            result.dataset["video"].values[:] = video
+        rows += scored(f"published, one model, {passes} iterations", results, seconds=seconds, smooth=0.5)
+    return rows
+
+
+def scored(what: str, results: list[Any], *, seconds: float, **options: Any) -> list[dict[str, Any]]:
+    """A row for each method in the table of scores."""
+    rows = []
+    for method, score in mean_scores(score_table(results, **options)).items():
+        baseline = method in ("grey", "mean", "ridge", "shuffled")
+        name = method if baseline else method.replace("reconstruction", what)
+        value = None if np.isnan(score) else score
+        rows.append({"what": name, "video_correlation": value, "seconds": 0.0 if baseline else seconds})
     return rows
 
 
