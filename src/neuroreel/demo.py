@@ -40,7 +40,7 @@ FULL = DemoSize(
     batches_per_epoch=30,
     mask_steps=200,
     movies=6,
-    expected="about 3 minutes on two cores, 2 GiB of memory",
+    expected="about 3 minutes on two cores, 3 GiB of memory",
 )
 QUICK = DemoSize(
     trials=28,
@@ -50,7 +50,7 @@ QUICK = DemoSize(
     batches_per_epoch=12,
     mask_steps=200,
     movies=2,
-    expected="less than a minute on two cores, 1 GiB of memory",
+    expected="less than a minute on two cores, a good 1 GiB of memory",
 )
 
 

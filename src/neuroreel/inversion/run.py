@@ -26,7 +26,7 @@ from neuroreel.inversion.priors import (
     natural_autocorrelation,
     natural_components,
 )
-from neuroreel.inversion.published_log import published_log
+from neuroreel.inversion.published_log import SKIP_FRAMES, published_log
 from neuroreel.inversion.snapshot import Snapshot, fingerprint
 from neuroreel.inversion.update import MomentumDescent, PublishedMomentum, Update
 from neuroreel.inversion.windows import windows_for
@@ -139,7 +139,7 @@ class Run:
             scored=scored,
             every=settings.record_every,
             last=settings.iterations - 1,
-            skip=min(32 if published else 30, self.trials[0].frames // 2),
+            skip=SKIP_FRAMES if published else min(30, self.trials[0].frames // 2),
         )
 
     def _fingerprint(self) -> str:
