@@ -10,13 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuroreel.decoding.symmetric import leading_components
 from neuroreel.inversion.priors import (
     NATURAL_DEVIATION,
     NATURAL_LENGTH,
     FlatPrior,
     GaussianPrior,
     correlation_matrix,
-    leading_components,
     natural_autocorrelation,
     natural_components,
 )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -83,13 +82,6 @@ def natural_components(height: int, width: int, *, most: int = 600) -> NDArray[n
 def natural_autocorrelation(frames: int, frame_rate_hz: float) -> NDArray[np.float32]:
     """Correlation (frames,) between frames of a natural movie, over lags from 0."""
     return np.exp(-np.arange(frames) / (NATURAL_TIME_S * frame_rate_hz)).astype(np.float32)
-
-
-def leading_components(covariance: NDArray[np.float32], *, most: int = 600) -> NDArray[np.float32]:
-    """Leading components (pixels, k) of a covariance (pixels, pixels), scaled by the root of their variances."""
-    values, vectors = torch.linalg.eigh(torch.from_numpy(np.asarray(covariance, np.float32)))
-    leading = slice(max(0, len(values) - most), None)
-    return (vectors[:, leading] * values[leading].clamp_min(0).sqrt()).numpy()
 
 
 def correlation_matrix(autocorrelation: NDArray[np.float32], frames: int) -> NDArray[np.float32]:

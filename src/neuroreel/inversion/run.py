@@ -22,7 +22,6 @@ from neuroreel.inversion.priors import (
     GaussianPrior,
     Prior,
     correlation_matrix,
-    leading_components,
     natural_autocorrelation,
     natural_components,
 )
@@ -89,8 +88,8 @@ class Run:
             return FlatPrior()
         first, decoder = self.trials[0], self.job.decoder
         autocorrelation = natural_autocorrelation(first.frames, first.frame_rate_hz)
-        if settings.prior == "decoder" and decoder is not None and decoder.residual_covariance is not None:
-            components = leading_components(decoder.residual_covariance)
+        if settings.prior == "decoder" and decoder is not None and decoder.residual_components is not None:
+            components = decoder.residual_components
             if decoder.residual_autocorrelation is not None:
                 autocorrelation = decoder.residual_autocorrelation
         else:
