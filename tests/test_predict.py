@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from numpy.typing import NDArray
 from torch import Tensor
 
 import neuroreel as nr
-from neuroreel.encoding.correlation import neuron_correlations
+from neuroreel.encoding.correlation import neuron_correlations, row_correlations, streamed_correlations
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+
+Array = NDArray[Any]
 
 
 class Clips(nr.EncodingModel):
@@ -143,28 +153,148 @@ def test_ensembles_must_agree() -> None:
         nr.predict(Clips(), movie(25), clips_at_once=0)
 
 
+def test_an_ensemble_moves_to_the_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = []
+    monkeypatch.setattr(Clips, "to", lambda self, device: moved.append((type(self), str(device))))
+    nr.predict([Clips(), Doubled()], movie(25), device="cpu")
+    assert moved == [(Clips, "cpu"), (Doubled, "cpu")]
+    nr.encoder_correlation(Doubled(), [recorded(25)], device="cpu")
+    assert moved[2:] == [(Doubled, "cpu")]
+    nr.predict([Clips(), Doubled()], movie(25))
+    assert len(moved) == 3  # where they lie, unless told otherwise
+
+
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(nr.ResourceError, match="no CUDA device"):
+        nr.predict(Clips(), movie(25), device="cuda")
+
+
+class Broken(Clips):
+    def forward(self, clips: Tensor) -> Tensor:
+        return super().forward(clips) / 0
+
+
+def test_predictions_that_are_not_finite_do_not_travel() -> None:
+    with pytest.raises(nr.InputError, match="NaN or infinite responses to trial"):
+        nr.predict([Clips(), Broken()], movie(25))
+
+
+# --- correlation ---
+
+
+def recorded(length: int, *, seed: int = 2) -> nr.Trial:
+    responses = np.random.default_rng(seed + length).random((2, length)) + length
+    return movie(length).replace(responses=responses)
+
+
+def competition_score(recorded: Array, predicted: Array) -> float:
+    """Of (frames, neurons) over all trials: mean product of z-scores, as the starter kit of Sensorium 2023 has it."""
+    products = 1.0
+    for responses in (recorded, predicted):
+        products = products * (responses - responses.mean(0)) / (responses.std(0) + 1e-8)
+    return float(np.mean(np.mean(products, axis=0)))
+
+
 def test_neuron_correlations_are_pearsons() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.random((5, 200)).astype(np.float32), rng.random((5, 200)).astype(np.float32)
     b[1] = a[1] * 2 + 1
     b[2] = 4.0
     expected = [0.0 if i == 2 else scipy.stats.pearsonr(a[i], b[i]).statistic for i in range(5)]
-    np.testing.assert_allclose(neuron_correlations(a, b), expected, atol=1e-5)
+    np.testing.assert_allclose(neuron_correlations(a, b), expected, atol=1e-6)
 
 
-def test_encoder_correlation_lays_trials_one_after_another() -> None:
-    rng = np.random.default_rng(2)
-    trials = [movie(length).replace(responses=rng.random((2, length)) + length) for length in (20, 31)]
-    recorded = np.concatenate([trial.needs_responses() for trial in trials], axis=1)
-    predicted = np.concatenate([nr.predict(Clips(), trial) for trial in trials], axis=1)
-    expected = np.mean([scipy.stats.pearsonr(recorded[i], predicted[i]).statistic for i in range(2)])
-    assert nr.encoder_correlation(Clips(), trials) == pytest.approx(expected, abs=1e-5)
+@settings(max_examples=50, deadline=None)
+@given(
+    npst.arrays(np.float32, (2, 3, 24), elements=st.floats(-1e3, 1e3, width=16)),
+    st.sets(st.integers(1, 23), max_size=6),
+)
+def test_pieces_have_the_correlation_of_the_whole(pair: Array, cuts: set[int]) -> None:
+    a, b = pair
+    pieces = zip(*(np.split(rows, sorted(cuts), axis=1) for rows in pair), strict=True)
+    streamed = streamed_correlations(pieces)
+    np.testing.assert_allclose(streamed, neuron_correlations(a, b), atol=1e-9)
+    for row, value in enumerate(streamed):
+        if np.ptp(a[row]) == 0 or np.ptp(b[row]) == 0:
+            assert value == 0
+        else:
+            assert value == pytest.approx(np.corrcoef(a[row].astype(float), b[row].astype(float))[0, 1], abs=1e-9)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e6, 127.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_does_not_make_a_constant_row_vary(constant: float, dtype: torch.dtype) -> None:
+    noise = torch.from_numpy(np.random.default_rng(0).random((1, 4, 301))).to(dtype)
+    assert row_correlations(torch.full_like(noise, constant), noise).isnan().all()
+    assert row_correlations(noise, noise)[0].tolist() == pytest.approx([1] * 4, abs=1e-6)
+
+
+def test_a_large_offset_costs_no_digits() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.random((2, 2, 900))
+    pieces = [(a[:, i : i + 100] + 1e7, b[:, i : i + 100] - 1e7) for i in range(0, 900, 100)]
+    np.testing.assert_allclose(streamed_correlations(pieces), neuron_correlations(a, b), atol=1e-7)
+
+
+@pytest.mark.parametrize("skip", [0, 13])
+def test_encoder_correlation_lays_trials_one_after_another(skip: int) -> None:
+    trials = [recorded(length) for length in (20, 31)]
+    truth = np.concatenate([trial.needs_responses()[:, skip:] for trial in trials], axis=1)
+    ensemble = [Clips(), Doubled()]
+    predicted = np.concatenate([nr.predict(ensemble, trial)[:, skip:] for trial in trials], axis=1)
+    expected = np.mean([scipy.stats.pearsonr(truth[i], predicted[i]).statistic for i in range(2)])
+    assert nr.encoder_correlation(ensemble, trials, skip=skip) == pytest.approx(expected, abs=1e-6)
+
+
+def test_encoder_correlation_is_the_score_of_the_competition() -> None:
+    trials = [recorded(length) for length in (60, 75, 90)]
+    silent = np.array([[0.0], [1.0]])  # a neuron that never responds counts as 0
+    trials = [trial.replace(responses=trial.needs_responses() * silent) for trial in trials]
+    truth = np.concatenate([trial.needs_responses()[:, 50:].T for trial in trials]).astype(float)
+    predicted = np.concatenate([nr.predict(Clips(), trial)[:, 50:].T for trial in trials]).astype(float)
+    assert abs(competition_score(truth, predicted)) > 0.01
+    score = nr.encoder_correlation(Clips(), trials, skip=50)
+    assert score == pytest.approx(competition_score(truth, predicted), abs=1e-6)
+
+
+class Watched(Sequence[nr.Trial]):
+    """Trials made anew at each access, which notice how many of them are kept."""
+
+    def __init__(self) -> None:
+        self.alive: weakref.WeakSet[nr.Trial] = weakref.WeakSet()
+        self.most = 0
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> nr.Trial:  # type: ignore[override]
+        if index >= 6:
+            raise IndexError(index)
+        gc.collect()
+        self.most = max(self.most, len(self.alive))
+        trial = recorded(40 + index)
+        self.alive.add(trial)
+        return trial
+
+
+def test_encoder_correlation_keeps_no_trial() -> None:
+    trials = Watched()
+    streamed = nr.encoder_correlation(Clips(), trials)
+    assert trials.most <= 2  # the one before, which the loop lets go when it has the next
+    assert streamed == pytest.approx(nr.encoder_correlation(Clips(), list(Watched())), abs=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("trials", "message"),
-    [([], "none"), ([movie(25)], "no responses"), ([movie(25).replace(responses=np.ones((3, 25)))], "3 neurons")],
+    ("trials", "skip", "message"),
+    [
+        ([], 0, "none"),
+        ([movie(25)], 0, "no responses"),
+        ([movie(25).replace(responses=np.ones((3, 25)))], 0, "3 neurons"),
+        ([recorded(25), recorded(60)], 50, "skip=50 leaves none of the 25 frames of trial"),
+        ([recorded(25)], -1, r"skip=-1 .* must be 0\.\.24"),
+    ],
 )
-def test_encoder_correlation_of_trials_that_do_not_fit(trials: list[nr.Trial], message: str) -> None:
+def test_encoder_correlation_of_trials_that_do_not_fit(trials: list[nr.Trial], skip: int, message: str) -> None:
     with pytest.raises(nr.InputError, match=message):
-        nr.encoder_correlation(Clips(), trials)
+        nr.encoder_correlation(Clips(), trials, skip=skip)

@@ -56,6 +56,18 @@ def check_responses_fit(model: EncodingModel, trial: Trial) -> None:
     check_clock_fits(model, trial)
 
 
+def check_can_be_scored(models: Sequence[EncodingModel], trial: Trial, *, skip: int) -> None:
+    """Raise InputError unless the models can predict the trial, and frames are left to compare after ``skip``."""
+    check_responses_fit(models[0], trial)
+    for model in models:
+        check_movie_fits(model, trial)
+    if not 0 <= skip < trial.frames:
+        raise InputError(
+            f"skip={skip} leaves none of the {trial.frames} frames of {trial.name} to compare; "
+            f"it must be 0..{trial.frames - 1}, or leave out this trial"
+        )
+
+
 def check_clock_fits(model: EncodingModel, trial: Trial) -> None:
     """Raise InputError unless frame rate, behaviour channels and length suit the model."""
     if abs(trial.frame_rate_hz - model.frame_rate_hz) > 1e-3 * model.frame_rate_hz:

@@ -1,44 +1,127 @@
-"""How well responses are predicted: the mean over neurons of the correlation over time (the competition's score)."""
+"""How well responses are predicted: the one place where neuroreel computes correlations of rows over time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from neuroreel.encoding.checks import as_ensemble, check_responses_fit
+from neuroreel.encoding.checks import as_ensemble, check_can_be_scored
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
 from neuroreel.recordings.checks import check_trials
 from neuroreel.recordings.trial import Trial
 
+COMPETITION_SKIP_FRAMES = 50
+Responses = NDArray[np.floating[Any]]
 
-def neuron_correlations(
-    recorded: NDArray[np.floating[Any]], predicted: NDArray[np.floating[Any]]
-) -> NDArray[np.floating[Any]]:
+
+class RunningCorrelation:
+    """Pearson correlation of each row with its counterpart, for rows that come in pieces and are not kept.
+
+    Means and sums of squares and products are merged by the pairwise rule of Chan, Golub & LeVeque 1983 ("Algorithms
+    for computing the sample variance"), in the type of the pieces: float64 for long recordings.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._origin: Tensor | None = None
+        self._mean = self._squares = self._products = torch.zeros(())
+
+    def add(self, first: Tensor, second: Tensor) -> None:
+        """Take in the next frames: (..., frames) twice."""
+        both = torch.stack([first, second])
+        if self._origin is None:
+            self._origin = both[..., :1]
+        both = both - self._origin  # a row that is constant becomes exactly 0, whatever rounding does to its mean
+        mean, frames = both.mean(dim=-1), both.shape[-1]
+        both = both - mean[..., None]
+        gap, total = mean - self._mean, self.frames + frames
+        weight = self.frames * frames / total
+        self._squares = self._squares + both.square().sum(dim=-1) + gap.square() * weight
+        self._products = self._products + (both[0] * both[1]).sum(dim=-1) + gap.prod(dim=0) * weight
+        self._mean = self._mean + gap * (frames / total)
+        self.frames = total
+
+    def rows(self) -> Tensor:
+        """(...): between -1 and 1, nan where either row is constant."""
+        norms = self._squares.sqrt().prod(dim=0)
+        return torch.where(norms > 0, (self._products / norms).clamp(-1, 1), torch.nan)
+
+
+def row_correlations(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson correlation over the last axis, (..., frames) twice to (...); nan where either row is constant."""
+    running = RunningCorrelation()
+    running.add(first, second)
+    return running.rows()
+
+
+def streamed_correlations(pairs: Iterable[tuple[Responses, Responses]], *, skip: int = 0) -> NDArray[np.float64]:
+    """Correlation of each neuron over all trials laid one after another in time; no trial is kept.
+
+    Parameters
+    ----------
+    pairs
+        Recorded and predicted responses of one trial after the other, (neurons, frames) each, longer than ``skip``.
+    skip
+        Frames left out at the start of each trial.
+
+    Returns
+    -------
+    (neurons,)
+        0 where either is constant, as in the competition (Turishcheva et al. 2024, arXiv:2407.09100).
+    """
+    running = RunningCorrelation()
+    for pair in pairs:
+        running.add(*(torch.from_numpy(responses[:, skip:].astype(np.float64)) for responses in pair))
+    return running.rows().nan_to_num(0.0).numpy()
+
+
+def neuron_correlations(recorded: Responses, predicted: Responses) -> NDArray[np.float64]:
     """Correlation over frames of each neuron, (neurons, frames) twice to (neurons,); 0 where either is constant."""
-    a = recorded - recorded.mean(axis=1, keepdims=True)
-    b = predicted - predicted.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    products = (a * b).sum(axis=1)
-    return np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    return streamed_correlations([(recorded, predicted)])
 
 
-def encoder_correlation(models: EncodingModel | Sequence[EncodingModel], trials: Sequence[Trial]) -> float:
+def encoder_correlation(
+    models: EncodingModel | Sequence[EncodingModel],
+    trials: Sequence[Trial],
+    *,
+    skip: int = 0,
+    device: str | None = None,
+) -> float:
     """Mean over neurons of the correlation between recorded and predicted responses, over all frames of the trials.
+
+    With ``skip=50`` it is the *single-trial correlation* of the Sensorium 2023 competition (Turishcheva et al. 2024,
+    arXiv:2407.09100), which leaves out the first 50 frames of each trial; with ``skip=0`` the score that encoding
+    models are validated with. A neuron that is constant, recorded or predicted, counts as 0. Recorded responses are
+    clipped at 0 from below, as in training.
+
+    Parameters
+    ----------
+    models
+        One encoding model, or an ensemble, whose predictions are averaged.
+    trials
+        With video and responses. They are opened one at a time and laid one after another in time.
+    skip
+        Frames left out at the start of each trial.
+    device
+        "auto", "cpu", "cuda", "cuda:1", "mps"; see :func:`predict`.
 
     Raises
     ------
     InputError
-        No trials, or one that does not fit the model: pixels, frame rate, neurons, behaviour channels or length.
+        No trials, one that does not fit the model (pixels, frame rate, neurons, behaviour channels or length), or one
+        that has no frames left.
+    ResourceError
+        The device is not there.
     """
     ensemble = as_ensemble(models)
     check_trials(trials, what="trials to predict")
     for trial in trials:
-        check_responses_fit(ensemble[0], trial)
-    pairs = [(trial.needs_responses(), predict(ensemble, trial)) for trial in trials]
-    recorded = np.concatenate([pair[0] for pair in pairs], axis=1)
-    predicted = np.concatenate([pair[1] for pair in pairs], axis=1)
-    return float(neuron_correlations(recorded, predicted).mean())
+        check_can_be_scored(ensemble, trial, skip=skip)
+    pairs = ((trial.needs_responses(), predict(ensemble, trial, device=device)) for trial in trials)
+    return float(streamed_correlations(pairs, skip=skip).mean())

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
@@ -16,7 +17,11 @@ from neuroreel.recordings.trial import Trial
 
 
 def predict(
-    models: EncodingModel | Sequence[EncodingModel], trial: Trial, *, clips_at_once: int = 16
+    models: EncodingModel | Sequence[EncodingModel],
+    trial: Trial,
+    *,
+    clips_at_once: int = 16,
+    device: str | None = None,
 ) -> NDArray[np.float32]:
     """Predicted responses (neurons, frames) to a trial's movie and behaviour; an ensemble's are averaged.
 
@@ -31,19 +36,35 @@ def predict(
         Its video must have the models' size and frame rate.
     clips_at_once
         How many clips go through the model together: bounds memory.
+    device
+        "auto", "cpu", "cuda", "cuda:1", "mps": the models are moved there, and stay there. By default each computes
+        where it lies.
 
     Raises
     ------
     InputError
-        The trial does not fit the model: pixels, frame rate, behaviour channels or length.
+        The trial does not fit the model: pixels, frame rate, behaviour channels or length. Or the predictions
+        are not finite.
+    ResourceError
+        The device is not there.
     """
     if clips_at_once < 1:
         raise InputError(f"clips_at_once is {clips_at_once}; it must be at least 1")
     ensemble = as_ensemble(models)
     for model in ensemble:
         check_movie_fits(model, trial)
+    if device is not None:
+        where = choose_device(device)
+        for model in ensemble:
+            model.to(where)
     predictions = [_predict_one(model, trial, clips_at_once) for model in ensemble]
-    return np.mean(predictions, axis=0, dtype=np.float32)
+    responses: NDArray[np.float32] = np.asarray(np.mean(predictions, axis=0, dtype=np.float32))
+    if not np.isfinite(responses).all():
+        raise InputError(
+            f"the models predict NaN or infinite responses to {trial.name}: their weights are no use, or its behaviour "
+            "is far from what they were trained on"
+        )
+    return responses
 
 
 @torch.inference_mode()

@@ -23,8 +23,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
+from neuroreel.encoding.correlation import neuron_correlations, row_correlations
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
 
@@ -183,7 +185,7 @@ def response_correlation(recorded: ArrayLike, predicted: ArrayLike, *, skip: int
     true, expected = true[:, skip:], expected[:, skip:]
     if pooled:
         return _correlation(true, expected)
-    return float(np.mean(np.nan_to_num(_correlations(true, expected))))
+    return float(neuron_correlations(true, expected).mean())
 
 
 def match_contrast(
@@ -365,18 +367,7 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
 
 def _correlations(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pearson correlation of each row with its counterpart; nan where a row is constant."""
-    first, second = (rows - rows.mean(axis=1, keepdims=True) for rows in (_unit_scale(first), _unit_scale(second)))
-    norms = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    products = (first * second).sum(axis=1)
-    defined = norms > 0
-    return np.where(defined, np.clip(products / np.where(defined, norms, 1), -1, 1), np.nan)
-
-
-def _unit_scale(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row shifted and scaled to 0..1, constant rows to exactly 0: rounding must not make a constant row vary."""
-    low = rows.min(axis=1, keepdims=True)
-    spread = rows.max(axis=1, keepdims=True) - low
-    return (rows - low) / np.where(spread > 0, spread, 1)
+    return row_correlations(torch.from_numpy(first), torch.from_numpy(second)).numpy()
 
 
 def _mean_of_defined(values: NDArray[np.float64]) -> float:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.encoding.correlation import row_correlations
 from neuroreel.inversion.likelihood import Evidence, Fit
 from neuroreel.inversion.loop import Progress
 
@@ -84,24 +85,15 @@ def pass_log(evidence: Evidence) -> ResponseLog:
 
     def log(_: Progress, fit: Fit) -> tuple[list[float], list[float]]:
         keep = evidence.keep
-        correlation = _rows_correlation(fit.predicted[:, keep], evidence.responses[:, keep])
-        return fit.loss.tolist(), correlation.tolist()
+        correlation = row_correlations(fit.predicted[:, keep], evidence.responses[:, keep])
+        return fit.loss.tolist(), correlation.nan_to_num(0.0).mean(dim=1).tolist()  # constant neurons count as 0
 
     return log
 
 
 def _pearson(truth: NDArray[np.float32], video: NDArray[np.float32]) -> float:
-    if not (video.std() >= 1e-6 and truth.std() >= 1e-6):
-        return float("nan")  # unknown, or grey: correlates with nothing
-    return float(np.corrcoef(video.ravel(), truth.ravel())[0, 1])
-
-
-def _rows_correlation(predicted: Tensor, recorded: Tensor) -> Tensor:
-    """(trials, neurons, frames) twice to (trials,): mean over neurons of the correlation over frames, 0 if constant."""
-    a = predicted - predicted.mean(dim=2, keepdim=True)
-    b = recorded - recorded.mean(dim=2, keepdim=True)
-    norms = a.norm(dim=2) * b.norm(dim=2)
-    return torch.where(norms > 0, (a * b).sum(dim=2) / norms.clamp_min(1e-12), 0.0).mean(dim=1)
+    """NaN where a movie is unknown or grey: it correlates with nothing."""
+    return float(row_correlations(*(torch.from_numpy(movie.ravel()).double() for movie in (truth, video))))
 
 
 def history_of(progress: Progress, trial: int) -> dict[str, list[float]]:
