@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import io
 import os
 import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
+from neuroreel.extras import needs
 from neuroreel.files import atomic_path, refuse_existing
 
 if TYPE_CHECKING:
@@ -156,14 +155,6 @@ def write_mp4(
     with atomic_path(path, overwrite=overwrite) as partial:
         _encode(partial, frames, frame_rate_hz=frame_rate_hz, options=lossless if exact else watchable)
     return path
-
-
-def needs(name: str) -> ModuleType:
-    """Import a library that only exports need; ResourceError if it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ResourceError(f"{name} is not installed; run pip install 'neuroreel[export]'") from error
 
 
 def side_by_side(movies: Sequence[NDArray[Any]]) -> NDArray[Any]:

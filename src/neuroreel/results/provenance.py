@@ -24,8 +24,8 @@ from neuroreel.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-FORMAT = "neuroreel reconstruction"
 FORMAT_VERSION = 1
+KINDS = {"reconstruction": "Reconstruction.save", "prediction": "neuroreel predict"}  # of results, and what writes them
 
 _LONGEST_LIST = 16  # arrays in settings: a shape is worth spelling out, 8,000 neurons kept or dropped are not
 
@@ -155,11 +155,16 @@ def to_json(provenance: Mapping[str, Any]) -> str:
     return json.dumps(plain(provenance), ensure_ascii=False, allow_nan=False)
 
 
-def check_format(attributes: Mapping[Any, Any], *, where: str | Path) -> None:
-    """Raise InputError unless ``attributes`` belong to a result that this version of neuroreel can read."""
-    if attributes.get("format") != FORMAT:
+def format_of(kind: str) -> dict[str, Any]:
+    """The attributes that tell which kind of result a dataset is."""
+    return {"format": f"neuroreel {kind}", "format_version": FORMAT_VERSION}
+
+
+def check_format(attributes: Mapping[Any, Any], *, where: str | Path, kind: str) -> None:
+    """Raise InputError unless ``attributes`` are of this kind of result, in a version that this neuroreel can read."""
+    if attributes.get("format") != format_of(kind)["format"]:
         raise InputError(
-            f"{where} is no neuroreel reconstruction; give a file that Reconstruction.save wrote "
+            f"{where} is no neuroreel {kind}; give a file that {KINDS[kind]} wrote "
             "(files published by the authors of the method open with neuroreel.read_published)"
         )
     found = attributes.get("format_version")

@@ -14,21 +14,15 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path, refuse_existing
 from neuroreel.recordings.trial import Trial
 from neuroreel.results import export
-from neuroreel.results.provenance import (
-    FORMAT,
-    FORMAT_VERSION,
-    check_format,
-    collect_provenance,
-    hash_array,
-    to_json,
-)
+from neuroreel.results.datasets import read_dataset, with_times_and_neurons, write_dataset
+from neuroreel.results.provenance import check_format, collect_provenance, format_of, to_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+KIND = "reconstruction"
 _MOVIE = ("frame", "height", "width")
 _ACTIVITY = ("neuron", "frame")
 
@@ -65,7 +59,7 @@ class Reconstruction:
     """
 
     def __init__(self, dataset: xr.Dataset) -> None:
-        check_format(dataset.attrs, where="the dataset")
+        check_format(dataset.attrs, where="the dataset", kind=KIND)
         for name, (axes, _, _) in _VARIABLES.items():
             if name in dataset and dataset[name].dims != axes:
                 raise InputError(
@@ -152,8 +146,7 @@ class Reconstruction:
         dataset = xr.Dataset(variables)
         provenance = collect_provenance(settings=settings, hashes=hashes, seed=seed, device=device, command=command)
         dataset.attrs = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            **format_of(KIND),
             "frame_rate_hz": float(frame_rate_hz),
             "trial": "" if trial is None else trial.name,
             "recording": recording,
@@ -242,19 +235,7 @@ class Reconstruction:
         ResourceError
             The disk is full, the folder may not be written, or zarr is not installed.
         """
-        path = Path(path)
-        _check_ending(path)
-        refuse_existing(path, overwrite=overwrite)
-        dataset = self.dataset.assign_attrs(content_sha256=_content_hash(self.dataset))
-        # In memory first: when the disk fills up under them, HDF5 crashes the whole process, and Zarr's threads go on
-        # writing while what they wrote is being deleted.
-        files = _zarr_files(dataset) if path.suffix == ".zarr" else {"": _netcdf_bytes(dataset)}
-        with atomic_path(path, overwrite=overwrite) as partial:
-            for name, content in files.items():
-                file = partial / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
-        return path
+        return write_dataset(self.dataset, path, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Reconstruction:
@@ -265,21 +246,7 @@ class Reconstruction:
         InputError
             There is no such file, it is damaged, it is no reconstruction, or a newer neuroreel wrote it.
         """
-        path = Path(path)
-        _check_ending(path)
-        if not path.exists():
-            raise InputError(f"there is no {path}; give the path of a reconstruction that was saved")
-        engine = "zarr" if path.suffix == ".zarr" else "h5netcdf"
-        options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
-        try:
-            dataset = xr.load_dataset(path, engine=engine, decode_times=False, **options)
-        # h5py and zarr meet damaged files with OSError, KeyError, RuntimeError, ValueError, and zlib.error among others
-        except Exception as error:
-            raise InputError(f"{path} cannot be read ({error}); it is damaged or of another kind") from error
-        check_format(dataset.attrs, where=path)
-        if dataset.attrs.pop("content_sha256", None) != _content_hash(dataset):
-            raise InputError(f"{path} does not hold what was written to it; it is damaged: make or copy it again")
-        return cls(dataset)
+        return cls(read_dataset(path, kind=KIND))
 
     def to_tiff(
         self, path: str | Path, *, with_truth: bool = False, dtype: str = "uint8", overwrite: bool = False
@@ -360,13 +327,6 @@ class Reconstruction:
         )
 
 
-def _check_ending(path: Path) -> None:
-    if path.suffix not in (".nc", ".zarr"):
-        raise InputError(f"{path} ends in {path.suffix!r}; the name must end in .nc (NetCDF) or .zarr (Zarr)")
-    if path.suffix == ".zarr":
-        export.needs("zarr")
-
-
 def _variable(name: str, array: ArrayLike) -> xr.Variable:
     axes, what, unit = _VARIABLES[name]
     values = np.asarray(array)
@@ -409,15 +369,7 @@ def _history(history: Mapping[str, Sequence[float]]) -> dict[str, xr.Variable]:
 def _with_coordinates(
     dataset: xr.Dataset, *, neuron_ids: ArrayLike | None, pixels_per_degree: float | None
 ) -> xr.Dataset:
-    frames = np.arange(dataset.sizes["frame"])
-    seconds = xr.Variable(("frame",), frames / dataset.attrs["frame_rate_hz"], {"units": "s"})
-    dataset = dataset.assign_coords(frame=frames, time=seconds)
-    if "neuron" in dataset.sizes:
-        ids = np.arange(dataset.sizes["neuron"]) if neuron_ids is None else np.asarray(neuron_ids)
-        if ids.shape != (dataset.sizes["neuron"],):
-            raise InputError(f"neuron_ids has shape {ids.shape}; it must be ({dataset.sizes['neuron']},): one a neuron")
-        text = ids.dtype.kind == "U"  # of any length, as Zarr has no stable type for fixed ones
-        dataset = dataset.assign_coords(neuron=ids.astype(object) if text else ids)
+    dataset = with_times_and_neurons(dataset, neuron_ids=neuron_ids)
     if pixels_per_degree is not None:
         if not (np.isfinite(pixels_per_degree) and pixels_per_degree > 0):
             raise InputError(f"pixels_per_degree is {pixels_per_degree}; it must be a positive number")
@@ -427,23 +379,3 @@ def _with_coordinates(
         dataset = dataset.assign_coords(elevation=up, azimuth=right)
         dataset.attrs["pixels_per_degree"] = float(pixels_per_degree)
     return dataset
-
-
-def _netcdf_bytes(dataset: xr.Dataset) -> memoryview:
-    packed = {"zlib": True, "complevel": 4, "shuffle": True}
-    return dataset.to_netcdf(engine="h5netcdf", encoding=dict.fromkeys(map(str, dataset), packed))
-
-
-def _zarr_files(dataset: xr.Dataset) -> dict[str, bytes]:
-    """What lies in the files of a Zarr folder, by their names in it."""
-    from zarr.storage import MemoryStore
-
-    files: dict[str, Any] = {}
-    dataset.to_zarr(MemoryStore(files), mode="w", consolidated=False)
-    return {name: content.to_bytes() for name, content in files.items()}
-
-
-def _content_hash(dataset: xr.Dataset) -> str:
-    """One fingerprint of all values: Zarr reads a lost chunk as zeros without a word."""
-    hashes = "".join(f"{name} {hash_array(dataset[name].values)}\n" for name in sorted(map(str, dataset)))
-    return hash_array(np.frombuffer(hashes.encode(), np.uint8))

@@ -1,0 +1,113 @@
+"""Labelled arrays as files: written whole or not at all, and read back only if they are what was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from neuroreel.errors import InputError
+from neuroreel.extras import needs
+from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.results.provenance import check_format, hash_array
+
+
+def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a NetCDF file (``.nc``) or a Zarr folder (``.zarr``), with a fingerprint of what it holds.
+
+    Raises
+    ------
+    InputError
+        Another ending, or something is there already and ``overwrite`` is False.
+    ResourceError
+        The disk is full, the folder may not be written, or zarr is not installed.
+    """
+    path = Path(path)
+    _check_ending(path)
+    refuse_existing(path, overwrite=overwrite)
+    dataset = dataset.assign_attrs(content_sha256=_content_hash(dataset))
+    # In memory first: when the disk fills up under them, HDF5 crashes the whole process, and Zarr's threads go on
+    # writing while what they wrote is being deleted.
+    files = _zarr_files(dataset) if path.suffix == ".zarr" else {"": _netcdf_bytes(dataset)}
+    with atomic_path(path, overwrite=overwrite) as partial:
+        for name, content in files.items():
+            file = partial / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+    return path
+
+
+def read_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
+    """Read what :func:`write_dataset` wrote, into memory.
+
+    Parameters
+    ----------
+    path
+        A ``.nc`` file or a ``.zarr`` folder.
+    kind
+        What it must hold: one of the ``KINDS`` of results.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is damaged, it is of another kind, or a newer neuroreel wrote it.
+    """
+    path = Path(path)
+    _check_ending(path)
+    if not path.exists():
+        raise InputError(f"there is no {path}; give the path of a {kind} that was saved")
+    engine = "zarr" if path.suffix == ".zarr" else "h5netcdf"
+    options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
+    try:
+        dataset = xr.load_dataset(path, engine=engine, decode_times=False, **options)
+    # h5py and zarr meet damaged files with OSError, KeyError, RuntimeError, ValueError, and zlib.error among others
+    except Exception as error:
+        raise InputError(f"{path} cannot be read ({error}); it is damaged or of another kind") from error
+    check_format(dataset.attrs, where=path, kind=kind)
+    if dataset.attrs.pop("content_sha256", None) != _content_hash(dataset):
+        raise InputError(f"{path} does not hold what was written to it; it is damaged: make or copy it again")
+    return dataset
+
+
+def with_times_and_neurons(dataset: xr.Dataset, *, neuron_ids: ArrayLike | None) -> xr.Dataset:
+    """Add coordinates: number and time of each frame, and the id of each neuron (0, 1, 2, ... by default)."""
+    frames = np.arange(dataset.sizes["frame"])
+    seconds = xr.Variable(("frame",), frames / dataset.attrs["frame_rate_hz"], {"units": "s"})
+    dataset = dataset.assign_coords(frame=frames, time=seconds)
+    if "neuron" not in dataset.sizes:
+        return dataset
+    ids = np.arange(dataset.sizes["neuron"]) if neuron_ids is None else np.asarray(neuron_ids)
+    if ids.shape != (dataset.sizes["neuron"],):
+        raise InputError(f"neuron_ids has shape {ids.shape}; it must be ({dataset.sizes['neuron']},): one a neuron")
+    text = ids.dtype.kind == "U"  # of any length, as Zarr has no stable type for fixed ones
+    return dataset.assign_coords(neuron=ids.astype(object) if text else ids)
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix not in (".nc", ".zarr"):
+        raise InputError(f"{path} ends in {path.suffix!r}; the name must end in .nc (NetCDF) or .zarr (Zarr)")
+    if path.suffix == ".zarr":
+        needs("zarr")
+
+
+def _netcdf_bytes(dataset: xr.Dataset) -> memoryview:
+    packed = {"zlib": True, "complevel": 4, "shuffle": True}
+    return dataset.to_netcdf(engine="h5netcdf", encoding=dict.fromkeys(map(str, dataset), packed))
+
+
+def _zarr_files(dataset: xr.Dataset) -> dict[str, bytes]:
+    """What lies in the files of a Zarr folder, by their names in it."""
+    from zarr.storage import MemoryStore
+
+    files: dict[str, Any] = {}
+    dataset.to_zarr(MemoryStore(files), mode="w", consolidated=False)
+    return {name: content.to_bytes() for name, content in files.items()}
+
+
+def _content_hash(dataset: xr.Dataset) -> str:
+    """One fingerprint of all values: Zarr reads a lost chunk as zeros without a word."""
+    hashes = "".join(f"{name} {hash_array(dataset[name].values)}\n" for name in sorted(map(str, dataset)))
+    return hash_array(np.frombuffer(hashes.encode(), np.uint8))
