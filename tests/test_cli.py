@@ -22,6 +22,7 @@ WORDS = {
     "train": ["--kind", "--seeds", "--epochs", "decoder"],
     "mask": ["--encoder", "--steps", ".npy"],
     "reconstruct": ["--encoders", "--mask", "--preset", "--trials", "--iterations"],
+    "predict": ["--encoders", "--videos", "--skip", "single-trial correlation"],
     "evaluate": ["--decoder", "--smooth", "baselines"],
     "report": ["--out", "HTML", "--title"],
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import neuroreel as nr
-from neuroreel.encoding.correlation import neuron_correlations, row_correlations, streamed_correlations
+from neuroreel.encoding.correlation import RunningCorrelation, neuron_correlations, row_correlations
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 
 Array = NDArray[Any]
@@ -205,6 +205,13 @@ def test_neuron_correlations_are_pearsons() -> None:
     np.testing.assert_allclose(neuron_correlations(a, b), expected, atol=1e-6)
 
 
+def streamed(pieces: Iterable[tuple[Array, Array]]) -> Array:
+    running = RunningCorrelation()
+    for first, second in pieces:
+        running.add(first, second)
+    return running.rows(constant=0.0).numpy()
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     npst.arrays(np.float32, (2, 3, 24), elements=st.floats(-1e3, 1e3, width=16)),
@@ -213,9 +220,9 @@ def test_neuron_correlations_are_pearsons() -> None:
 def test_pieces_have_the_correlation_of_the_whole(pair: Array, cuts: set[int]) -> None:
     a, b = pair
     pieces = zip(*(np.split(rows, sorted(cuts), axis=1) for rows in pair), strict=True)
-    streamed = streamed_correlations(pieces)
-    np.testing.assert_allclose(streamed, neuron_correlations(a, b), atol=1e-9)
-    for row, value in enumerate(streamed):
+    values = streamed(pieces)
+    np.testing.assert_allclose(values, neuron_correlations(a, b), atol=1e-9)
+    for row, value in enumerate(values):
         if np.ptp(a[row]) == 0 or np.ptp(b[row]) == 0:
             assert value == 0
         else:
@@ -234,7 +241,7 @@ def test_a_large_offset_costs_no_digits() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.random((2, 2, 900))
     pieces = [(a[:, i : i + 100] + 1e7, b[:, i : i + 100] - 1e7) for i in range(0, 900, 100)]
-    np.testing.assert_allclose(streamed_correlations(pieces), neuron_correlations(a, b), atol=1e-7)
+    np.testing.assert_allclose(streamed(pieces), neuron_correlations(a, b), atol=1e-7)
 
 
 @pytest.mark.parametrize("skip", [0, 13])
@@ -280,9 +287,9 @@ class Watched(Sequence[nr.Trial]):
 
 def test_encoder_correlation_keeps_no_trial() -> None:
     trials = Watched()
-    streamed = nr.encoder_correlation(Clips(), trials)
+    score = nr.encoder_correlation(Clips(), trials)
     assert trials.most <= 2  # the one before, which the loop lets go when it has the next
-    assert streamed == pytest.approx(nr.encoder_correlation(Clips(), list(Watched())), abs=1e-12)
+    assert score == pytest.approx(nr.encoder_correlation(Clips(), list(Watched())), abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,61 @@ def reconstruct(
         _say(f"wrote {result.save(file)}")
 
 
+def predict(
+    recording: Folder,
+    /,
+    *,
+    encoders: tuple[Path, ...],
+    out: Path,
+    fold: str = "fold_0",
+    trials: tuple[int, ...] = (),
+    videos: tuple[Path, ...] = (),
+    readout: int = 0,
+    skip: int = 50,
+    device: str = "auto",
+) -> None:
+    """Predict responses to movies, and say how well they match the recorded ones; finished files are kept.
+
+    The last line is the single-trial correlation of the Sensorium 2023 competition.
+
+    Args:
+        recording: Folder of a recording.
+        encoders: One or more encoding models of its neurons; their predictions are averaged.
+        out: Folder for one .nc file a movie.
+        fold: Which trials.
+        trials: Numbers of trials within the recording, instead of a fold.
+        videos: Movies in files (.npy, .tif, .mp4, ...), instead of trials; behaviour is held at the recording's mean.
+        readout: Which mouse's neurons, in models of several mice.
+        skip: Frames left out of the correlation at the start of each trial; 50 in the competition.
+        device: auto, cpu, cuda, cuda:1, mps.
+    """
+    import neuroreel as nr
+    from neuroreel.evaluation.predictions import predict_to_files
+    from neuroreel.recordings.movie_file import movie_trial
+    from neuroreel.recordings.recording import Trials
+
+    if videos and trials:
+        raise InputError("--videos and --trials were both given; predict one after the other")
+    opened = nr.open_recording(recording)
+    if videos:
+        movies: Any = [movie_trial(file, opened) for file in videos]
+        files = [out / f"{file.stem}.nc" for file in videos]
+    else:
+        numbers = _trial_numbers(opened, trials, fold)
+        movies, files = Trials(opened, numbers), [out / f"trial_{number:03d}.nc" for number in numbers]
+    models = [nr.load_encoder(file, readout=readout) for file in encoders]
+    kept = [file for file in files if file.exists()]
+    settings = {"readout": readout, "models": len(models)}
+    table = predict_to_files(
+        models, movies, files, neuron_ids=opened.unit_ids, settings=settings, skip=skip, device=device
+    )
+    for file in files:
+        _say(f"{file} is there already" if file in kept else f"wrote {file}")
+    _say(str(table))
+    if opened.simulated:
+        _say("(a simulated mouse, not a real one)")
+
+
 def evaluate(
     results: Annotated[tuple[Path, ...], tyro.conf.Positional],
     /,
@@ -301,6 +356,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "mask": mask,
     "reconstruct": reconstruct,
+    "predict": predict,
     "evaluate": evaluate,
     "report": report,
 }

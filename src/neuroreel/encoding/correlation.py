@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,14 @@ from neuroreel.recordings.checks import check_trials
 from neuroreel.recordings.trial import Trial
 
 COMPETITION_SKIP_FRAMES = 50
-Responses = NDArray[np.floating[Any]]
+Rows = Tensor | NDArray[np.floating[Any]]
 
 
 class RunningCorrelation:
     """Pearson correlation of each row with its counterpart, for rows that come in pieces and are not kept.
 
     Means and sums of squares and products are merged by the pairwise rule of Chan, Golub & LeVeque 1983 ("Algorithms
-    for computing the sample variance"), in the type of the pieces: float64 for long recordings.
+    for computing the sample variance"): in float64 for arrays, in their own type and on their device for tensors.
     """
 
     def __init__(self) -> None:
@@ -32,9 +32,9 @@ class RunningCorrelation:
         self._origin: Tensor | None = None
         self._mean = self._squares = self._products = torch.zeros(())
 
-    def add(self, first: Tensor, second: Tensor) -> None:
-        """Take in the next frames: (..., frames) twice."""
-        both = torch.stack([first, second])
+    def add(self, first: Rows, second: Rows) -> None:
+        """Take in the next frames: (..., frames) twice, at least one frame."""
+        both = torch.stack([_as_tensor(first), _as_tensor(second)])
         if self._origin is None:
             self._origin = both[..., :1]
         both = both - self._origin  # a row that is constant becomes exactly 0, whatever rounding does to its mean
@@ -47,43 +47,28 @@ class RunningCorrelation:
         self._mean = self._mean + gap * (frames / total)
         self.frames = total
 
-    def rows(self) -> Tensor:
-        """(...): between -1 and 1, nan where either row is constant."""
+    def rows(self, *, constant: float = float("nan")) -> Tensor:
+        """(...): between -1 and 1; ``constant`` where either row is, for then the correlation is undefined."""
         norms = self._squares.sqrt().prod(dim=0)
-        return torch.where(norms > 0, (self._products / norms).clamp(-1, 1), torch.nan)
+        return torch.where(norms > 0, (self._products / norms).clamp(-1, 1), constant)
 
 
-def row_correlations(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson correlation over the last axis, (..., frames) twice to (...); nan where either row is constant."""
+def row_correlations(first: Rows, second: Rows, *, constant: float = float("nan")) -> Tensor:
+    """Pearson correlation over the last axis, (..., frames) twice to (...); ``constant`` where either row is."""
     running = RunningCorrelation()
     running.add(first, second)
-    return running.rows()
+    return running.rows(constant=constant)
 
 
-def streamed_correlations(pairs: Iterable[tuple[Responses, Responses]], *, skip: int = 0) -> NDArray[np.float64]:
-    """Correlation of each neuron over all trials laid one after another in time; no trial is kept.
-
-    Parameters
-    ----------
-    pairs
-        Recorded and predicted responses of one trial after the other, (neurons, frames) each, longer than ``skip``.
-    skip
-        Frames left out at the start of each trial.
-
-    Returns
-    -------
-    (neurons,)
-        0 where either is constant, as in the competition (Turishcheva et al. 2024, arXiv:2407.09100).
-    """
-    running = RunningCorrelation()
-    for pair in pairs:
-        running.add(*(torch.from_numpy(responses[:, skip:].astype(np.float64)) for responses in pair))
-    return running.rows().nan_to_num(0.0).numpy()
-
-
-def neuron_correlations(recorded: Responses, predicted: Responses) -> NDArray[np.float64]:
+def neuron_correlations(
+    recorded: NDArray[np.floating[Any]], predicted: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
     """Correlation over frames of each neuron, (neurons, frames) twice to (neurons,); 0 where either is constant."""
-    return streamed_correlations([(recorded, predicted)])
+    return row_correlations(recorded, predicted, constant=0.0).numpy()
+
+
+def _as_tensor(rows: Rows) -> Tensor:
+    return rows if isinstance(rows, Tensor) else torch.from_numpy(rows.astype(np.float64))
 
 
 def encoder_correlation(
@@ -123,5 +108,8 @@ def encoder_correlation(
     check_trials(trials, what="trials to predict")
     for trial in trials:
         check_can_be_scored(ensemble, trial, skip=skip)
-    pairs = ((trial.needs_responses(), predict(ensemble, trial, device=device)) for trial in trials)
-    return float(streamed_correlations(pairs, skip=skip).mean())
+    running = RunningCorrelation()
+    for trial in trials:
+        predicted = predict(ensemble, trial, device=device)
+        running.add(trial.needs_responses()[:, skip:], predicted[:, skip:])
+    return float(running.rows(constant=0.0).mean())

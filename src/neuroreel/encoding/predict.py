@@ -70,7 +70,7 @@ def predict(
 @torch.inference_mode()
 def _predict_one(model: EncodingModel, trial: Trial, clips_at_once: int) -> NDArray[np.float32]:
     device = next(model.parameters(), torch.empty(0)).device  # a model of the user's own may have no parameters
-    video = model.canvas.place(torch.from_numpy(trial.needs_video()).to(device))[None]
+    video = model.canvas.place(torch.tensor(trial.needs_video(), device=device))[None]
     covariates = torch.from_numpy(trial.covariates).to(device)[None]
     training = model.training
     model.eval()

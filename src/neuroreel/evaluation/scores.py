@@ -23,7 +23,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.encoding.correlation import neuron_correlations, row_correlations
@@ -367,7 +366,7 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
 
 def _correlations(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pearson correlation of each row with its counterpart; nan where a row is constant."""
-    return row_correlations(torch.from_numpy(first), torch.from_numpy(second)).numpy()
+    return row_correlations(first, second).numpy()
 
 
 def _mean_of_defined(values: NDArray[np.float64]) -> float:

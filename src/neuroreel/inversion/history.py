@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -66,7 +65,8 @@ class Recorder:
                 "iteration": progress.iteration,
                 "loss": loss,
                 "response_correlation": correlation,
-                "video_correlation": [_pearson(*pair) for pair in pairs],
+                # nan where a movie is unknown or grey: it correlates with nothing
+                "video_correlation": [float(row_correlations(*(movie.ravel() for movie in pair))) for pair in pairs],
                 "video_rmse": [float(np.sqrt(np.mean(np.square(truth - video)))) for truth, video in pairs],
             }
         )
@@ -85,15 +85,11 @@ def pass_log(evidence: Evidence) -> ResponseLog:
 
     def log(_: Progress, fit: Fit) -> tuple[list[float], list[float]]:
         keep = evidence.keep
-        correlation = row_correlations(fit.predicted[:, keep], evidence.responses[:, keep])
-        return fit.loss.tolist(), correlation.nan_to_num(0.0).mean(dim=1).tolist()  # constant neurons count as 0
+        # a neuron that is constant counts as 0, as in the competition
+        correlation = row_correlations(fit.predicted[:, keep], evidence.responses[:, keep], constant=0.0)
+        return fit.loss.tolist(), correlation.mean(dim=1).tolist()
 
     return log
-
-
-def _pearson(truth: NDArray[np.float32], video: NDArray[np.float32]) -> float:
-    """NaN where a movie is unknown or grey: it correlates with nothing."""
-    return float(row_correlations(*(torch.from_numpy(movie.ravel()).double() for movie in (truth, video))))
 
 
 def history_of(progress: Progress, trial: int) -> dict[str, list[float]]:

@@ -1,0 +1,200 @@
+"""Predicted responses of many trials: a file each, and how well they match the recorded ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from neuroreel.devices import choose_device
+from neuroreel.encoding.checks import as_ensemble, check_can_be_scored, check_movie_fits
+from neuroreel.encoding.correlation import COMPETITION_SKIP_FRAMES, RunningCorrelation, neuron_correlations
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.predict import predict
+from neuroreel.errors import InputError
+from neuroreel.evaluation.scores import format_score
+from neuroreel.progress import progress
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.prediction import load_prediction, save_prediction
+from neuroreel.results.provenance import hash_array, hash_model, plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedTrial:
+    """One line of the table.
+
+    Attributes
+    ----------
+    name, frames
+        Of the trial.
+    file
+        Where its predicted responses lie.
+    correlation
+        Mean over neurons, over this trial's frames alone; nan where no responses were recorded.
+    """
+
+    name: str
+    frames: int
+    file: Path
+    correlation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionTable:
+    """What came out of predicting some trials.
+
+    Attributes
+    ----------
+    trials
+        A line each.
+    neurons
+        How many the models predict.
+    skip
+        Frames left out of the correlations at the start of each trial.
+    single_trial_correlation
+        Mean over neurons, over all frames of the trials that have responses; nan if none has.
+    """
+
+    trials: tuple[PredictedTrial, ...]
+    neurons: int
+    skip: int
+    single_trial_correlation: float
+
+    def __str__(self) -> str:
+        scored = [trial for trial in self.trials if not np.isnan(trial.correlation)]
+        width = max(len(trial.name) for trial in self.trials)
+        lines = [f"{'':{width}}{'frames':>8}{'correlation':>14}"] if scored else [f"{'':{width}}{'frames':>8}"]
+        for trial in self.trials:
+            shown = format_score(trial.correlation) if trial in scored else "not recorded"
+            lines.append(f"{trial.name:{width}}{trial.frames:>8}" + (f"{shown:>14}" if scored else ""))
+        if scored:
+            start = f", without the first {self.skip} frames of each" if self.skip else ""
+            lines.append(
+                f"single-trial correlation {format_score(self.single_trial_correlation)}: mean over {self.neurons} "
+                f"neurons, {len(scored)} trials laid one after another{start}"
+            )
+        return "\n".join(lines)
+
+
+def predict_to_files(
+    models: EncodingModel | Sequence[EncodingModel],
+    trials: Sequence[Trial],
+    files: Sequence[Path],
+    *,
+    neuron_ids: ArrayLike | None = None,
+    settings: Mapping[str, Any] | None = None,
+    skip: int = COMPETITION_SKIP_FRAMES,
+    device: str = "auto",
+) -> PredictionTable:
+    """Predict the responses to each trial's movie, write them, and compare them with the recorded ones.
+
+    A file that is there already, made by the same models from the same movie and behaviour, is kept and read.
+
+    Parameters
+    ----------
+    models
+        An encoding model, or an ensemble.
+    trials
+        Opened one at a time, and not kept.
+    files
+        One a trial, ending in ``.nc`` or ``.zarr``.
+    neuron_ids
+        One a neuron; 0, 1, 2, ... by default.
+    settings
+        What else tells one prediction from another, for the provenance: which readout, for instance.
+    skip
+        Frames left out of the correlations at the start of each trial: 50 in the Sensorium 2023 competition, whose
+        single-trial correlation this is (see :func:`~neuroreel.encoding.correlation.encoder_correlation`).
+    device
+        "auto", "cpu", "cuda", "cuda:1", "mps".
+
+    Raises
+    ------
+    InputError
+        A trial that does not fit the models, or has responses but no more than ``skip`` frames; a file that holds
+        something else. Raised before any work.
+    ResourceError
+        The device is not there, the disk is full, or a folder may not be written.
+    """
+    if len(set(files)) < len(files):
+        raise InputError(
+            f"several movies would be written to {max(files, key=list(files).count)}: give no two of one name"
+        )
+    job = _Job(models=as_ensemble(models), settings=settings or {}, device=choose_device(device))
+    neurons = job.models[0].neurons
+    if neuron_ids is not None and len(np.asarray(neuron_ids)) != neurons:
+        raise InputError(
+            f"there are ids for {len(np.asarray(neuron_ids))} neurons, the models predict {neurons}: "
+            "is it the readout of another recording?"
+        )
+    for trial, file in zip(trials, files, strict=True):
+        job.check(trial, file, skip=skip)
+    for trial, file in progress(zip(trials, files, strict=True), description="Predicting", total=len(files)):
+        if not file.exists():
+            job.make(trial, file, neuron_ids=neuron_ids)
+    return _compare(trials, files, neurons=neurons, skip=skip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """What all trials share."""
+
+    models: list[EncodingModel]
+    settings: Mapping[str, Any]
+    device: torch.device
+
+    @cached_property
+    def model_hashes(self) -> str:
+        return ", ".join(sorted(hash_model(model) for model in self.models))
+
+    def check(self, trial: Trial, file: Path, *, skip: int) -> None:
+        """Before any work: the trial fits, and a file that is there already is what would be made."""
+        if trial.responses is not None:
+            check_can_be_scored(self.models, trial, skip=skip)
+        for model in self.models:
+            check_movie_fits(model, trial)
+        if file.exists():
+            made = json.loads(load_prediction(file).attrs["provenance"])
+            if (made["settings"], made["hashes"]) != (plain(self.settings), self.hashes(trial)):
+                raise InputError(
+                    f"{file} is there already, predicted by other models or for another movie than {trial.name}; "
+                    "choose another folder, or delete it"
+                )
+
+    def hashes(self, trial: Trial) -> dict[str, str]:
+        used = max(model.covariates for model in self.models)
+        behavior = hash_array(trial.covariates[:used])
+        return {"models": self.model_hashes, "video": hash_array(trial.needs_video()), "behavior": behavior}
+
+    def make(self, trial: Trial, file: Path, *, neuron_ids: ArrayLike | None) -> None:
+        save_prediction(
+            file,
+            predict(self.models, trial, device=str(self.device)),
+            trial=trial,
+            settings=self.settings,
+            hashes=self.hashes(trial),
+            neuron_ids=neuron_ids,
+            device=self.device,
+        )
+
+
+def _compare(trials: Sequence[Trial], files: Sequence[Path], *, neurons: int, skip: int) -> PredictionTable:
+    """The predictions in the files against the recorded responses, one trial in memory at a time."""
+    running, rows = RunningCorrelation(), []
+    for trial, file in zip(trials, files, strict=True):
+        correlation = float("nan")
+        if trial.responses is not None:
+            recorded = trial.needs_responses()[:, skip:]
+            predicted = load_prediction(file)["predicted"].values[:, skip:]
+            running.add(recorded, predicted)
+            correlation = float(neuron_correlations(recorded, predicted).mean())
+        rows.append(PredictedTrial(name=trial.name, frames=trial.frames, file=file, correlation=correlation))
+    total = float(running.rows(constant=0.0).mean()) if running.frames else float("nan")
+    return PredictionTable(trials=tuple(rows), neurons=neurons, skip=skip, single_trial_correlation=total)

@@ -1,0 +1,128 @@
+"""A movie of one's own, in a file, as a trial of a recording that never showed it."""
+
+from __future__ import annotations
+
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError
+from neuroreel.extras import needs
+from neuroreel.recordings.disk import read_array
+from neuroreel.recordings.recording import Recording
+from neuroreel.recordings.trial import Trial
+
+ENDINGS = (".npy", ".tif", ".tiff", ".mp4", ".avi", ".mkv", ".mov")
+
+
+def movie_trial(file: str | Path, recording: Recording) -> Trial:
+    """A trial without responses: the movie of a file, with the recording's mean behaviour held constant.
+
+    Constant mean behaviour is what the paper used for stimuli that no animal watched (Bauer, Margrie & Clopath, eLife
+    2026). A file that does not tell its frame rate (.npy, many .tif) is taken to run at the recording's.
+
+    Parameters
+    ----------
+    file
+        ``.npy`` or ``.tif`` (frames, height, width) in grey levels 0..255, or a video, of which the luma is taken.
+    recording
+        Gives the size of the movie, the frame rate and the behaviour.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or of another kind; its size or grey levels are not those of the recording's
+        movies, or the recording stores no mean of its behaviour.
+    ResourceError
+        The library that reads such files is not installed.
+    """
+    file = Path(file)
+    if file.suffix.lower() not in ENDINGS:
+        raise InputError(f"{file} ends in {file.suffix!r}; a movie's name must end in one of {', '.join(ENDINGS)}")
+    if not file.is_file():
+        raise InputError(f"there is no file {file}; give the path of a movie")
+    read = {".npy": _read_npy, ".tif": _read_tiff, ".tiff": _read_tiff}.get(file.suffix.lower(), _read_video)
+    video, rate = read(file, recording.video_size)
+    if video.dtype.kind == "f" and 0 < video.max() <= 1:
+        raise InputError(f"{file}: the largest grey level is {video.max():g}; they must lie in 0..255: multiply by 255")
+    return Trial(
+        video=video,
+        frame_rate_hz=recording.frame_rate_hz if rate is None else rate,
+        name=file.name,
+        recording=recording.name,
+        simulated=recording.simulated,
+        **{kind: _mean(recording, kind, len(video)) for kind in ("behavior", "pupil_center")},
+    )
+
+
+def _mean(recording: Recording, kind: str, frames: int) -> NDArray[np.float32] | None:
+    """(channels, frames) of the mean over training trials; None if it was not recorded."""
+    if kind not in recording.kinds:
+        return None
+    if kind not in recording.statistics:
+        raise InputError(
+            f"{recording.name} stores no mean of its {kind} (meta/statistics/{kind}/all/mean.npy): write the recording "
+            f"anew with nr.write_recording, or call nr.predict with a Trial that has {kind}="
+        )
+    mean = recording.statistics[kind].mean.astype(np.float32)
+    return np.repeat(mean[:, None], frames, axis=1)
+
+
+def _read_npy(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float | None]:
+    video = read_array(file, rank=3)
+    if video.shape[:2] == size and video.shape[1:] != size:
+        raise InputError(
+            f"{file} has shape {video.shape}, which looks like (height, width, frames), as recordings lie on disk; "
+            "it must be (frames, height, width): np.moveaxis(video, -1, 0)"
+        )
+    _check_size(file, video.shape, size)
+    return video, None
+
+
+def _read_tiff(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float | None]:
+    tifffile = needs("tifffile")
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            series, described = tiff.series[0], tiff.imagej_metadata or {}
+            _check_size(file, series.shape, size)
+            video = series.asarray()
+    except InputError:
+        raise
+    except Exception as error:  # tifffile meets damaged files with nearly anything
+        raise InputError(f"{file} cannot be read as TIFF ({error}); it may be damaged") from error
+    return video, float(described["fps"]) if "fps" in described else None
+
+
+def _read_video(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float | None]:
+    # YUV4MPEG begins with a line such as b"YUV4MPEG2 W64 H36 F30:1 ..."; the rate in it is not rounded
+    header = _ffmpeg(file, "-frames:v", "1", "-f", "yuv4mpegpipe").partition(b"\n")[0].decode("ascii").split()[1:]
+    words = {word[0]: word[1:] for word in header}
+    _check_size(file, (1, int(words["H"]), int(words["W"])), size)
+    video = np.frombuffer(_ffmpeg(file, "-f", "rawvideo"), np.uint8)
+    return video.reshape(-1, *size), float(Fraction(words["F"].replace(":", "/")))
+
+
+def _ffmpeg(file: Path, *options: str) -> bytes:
+    """What ffmpeg makes of the file's first video stream, in grey levels."""
+    program = needs("imageio_ffmpeg").get_ffmpeg_exe()
+    command = [program, "-v", "error", "-i", str(file), "-map", "0:v:0", *options, "-pix_fmt", "gray", "-"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0 or not done.stdout:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise InputError(f"{file} cannot be read as a video ({reason[-1] if reason else 'it is empty'})")
+    return done.stdout
+
+
+def _check_size(file: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Before pixels are read: a film of full size would not fit into memory."""
+    if len(shape) != 3:
+        raise InputError(f"{file} has shape {shape}; it must be (frames, height, width), grey")
+    if tuple(shape[1:]) != size:
+        raise InputError(
+            f"{file} is {shape[2]}x{shape[1]} pixels (width x height), the recording's movies are {size[1]}x{size[0]}: "
+            "resize it"
+        )

@@ -1,0 +1,73 @@
+"""Predicted responses to one movie as they lie on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.datasets import read_dataset, with_times_and_neurons, write_dataset
+from neuroreel.results.provenance import collect_provenance, format_of, to_json
+
+KIND = "prediction"
+
+
+def save_prediction(
+    path: str | Path,
+    predicted: NDArray[np.float32],
+    *,
+    trial: Trial,
+    settings: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    neuron_ids: ArrayLike | None = None,
+    device: object = None,
+) -> Path:
+    """Write predicted responses with the ids of their neurons, the times of their frames, and how they were made.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.nc`` (NetCDF, which any NetCDF reader opens) or ``.zarr``.
+    predicted
+        (neurons, frames).
+    trial
+        What the responses were predicted for.
+    settings, hashes, device
+        See :func:`~neuroreel.results.provenance.collect_provenance`.
+    neuron_ids
+        One a neuron; 0, 1, 2, ... by default.
+
+    Raises
+    ------
+    InputError
+        Something is there already, or there is not one id a neuron.
+    ResourceError
+        The disk is full, or the folder may not be written.
+    """
+    attributes = {"long_name": "predicted responses", "units": "as recorded"}
+    dataset = xr.Dataset({"predicted": (("neuron", "frame"), predicted, attributes)})
+    dataset.attrs = {
+        **format_of(KIND),
+        "frame_rate_hz": float(trial.frame_rate_hz),
+        "trial": trial.name,
+        "recording": trial.recording,
+        "simulated": int(trial.simulated),
+        "provenance": to_json(collect_provenance(settings=settings, hashes=hashes, device=device)),
+    }
+    return write_dataset(with_times_and_neurons(dataset, neuron_ids=neuron_ids), path)
+
+
+def load_prediction(path: str | Path) -> xr.Dataset:
+    """Read what :func:`save_prediction` wrote: ``predicted`` (neuron, frame), into memory.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is damaged or holds something else, or a newer neuroreel wrote it.
+    """
+    return read_dataset(path, kind=KIND)
