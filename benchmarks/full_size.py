@@ -1,0 +1,168 @@
+"""Time and memory of one window of 32 frames through the DwiseNeuro of the paper: ten mice, 78,853 neurons.
+
+    python benchmarks/full_size.py [--out full_size.json] [--repeats 5] [--quick]
+
+Prints and stores two rows: forward alone (as in predicting), and forward and backward to the pixels with the weights
+frozen (as in a pass of the published reconstruction). Weights are random: they change neither time nor memory. Each row
+is measured in a process of its own, after one pass that is not counted; its peak memory is what was resident at most
+during the passes less what was before them (the weights and the libraries), and is known on Linux alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import neuroreel as nr
+from neuroreel.allocator import keep_freed_memory
+from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
+
+PAPER_NEURONS = (7863, 7908, 8202, 7939, 8122, 7440, 7928, 8285, 7671, 7495)  # new mice, then old ones
+LARGEST = PAPER_NEURONS.index(max(PAPER_NEURONS))
+FRAMES = 32
+ROWS = ("forward", "forward and backward")
+
+
+def paper_config() -> DwiseNeuroConfig:
+    """The configuration of the paper's retraining (Bauer, Margrie & Clopath, eLife 2026): expansion 7."""
+    return DwiseNeuroConfig(readout_neurons=PAPER_NEURONS)
+
+
+def quick_config() -> DwiseNeuroConfig:
+    """A small one, which shows that the benchmark runs."""
+    small = {"core_features": (8, 16), "spatial_strides": (2, 2), "cortex_features": (32,), "expansion_ratio": 2}
+    return DwiseNeuroConfig(readout_neurons=tuple(count // 100 for count in PAPER_NEURONS), **small)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/full_size.json"))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a small model: shows that it runs, not how fast")
+    parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)  # what a process of its own measures
+    options = parser.parse_args()
+    config = quick_config() if options.quick else paper_config()
+    if options.row:
+        print(json.dumps(measure(config, options.row, repeats=options.repeats)))
+        return
+    rows = [in_own_process(row, options) for row in ROWS]
+    report = about(config) | {"quick": options.quick, "repeats": options.repeats, "rows": rows}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(table(report))
+
+
+def in_own_process(row: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One row, untouched by the memory that another needed."""
+    command = [sys.executable, __file__, "--row", row, "--repeats", str(options.repeats)]
+    done = subprocess.run([*command, *(["--quick"] if options.quick else [])], stdout=subprocess.PIPE, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def measure(config: DwiseNeuroConfig, row: str, *, repeats: int) -> dict[str, Any]:
+    """Seconds (median, least, most) and peak memory of one window."""
+    keep_freed_memory()  # as nr.reconstruct does
+    once = one_pass(config, row)
+    reset_peak()
+    before = resident_mib("VmRSS")
+    seconds = [timed(once) for _ in range(repeats + 1)][1:]
+    peak = resident_mib("VmHWM")
+    return {
+        "what": row,
+        "seconds": round(statistics.median(seconds), 3),
+        "seconds_least": round(min(seconds), 3),
+        "seconds_most": round(max(seconds), 3),
+        "peak_mib": None if before is None or peak is None else round(peak - before),
+        "resident_before_mib": None if before is None else round(before),
+    }
+
+
+def one_pass(config: DwiseNeuroConfig, row: str) -> Callable[[], object]:
+    """What is timed: the largest mouse's window on the published canvas, two clips of 16 frames."""
+    torch.manual_seed(0)
+    model = DwiseNeuro(DwiseNeuroNetwork(config), readout=LARGEST).eval().requires_grad_(False)
+    movie = torch.rand(1, FRAMES, *model.canvas.size) * 255
+    behavior = torch.rand(1, model.covariates, FRAMES)
+    if row == "forward":
+        inputs = model.assemble(movie, behavior)
+        return torch.inference_mode()(lambda: model.window_responses(inputs))
+    responses = torch.rand(1, model.neurons, FRAMES)
+    evidence = Evidence(responses=responses, covariates=behavior, keep=torch.ones(model.neurons, dtype=torch.bool))
+    likelihood = PoissonLikelihood(starts=[0], length=FRAMES, unit_norm=True, windows_at_once=1)
+    return lambda: likelihood(model, movie, evidence)
+
+
+def timed(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def reset_peak() -> None:
+    """Forget the peak of building the model. The rusage of a process will not do: it starts from its parent's peak."""
+    forget = Path("/proc/self/clear_refs")
+    if forget.exists():
+        forget.write_text("5")
+
+
+def resident_mib(field: str) -> float | None:
+    """Resident memory now (VmRSS) or at most (VmHWM), as Linux tells it."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith(field))
+
+
+def about(config: DwiseNeuroConfig) -> dict[str, Any]:
+    """The model, the machine, the versions and the date."""
+    with torch.device("meta"):
+        network = DwiseNeuroNetwork(config)
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "versions": {"neuroreel": nr.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "model": {
+            "parameters": sum(weights.numel() for weights in network.parameters()),
+            "weights_mib": round(sum(tensor.nbytes for tensor in network.state_dict().values()) / 2**20),
+            "neurons": sum(config.readout_neurons),
+            "neurons_of_the_window": config.readout_neurons[LARGEST],
+        },
+        "frames": FRAMES,
+    }
+
+
+def processor() -> str:
+    """The processor's name where Linux tells it."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def table(report: dict[str, Any]) -> str:
+    model, machine = report["model"], report["machine"]
+    lines = [
+        f"{model['parameters']:,} parameters ({model['weights_mib']} MiB), {model['neurons']:,} neurons; "
+        f"{machine['processor']}, {machine['threads']} threads, torch {report['versions']['torch']}",
+        f"{'one window of ' + str(FRAMES) + ' frames':24}{'seconds':>10}{'peak MiB':>10}",
+    ]
+    for row in report["rows"]:
+        peak = "unknown" if row["peak_mib"] is None else row["peak_mib"]
+        lines.append(f"{row['what']:24}{row['seconds']:>10.2f}{peak:>10}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
