@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import neuroreel as nr
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel, delay_kernels, gabor_filters
-from neuroreel.encoding.training.clips import TrialStore
 from neuroreel.encoding.training.start import start_readout
+from neuroreel.encoding.training.store import TrialStore
 
 HEIGHT, WIDTH = 16, 24
 

@@ -19,8 +19,10 @@ import torch
 import neuroreel as nr
 from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.readout import ReadoutModel
-from neuroreel.encoding.training.clips import EpochSampler, RandomWindows, TrialStore
 from neuroreel.encoding.training.module import EncoderTraining
+from neuroreel.encoding.training.share import EpochSampler, Share
+from neuroreel.encoding.training.store import TrialStore
+from neuroreel.encoding.training.windows import RandomWindows
 
 RECIPE = {"epochs": 4, "batches_per_epoch": 5, "batch_size": 3, "window_frames": 40}
 SIZES = {"channels": 6, "hidden_channels": 8}
@@ -143,13 +145,16 @@ def test_windows_depend_on_seed_and_number_alone(trials: list[nr.Trial]) -> None
     store = TrialStore(trials, show_progress=False)
     windows = RandomWindows(store, window_frames=30, batch_size=4, seed=0)
     again = RandomWindows(store, window_frames=30, batch_size=4, seed=0)
-    again[3]
-    assert torch.equal(windows[7].video, again[7].video)
-    assert not torch.equal(windows[7].video, windows[8].video)
-    assert windows[7].video.shape == (4, 30, 18, 32) and windows[7].responses.shape == (4, 12, 30)
+    again[Share(3)]
+    batch = windows[Share(7)]
+    assert torch.equal(batch.video, again[Share(7)].video)
+    assert not torch.equal(batch.video, windows[Share(8)].video)
+    assert batch.video.shape == (4, 30, 18, 32) and batch.responses.shape == (4, 12, 30)
+    halves = [windows[Share(7, part, 2)] for part in range(2)]
+    assert all(torch.equal(batch.responses[part::2], half.responses) for part, half in enumerate(halves))
     sampler = EpochSampler(5)
     sampler.set_epoch(2)
-    assert list(sampler) == [10, 11, 12, 13, 14] and len(sampler) == 5
+    assert [share.batch for share in sampler] == [10, 11, 12, 13, 14] and len(sampler) == 5
 
 
 # --- it survives a kill ---

@@ -27,7 +27,7 @@ def atomic_path(target: str | Path, *, overwrite: bool = False) -> Iterator[Path
     """
     target = Path(target)
     refuse_existing(target, overwrite=overwrite)
-    with _explain_disk_errors(target):
+    with explain_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         workplace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
         try:
@@ -47,7 +47,8 @@ def refuse_existing(target: str | Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def _explain_disk_errors(target: Path) -> Iterator[None]:
+def explain_disk_errors(target: Path) -> Iterator[None]:
+    """Within the block, a full disk or a folder that may not be written raises ResourceError, naming ``target``."""
     try:
         yield
     except OSError as error:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -215,6 +216,19 @@ class DwiseNeuro(EncodingModel):
 
     Clips of 16 frames, every second frame; five channels on a square canvas: the video in the middle with 0 around it,
     then pupil dilation, running speed and the pupil centre (Baikulov 2023).
+
+    Parameters
+    ----------
+    network
+        The network, which other models may share.
+    readout
+        Which mouse's neurons, by number from 0 or by name.
+    video_size
+        (height, width) of the movies in pixels.
+    frame_rate_hz
+        Frames a second of the movies and responses.
+    readout_names
+        The recording that each readout is for; empty where that is not known.
     """
 
     clip_frames = 16
@@ -224,26 +238,60 @@ class DwiseNeuro(EncodingModel):
         self,
         network: DwiseNeuroNetwork,
         *,
-        readout: int,
+        readout: int | str,
         video_size: tuple[int, int] = (36, 64),
         frame_rate_hz: float = 30.0,
+        readout_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
         counts = network.config.readout_neurons
-        if not 0 <= readout < len(counts):
-            raise InputError(
-                f"readout {readout} is not there; this model has readouts 0..{len(counts) - 1}, one a mouse"
-            )
         self.network = network
-        self.readout = readout
-        self.neurons = counts[readout]
+        self.readout_names = tuple(readout_names)
+        self.readout = readout_number(readout, count=len(counts), names=self.readout_names)
+        self.neurons = counts[self.readout]
         self.covariates = network.config.in_channels - 1
         self.canvas = square_canvas(*video_size)
         self.frame_rate_hz = frame_rate_hz
 
+    @property
+    def readout_count(self) -> int:
+        """How many recordings the network has readouts for."""
+        return len(self.network.config.readout_neurons)
+
+    def of_readout(self, readout: int | str) -> DwiseNeuro:
+        """The model of another recording's neurons, by number or by name; it shares the network with this one.
+
+        Raises
+        ------
+        InputError
+            A readout that is not there; the message names those that are.
+        """
+        model = DwiseNeuro(
+            self.network,
+            readout=readout,
+            video_size=self.canvas.video_size,
+            frame_rate_hz=self.frame_rate_hz,
+            readout_names=self.readout_names,
+        )
+        model.training_log = self.training_log
+        model.training = self.training  # not train(): it would reach into the network that is shared
+        return model
+
     def forward(self, clips: Tensor) -> Tensor:
         """Clips (batch, 5, 16, 64, 64) to responses (batch, neurons, 16)."""
         return self.network(clips, self.readout)
+
+
+def readout_number(readout: int | str, *, count: int, names: Sequence[str]) -> int:
+    """The number of a readout that is given by number or name; InputError, naming what there is, if it is not there."""
+    if len(names) not in (0, count) or len(set(names)) < len(names):
+        raise InputError(f"the readouts are named {list(names)}; give each of the {count} a name of its own, or none")
+    if isinstance(readout, str) and readout in names:
+        return names.index(readout)
+    if isinstance(readout, int | np.integer) and not isinstance(readout, bool) and 0 <= readout < count:
+        return int(readout)
+    called = f" ({', '.join(names)})" if names else ", and their names are not known"
+    raise InputError(f"readout {readout!r} is not there; this model has readouts 0..{count - 1}, one a mouse{called}")
 
 
 def square_canvas(height: int, width: int) -> Canvas:

@@ -17,7 +17,7 @@ FORMAT = "neuroreel encoder"
 FORMAT_VERSION = 1
 
 
-def load_encoder(file: str | Path, *, readout: int = 0) -> EncodingModel:
+def load_encoder(file: str | Path, *, readout: int | str = 0) -> EncodingModel:
     """Load an encoding model: one that :func:`save_encoder` wrote, or a published ``.pth`` checkpoint.
 
     Nothing in the file is executed.
@@ -27,7 +27,7 @@ def load_encoder(file: str | Path, *, readout: int = 0) -> EncodingModel:
     file
         ``….safetensors`` (its side-car ``….json`` lies beside it) or ``….pth``.
     readout
-        Which mouse's neurons, counted from 0, in a model of several mice.
+        Which mouse's neurons in a model of several mice: counted from 0, or by the name of the recording.
 
     Returns
     -------
@@ -93,6 +93,7 @@ def _describe(model: EncodingModel) -> dict[str, Any]:
         return described | {
             "kind": "dwiseneuro",
             "config": model.network.config.as_dict(),
+            "readout_names": list(model.readout_names),
             "video_size": list(model.canvas.video_size),
             "frame_rate_hz": model.frame_rate_hz,
         }
@@ -101,7 +102,7 @@ def _describe(model: EncodingModel) -> dict[str, Any]:
     )
 
 
-def _build_described(description: dict[str, Any], readout: int, side_car: Path) -> EncodingModel:
+def _build_described(description: dict[str, Any], readout: int | str, side_car: Path) -> EncodingModel:
     try:
         return _build(description, readout)
     except InputError:
@@ -112,15 +113,20 @@ def _build_described(description: dict[str, Any], readout: int, side_car: Path) 
         ) from error
 
 
-def _build(description: dict[str, Any], readout: int) -> EncodingModel:
+def _build(description: dict[str, Any], readout: int | str) -> EncodingModel:
     config: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["config"].items()}
     if description["kind"] == "dwiseneuro":
         network = DwiseNeuroNetwork(DwiseNeuroConfig(**config))
         height, width = description["video_size"]
-        rate = description["frame_rate_hz"]
-        return DwiseNeuro(network, readout=readout, video_size=(height, width), frame_rate_hz=rate)
+        return DwiseNeuro(
+            network,
+            readout=readout,
+            video_size=(height, width),
+            frame_rate_hz=description["frame_rate_hz"],
+            readout_names=description.get("readout_names", ()),  # files of 0.1.0.dev had none
+        )
     if readout != 0:
-        raise InputError(f"readout {readout} is not there; this model has one readout, number 0")
+        raise InputError(f"readout {readout!r} is not there; this model has one readout, number 0")
     return ReadoutModel(ReadoutConfig(**config))
 
 

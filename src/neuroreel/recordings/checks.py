@@ -111,7 +111,7 @@ def check_trials(
     """
     first: TrialSpec | None = None
     frames = 0
-    for index, spec in enumerate(_specs(trials, what=what)):
+    for index, spec in enumerate(trial_specs(trials, what=what)):
         first = first or spec
         fault = spec.lacks(needs) or first.difference(spec)
         if fault:
@@ -125,8 +125,8 @@ def check_trials(
     return replace(first, frames=frames)
 
 
-def _specs(trials: Sequence[Trial], *, what: str) -> Iterator[TrialSpec]:
-    """The spec of each trial; a recording's lazy trials know those that were opened before."""
+def trial_specs(trials: Sequence[Trial], *, what: str) -> Iterator[TrialSpec]:
+    """The spec of each trial; a recording's lazy trials know those that were opened before. InputError if no trials."""
     if isinstance(trials, Trial):
         raise InputError(f"{what}: got one Trial; pass a list of trials, [trial] if there is but one")
     if not isinstance(trials, Sequence):

@@ -224,6 +224,14 @@ class Trials(Sequence[Trial]):
         for index in self.indices:
             yield self._recording.trial_spec(index)
 
+    def stamps(self) -> Iterator[str]:
+        """For each trial a line that changes when its files do: their paths, sizes and times. None is opened."""
+        recording = self._recording
+        for index in self.indices:
+            files = [sensorium.data_file(recording.folder, kind, index) for kind in sorted(recording.kinds)]
+            seen = [(str(file), *_size_and_time(file)) for file in files]
+            yield f"{seen} at {recording.frame_rate_hz} Hz"
+
     def __repr__(self) -> str:
         return f"<{len(self)} trials of {self._recording.name}>"
 
@@ -271,6 +279,14 @@ def open_recording(folder: str | os.PathLike[str]) -> Recording:
         unit_ids=unit_ids,
         coordinates=coordinates,
     )
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Bytes and nanoseconds; zeros for a file that is not there."""
+    if not file.exists():  # withheld responses
+        return 0, 0
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _counts(words: Sequence[str]) -> str:

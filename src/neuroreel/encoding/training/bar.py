@@ -15,16 +15,18 @@ class TrainingBar(Callback):
         self._bar: Any = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin where a resumed training stands."""
+        """Begin where a resumed training stands; of several processes only the first has a bar."""
         from tqdm.auto import tqdm
 
-        total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
-        self._bar = tqdm(total=total, initial=trainer.global_step, desc="Training", dynamic_ncols=True)
+        passes = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
+        done = trainer.global_step * trainer.accumulate_grad_batches
+        hidden = not trainer.is_global_zero
+        self._bar = tqdm(total=passes, initial=done, desc="Training", dynamic_ncols=True, disable=hidden)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """One batch further."""
+        """One batch further, or one pass of a batch that is split."""
         self._bar.update()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -1,99 +1,149 @@
-"""Random windows of the training trials, the same ones again for the same seed and epoch."""
+"""Random clips of several recordings, the same ones again for the same seed: what DwiseNeuro trains on."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from neuroreel.progress import progress
-from neuroreel.recordings.trial import Trial
-
-
-class Batch(NamedTuple):
-    """Windows of movie frames with what went with them."""
-
-    video: Tensor  # (batch, frames, height, width), grey 0..255
-    covariates: Tensor  # (batch, channels, frames)
-    responses: Tensor  # (batch, neurons, frames), not negative
+from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.training.cutmix import Box, draw_box
+from neuroreel.encoding.training.recipe import Recipe
+from neuroreel.encoding.training.share import Share
+from neuroreel.encoding.training.store import TimeFirst, TrialStore
 
 
-class TrialStore:
-    """All trials in memory: videos as bytes where they hold whole grey levels, the rest as float32."""
+class Place(NamedTuple):
+    """Where a clip lies: its trial, and the frame it starts at."""
 
-    def __init__(self, trials: Sequence[Trial], *, show_progress: bool) -> None:
-        self.videos: list[Tensor] = []
-        self.covariates: list[Tensor] = []
-        self.responses: list[Tensor] = []
-        for trial in progress(trials, description="Reading trials", enabled=show_progress):
-            video = trial.needs_video()
-            whole = bool((video == np.rint(video)).all())
-            # a copy where it would be a view of a memory-mapped file, which PyTorch may not write to
-            self.videos.append(torch.from_numpy(video.astype(np.uint8) if whole else video.copy()))
-            self.covariates.append(torch.from_numpy(trial.covariates))
-            self.responses.append(torch.from_numpy(trial.needs_responses()))
-
-    def digest(self) -> str:
-        """A hash of movies, behaviour and responses, which says whether two trainings saw the same."""
-        hashed = hashlib.sha256()
-        for tensors in zip(self.videos, self.covariates, self.responses, strict=True):
-            for tensor in tensors:
-                hashed.update(tensor.contiguous().numpy().data)
-        return hashed.hexdigest()
-
-    def mean(self, arrays: list[Tensor]) -> Tensor:
-        """Mean over all frames of a list of (channels, frames)."""
-        return torch.cat(arrays, dim=1).mean(dim=1)
-
-    def deviation(self, arrays: list[Tensor]) -> Tensor:
-        """Standard deviation over all frames of a list of (channels, frames)."""
-        values = torch.cat(arrays, dim=1)
-        return values.std(dim=1) if len(values) else values.new_zeros(0)  # torch warns of a deviation of nothing
+    trial: int
+    start: int
 
 
-class RandomWindows(Dataset[Batch]):
-    """Item n is the n-th batch of the whole training: random windows, trials drawn equally, positions uniformly.
+class Paste(NamedTuple):
+    """For CutMix: which box of which other clip of the recording is pasted."""
 
-    A batch depends on the seed and its number alone, so a resumed run meets the batches it would have met.
+    place: Place
+    box: Box
+
+
+class Clip(NamedTuple):
+    """One sample."""
+
+    recording: int
+    place: Place
+    paste: Paste | None
+
+
+class Pasted(NamedTuple):
+    """For CutMix: a second clip, and the box of it that is pasted into sample number ``row``."""
+
+    row: int
+    box: Box
+    video: Tensor  # (frames, height, width)
+    covariates: Tensor  # (channels, frames)
+
+
+class ClipBatch(NamedTuple):
+    """Clips with what went with them; the samples of each recording share a tensor of responses."""
+
+    video: Tensor  # (batch, clip frames, height, width), grey 0..255, bytes where the levels are whole
+    covariates: Tensor  # (batch, channels, clip frames)
+    pasted: list[Pasted]
+    rows: list[Tensor]  # for each recording, the numbers of its samples in the batch
+    responses: list[Tensor]  # for each recording (its samples, clip frames, neurons), not negative, mixed by CutMix
+
+    def inputs(self, model: EncodingModel) -> Tensor:
+        """What the model sees: clips laid on its canvas with the behaviour's channels, and the boxes pasted in.
+
+        The box is cut from the whole assembled input, behaviour and padding included, as published.
+        """
+        inputs = model.assemble(model.canvas.place(self.video.float()), self.covariates)
+        for row, box, video, covariates in self.pasted:
+            box.paste(inputs[row], model.assemble(model.canvas.place(video.float())[None], covariates[None])[0])
+        return inputs
+
+
+class RandomClips(Dataset[ClipBatch]):
+    """Batch n of the whole training: recordings drawn equally, trials and positions at random.
+
+    A batch depends on the seed and its number alone, so a resumed run meets the batches it would have met. Recordings
+    are dealt like cards: none comes again before all the others have come once.
     """
 
-    def __init__(self, store: TrialStore, *, window_frames: int, batch_size: int, seed: int) -> None:
-        self.store = store
-        self.window_frames = window_frames
-        self.batch_size = batch_size
+    def __init__(self, stores: Sequence[TrialStore], *, model: DwiseNeuro, recipe: Recipe, seed: int) -> None:
+        self.stores = stores
+        self.step = model.clip_stride
+        self.span = (model.clip_frames - 1) * model.clip_stride + 1  # movie frames from a clip's first to its last
+        self.canvas = model.canvas.size
+        self.batch_size = recipe.batch_size
+        self.alpha = recipe.cutmix_alpha
+        self.probability = recipe.cutmix_probability
         self.seed = seed
 
-    def __getitem__(self, number: int) -> Batch:
+    def draw(self, number: int) -> list[Clip]:
+        """The clips of batch ``number``."""
         rng = np.random.default_rng([self.seed, number])
-        windows = []
-        for index in rng.integers(len(self.store.videos), size=self.batch_size):
-            start = int(rng.integers(self.store.videos[index].shape[0] - self.window_frames + 1))
-            windows.append((index, slice(start, start + self.window_frames)))
-        return Batch(
-            video=torch.stack([self.store.videos[i][frames] for i, frames in windows]).float(),
-            covariates=torch.stack([self.store.covariates[i][:, frames] for i, frames in windows]),
-            responses=torch.stack([self.store.responses[i][:, frames] for i, frames in windows]),
+        return [self._clip(rng, recording) for recording in self._dealt(number)]
+
+    def _dealt(self, number: int) -> list[int]:
+        """The recording of each sample; deal after deal of all recordings runs through the batches."""
+        recordings = len(self.stores)
+        first, last = number * self.batch_size, (number + 1) * self.batch_size
+        deals = [
+            # the last number keeps these generators apart from those of the batches
+            np.random.default_rng([self.seed, deal, 1]).permutation(recordings)
+            for deal in range(first // recordings, -(-last // recordings))
+        ]
+        dealt: list[int] = np.concatenate(deals)[first % recordings :][: self.batch_size].tolist()
+        return dealt
+
+    def _clip(self, rng: np.random.Generator, recording: int) -> Clip:
+        place = self._place(rng, recording)
+        if rng.random() >= self.probability:
+            return Clip(recording, place, None)
+        other = self._place(rng, recording)
+        height, width = self.canvas
+        return Clip(recording, place, Paste(other, draw_box(rng, height=height, width=width, alpha=self.alpha)))
+
+    def _place(self, rng: np.random.Generator, recording: int) -> Place:
+        videos = self.stores[recording].videos
+        trial = int(rng.integers(len(videos)))
+        return Place(trial, int(rng.integers(len(videos[trial]) - self.span + 1)))
+
+    def __getitem__(self, share: Share) -> ClipBatch:
+        clips = share.of(self.draw(share.batch))
+        seen = [self._read(clip.recording, clip.place) for clip in clips]
+        pasted, responses = [], [each.responses for each in seen]
+        for row, clip in enumerate(clips):
+            if clip.paste is not None:
+                other = self._read(clip.recording, clip.paste.place)
+                share_pasted = clip.paste.box.area / (self.canvas[0] * self.canvas[1])
+                responses[row] = mixed(responses[row], other.responses, share_pasted)
+                video, covariates = torch.from_numpy(other.video.copy()), torch.from_numpy(other.covariates.T.copy())
+                pasted.append(Pasted(row, clip.paste.box, video, covariates))
+        rows = [[row for row, clip in enumerate(clips) if clip.recording == each] for each in range(len(self.stores))]
+        return ClipBatch(
+            video=torch.from_numpy(np.stack([each.video for each in seen])),
+            covariates=torch.from_numpy(np.stack([each.covariates.T for each in seen])),
+            pasted=pasted,
+            rows=[torch.tensor(numbers, dtype=torch.long) for numbers in rows],
+            responses=[
+                torch.from_numpy(np.stack([responses[row] for row in numbers])) if numbers else torch.empty(0)
+                for numbers in rows
+            ],
         )
 
+    def _read(self, recording: int, place: Place) -> TimeFirst:
+        return self.stores[recording].stretch(place.trial, slice(place.start, place.start + self.span, self.step))
 
-class EpochSampler(Sampler[int]):
-    """The numbers of one epoch's batches; Lightning says which epoch it is."""
 
-    def __init__(self, batches: int) -> None:
-        self.batches = batches
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch, also after a resume."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.batches
-
-    def __iter__(self) -> Iterator[int]:
-        yield from range(self.epoch * self.batches, (self.epoch + 1) * self.batches)
+def mixed(own: NDArray[np.float32], other: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Responses to a clip with another one pasted into this share of its canvas."""
+    return own * np.float32(1 - share) + other * np.float32(share)

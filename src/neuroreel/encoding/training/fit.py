@@ -1,9 +1,10 @@
-"""Training one encoding model on the trials of one recording."""
+"""Training an encoding model on the trials of one or several recordings."""
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,54 +14,75 @@ import numpy as np
 import torch
 
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.devices import choose_device
-from neuroreel.encoding.checks import check_clock_fits
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.encoding.training.clips import TrialStore
+from neuroreel.encoding.readout import ReadoutModel
+from neuroreel.encoding.training.build import build_model
+from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.folder import TrainingFolder
-from neuroreel.encoding.training.recipe import RECIPES, Recipe
+from neuroreel.encoding.training.material import Material
+from neuroreel.encoding.training.recipe import Recipe, resolve_recipe
 from neuroreel.encoding.training.start import start_readout
+from neuroreel.encoding.training.store import TrialStore
 from neuroreel.errors import InputError
 from neuroreel.progress import somebody_looks
-from neuroreel.recordings.checks import TrialSpec, check_trials
 from neuroreel.recordings.trial import Trial
 
 
 def fit_encoder(
-    trials: Sequence[Trial],
+    trials: Sequence[Trial] | Mapping[str, Sequence[Trial]],
     *,
     kind: str = "readout",
     seed: int = 0,
-    validation: Sequence[Trial] | None = None,
+    validation: Sequence[Trial] | Mapping[str, Sequence[Trial]] | None = None,
     folder: str | Path | None = None,
+    packed: str | Path | None = None,
     device: str = "auto",
+    devices: int = 1,
+    strategy: str = "auto",
+    teachers: Sequence[EncodingModel] = (),
     progress: bool = True,
     recipe: dict[str, Any] | None = None,
     architecture: dict[str, Any] | None = None,
 ) -> EncodingModel:
     """Train an encoding model; call it with several seeds for an ensemble.
 
-    Minimises the Poisson loss on random windows with AdamW, warm-up and cosine. What is kept is the exponential moving
-    average of the weights: that of the epoch with the best validation correlation, or of the last epoch where there
-    are no validation trials. Training stops early when the validation correlation no longer rises.
+    Minimises the Poisson loss on random windows or clips with AdamW, warm-up and cosine. What is kept is the
+    exponential moving average of the weights: that of the epoch with the best validation correlation, or of the last
+    epoch where there are no validation trials. Training stops early when the validation correlation no longer rises.
+
+    The kind "dwiseneuro" is trained as published (Baikulov 2023; Bauer et al. 2026): clips of 16 frames, every second
+    frame, the recordings drawn equally, CutMix, the loss summed over neurons and frames, mixed precision where the
+    device has it.
 
     Parameters
     ----------
     trials
-        Trials of one recording, with video and responses.
+        Trials of one recording, with video and responses; or, for a DwiseNeuro with a readout for each recording,
+        {recording: trials}. The recordings may differ in neurons, but not in movie size, frame rate and behaviour.
     kind
         "readout" (small convolutional core, trains in a minute) or "dwiseneuro" (Baikulov 2023).
     seed
         Of the weights, the windows drawn and the dropout.
     validation
-        Other trials, of movies that no training trial shows. Without them nothing stops the training early.
+        Other trials, of movies that no training trial shows; {recording: trials} if ``trials`` is. Without them
+        nothing stops the training early.
     folder
         Keeps checkpoints, the log (``log/metrics.csv``) and the trained model (``model.safetensors``). The same call
         with the same folder goes on after a kill, and hands out the trained model once there is one.
+    packed
+        Folder for training trials that take more than 2 GiB together: they are packed into files, once, and mapped
+        instead of kept in memory. Several trainings on the same trials can share it. By default it lies in ``folder``.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
+    devices
+        How many devices share each batch. With several, protect a script by ``if __name__ == "__main__":``.
+    strategy
+        How Lightning runs several devices: "ddp_spawn" ("auto"), "ddp", "ddp_fork", "ddp_notebook". With "ddp" it runs
+        your whole script once for each device; ``folder`` must be given then.
+    teachers
+        An ensemble of DwiseNeuro trained on the same recordings. Readouts for which a sample has no recorded responses
+        learn the ensemble's mean prediction, which makes 0.36 of the loss (distillation).
     progress
         Show progress bars.
     recipe, architecture
@@ -69,7 +91,8 @@ def fit_encoder(
     Returns
     -------
     EncodingModel
-        On the CPU, in evaluation mode; ``model.training_log`` holds one row an epoch.
+        On the CPU, in evaluation mode; ``model.training_log`` holds one row an epoch. A DwiseNeuro is seen through
+        its first readout; ``model.of_readout(name)`` gives the model of another recording.
 
     Raises
     ------
@@ -77,58 +100,65 @@ def fit_encoder(
         Unknown kind or setting; trials that differ in neurons, pixels, frame rate; trials shorter than a window; a
         folder of another training, or with damaged files; a training that diverges.
     ResourceError
-        The device is not there.
+        The device is not there, or the disk is full.
     """
-    settings = _resolve_recipe(kind, recipe)
+    settings = resolve_recipe(kind, recipe)
     seed = _checked_seed(seed)
-    where = choose_device(device)
-    spec = check_trials(trials, what="training trials")
+    where = Devices.choose(device, count=devices, strategy=strategy)
+    _check_shared(settings, where, folder)
+    material = Material.of(trials, validation)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.manual_seed(seed)
-        model = _build(kind, spec, architecture or {})
-        shortest = min(trials, key=lambda trial: trial.frames)
+        model = build_model(kind, material, architecture or {})
         if model.any_length and "window_frames" not in (recipe or {}):
-            settings = replace(settings, window_frames=min(settings.window_frames, shortest.frames))
-        _check_lengths(shortest, settings.window_frames, model)
-        _check_validation(validation or [], spec, model)
+            settings = replace(settings, window_frames=min(settings.window_frames, material.shortest()[1]))
+        _check_lengths(material, settings.window_frames, model)
+        learned_from = _checked_teachers(teachers, model)
         keep_freed_memory()
-        store = TrialStore(trials, show_progress=progress)
         with _folder_or_temporary(folder) as home:
+            stores = material.stores(
+                home.path / "packed" if packed is None else Path(packed).expanduser(), show_progress=progress
+            )
             if folder is not None:
-                home.claim(_describe(kind, model, settings, store, validation or [], seed))
+                home.claim(_describe(kind, model, settings, material.describe(stores), learned_from, seed))
             trained = home.trained()
             if trained is not None:
                 return trained
             return _train(
-                model, store, settings, validation or [], home, device=where, seed=seed, show_progress=progress
+                model, stores, material, settings, learned_from, home, devices=where, seed=seed, show_progress=progress
             )
 
 
 def _train(
     model: EncodingModel,
-    store: TrialStore,
+    stores: list[TrialStore],
+    material: Material,
     recipe: Recipe,
-    validation: Sequence[Trial],
+    teachers: list[DwiseNeuro],
     home: TrainingFolder,
     *,
-    device: torch.device,
+    devices: Devices,
     seed: int,
     show_progress: bool,
 ) -> EncodingModel:
-    from neuroreel.encoding.training.run import train  # Lightning takes seconds to import
+    from neuroreel.encoding.training.run import Training, train  # Lightning takes seconds to import
 
     if isinstance(model, ReadoutModel) and not home.last.exists():
+        (store,) = stores
         model.standardize(store.mean(store.responses), store.mean(store.covariates), store.deviation(store.covariates))
         start_readout(model, store)
     train(
-        model,
-        store,
-        recipe=recipe,
-        validation=validation,
-        folder=home,
-        device=device,
-        seed=seed,
-        show_bar=show_progress and somebody_looks(),
+        Training(
+            model=model,
+            stores=stores,
+            validation=material.validation,
+            teachers=teachers,
+            recipe=recipe,
+            seed=seed,
+            devices=devices,
+            folder=home,
+            show_bar=show_progress and somebody_looks(),
+        )
     )
     model.cpu().eval()
     home.keep(model)
@@ -145,7 +175,12 @@ def _folder_or_temporary(folder: str | Path | None) -> Iterator[TrainingFolder]:
 
 
 def _describe(
-    kind: str, model: EncodingModel, recipe: Recipe, store: TrialStore, validation: Sequence[Trial], seed: int
+    kind: str,
+    model: EncodingModel,
+    recipe: Recipe,
+    trials: dict[str, Any],
+    teachers: list[DwiseNeuro],
+    seed: int,
 ) -> dict[str, Any]:
     """What makes a training the one it is: the same numbers come out if, and only if, these agree."""
     assert isinstance(model, ReadoutModel | DwiseNeuro)
@@ -155,9 +190,17 @@ def _describe(
         "seed": seed,
         "recipe": asdict(recipe),
         "architecture": config.as_dict(),
-        "training trials": store.digest(),
-        "validation trials": TrialStore(validation, show_progress=False).digest(),
+        **trials,
+        "teachers": [_hash_of(teacher) for teacher in teachers],
     }
+
+
+def _hash_of(model: EncodingModel) -> str:
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        hashed.update(name.encode())
+        hashed.update(tensor.cpu().contiguous().numpy().data)
+    return hashed.hexdigest()
 
 
 def _checked_seed(seed: object) -> int:
@@ -166,72 +209,44 @@ def _checked_seed(seed: object) -> int:
     return int(seed)
 
 
-def _resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
-    if kind not in RECIPES:
-        raise InputError(f"kind is {kind!r}; the encoding models that can be trained are {', '.join(RECIPES)}")
-    unknown = set(changes or {}) - set(Recipe.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Recipe.__dataclass_fields__)
-        raise InputError(f"the recipe has no setting {sorted(unknown)}; it has {known}")
-    return replace(RECIPES[kind], **(changes or {}))
-
-
-def _build(kind: str, spec: TrialSpec, architecture: dict[str, Any]) -> EncodingModel:
-    """The untrained model for such trials; InputError if it cannot be built, or no longer fits them."""
-    config: ReadoutConfig | DwiseNeuroConfig
-    if kind == "readout":
-        config = ReadoutConfig(
-            neurons=spec.neurons,
-            video_height=spec.video_height,
-            video_width=spec.video_width,
-            frame_rate_hz=spec.frame_rate_hz,
-            covariates=spec.covariates,
-        )
-    else:
-        config = DwiseNeuroConfig(readout_neurons=(spec.neurons,), in_channels=1 + spec.covariates)
-    unknown = set(architecture) - set(config.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(config.__dataclass_fields__)
-        raise InputError(f"the architecture has no setting {sorted(unknown)}; it has {known}")
-    try:
-        model = _model_of(replace(config, **architecture), spec)
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
-        raise InputError(f"no {kind} model can be built with architecture={architecture}: {error}") from error
-    _check_built(model, spec)
-    return model
-
-
-def _model_of(config: ReadoutConfig | DwiseNeuroConfig, spec: TrialSpec) -> EncodingModel:
-    if isinstance(config, ReadoutConfig):
-        return ReadoutModel(config)
-    size = (spec.video_height, spec.video_width)
-    return DwiseNeuro(DwiseNeuroNetwork(config), readout=0, video_size=size, frame_rate_hz=spec.frame_rate_hz)
-
-
-def _check_built(model: EncodingModel, spec: TrialSpec) -> None:
-    wanted = (spec.neurons, (spec.video_height, spec.video_width), spec.frame_rate_hz)
-    if (model.neurons, model.canvas.video_size, model.frame_rate_hz) != wanted:
-        raise InputError("neurons, movie size and frame rate come from the trials; leave them out of architecture")
-    if not 0 <= model.covariates <= spec.covariates:
+def _check_shared(recipe: Recipe, devices: Devices, folder: str | Path | None) -> None:
+    """A batch must fall into equal parts, or its samples would not weigh the same."""
+    parts = recipe.accumulate * devices.count
+    if recipe.batch_size % parts:
         raise InputError(
-            f"the architecture takes {model.covariates} behaviour channels, the trials have {spec.covariates}; "
-            "it can leave some out, but not add any"
+            f"batch_size is {recipe.batch_size}, which {devices.count} device(s) cannot share equally in "
+            f"{recipe.accumulate} pass(es); make it a multiple of {parts}"
         )
+    if devices.strategy == "ddp" and folder is None:
+        raise InputError("strategy='ddp' runs the script in several processes, which must meet in a folder: give one")
 
 
-def _check_validation(validation: Sequence[Trial], training: TrialSpec, model: EncodingModel) -> None:
-    if not validation:
-        return
-    difference = training.difference(check_trials(validation, what="validation trials"))
-    if difference:
+def _checked_teachers(teachers: Sequence[EncodingModel], model: EncodingModel) -> list[DwiseNeuro]:
+    """The teachers, if the model can learn from them."""
+    if isinstance(teachers, EncodingModel):
+        raise InputError("teachers is one model; pass a list of models, [model] if there is but one")
+    if teachers and (not isinstance(model, DwiseNeuro) or model.readout_count < 2):
         raise InputError(
-            f"the validation trials have {difference} in the training trials; take them from one recording"
+            "teachers teach the readouts of a DwiseNeuro that have no recorded responses for a sample; there are none "
+            "here: train kind='dwiseneuro' on two recordings or more, or leave the teachers out"
         )
-    for trial in validation:
-        check_clock_fits(model, trial)
+    checked: list[DwiseNeuro] = []
+    for index, teacher in enumerate(teachers):
+        if not isinstance(teacher, DwiseNeuro) or _fits(teacher) != _fits(model):
+            raise InputError(
+                f"teacher {index} is no DwiseNeuro of the same recordings: it must have the same readouts in the same "
+                "order, movie size, frame rate and behaviour channels"
+            )
+        checked.append(teacher)
+    return checked
 
 
-def _check_lengths(shortest: Trial, window_frames: int, model: EncodingModel) -> None:
+def _fits(model: EncodingModel) -> tuple[object, ...]:
+    assert isinstance(model, DwiseNeuro)
+    return model.network.config.readout_neurons, model.covariates, model.canvas, model.frame_rate_hz
+
+
+def _check_lengths(material: Material, window_frames: int, model: EncodingModel) -> None:
     if not model.any_length and window_frames != model.window_frames:
         raise InputError(f"window_frames is {window_frames}; this model sees windows of {model.window_frames} frames")
     if window_frames <= model.warmup_frames:
@@ -239,8 +254,10 @@ def _check_lengths(shortest: Trial, window_frames: int, model: EncodingModel) ->
             f"window_frames is {window_frames}; it must be more than the {model.warmup_frames} frames whose responses "
             "depend on what came before"
         )
-    if shortest.frames < window_frames:
+    name, frames = material.shortest()
+    if frames < window_frames:
         raise InputError(
-            f"{shortest.name} has {shortest.frames} frames, fewer than a training window ({window_frames}): leave it "
+            f"{name} has {frames} frames, fewer than a training window ({window_frames}): leave it "
             "out, or give a readout model shorter windows with recipe={'window_frames': …}"
         )
+    material.check_lengths(model)

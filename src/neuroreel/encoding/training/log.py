@@ -26,7 +26,9 @@ class TrainingLog(Callback):
         self._began = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Add a row."""
+        """Add a row; of several processes only the first writes it."""
+        if not trainer.is_global_zero:
+            return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         seconds = time.perf_counter() - self._began
         self.rows.append({"epoch": float(trainer.current_epoch), "seconds": seconds, **metrics})
@@ -46,3 +48,9 @@ class TrainingLog(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What a resume brings back."""
         self.rows = list(state_dict["rows"])
+
+
+def read_log(file: Path) -> list[dict[str, float]]:
+    """The rows that a training wrote, also if it ran in another process."""
+    with file.open(newline="") as stream:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]

@@ -8,10 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def silence_lightning() -> None:
+    """The same for a whole process: one that a training on several devices started."""
+    for logger in _loggers():
+        logger.setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+
+
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Silence Lightning's information lines and its advice on workers and logging within the block."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    loggers = _loggers()
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -22,3 +29,7 @@ def quiet_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _loggers() -> list[logging.Logger]:
+    return [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from neuroreel.errors import InputError
 
@@ -15,9 +16,14 @@ class Recipe:
     Attributes
     ----------
     learning_rate, weight_decay, gradient_clip
-        Of AdamW; gradients are clipped to this norm.
-    batch_size, window_frames
-        Windows in a batch, movie frames in a window (fewer by default where trials are shorter).
+        Of AdamW; gradients are clipped to this norm (0: they are not).
+    batch_size
+        Windows (readout) or clips (dwiseneuro) that make one step of the optimiser, on all devices together.
+    accumulate
+        Passes that a batch is split into where it does not fit into the device's memory: their gradients are summed,
+        so that the batch and the learning rate stay what they are. It must divide the batch size.
+    window_frames
+        Movie frames in a window (fewer by default where trials are shorter).
     batches_per_epoch, epochs, warmup_epochs
         The learning rate rises from 0 over the warm-up and falls along a cosine to 1 % at the end.
     ema_decay
@@ -26,6 +32,11 @@ class Recipe:
         Epochs without a better validation correlation after which training stops.
     validate_every
         Epochs between validations.
+    cutmix_probability, cutmix_alpha
+        How often a box of another clip of the recording is pasted into a clip (dwiseneuro), and the parameter of the
+        Beta distribution that its size is drawn from.
+    distillation
+        Share of the loss of the readouts that learn from teachers, where there are teachers (dwiseneuro).
     """
 
     learning_rate: float
@@ -39,19 +50,44 @@ class Recipe:
     ema_decay: float
     patience: int
     validate_every: int = 1
+    accumulate: int = 1
+    cutmix_probability: float = 0.0
+    cutmix_alpha: float = 1.0
+    distillation: float = 0.36
 
     def __post_init__(self) -> None:
-        for setting in ("batch_size", "window_frames", "batches_per_epoch", "epochs", "patience", "validate_every"):
+        for setting in _COUNTS:
             value = getattr(self, setting)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"recipe: {setting} is {value!r}; it must be a whole number of at least 1")
-        for setting in ("learning_rate", "weight_decay", "gradient_clip", "warmup_epochs", "ema_decay"):
+        for setting, most in _AMOUNTS.items():
             value = getattr(self, setting)
             if not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise InputError(f"recipe: {setting} is {value!r}; it must be a number of at least 0")
+            if value > most:
+                raise InputError(f"recipe: {setting} is {value!r}; it must be at most {most:g}")
         if self.ema_decay >= 1:
             raise InputError(f"recipe: ema_decay is {self.ema_decay!r}; it must be below 1, or no weight ever moves")
+        if self.cutmix_alpha == 0:
+            raise InputError("recipe: cutmix_alpha is 0; it must be above 0 (cutmix_probability 0 turns CutMix off)")
 
+    def rate_factor(self, step: int) -> float:
+        """The learning rate at a step of the optimiser, over its highest."""
+        warmup = max(1, self.warmup_epochs * self.batches_per_epoch)
+        total = self.epochs * self.batches_per_epoch
+        if step < warmup:
+            return step / warmup
+        done = min(1.0, (step - warmup) / max(1, total - warmup))
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+_COUNTS = ("batch_size", "window_frames", "batches_per_epoch", "epochs", "patience", "validate_every", "accumulate")
+_AMOUNTS = dict.fromkeys(
+    ("learning_rate", "weight_decay", "gradient_clip", "warmup_epochs", "ema_decay", "cutmix_alpha"), math.inf
+) | {"cutmix_probability": 1.0, "distillation": 1.0}
+
+EPOCH_CLIPS = 72_000
+RATE_OF_A_BATCH_OF_4 = 3e-4
 
 RECIPES = {
     "readout": Recipe(
@@ -66,17 +102,46 @@ RECIPES = {
         ema_decay=0.98,
         patience=4,
     ),
-    # Baikulov 2023, on one recording
+    # Baikulov 2023, with the batch of Bauer et al. 2026
     "dwiseneuro": Recipe(
-        learning_rate=3e-4 * 24 / 4,
+        learning_rate=RATE_OF_A_BATCH_OF_4 * 24 / 4,
         weight_decay=0.05,
-        gradient_clip=1.0,
-        batch_size=12,  # windows of 32 frames, each of them two clips
-        window_frames=32,
-        batches_per_epoch=3000,
+        gradient_clip=0.0,
+        batch_size=24,
+        window_frames=32,  # a clip of every second frame lies in as many
+        batches_per_epoch=EPOCH_CLIPS // 24,
         epochs=21,
         warmup_epochs=3,
         ema_decay=0.999,
         patience=21,
+        cutmix_probability=0.5,
     ),
 }
+
+
+def resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
+    """The recipe of a kind of model, with changes.
+
+    With dwiseneuro, another batch size changes learning rate (3e-4 for each 4 clips) and batches (72,000 clips an
+    epoch) with it, unless they are given too.
+
+    Raises
+    ------
+    InputError
+        An unknown kind or setting, or a value that cannot be.
+    """
+    if kind not in RECIPES:
+        raise InputError(f"kind is {kind!r}; the encoding models that can be trained are {', '.join(RECIPES)}")
+    changes = changes or {}
+    unknown = set(changes) - set(Recipe.__dataclass_fields__)
+    if unknown:
+        known = ", ".join(Recipe.__dataclass_fields__)
+        raise InputError(f"the recipe has no setting {sorted(unknown)}; it has {known}")
+    recipe = replace(RECIPES[kind], **changes)
+    if kind != "dwiseneuro" or "batch_size" not in changes:
+        return recipe
+    follow = {
+        "learning_rate": RATE_OF_A_BATCH_OF_4 * recipe.batch_size / 4,
+        "batches_per_epoch": max(1, EPOCH_CLIPS // recipe.batch_size),
+    }
+    return replace(recipe, **(follow | changes))

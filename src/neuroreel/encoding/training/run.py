@@ -3,97 +3,138 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import lightning
-import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.utils.data import DataLoader, Dataset
 
+from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.training.average import MovingAverage
 from neuroreel.encoding.training.bar import TrainingBar
-from neuroreel.encoding.training.clips import EpochSampler, RandomWindows, TrialStore
+from neuroreel.encoding.training.clips import RandomClips
+from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.folder import TrainingFolder
 from neuroreel.encoding.training.interrupt import keyboard_interrupt_of
-from neuroreel.encoding.training.log import TrainingLog
-from neuroreel.encoding.training.module import EncoderTraining
+from neuroreel.encoding.training.log import TrainingLog, read_log
+from neuroreel.encoding.training.module import WATCHED, ClipTraining, EncoderTraining, WindowTraining
 from neuroreel.encoding.training.quiet import quiet_lightning
 from neuroreel.encoding.training.recipe import Recipe
-from neuroreel.errors import ResourceError
+from neuroreel.encoding.training.share import EpochSampler
+from neuroreel.encoding.training.store import TrialStore
+from neuroreel.encoding.training.validation import ValidationTrials
+from neuroreel.encoding.training.windows import RandomWindows
+from neuroreel.errors import InputError, ResourceError
 from neuroreel.recordings.trial import Trial
 
-WATCHED = "validation_correlation"
+MOST_WORKERS = 4  # of a GPU: one of them reads more clips a second than a full-size DwiseNeuro trains on
 
 
-def train(
-    model: EncodingModel,
-    store: TrialStore,
-    *,
-    recipe: Recipe,
-    validation: Sequence[Trial],
-    folder: TrainingFolder,
-    device: torch.device,
-    seed: int,
-    show_bar: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training: what is trained, on what, how and where."""
+
+    model: EncodingModel
+    stores: Sequence[TrialStore]
+    validation: Mapping[str, Sequence[Trial]]
+    teachers: Sequence[DwiseNeuro]
+    recipe: Recipe
+    seed: int
+    devices: Devices
+    folder: TrainingFolder
+    show_bar: bool
+
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation trials."""
+        return any(len(trials) for trials in self.validation.values())
+
+    def module(self) -> EncoderTraining:
+        """The loss and the optimiser."""
+        if isinstance(self.model, DwiseNeuro):
+            return ClipTraining(self.model, self.recipe, seed=self.seed, teachers=self.teachers)
+        return WindowTraining(self.model, self.recipe, seed=self.seed, readouts=[self.model])
+
+    def batches(self) -> Dataset[Any]:
+        """All batches of the training, by number."""
+        recipe = self.recipe
+        if isinstance(self.model, DwiseNeuro):
+            return RandomClips(self.stores, model=self.model, recipe=recipe, seed=self.seed)
+        (store,) = self.stores
+        size = recipe.batch_size
+        return RandomWindows(store, window_frames=recipe.window_frames, batch_size=size, seed=self.seed)
+
+
+def train(training: Training) -> None:
     """Train the model in place, from the folder's last checkpoint if there is one.
 
     It ends with the averaged weights of the epoch with the best validation correlation, of the last one without
     validation trials.
     """
-    module = EncoderTraining(model, recipe, seed=seed)
-    windows = RandomWindows(store, window_frames=recipe.window_frames, batch_size=recipe.batch_size, seed=seed)
-    log = TrainingLog(folder.log)
+    folder = training.folder
+    module = training.module()
     resumed = folder.to_resume()
-    callbacks = [*_callbacks(recipe, folder, validated=bool(validation)), log, *([TrainingBar()] if show_bar else [])]
-    with quiet_lightning():
-        trainer = _trainer(recipe, callbacks, folder=folder, device=device)
-        try:
-            with keyboard_interrupt_of(trainer):
-                trainer.fit(
-                    module,
-                    DataLoader(windows, sampler=EpochSampler(recipe.batches_per_epoch), batch_size=None),
-                    DataLoader(list(validation), batch_size=None, collate_fn=_as_is) if validation else None,  # type: ignore[arg-type]
-                    ckpt_path=resumed,
-                    weights_only=True,
-                )
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ResourceError(f"no space left on the disk for checkpoints in {folder.path}; free some") from error
-            raise
+    with quiet_lightning(), _explained(folder):
+        trainer = _trainer(training)
+        with keyboard_interrupt_of(trainer):
+            trainer.fit(
+                module,
+                _training_loader(training),
+                _validation_loader(training) if training.validated else None,
+                ckpt_path=resumed,
+                weights_only=True,
+            )
     module.load_state_dict(folder.weights(folder.best if folder.best.exists() else folder.last))
-    model.training_log = log.rows
+    training.model.training_log = read_log(folder.log)
 
 
-def _trainer(
-    recipe: Recipe, callbacks: list[Callback], *, folder: TrainingFolder, device: torch.device
-) -> lightning.Trainer:
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+def _training_loader(training: Training) -> DataLoader[Any]:
+    """Workers read ahead of a GPU; beside a CPU they would only take its cores."""
+    gpu = training.devices.device.type == "cuda"
+    workers = min(MOST_WORKERS, (os.cpu_count() or 1) // training.devices.count - 1) if gpu else 0
+    reading = {"num_workers": workers, "persistent_workers": True} if workers > 0 else {}
+    sampler = EpochSampler(training.recipe.batches_per_epoch, accumulate=training.recipe.accumulate)
+    return DataLoader(training.batches(), sampler=sampler, batch_size=None, pin_memory=gpu, **reading)  # type: ignore[arg-type]
+
+
+def _validation_loader(training: Training) -> DataLoader[Any]:
+    return DataLoader(ValidationTrials(training.validation), batch_size=None, collate_fn=_as_is)
+
+
+def _trainer(training: Training) -> lightning.Trainer:
+    recipe, folder = training.recipe, training.folder
     return lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision="bf16-mixed" if half else "32-true",
+        **training.devices.of_trainer(),
         max_epochs=recipe.epochs,
-        gradient_clip_val=recipe.gradient_clip,
+        accumulate_grad_batches=recipe.accumulate,
+        gradient_clip_val=recipe.gradient_clip or None,
         check_val_every_n_epoch=recipe.validate_every,
-        callbacks=callbacks,
+        callbacks=_callbacks(training),
         logger=False,
         default_root_dir=folder.path,
+        use_distributed_sampler=False,  # the batches are shared by EpochSampler
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
 
 
-def _callbacks(recipe: Recipe, folder: TrainingFolder, *, validated: bool) -> list[Callback]:
+def _callbacks(training: Training) -> list[Callback]:
     """Averaging; with validation trials the early stop and the best epoch; last, the checkpoint to resume from."""
+    recipe, folder = training.recipe, training.folder
     where = folder.last.parent
     resume = ModelCheckpoint(
         where, filename=folder.last.stem, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    average = EMAWeightAveraging(decay=recipe.ema_decay)
-    if not validated:
-        return [average, resume]
+    shown = [TrainingLog(folder.log), *([TrainingBar()] if training.show_bar else [])]
+    if not training.validated:
+        return [MovingAverage(recipe.ema_decay), resume, *shown]
     best = ModelCheckpoint(
         where,
         filename=folder.best.stem,
@@ -104,7 +145,7 @@ def _callbacks(recipe: Recipe, folder: TrainingFolder, *, validated: bool) -> li
     )
     # less than this is rounding
     stop = StopEarly(WATCHED, mode="max", min_delta=1e-5, patience=recipe.patience, check_on_train_epoch_end=False)
-    return [average, stop, best, resume]
+    return [MovingAverage(recipe.ema_decay), stop, best, resume, *shown]
 
 
 class StopEarly(EarlyStopping):
@@ -116,5 +157,21 @@ class StopEarly(EarlyStopping):
             trainer.should_stop = True
 
 
-def _as_is(trial: Trial) -> Trial:
-    return trial
+@contextmanager
+def _explained(folder: TrainingFolder) -> Iterator[None]:
+    """A full disk, and what goes wrong in one of several processes, as errors of ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(f"no space left on the disk for checkpoints in {folder.path}; free some") from error
+        raise
+    except ProcessRaisedException as error:
+        kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
+        if kind.endswith("InputError"):
+            raise InputError(message) from error
+        raise
+
+
+def _as_is(place: Any) -> Any:
+    return place

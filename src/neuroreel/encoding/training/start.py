@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from neuroreel.encoding.readout import ReadoutModel
-from neuroreel.encoding.training.clips import TrialStore
+from neuroreel.encoding.training.store import TimeFirst, TrialStore
 
 EVERY = 3  # frames from one used frame to the next: neighbours say nearly the same
 RIDGE = 0.1  # of a feature's variance
@@ -22,8 +23,8 @@ def start_readout(model: ReadoutModel, store: TrialStore) -> None:
     features of every position; 3. take the position with the most explained variance, looking at a blurred map.
     """
     moments = _Moments(model)
-    for video, responses in zip(store.videos, store.responses, strict=True):
-        moments.add(video, responses)
+    for index in range(len(store)):
+        moments.add(store.trial(index))
     # (neurons, positions), (neurons, positions, hidden), (positions, hidden)
     explained, weights, means = moments.solve()
     rows, columns = moments.grid
@@ -48,8 +49,9 @@ class _Moments:
         self.cross = torch.zeros(())
         self.grid = (0, 0)
 
-    def add(self, video: Tensor, responses: Tensor) -> None:
-        """One trial: video (frames, height, width), responses (neurons, frames)."""
+    def add(self, trial: TimeFirst) -> None:
+        """One trial."""
+        video, responses = torch.tensor(trial.video), torch.tensor(np.ascontiguousarray(trial.responses.T))
         features = self.model._core(video[None].float())[0, self.model.warmup_frames :: EVERY]
         self.grid = (features.shape[2], features.shape[3])
         x = features.flatten(2).permute(2, 0, 1)  # (positions, frames, hidden)

@@ -1,0 +1,143 @@
+"""What a training is given: the trials of one or more recordings, to train on and to validate with, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from neuroreel.encoding.checks import check_clock_fits
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.training.pack import bytes_of, pack
+from neuroreel.encoding.training.store import TrialStore, digest_of
+from neuroreel.errors import InputError
+from neuroreel.recordings.checks import TrialSpec, check_trials, trial_specs
+from neuroreel.recordings.trial import Trial
+
+Trials = Sequence[Trial]
+TrialsOrRecordings = Trials | Mapping[str, Trials]
+
+MEMORY_BYTES = 2 * 2**30
+"""Training trials that together take no more than this stay in memory; more are packed into files and mapped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Trials by the recording they are of, and what each recording's trials share.
+
+    ``named`` says whether the recordings were given by name: of one that was not, the name is only what its trials say.
+    """
+
+    training: Mapping[str, Trials]
+    validation: Mapping[str, Trials]
+    specs: Mapping[str, TrialSpec]
+    named: bool
+
+    @classmethod
+    def of(cls, trials: TrialsOrRecordings, validation: TrialsOrRecordings | None) -> Material:
+        """Sort what was given by recording; InputError unless recordings and trials fit each other."""
+        named = isinstance(trials, Mapping)
+        training = _by_name(trials, what="training trials")
+        if validation is not None and isinstance(validation, Mapping) != named:
+            raise InputError(
+                "trials and validation must both be lists of one recording's trials, or both be dictionaries "
+                "{recording: trials}"
+            )
+        checking = _by_name(validation, what="validation trials") if isinstance(validation, Mapping) else {}
+        if not named:
+            checking = dict.fromkeys(training, [] if validation is None else validation)  # type: ignore[arg-type]
+        if checking and set(checking) != set(training):
+            raise InputError(
+                f"validation names the recordings {', '.join(checking)}, the training trials are of "
+                f"{', '.join(training)}; give validation trials of each of them"
+            )
+        specs = {
+            name: check_trials(each, what=_what("training trials", name, named)) for name, each in training.items()
+        }
+        material = cls(
+            training=training, validation={name: checking.get(name, []) for name in training}, specs=specs, named=named
+        )
+        material._check_alike()
+        material._check_validation()
+        return material
+
+    @property
+    def first(self) -> TrialSpec:
+        """What all recordings share, and the neurons of the first."""
+        return next(iter(self.specs.values()))
+
+    def shortest(self) -> tuple[str, int]:
+        """Which training trial is the shortest, in words, and its frames."""
+        lengths = [
+            (spec.frames, name, index)
+            for name, trials in self.training.items()
+            for index, spec in enumerate(trial_specs(trials, what="training trials"))
+        ]
+        frames, name, index = min(lengths)
+        return self.training[name][index].name, frames
+
+    def stores(self, packed: Path, *, show_progress: bool) -> list[TrialStore]:
+        """The training trials, in memory if they are small together, else packed in a folder and mapped."""
+        if sum(map(bytes_of, self.specs.values())) <= MEMORY_BYTES:
+            return [TrialStore(trials, show_progress=show_progress) for trials in self.training.values()]
+        return [
+            pack(trials, packed, spec=self.specs[name], name=name, show_progress=show_progress)
+            for name, trials in self.training.items()
+        ]
+
+    def describe(self, stores: Sequence[TrialStore]) -> dict[str, Any]:
+        """Hashes of all trials, which say whether two trainings were given the same."""
+        training = {name: store.digest() for name, store in zip(self.training, stores, strict=True)}
+        validation = {name: digest_of(trials) for name, trials in self.validation.items()}
+        if not self.named:
+            (name,) = self.training
+            return {"training trials": training[name], "validation trials": validation[name]}
+        return {"training trials": training, "validation trials": validation}
+
+    def check_lengths(self, model: EncodingModel) -> None:
+        """InputError if a validation trial is too short for the model."""
+        for trials in self.validation.values():
+            for index, spec in enumerate(trial_specs(trials, what="validation trials")):
+                if spec.frames < model.shortest_trial_frames:
+                    check_clock_fits(model, trials[index])
+
+    def _check_alike(self) -> None:
+        first = self.first
+        for name, spec in self.specs.items():
+            difference = first.difference(replace(spec, neurons=first.neurons))
+            if difference:
+                raise InputError(
+                    f"recording {name} has {difference} in {next(iter(self.specs))}; the recordings of one model may "
+                    "differ in neurons, but not in movie size, frame rate and behaviour channels"
+                )
+
+    def _check_validation(self) -> None:
+        for name, trials in self.validation.items():
+            if not len(trials):
+                continue
+            what = _what("validation trials", name, self.named)
+            difference = self.specs[name].difference(check_trials(trials, what=what))
+            if difference:
+                raise InputError(f"the {what} have {difference} in the training trials; take them from one recording")
+
+
+def _by_name(given: TrialsOrRecordings, *, what: str) -> dict[str, Trials]:
+    if not isinstance(given, Mapping):
+        return {_recording_of(given) or "recording": given}
+    if not given:
+        raise InputError(f"{what}: there are none; give at least one recording")
+    for name in given:
+        if not str(name).strip():
+            raise InputError(f"{what}: a recording is named {name!r}; name it with a word")
+    return {str(name): trials for name, trials in given.items()}
+
+
+def _recording_of(trials: Any) -> str:
+    """What the first trial says it is of; "" for what holds no trials, which is told later."""
+    first = trials[0] if isinstance(trials, Sequence) and len(trials) else None
+    return first.recording if isinstance(first, Trial) else ""
+
+
+def _what(words: str, name: str, named: bool) -> str:
+    return f"{words} of {name}" if named else words
