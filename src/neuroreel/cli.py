@@ -46,7 +46,7 @@ def simulate(
 
 
 def train(
-    recording: Folder,
+    recordings: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER [FOLDER ...]")],
     /,
     *,
     out: Path,
@@ -55,47 +55,48 @@ def train(
     test_fold: str = "fold_0",
     validation_fold: str = "fold_1",
     epochs: int | None = None,
+    settings: Path | None = None,
+    teachers: tuple[Path, ...] = (),
     device: str = "auto",
+    devices: int = 1,
 ) -> None:
-    """Train encoding models (one a seed) and the linear decoder; finished ones are kept, a killed training resumes.
+    """Train encoding models (one a seed) and linear decoders; finished ones are kept, a killed training resumes.
+
+    With several recordings (dwiseneuro only) each model has a readout for each of them.
 
     Args:
-        recording: Folder of a recording in the Sensorium layout.
-        out: Folder for encoder_SEED.safetensors and decoder.safetensors.
+        recordings: Folders of one or more recordings in the Sensorium layout.
+        out: Folder for encoder_SEED.safetensors and decoder.safetensors (decoder_NAME.safetensors of several).
         kind: A small convolutional model that trains in a minute, or the published architecture.
         seeds: One encoding model for each.
         test_fold: Trials never looked at here.
         validation_fold: Trials that stop the training early.
         epochs: How long at most; the kind decides by default.
+        settings: JSON file {"recipe": {...}, "architecture": {...}} with what differs from the kind's own.
+        teachers: Finished models of the same recordings: learn their predictions too (distillation).
         device: auto, cpu, cuda, cuda:1, mps.
+        devices: How many devices share each batch.
     """
-    import shutil
-
     import neuroreel as nr
-    from neuroreel.devices import choose_device
+    from neuroreel.encoding.training.command import TrainCommand
 
-    choose_device(device)  # before trials are read
-    if epochs is not None and epochs < 1:
-        raise InputError(f"--epochs is {epochs}; it must be at least 1")
-    opened = nr.open_recording(recording)
-    training, validation = _training_trials(opened, test_fold, validation_fold)
-    for seed in seeds:
-        file = out / f"encoder_{seed}.safetensors"
-        if file.exists():
-            _say(f"{file} is there already")
-            continue
-        _say(f"Training {file}")
-        changes = {} if epochs is None else {"epochs": epochs}
-        work = out / f"encoder_{seed}.training"
-        model = nr.fit_encoder(
-            training, kind=kind, seed=seed, validation=validation, folder=work, device=device, recipe=changes
-        )
-        nr.save_encoder(model, file)
-        shutil.rmtree(work)
-        _say(f"{file}: validation correlation {nr.encoder_correlation(model, validation):.3f}")
-    if not (out / "decoder.safetensors").exists():
-        _say("Fitting the linear decoder")
-        nr.fit_decoder(training).save(out / "decoder.safetensors")
+    opened = _open_recordings(recordings)
+    command = TrainCommand(
+        out=out,
+        kind=kind,
+        trials={each.name: _training_trials(each, test_fold, validation_fold) for each in opened},
+        epochs=epochs,
+        settings=settings,
+        teachers=teachers,
+        device=device,
+        devices=devices,
+    )
+    command.train(seeds, say=_say)
+    for name, (training, _) in command.trials.items():
+        file = out / ("decoder.safetensors" if len(opened) == 1 else f"decoder_{name}.safetensors")
+        if not file.exists():
+            _say(f"Fitting the linear decoder {file}")
+            nr.fit_decoder(training).save(file)
 
 
 def mask(
@@ -306,6 +307,19 @@ def report(
     known = all(result.truth is not None for result in loaded)
     table = score_table(loaded, decoder=ridge, mask_threshold=mask_threshold) if known else None
     _say(f"wrote {nr.write_report(out, loaded, title=title, scores=table)}")
+
+
+def _open_recordings(folders: tuple[Path, ...]) -> list[Any]:
+    """Recordings of different names."""
+    import neuroreel as nr
+
+    if not folders:
+        raise InputError("no recording was given; give the folder of at least one")
+    opened = [nr.open_recording(folder) for folder in folders]
+    names = [recording.name for recording in opened]
+    if len(set(names)) < len(names):
+        raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
+    return opened
 
 
 def _training_trials(opened: Any, test_fold: str, validation_fold: str | None) -> tuple[Any, Any]:

@@ -1,0 +1,108 @@
+"""What ``neuroreel train`` does: an ensemble, one model a seed, that a killed command goes on with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neuroreel.encoding.files import load_encoder, save_encoder
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.training.devices import Devices
+from neuroreel.encoding.training.fit import fit_encoder
+from neuroreel.encoding.training.recipe import Recipe, resolve_recipe
+from neuroreel.errors import InputError
+from neuroreel.recordings.disk import read_json
+from neuroreel.recordings.trial import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand:
+    """What the models of an ensemble share.
+
+    ``trials`` has training and validation trials by recording; ``settings`` is a JSON file with "recipe" and
+    "architecture", ``epochs`` goes before the recipe's.
+    """
+
+    out: Path
+    kind: str
+    trials: Mapping[str, tuple[Sequence[Trial], Sequence[Trial]]]
+    epochs: int | None = None
+    settings: Path | None = None
+    teachers: Sequence[Path] = ()
+    device: str = "auto"
+    devices: int = 1
+    _options: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find what is wrong with the command before trials are read."""
+        Devices.choose(self.device, count=self.devices, strategy="auto")
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError(f"--epochs is {self.epochs}; it must be at least 1")
+        options = {} if self.settings is None else read_json(self.settings)
+        unknown = set(options) - {"recipe", "architecture"}
+        if unknown:
+            raise InputError(f"{self.settings} has {sorted(unknown)}; it may have 'recipe' and 'architecture'")
+        if self.epochs is not None:
+            options["recipe"] = {**options.get("recipe", {}), "epochs": self.epochs}
+        options["architecture"] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in options.get("architecture", {}).items()
+        }
+        object.__setattr__(self, "_options", options)
+
+    def train(self, seeds: Sequence[int], *, say: Callable[[str], object]) -> None:
+        """Train what is not there yet, one model a seed; what is shared on the way is deleted at the end."""
+        wanted = [seed for seed in seeds if not self._file(seed).exists()]
+        for seed in seeds:
+            if seed not in wanted:
+                say(f"{self._file(seed)} is there already")
+        if wanted:
+            say(cost_of(self.kind, resolve_recipe(self.kind, self._options.get("recipe")), models=len(wanted)))
+        for seed in wanted:
+            say(f"Training {self._file(seed)}")
+            model = self._fit(seed)
+            save_encoder(model, self._file(seed))
+            shutil.rmtree(self._work(seed))
+            best = max(row["validation_correlation"] for row in model.training_log)
+            say(f"{self._file(seed)}: validation correlation {best:.3f}")
+        shutil.rmtree(self._packed, ignore_errors=True)
+
+    def _fit(self, seed: int) -> EncodingModel:
+        training = {name: trials for name, (trials, _) in self.trials.items()}
+        validation = {name: trials for name, (_, trials) in self.trials.items()}
+        return fit_encoder(
+            training,
+            kind=self.kind,
+            seed=seed,
+            validation=validation,
+            folder=self._work(seed),
+            packed=self._packed,
+            device=self.device,
+            devices=self.devices,
+            teachers=[load_encoder(file) for file in self.teachers],
+            **self._options,
+        )
+
+    def _file(self, seed: int) -> Path:
+        return self.out / f"encoder_{seed}.safetensors"
+
+    def _work(self, seed: int) -> Path:
+        return self.out / f"encoder_{seed}.training"
+
+    @property
+    def _packed(self) -> Path:
+        return self.out / "packed"
+
+
+def cost_of(kind: str, recipe: Recipe, *, models: int) -> str:
+    """What a training takes, in a sentence; how long that is, the progress bar tells after the first batches."""
+    batches = recipe.epochs * recipe.batches_per_epoch
+    sample = "clips" if kind == "dwiseneuro" else "windows"
+    epochs = f"{recipe.epochs} epochs of {recipe.batches_per_epoch:,} batches of {recipe.batch_size} {sample}"
+    return (
+        f"{models} model{'s' if models > 1 else ''} to train, each in at most {epochs}: "
+        f"{batches * recipe.batch_size:,} {sample} a model, {models * batches:,} batches in all"
+    )
