@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from neuroreel.encoding.files import load_encoder, save_encoder
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.fit import fit_encoder
-from neuroreel.encoding.training.recipe import Recipe, resolve_recipe
+from neuroreel.encoding.training.recipe import WATCHED, Recipe, resolve_recipe
 from neuroreel.errors import InputError
 from neuroreel.recordings.disk import read_json
 from neuroreel.recordings.trial import Trial
@@ -66,9 +67,10 @@ class TrainCommand:
             model = self._fit(seed)
             save_encoder(model, self._file(seed))
             shutil.rmtree(self._work(seed))
-            best = max(row["validation_correlation"] for row in model.training_log)
-            say(f"{self._file(seed)}: validation correlation {best:.3f}")
-        shutil.rmtree(self._packed, ignore_errors=True)
+            scores = [row[WATCHED] for row in model.training_log if WATCHED in row]
+            say(f"{self._file(seed)}: validation correlation {max(scores, default=math.nan):.3f}")
+        if not list(self.out.glob("encoder_*.training")):  # no other command is training here
+            shutil.rmtree(self._packed, ignore_errors=True)
 
     def _fit(self, seed: int) -> EncodingModel:
         training = {name: trials for name, (trials, _) in self.trials.items()}

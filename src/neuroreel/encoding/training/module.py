@@ -18,14 +18,12 @@ from neuroreel.encoding.predict import predict
 from neuroreel.encoding.training.clips import ClipBatch
 from neuroreel.encoding.training.objective import Teachers, distilled_loss, labelled_loss
 from neuroreel.encoding.training.quiet import silence_lightning
-from neuroreel.encoding.training.recipe import Recipe
+from neuroreel.encoding.training.recipe import WATCHED, Recipe
 from neuroreel.encoding.training.share import rank_and_processes
 from neuroreel.encoding.training.validation import RunningCorrelation
 from neuroreel.encoding.training.windows import WindowBatch
 from neuroreel.errors import InputError
 from neuroreel.recordings.trial import Trial
-
-WATCHED = "validation_correlation"
 
 
 class EncoderTraining(lightning.LightningModule):

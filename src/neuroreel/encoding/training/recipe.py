@@ -86,6 +86,8 @@ _AMOUNTS = dict.fromkeys(
     ("learning_rate", "weight_decay", "gradient_clip", "warmup_epochs", "ema_decay", "cutmix_alpha"), math.inf
 ) | {"cutmix_probability": 1.0, "distillation": 1.0}
 
+WATCHED = "validation_correlation"  # what the log calls the score that decides which epoch is kept
+
 EPOCH_CLIPS = 72_000
 RATE_OF_A_BATCH_OF_4 = 3e-4
 

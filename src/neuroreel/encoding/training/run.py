@@ -23,9 +23,9 @@ from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.folder import TrainingFolder
 from neuroreel.encoding.training.interrupt import keyboard_interrupt_of
 from neuroreel.encoding.training.log import TrainingLog, read_log
-from neuroreel.encoding.training.module import WATCHED, ClipTraining, EncoderTraining, WindowTraining
+from neuroreel.encoding.training.module import ClipTraining, EncoderTraining, WindowTraining
 from neuroreel.encoding.training.quiet import quiet_lightning
-from neuroreel.encoding.training.recipe import Recipe
+from neuroreel.encoding.training.recipe import WATCHED, Recipe
 from neuroreel.encoding.training.share import EpochSampler
 from neuroreel.encoding.training.store import TrialStore
 from neuroreel.encoding.training.validation import ValidationTrials
