@@ -332,6 +332,8 @@ def test_bad_trials(trials: list[nr.Trial], validation: list[nr.Trial]) -> None:
     good = trials[0]
     with pytest.raises(nr.InputError, match="training trials: there are none"):
         fit([])
+    with pytest.raises(nr.InputError, match="validation trials: got one Trial"):
+        fit(trials, validation=good)
     with pytest.raises(nr.InputError, match="no responses"):
         fit([good.replace(responses=None)])
     with pytest.raises(nr.InputError, match="no video"):

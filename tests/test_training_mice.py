@@ -291,6 +291,11 @@ def other_rate(trials: list[nr.Trial]) -> list[nr.Trial]:
         (TRIALS, {"strategy": "fsdp"}, "strategy is 'fsdp'; it must be one of auto, ddp"),
         (TRIALS, {"devices": 2, "device": "cpu", "strategy": "ddp"}, "must meet in a folder"),
         (TRIALS["mouse 0"], {"teachers": "of one"}, "there are none here"),
+        (
+            TRIALS["mouse 0"],
+            {"kind": "readout", "recipe": {"cutmix_probability": 0.5}},
+            "cutmix_probability is for kind=",
+        ),
         (TRIALS, {"teachers": "of one"}, "teacher 0 is no DwiseNeuro of the same recordings"),
     ],
 )

@@ -22,9 +22,9 @@ class Devices:
     strategy: str = "auto"
 
     @classmethod
-    def choose(cls, device: str, *, count: int, strategy: str) -> Devices:
+    def choose(cls, device: str, *, count: Any, strategy: str) -> Devices:
         """Devices that are there; InputError or ResourceError says what is wrong with the wish."""
-        if count != int(count) or count < 1:
+        if not isinstance(count, int) or count < 1:
             raise InputError(f"devices is {count!r}; it must be a whole number of at least 1")
         if strategy not in STRATEGIES:
             raise InputError(f"strategy is {strategy!r}; it must be one of {', '.join(STRATEGIES)}")

@@ -232,7 +232,7 @@ def _checked_teachers(teachers: Sequence[EncodingModel], model: EncodingModel) -
         )
     checked: list[DwiseNeuro] = []
     for index, teacher in enumerate(teachers):
-        if not isinstance(teacher, DwiseNeuro) or _fits(teacher) != _fits(model):
+        if not isinstance(teacher, DwiseNeuro) or not _teaches(teacher, model):
             raise InputError(
                 f"teacher {index} is no DwiseNeuro of the same recordings: it must have the same readouts in the same "
                 "order, movie size, frame rate and behaviour channels"
@@ -241,9 +241,15 @@ def _checked_teachers(teachers: Sequence[EncodingModel], model: EncodingModel) -
     return checked
 
 
-def _fits(model: EncodingModel) -> tuple[object, ...]:
+def _teaches(teacher: DwiseNeuro, model: EncodingModel) -> bool:
+    """Whether the readouts are those of the same recordings, as far as one can know, and the input is the same."""
     assert isinstance(model, DwiseNeuro)
-    return model.network.config.readout_neurons, model.covariates, model.canvas, model.frame_rate_hz
+    ours, theirs = (
+        (each.network.config.readout_neurons, each.covariates, each.canvas, each.frame_rate_hz)
+        for each in (model, teacher)
+    )
+    named_alike = teacher.readout_names in ((), model.readout_names)
+    return ours == theirs and named_alike
 
 
 def _check_lengths(material: Material, window_frames: int, model: EncodingModel) -> None:

@@ -39,15 +39,17 @@ class Material:
         """Sort what was given by recording; InputError unless recordings and trials fit each other."""
         named = isinstance(trials, Mapping)
         training = _by_name(trials, what="training trials")
-        if validation is not None and isinstance(validation, Mapping) != named:
-            raise InputError(
-                "trials and validation must both be lists of one recording's trials, or both be dictionaries "
-                "{recording: trials}"
-            )
-        checking = _by_name(validation, what="validation trials") if isinstance(validation, Mapping) else {}
-        if not named:
-            checking = dict.fromkeys(training, [] if validation is None else validation)  # type: ignore[arg-type]
-        if checking and set(checking) != set(training):
+        checking: dict[str, Trials] = {}
+        if validation is not None:
+            if isinstance(validation, Mapping) != named:
+                raise InputError(
+                    "trials and validation must both be lists of one recording's trials, or both be dictionaries "
+                    "{recording: trials}"
+                )
+            checking = _by_name(validation, what="validation trials")
+            if not named:  # whatever the trials say that they are of
+                checking = dict(zip(training, checking.values(), strict=True))
+        if checking and checking.keys() != training.keys():
             raise InputError(
                 f"validation names the recordings {', '.join(checking)}, the training trials are of "
                 f"{', '.join(training)}; give validation trials of each of them"
@@ -56,7 +58,10 @@ class Material:
             name: check_trials(each, what=_what("training trials", name, named)) for name, each in training.items()
         }
         material = cls(
-            training=training, validation={name: checking.get(name, []) for name in training}, specs=specs, named=named
+            training=training,
+            validation={name: checking.get(name, []) for name in training},
+            specs=specs,
+            named=named,
         )
         material._check_alike()
         material._check_validation()
@@ -114,7 +119,7 @@ class Material:
 
     def _check_validation(self) -> None:
         for name, trials in self.validation.items():
-            if not len(trials):
+            if _is_empty(trials):
                 continue
             what = _what("validation trials", name, self.named)
             difference = self.specs[name].difference(check_trials(trials, what=what))
@@ -137,6 +142,10 @@ def _recording_of(trials: Any) -> str:
     """What the first trial says it is of; "" for what holds no trials, which is told later."""
     first = trials[0] if isinstance(trials, Sequence) and len(trials) else None
     return first.recording if isinstance(first, Trial) else ""
+
+
+def _is_empty(trials: Any) -> bool:
+    return isinstance(trials, Sequence) and not len(trials)
 
 
 def _what(words: str, name: str, named: bool) -> str:

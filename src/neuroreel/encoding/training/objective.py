@@ -49,7 +49,7 @@ def labelled_loss(
     return weighted_poisson_loss(
         [network.readouts[k](features[rows[k]]) for k in known],
         [responses[k].transpose(1, 2) for k in known],
-        [features.new_ones(len(rows[k])) for k in known],
+        [torch.ones(len(rows[k]), device=inputs.device) for k in known],
     )
 
 
@@ -100,7 +100,7 @@ def distilled_loss(
     features = network.features(inputs)
     weights = []
     for k, numbers in enumerate(rows):
-        weight = features.new_full((len(inputs),), share / (len(rows) - 1))
+        weight = torch.full((len(inputs),), share / (len(rows) - 1), device=inputs.device)
         if len(numbers):
             weight[numbers] = 1.0 - share
             learned[k][numbers] = responses[k].transpose(1, 2)

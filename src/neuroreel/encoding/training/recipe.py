@@ -140,6 +140,8 @@ def resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
         known = ", ".join(Recipe.__dataclass_fields__)
         raise InputError(f"the recipe has no setting {sorted(unknown)}; it has {known}")
     recipe = replace(RECIPES[kind], **changes)
+    if kind != "dwiseneuro" and recipe.cutmix_probability:
+        raise InputError(f"recipe: cutmix_probability is for kind='dwiseneuro'; leave it out with kind={kind!r}")
     if kind != "dwiseneuro" or "batch_size" not in changes:
         return recipe
     follow = {
