@@ -233,9 +233,16 @@ def test_killed_for_good(trials: list[nr.Trial], recording: nr.Recording, tmp_pa
         "nr.fit_encoder(trials, seed=3, progress=False, folder=sys.argv[2], **json.loads(sys.argv[3]))\n"
     )
     arguments = [str(recording.folder), str(tmp_path / "run"), json.dumps({"recipe": recipe, "architecture": SIZES})]
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    run_with_kills(program, arguments, folder=tmp_path / "run")
+    assert equal(nr.load_encoder(tmp_path / "run" / "model.safetensors"), fit(trials, recipe=recipe))
+
+
+def run_with_kills(program: str, arguments: list[str], *, folder: Path) -> None:
+    """Run a program that trains in a folder; kill it after a checkpoint, three times, then let it finish."""
+    command = [sys.executable, "-c", program, *arguments]
+    last = folder / "checkpoints" / "last.ckpt"
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", program, *arguments])
+        process = subprocess.Popen(command)
         before = last.stat().st_mtime if last.exists() else 0.0
         while process.poll() is None and not (last.exists() and last.stat().st_mtime > before):
             time.sleep(0.01)
@@ -243,8 +250,7 @@ def test_killed_for_good(trials: list[nr.Trial], recording: nr.Recording, tmp_pa
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    subprocess.run([sys.executable, "-c", program, *arguments], check=True)
-    assert equal(nr.load_encoder(tmp_path / "run" / "model.safetensors"), fit(trials, recipe=recipe))
+    subprocess.run(command, check=True)
 
 
 # --- folders of another training, damaged files ---

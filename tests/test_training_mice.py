@@ -17,7 +17,7 @@ from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.module import EncoderTraining
 from neuroreel.encoding.training.pack import PackedStore
 from neuroreel.encoding.training.validation import RunningCorrelation
-from test_training import KilledError, equal, kill_at, losses
+from test_training import KilledError, equal, kill_at, losses, run_with_kills
 
 TRIALS = made_up_mice()
 VALIDATION = made_up_mice(trials=2, first=100)
@@ -104,6 +104,26 @@ def test_a_resumed_run_is_the_undisturbed_one(tmp_path: Path, step: int, accumul
     assert equal(resumed, undisturbed)
     assert losses(resumed) == losses(undisturbed) and len(losses(resumed)) == 3
     assert len(list((tmp_path / "packed").glob("mouse*"))) == 2
+
+
+@pytest.mark.slow
+def test_killed_for_good(tmp_path: Path) -> None:
+    """SIGKILL with several mice, CutMix and packed trials."""
+    recipe = {**RECIPE, "epochs": 9, "batches_per_epoch": 12, "cutmix_probability": 0.5}
+    program = (
+        "import sys, json\n"
+        "from neuroreel.encoding.training import material\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from mice import fit_mice, made_up_mice\n"
+        "material.MEMORY_BYTES = 0\n"
+        "validation = made_up_mice(trials=2, first=100)\n"
+        "fit_mice(made_up_mice(), validation=validation, folder=sys.argv[2], recipe=json.loads(sys.argv[3]))\n"
+    )
+    arguments = [str(Path(__file__).parent), str(tmp_path / "run"), json.dumps(recipe)]
+    run_with_kills(program, arguments, folder=tmp_path / "run")
+    undisturbed = fit_mice(TRIALS, validation=VALIDATION, recipe=recipe)
+    resumed = nr.load_encoder(tmp_path / "run" / "model.safetensors")
+    assert equal(resumed, undisturbed) and losses(resumed) == losses(undisturbed)
 
 
 def test_best_and_last_are_kept(tmp_path: Path) -> None:
