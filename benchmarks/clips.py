@@ -61,7 +61,7 @@ def main() -> None:
     options.out.write_text(json.dumps(report | {"repeats": options.repeats, "rows": rows}, indent=1) + "\n")
     print(f"{'':58} {'clips/s':>9} {'(least':>9} {'most)':>9}")
     for row in rows:
-        print(f"{row['what']:58} {row['clips_per_s']:9.1f} {row['least']:9.1f} {row['most']:9.1f}")
+        print(f"{row['what']:58} {row['clips_per_s']:9.4g} {row['least']:9.4g} {row['most']:9.4g}")
 
 
 @dataclass

@@ -235,6 +235,15 @@ def test_settings_of_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+def test_mixed_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, as far as a CPU can: forward in bfloat16, loss, weights and score in single precision."""
+    single = fit_mice(TRIALS, validation=VALIDATION)
+    monkeypatch.setattr(Devices, "_precision", lambda _: "bf16-mixed")
+    mixed = fit_mice(TRIALS, validation=VALIDATION)
+    assert losses(mixed) != losses(single) and losses(mixed) == pytest.approx(losses(single), rel=0.01)
+    assert all(parameter.dtype == torch.float32 for parameter in mixed.parameters())
+
+
 def test_correlation_in_pieces() -> None:
     rng = np.random.default_rng(0)
     recorded, noise = (rng.gamma(1, 1, (3, 200)).astype(np.float32) for _ in range(2))

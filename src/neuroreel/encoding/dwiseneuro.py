@@ -169,8 +169,9 @@ class Readout(nn.Module):
         self.softplus = nn.Softplus(beta=config.softplus_beta)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, frames) to (batch, neurons, frames)."""
-        return self.softplus(self.conv(self.dropout(x))[:, : self.neurons])
+        """(batch, channels, frames) to (batch, neurons, frames), in single precision at least."""
+        drive = self.conv(self.dropout(x))[:, : self.neurons]
+        return self.softplus(drive.to(torch.promote_types(drive.dtype, torch.float32)))
 
 
 class DwiseNeuroNetwork(nn.Module):
