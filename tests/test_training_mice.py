@@ -82,6 +82,16 @@ def test_names_that_are_not_known(golden: Path) -> None:
         nr.load_encoder(file, readout="dynamic29515-10-12")
 
 
+def test_recordings_in_the_sensorium_layout(golden: Path) -> None:
+    recordings = {folder.name[7:14]: nr.open_recording(folder) for folder in sorted((golden / "recordings").iterdir())}
+    trials = {name: recording.trials[:5] for name, recording in recordings.items()}
+    model = fit_mice(trials, recipe={"epochs": 1, "batches_per_epoch": 2, "batch_size": 4, "warmup_epochs": 0})
+    assert isinstance(model, DwiseNeuro) and model.readout_names == ("29515-1", "29623-4")
+    assert model.canvas.size == (64, 64) and model.covariates == 4
+    for name, recording in recordings.items():
+        assert nr.predict(model.of_readout(name), recording.trials[6]).shape == (recording.neurons, 70)
+
+
 # --- resuming ---
 
 

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -185,5 +185,6 @@ def _check_space(folder: Path, spec: TrialSpec) -> None:
 def _alone(lock: Path) -> Iterator[None]:
     """One process at a time; the system opens the lock of a process that was killed."""
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):  # a few network disks have no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
