@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from neuroreel.encoding.training.build import build_model
 from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.folder import TrainingFolder
 from neuroreel.encoding.training.material import Material
+from neuroreel.encoding.training.plan import Training
 from neuroreel.encoding.training.recipe import Recipe, resolve_recipe
 from neuroreel.encoding.training.start import start_readout
-from neuroreel.encoding.training.store import TrialStore
 from neuroreel.errors import InputError
 from neuroreel.progress import somebody_looks
 from neuroreel.recordings.trial import Trial
@@ -116,91 +115,49 @@ def fit_encoder(
         learned_from = _checked_teachers(teachers, model)
         keep_freed_memory()
         with _folder_or_temporary(folder) as home:
-            stores = material.stores(
-                home.path / "packed" if packed is None else Path(packed).expanduser(), show_progress=progress
+            training = Training(
+                kind=kind,
+                model=model,
+                material=material,
+                stores=material.stores(_path(packed) or home.path / "packed", show_progress=progress),
+                teachers=learned_from,
+                recipe=settings,
+                seed=seed,
+                devices=where,
+                folder=home,
+                show_bar=progress and somebody_looks(),
             )
             if folder is not None:
-                home.claim(_describe(kind, model, settings, material.describe(stores), learned_from, seed))
-            trained = home.trained()
-            if trained is not None:
-                return trained
-            return _train(
-                model, stores, material, settings, learned_from, home, devices=where, seed=seed, show_progress=progress
-            )
+                home.claim(training.describe())
+            return home.trained() or _train(training)
 
 
-def _train(
-    model: EncodingModel,
-    stores: list[TrialStore],
-    material: Material,
-    recipe: Recipe,
-    teachers: list[DwiseNeuro],
-    home: TrainingFolder,
-    *,
-    devices: Devices,
-    seed: int,
-    show_progress: bool,
-) -> EncodingModel:
-    from neuroreel.encoding.training.run import Training, train  # Lightning takes seconds to import
+def _train(training: Training) -> EncodingModel:
+    from neuroreel.encoding.training.run import train  # Lightning takes seconds to import
 
-    if isinstance(model, ReadoutModel) and not home.last.exists():
-        (store,) = stores
+    model = training.model
+    if isinstance(model, ReadoutModel) and not training.folder.last.exists():
+        (store,) = training.stores
         model.standardize(store.mean(store.responses), store.mean(store.covariates), store.deviation(store.covariates))
         start_readout(model, store)
-    train(
-        Training(
-            model=model,
-            stores=stores,
-            validation=material.validation,
-            teachers=teachers,
-            recipe=recipe,
-            seed=seed,
-            devices=devices,
-            folder=home,
-            show_bar=show_progress and somebody_looks(),
-        )
-    )
+    train(training)
     model.cpu().eval()
-    home.keep(model)
+    training.folder.keep(model)
     return model
 
 
 @contextmanager
 def _folder_or_temporary(folder: str | Path | None) -> Iterator[TrainingFolder]:
-    if folder is not None:
-        yield TrainingFolder(Path(folder).expanduser())
+    given = _path(folder)
+    if given is not None:
+        yield TrainingFolder(given)
         return
     with tempfile.TemporaryDirectory(prefix="neuroreel-training-") as temporary:
         yield TrainingFolder(Path(temporary))
 
 
-def _describe(
-    kind: str,
-    model: EncodingModel,
-    recipe: Recipe,
-    trials: dict[str, Any],
-    teachers: list[DwiseNeuro],
-    seed: int,
-) -> dict[str, Any]:
-    """What makes a training the one it is: the same numbers come out if, and only if, these agree."""
-    assert isinstance(model, ReadoutModel | DwiseNeuro)
-    config = model.config if isinstance(model, ReadoutModel) else model.network.config
-    return {
-        "kind": kind,
-        "seed": seed,
-        "recipe": asdict(recipe),
-        "architecture": config.as_dict(),
-        **trials,
-        "teachers": [_hash_of(teacher) for teacher in teachers],
-    }
-
-
-def _hash_of(model: EncodingModel) -> str:
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        hashed.update(name.encode())
-        hashed.update(tensor.cpu().contiguous().numpy().data)
-    return hashed.hexdigest()
+def _path(folder: str | Path | None) -> Path | None:
+    return None if folder is None else Path(folder).expanduser()
 
 
 def _checked_seed(seed: object) -> int:

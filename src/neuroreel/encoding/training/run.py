@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -15,60 +14,22 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data import DataLoader, Dataset
 
 from neuroreel.encoding.dwiseneuro import DwiseNeuro
-from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.training.average import MovingAverage
 from neuroreel.encoding.training.bar import TrainingBar
 from neuroreel.encoding.training.clips import RandomClips
-from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.folder import TrainingFolder
 from neuroreel.encoding.training.interrupt import keyboard_interrupt_of
 from neuroreel.encoding.training.log import TrainingLog, read_log
 from neuroreel.encoding.training.module import ClipTraining, EncoderTraining, WindowTraining
+from neuroreel.encoding.training.plan import Training
 from neuroreel.encoding.training.quiet import quiet_lightning
-from neuroreel.encoding.training.recipe import WATCHED, Recipe
+from neuroreel.encoding.training.recipe import WATCHED
 from neuroreel.encoding.training.share import EpochSampler
-from neuroreel.encoding.training.store import TrialStore
 from neuroreel.encoding.training.validation import ValidationTrials
 from neuroreel.encoding.training.windows import RandomWindows
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.recordings.trial import Trial
 
 MOST_WORKERS = 4  # of a GPU: one of them reads more clips a second than a full-size DwiseNeuro trains on
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One training: what is trained, on what, how and where."""
-
-    model: EncodingModel
-    stores: Sequence[TrialStore]
-    validation: Mapping[str, Sequence[Trial]]
-    teachers: Sequence[DwiseNeuro]
-    recipe: Recipe
-    seed: int
-    devices: Devices
-    folder: TrainingFolder
-    show_bar: bool
-
-    @property
-    def validated(self) -> bool:
-        """Whether there are validation trials."""
-        return any(len(trials) for trials in self.validation.values())
-
-    def module(self) -> EncoderTraining:
-        """The loss and the optimiser."""
-        if isinstance(self.model, DwiseNeuro):
-            return ClipTraining(self.model, self.recipe, seed=self.seed, teachers=self.teachers)
-        return WindowTraining(self.model, self.recipe, seed=self.seed, readouts=[self.model])
-
-    def batches(self) -> Dataset[Any]:
-        """All batches of the training, by number."""
-        recipe = self.recipe
-        if isinstance(self.model, DwiseNeuro):
-            return RandomClips(self.stores, model=self.model, recipe=recipe, seed=self.seed)
-        (store,) = self.stores
-        size = recipe.batch_size
-        return RandomWindows(store, window_frames=recipe.window_frames, batch_size=size, seed=self.seed)
 
 
 def train(training: Training) -> None:
@@ -78,7 +39,7 @@ def train(training: Training) -> None:
     validation trials.
     """
     folder = training.folder
-    module = training.module()
+    module = _module(training)
     resumed = folder.to_resume()
     with quiet_lightning(), _explained(folder):
         trainer = _trainer(training)
@@ -94,17 +55,34 @@ def train(training: Training) -> None:
     training.model.training_log = read_log(folder.log)
 
 
+def _module(training: Training) -> EncoderTraining:
+    """The loss and the optimiser."""
+    model, recipe, seed = training.model, training.recipe, training.seed
+    if isinstance(model, DwiseNeuro):
+        return ClipTraining(model, recipe, seed=seed, teachers=training.teachers)
+    return WindowTraining(model, recipe, seed=seed, readouts=[model])
+
+
+def _batches(training: Training) -> Dataset[Any]:
+    """All batches of the training, by number."""
+    model, recipe, seed = training.model, training.recipe, training.seed
+    if isinstance(model, DwiseNeuro):
+        return RandomClips(training.stores, model=model, recipe=recipe, seed=seed)
+    (store,) = training.stores
+    return RandomWindows(store, window_frames=recipe.window_frames, batch_size=recipe.batch_size, seed=seed)
+
+
 def _training_loader(training: Training) -> DataLoader[Any]:
     """Workers read ahead of a GPU; beside a CPU they would only take its cores."""
     gpu = training.devices.device.type == "cuda"
     workers = min(MOST_WORKERS, (os.cpu_count() or 1) // training.devices.count - 1) if gpu else 0
     reading = {"num_workers": workers, "persistent_workers": True} if workers > 0 else {}
     sampler = EpochSampler(training.recipe.batches_per_epoch, accumulate=training.recipe.accumulate)
-    return DataLoader(training.batches(), sampler=sampler, batch_size=None, pin_memory=gpu, **reading)  # type: ignore[arg-type]
+    return DataLoader(_batches(training), sampler=sampler, batch_size=None, pin_memory=gpu, **reading)  # type: ignore[arg-type]
 
 
 def _validation_loader(training: Training) -> DataLoader[Any]:
-    return DataLoader(ValidationTrials(training.validation), batch_size=None, collate_fn=_as_is)
+    return DataLoader(ValidationTrials(training.material.validation), batch_size=None, collate_fn=_as_is)
 
 
 def _trainer(training: Training) -> lightning.Trainer:
