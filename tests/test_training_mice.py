@@ -13,6 +13,7 @@ import torch
 import neuroreel as nr
 from mice import RECIPE, SIZES, STILL, fit_mice, made_up_mice, made_up_trial
 from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.training import run
 from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.module import EncoderTraining
 from neuroreel.encoding.training.pack import PackedStore
@@ -226,6 +227,22 @@ def test_two_processes_validate_together() -> None:
 def test_what_goes_wrong_in_a_process_is_said() -> None:
     with pytest.raises(nr.InputError, match="the training has diverged"):
         fit_mice(TRIALS, devices=2, device="cpu", recipe={**RECIPE, "learning_rate": 1e30, "warmup_epochs": 0})
+
+
+def test_workers_read_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = fit_mice(TRIALS)
+    monkeypatch.setattr("neuroreel.encoding.training.run._workers", lambda _: 2)
+    assert equal(fit_mice(TRIALS), alone)
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "cores", "workers"), [("cpu", 1, 8, 0), ("cuda", 1, 8, 4), ("cuda", 4, 8, 1)]
+)
+def test_workers_beside_gpus(
+    monkeypatch: pytest.MonkeyPatch, device: str, count: int, cores: int, workers: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert run._workers(Devices(torch.device(device), count)) == workers
 
 
 def test_settings_of_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.training.average import MovingAverage
 from neuroreel.encoding.training.bar import TrainingBar
 from neuroreel.encoding.training.clips import RandomClips
+from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.folder import TrainingFolder
 from neuroreel.encoding.training.interrupt import keyboard_interrupt_of
 from neuroreel.encoding.training.log import TrainingLog, read_log
@@ -29,7 +30,7 @@ from neuroreel.encoding.training.validation import ValidationTrials
 from neuroreel.encoding.training.windows import RandomWindows
 from neuroreel.errors import InputError, ResourceError
 
-MOST_WORKERS = 4  # of a GPU: one of them reads more clips a second than a full-size DwiseNeuro trains on
+MOST_WORKERS = 4  # of a GPU; each reads thousands of clips a second (benchmarks/clips.py)
 
 
 def train(training: Training) -> None:
@@ -73,12 +74,23 @@ def _batches(training: Training) -> Dataset[Any]:
 
 
 def _training_loader(training: Training) -> DataLoader[Any]:
-    """Workers read ahead of a GPU; beside a CPU they would only take its cores."""
-    gpu = training.devices.device.type == "cuda"
-    workers = min(MOST_WORKERS, (os.cpu_count() or 1) // training.devices.count - 1) if gpu else 0
-    reading = {"num_workers": workers, "persistent_workers": True} if workers > 0 else {}
-    sampler = EpochSampler(training.recipe.batches_per_epoch, accumulate=training.recipe.accumulate)
-    return DataLoader(_batches(training), sampler=sampler, batch_size=None, pin_memory=gpu, **reading)  # type: ignore[arg-type]
+    workers = _workers(training.devices)
+    sampler: Any = EpochSampler(training.recipe.batches_per_epoch, accumulate=training.recipe.accumulate)
+    return DataLoader(
+        _batches(training),
+        sampler=sampler,
+        batch_size=None,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=training.devices.device.type == "cuda",
+    )
+
+
+def _workers(devices: Devices) -> int:
+    """Processes that read ahead of a GPU; beside a CPU they would only take its cores."""
+    if devices.device.type != "cuda":
+        return 0
+    return max(0, min(MOST_WORKERS, (os.cpu_count() or 1) // devices.count - 1))
 
 
 def _validation_loader(training: Training) -> DataLoader[Any]:
