@@ -229,6 +229,22 @@ def test_pieces_have_the_correlation_of_the_whole(pair: Array, cuts: set[int]) -
             assert value == pytest.approx(np.corrcoef(a[row].astype(float), b[row].astype(float))[0, 1], abs=1e-9)
 
 
+def test_processes_merge_what_they_have_seen() -> None:
+    rng = np.random.default_rng(0)
+    recorded, noise = (rng.gamma(1, 1, (3, 200)).astype(np.float32) for _ in range(2))
+    predicted = recorded + noise + np.float32(1000)  # a mean far from 0 must not cost digits
+    predicted[2] = 5.0
+    one, other = RunningCorrelation.of_nothing(3), RunningCorrelation.of_nothing(3)
+    for part in np.split(np.arange(200), [10, 11, 90]):
+        one.add(recorded[:, part], predicted[:, part])
+    everyone = RunningCorrelation()
+    everyone.merge(other.sums)  # a process that saw nothing
+    everyone.merge(one.sums)
+    everyone.merge(other.sums)
+    wanted = [np.corrcoef(recorded[k].astype(float), predicted[k].astype(float))[0, 1] for k in range(2)]
+    np.testing.assert_allclose(everyone.rows(constant=0.0), [*wanted, 0.0], atol=1e-10)
+
+
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6, 127.5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rounding_does_not_make_a_constant_row_vary(constant: float, dtype: torch.dtype) -> None:

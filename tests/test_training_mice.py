@@ -17,7 +17,6 @@ from neuroreel.encoding.training import run
 from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.module import EncoderTraining
 from neuroreel.encoding.training.pack import PackedStore
-from neuroreel.encoding.training.validation import RunningCorrelation
 from test_training import KilledError, equal, kill_at, losses, run_with_kills
 
 TRIALS = made_up_mice()
@@ -269,20 +268,6 @@ def test_mixed_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     mixed = fit_mice(TRIALS, validation=VALIDATION)
     assert losses(mixed) != losses(single) and losses(mixed) == pytest.approx(losses(single), rel=0.01)
     assert all(parameter.dtype == torch.float32 for parameter in mixed.parameters())
-
-
-def test_correlation_in_pieces() -> None:
-    rng = np.random.default_rng(0)
-    recorded, noise = (rng.gamma(1, 1, (3, 200)).astype(np.float32) for _ in range(2))
-    predicted = recorded + noise + np.float32(1000)  # a mean far from 0 must not cost digits
-    predicted[2] = 5.0
-    one, two = RunningCorrelation(3), RunningCorrelation(3)
-    for part in np.split(np.arange(200), [10, 11, 90]):
-        one.add(recorded[:, part], predicted[:, part])
-    two.merge(one.sums)
-    two.merge(RunningCorrelation(3).sums)  # a process that saw nothing
-    wanted = [np.corrcoef(recorded[k].astype(float), predicted[k].astype(float))[0, 1] for k in range(2)]
-    np.testing.assert_allclose(two.correlations(), [*wanted, 0.0], atol=1e-10)
 
 
 # --- distillation ---

@@ -25,32 +25,49 @@ class RunningCorrelation:
 
     Means and sums of squares and products are merged by the pairwise rule of Chan, Golub & LeVeque 1983 ("Algorithms
     for computing the sample variance"): in float64 for arrays, in their own type and on their device for tensors.
+
+    Parameters
+    ----------
+    sums
+        (6, ...): frames, two means, two sums of squares, the sum of products; of what another one has seen.
     """
 
-    def __init__(self) -> None:
-        self.frames = 0
-        self._origin: Tensor | None = None
-        self._mean = self._squares = self._products = torch.zeros(())
+    def __init__(self, sums: Tensor | None = None) -> None:
+        self.sums = sums
+
+    @classmethod
+    def of_nothing(cls, rows: int) -> RunningCorrelation:
+        """For a process that may see no piece at all, and yet must tell the others its sums."""
+        return cls(torch.zeros(6, rows, dtype=torch.float64))
 
     def add(self, first: Rows, second: Rows) -> None:
         """Take in the next frames: (..., frames) twice, at least one frame."""
         both = torch.stack([_as_tensor(first), _as_tensor(second)])
-        if self._origin is None:
-            self._origin = both[..., :1]
-        both = both - self._origin  # a row that is constant becomes exactly 0, whatever rounding does to its mean
-        mean, frames = both.mean(dim=-1), both.shape[-1]
+        origin = both[..., 0]
+        both = both - origin[..., None]  # a row that is constant becomes exactly 0, whatever rounding does to its mean
+        mean = both.mean(dim=-1)
         both = both - mean[..., None]
-        gap, total = mean - self._mean, self.frames + frames
-        weight = self.frames * frames / total
-        self._squares = self._squares + both.square().sum(dim=-1) + gap.square() * weight
-        self._products = self._products + (both[0] * both[1]).sum(dim=-1) + gap.prod(dim=0) * weight
-        self._mean = self._mean + gap * (frames / total)
-        self.frames = total
+        frames = torch.full_like(mean[:1], both.shape[-1])
+        products = (both[0] * both[1]).sum(dim=-1)
+        self.merge(torch.cat([frames, origin + mean, both.square().sum(dim=-1), products[None]]))
+
+    def merge(self, sums: Tensor) -> None:
+        """Take in the ``sums`` of what another one, or another process, has seen."""
+        if self.sums is None:
+            self.sums = sums
+            return
+        frames = self.sums[:1] + sums[:1]
+        share = sums[:1] / frames.clamp_min(1)
+        gap = sums[1:3] - self.sums[1:3]
+        between = torch.cat([gap.square(), gap[:1] * gap[1:]]) * self.sums[:1] * share
+        self.sums = torch.cat([frames, self.sums[1:3] + gap * share, self.sums[3:] + sums[3:] + between])
 
     def rows(self, *, constant: float = float("nan")) -> Tensor:
         """(...): between -1 and 1; ``constant`` where either row is, for then the correlation is undefined."""
-        norms = self._squares.sqrt().prod(dim=0)
-        return torch.where(norms > 0, (self._products / norms).clamp(-1, 1), constant)
+        if self.sums is None:
+            raise ValueError("no frames were taken in, so there are no rows yet")
+        norms = self.sums[3:5].sqrt().prod(dim=0)
+        return torch.where(norms > 0, (self.sums[5] / norms).clamp(-1, 1), constant)
 
 
 def row_correlations(first: Rows, second: Rows, *, constant: float = float("nan")) -> Tensor:

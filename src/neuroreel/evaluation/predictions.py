@@ -196,5 +196,5 @@ def _compare(trials: Sequence[Trial], files: Sequence[Path], *, neurons: int, sk
             running.add(recorded, predicted)
             correlation = float(neuron_correlations(recorded, predicted).mean())
         rows.append(PredictedTrial(name=trial.name, frames=trial.frames, file=file, correlation=correlation))
-    total = float(running.rows(constant=0.0).mean()) if running.frames else float("nan")
+    total = float("nan") if running.sums is None else float(running.rows(constant=0.0).mean())
     return PredictionTable(trials=tuple(rows), neurons=neurons, skip=skip, single_trial_correlation=total)

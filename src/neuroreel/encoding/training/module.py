@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from neuroreel.encoding.correlation import RunningCorrelation
 from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
@@ -20,7 +21,6 @@ from neuroreel.encoding.training.objective import Teachers, distilled_loss, labe
 from neuroreel.encoding.training.quiet import silence_lightning
 from neuroreel.encoding.training.recipe import WATCHED, Recipe
 from neuroreel.encoding.training.share import rank_and_processes
-from neuroreel.encoding.training.validation import RunningCorrelation
 from neuroreel.encoding.training.windows import WindowBatch
 from neuroreel.errors import InputError
 from neuroreel.recordings.trial import Trial
@@ -84,7 +84,7 @@ class EncoderTraining(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start counting anew."""
-        self._validated = [RunningCorrelation(readout.neurons) for readout in self._readouts]
+        self._validated = [RunningCorrelation.of_nothing(readout.neurons) for readout in self._readouts]
 
     def validation_step(self, place: tuple[int, Trial] | None, _index: int) -> None:
         """Predict one whole trial."""
@@ -94,14 +94,15 @@ class EncoderTraining(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over recordings of the mean over neurons of the correlation over all validation frames."""
-        means = [self._gathered(running).correlations().mean() for running in self._validated]
+        means = [self._gathered(running).rows(constant=0.0).mean() for running in self._validated]
         self.log(WATCHED, float(torch.stack(means).mean()), batch_size=1, sync_dist=self._shared())
 
     def _gathered(self, running: RunningCorrelation) -> RunningCorrelation:
         """What all processes have seen."""
         if not self._shared():
             return running
-        everyone = RunningCorrelation(running.sums.shape[1])
+        assert running.sums is not None  # it began with those of nothing
+        everyone = RunningCorrelation()
         for sums in self.all_gather(running.sums):
             everyone.merge(sums.cpu())
         return everyone
