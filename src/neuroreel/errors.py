@@ -15,5 +15,9 @@ class InputError(NeuroreelError, ValueError):
     """Data, a file or an argument that cannot be used as it is."""
 
 
+class RefusedError(InputError):
+    """A file asks for something that no file of its kind needs, and that could be made to run code."""
+
+
 class ResourceError(NeuroreelError, RuntimeError):
     """The machine lacks something: a device, memory, disk space, a permission."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
-from neuroreel.published.unpickle import read_pickled_array
+from neuroreel.published.arrays import explain_damage, read_header, read_plain_array
+from neuroreel.published.stimuli import read_stimuli
+from neuroreel.published.unpickle import read_pickle
 
 FRAME_RATE_HZ = 30.0
 
@@ -35,38 +36,50 @@ _AXES = {
     "video_corr": ("iteration",),
     "video_RMSE": ("iteration",),
 }
-_NOISE_AXES = ("height", "width", "frame", "repeat", "spatial", "temporal")
-_GRATING_AXES = ("direction", "temporal", "spatial", "frame", "height", "width")
+_NEEDED = ("video_gt", "video_pred")  # in every version of the published code
+_FINITE = (*_NEEDED, "mask")
+_LONGEST_ATTRIBUTE = 64  # values; a longer array is no setting but data
 
 
 def read_published(file: str | Path) -> xr.Dataset:
     """Read a file that the authors of Bauer et al. 2026 published, without executing anything in it.
+
+    Neither a GPU nor PyTorch is needed: tensors become arrays, wherever they lay when they were saved.
 
     Parameters
     ----------
     file
         ``reconstruction_summary_….npy`` (a result), ``mask_m….npy`` (a transparency mask),
         ``gaussian_noise_movies.npz`` or ``grating_movies.npz`` (stimuli).
-        Encoding models (``.pth``) open with ``nr.load_encoder``.
+        Encoding models (``.pth``) open with :func:`load_encoder`, whole folders of results with
+        :func:`read_published_folder`.
 
     Returns
     -------
     xarray.Dataset
         Variables have the names of the published fields: ``video_pred`` is the reconstruction and ``video_gt`` the true
-        movie (frame, height, width), ``mask`` (canvas_height, canvas_width), ``responses`` (neuron, frame),
-        ``video_corr`` and the other logs (iteration, numbered by ``video_itter``). Single values are attributes.
+        movie (frame, height, width), grey 0..255; ``mask`` (canvas_height, canvas_width); ``responses``
+        (neuron, frame); ``video_corr`` and the other logs (iteration). Coordinates: ``time`` in seconds, the numbers of
+        the logged iterations. Single values are attributes, such as a NetCDF file can hold (True is 1).
+        Of stimuli, ``video`` with named axes, in the order of the file: of noise (height, width, frame, repeat,
+        spatial, temporal), of gratings (direction, temporal, spatial, frame, height, width). Their length constants
+        (pixels, frames), directions (degrees) and frequencies (cycles/degree, Hz) are coordinates to select by, where
+        the file has them.
 
     Raises
     ------
+    RefusedError
+        The file asks for something that these files do not hold (the message names it); nothing of it has run.
     InputError
-        No such file, a damaged one, another kind; a pickle that asks for any type that these files do not hold is
-        refused before anything of it runs.
+        No such file, a damaged one, another kind or version of file, NaN in a video or mask.
     """
     file = Path(file)
+    if file.is_dir():
+        raise InputError(f"{file} is a folder; read the results in it with nr.read_published_folder")
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a published result, mask or stimulus file")
     if file.suffix == ".npz":
-        return _stimuli(file)
+        return read_stimuli(file)
     if file.suffix == ".npy":
         return _array_file(file)
     raise InputError(
@@ -76,68 +89,82 @@ def read_published(file: str | Path) -> xr.Dataset:
 
 
 def _array_file(file: Path) -> xr.Dataset:
-    try:
-        mask = np.load(file, allow_pickle=False)
-    except ValueError:  # holds an object: a result
-        return _result(read_pickled_array(file), file)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{file} is truncated or damaged ({error})") from error
+    with explain_damage(file):
+        stream = io.BytesIO(file.read_bytes())
+        _, _, dtype = read_header(stream)
+        if dtype.hasobject:
+            return _result(read_pickle(stream, where=str(file)), file)
+        stream.seek(0)
+        mask = read_plain_array(stream)
     if mask.ndim != 2:
         raise InputError(f"{file} holds an array of shape {mask.shape}; a published mask is one image")
+    if not np.isfinite(mask).all():
+        raise InputError(f"{file} holds NaN or infinite values; a mask must be finite: download it again")
     return xr.Dataset({"mask": (_AXES["mask"], mask)})
 
 
 def _result(fields: Any, file: Path) -> xr.Dataset:
-    if not isinstance(fields, Mapping) or not {"video_pred", "video_gt"} <= fields.keys():
-        raise InputError(f"{file} is no published result: it has no video_pred and video_gt")
+    missing = [name for name in _NEEDED if not isinstance(fields, dict) or fields.get(name) is None]
+    if missing:
+        raise InputError(f"{file} is no published result, or one of another version: it has no {', no '.join(missing)}")
     variables: dict[str, xr.Variable] = {}
     attributes: dict[str, Any] = {}
     for name, value in fields.items():
-        axes = _AXES.get(name)
-        if axes is None or value is None:
-            attributes[name] = _plain(value)
+        if not name.isidentifier():  # no field of the authors has such a name, and NetCDF could not hold it
+            raise InputError(f"{file} has a field {name[:50]!a}; it is no published result of a known version")
+        if name in _AXES and value is not None:
+            variables[name] = _variable(name, value, file)
+        elif isinstance(value, np.ndarray) and value.size > _LONGEST_ATTRIBUTE:  # of a version that is not known
+            variables[name] = xr.Variable([f"{name}_axis_{axis}" for axis in range(value.ndim)], value.copy())
         else:
-            variables[name] = _variable(name, axes, value, file)
+            attributes[name] = plain_attribute(value)
     try:
         dataset = xr.Dataset(variables, attrs=attributes)
     except ValueError as error:
         raise InputError(f"{file} is no published result of a known version: {error}") from error
+    return _with_coordinates(dataset)
+
+
+def _with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
     time = xr.Variable("frame", np.arange(dataset.sizes["frame"]) / FRAME_RATE_HZ, {"units": "s"})
-    return dataset.assign_coords(time=time)
+    dataset = dataset.assign_coords(time=time)
+    if "video_itter" in dataset and len(np.unique(dataset["video_itter"])) == dataset.sizes["iteration"]:
+        dataset = dataset.assign_coords(iteration=dataset["video_itter"].values)
+    return dataset
 
 
-def _variable(name: str, axes: tuple[str, ...], value: Any, file: Path) -> xr.Variable:
-    array = _numbers(value)
+def _variable(name: str, value: Any, file: Path) -> xr.Variable:
+    axes = _AXES[name]
+    try:
+        array: NDArray[Any] = np.array(value)  # a copy: what is in a file is read-only
+    except ValueError as error:  # a list of lists of several lengths
+        raise InputError(f"{file}: {name} is no array ({error}); the file is of another version") from error
     if name == "population_mask":
         array = array.reshape(-1)
     axes = axes[:-1] if array.ndim == len(axes) - 1 and axes[-1] == "model" else axes
-    if array.ndim != len(axes):
-        raise InputError(f"{file}: {name} has shape {array.shape}; in the published files it is ({', '.join(axes)})")
+    if array.ndim != len(axes) or array.dtype.kind not in "biuf":
+        raise InputError(
+            f"{file}: {name} is an array of shape {array.shape} and type {array.dtype.name}; in the published files it "
+            f"holds numbers ({', '.join(axes)}): the file is of another version, or damaged"
+        )
+    if name in _FINITE and not np.isfinite(array).all():
+        raise InputError(f"{file}: {name} holds NaN or infinite values; the file is damaged: download it again")
     return xr.Variable(axes, array)
 
 
-def _numbers(value: Any) -> NDArray[Any]:
-    return value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-
-
-def _plain(value: Any) -> Any:
-    """A setting as something that NetCDF attributes can hold."""
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, torch.Tensor | np.ndarray | np.generic):
-        array = _numbers(value)
-        return array.item() if array.size == 1 else array.tolist()
-    return value if isinstance(value, str | int | float) else str(value)
-
-
-def _stimuli(file: Path) -> xr.Dataset:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file} is truncated, damaged or no published stimulus file ({error})") from error
-    video = arrays.pop("video", None)
-    if video is None or video.ndim != 6:
-        raise InputError(f"{file} holds no stimuli: it needs an array `video` with 6 axes")
-    axes = _NOISE_AXES if video.shape[:2] == (36, 36) else _GRATING_AXES
-    return xr.Dataset({"video": (axes, video)}, attrs={name: array.tolist() for name, array in arrays.items()})
+def plain_attribute(value: Any) -> Any:
+    """A setting as something that NetCDF attributes can hold: a number, a text, or a list of either."""
+    if isinstance(value, bool | np.bool_):
+        return int(value)
+    if isinstance(value, float | str) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        array = np.asarray(value)
+        return plain_attribute(array.item() if array.size == 1 else array.tolist())
+    if isinstance(value, list) and value:
+        items = [plain_attribute(item) for item in value]
+        same = len({type(item) for item in items}) == 1 and not isinstance(items[0], list)
+        return items if same else json.dumps(items)
+    if isinstance(value, dict):
+        return json.dumps({name: plain_attribute(item) for name, item in value.items()})
+    return "[]" if isinstance(value, list) else str(value)

@@ -1,112 +1,140 @@
-"""A restricted reader of the authors' pickled result files: it makes numbers, texts and paths, and runs nothing.
+"""The authors' pickled results as numbers, texts and paths; tensors among them are NumPy arrays, wherever they lay.
 
 The files are NumPy object arrays that hold one dictionary. Opened plainly they would run any code they contain, and
-the CUDA tensors in them open only where there is a GPU. Here every type named in a file must be on a short list, and
-tensors land on the CPU.
+the CUDA tensors in them open only where there is a GPU. Here :class:`~neuroreel.published.machine.Machine` reads them:
+nothing named in a file is ever imported or called.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-from collections import OrderedDict
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
-from typing import Any
+import math
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from neuroreel.errors import InputError
+from neuroreel.published.arrays import as_array
+from neuroreel.published.machine import Builder, Machine, Named, Pending
+from neuroreel.published.tensors import rebuild_tensor, storage_reader
+
+_DEEPEST, _MOST_ITEMS = 8, 200_000  # the published files have 3 and about 1,000
+_NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+_OBJECTS = ("O", "O8")
 
 
-class RefusedError(InputError):
-    """A file asks for a type that no published result holds."""
-
-
-def read_pickled_array(file: str | Path) -> Any:
-    """The object in a ``.npy`` file of one pickled object.
+def read_pickle(stream: BinaryIO, *, where: str) -> Any:
+    """What the pickle at this place of a file holds: dictionaries, lists, numbers, texts, paths and arrays.
 
     Raises
     ------
-    InputError
-        No such file, a truncated or damaged one, or another kind of file.
     RefusedError
         The file names a type that is not on the list; nothing of it was run.
+    Exception
+        Nearly any, where the file is damaged: for the caller to explain.
     """
-    try:
-        with Path(file).open("rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            _shape, _order, dtype = header(stream)
-            if not dtype.hasobject:
-                raise InputError(f"{file} holds a plain array of {dtype}, not a result; open it with numpy.load")
-            array = _Reader(stream, file=file).load()
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {file}") from error
-    except (InputError, MemoryError):
-        raise
-    # a damaged pickle can fail in any way that its instructions can: each of them means the same to the user
-    except Exception as error:
-        raise InputError(f"{file} is truncated, damaged or of another kind ({error!r})") from error
-    return array.item() if isinstance(array, np.ndarray) and array.size == 1 else array
+    builders = _BUILDERS | {"torch.storage._load_from_bytes": storage_reader(where)}
+    return _Settling().settle(Machine(stream, where=where, builders=builders).run())
 
 
-class _Reader(pickle.Unpickler):
-    """Finds only what is on the list."""
+class _Type(Pending):
+    """A NumPy type: of plain numbers, or the one for objects."""
 
-    def __init__(self, stream: io.BufferedIOBase, *, file: str | Path) -> None:
-        super().__init__(stream)
-        self._file = file
+    def __init__(self, code: Any, *_: Any) -> None:
+        if code not in _NUMBERS + _OBJECTS:
+            raise TypeError("an array of a type that no published file has")
+        self.objects = code in _OBJECTS
+        self.dtype = np.dtype("u1" if self.objects else code)
 
-    def find_class(self, module: str, name: str) -> Any:
-        """The allowed stand-in for a type or function that the file names."""
-        if (module, name) not in _ALLOWED:
-            raise RefusedError(
-                f"{self._file} asks for {module}.{name}, which no published result holds; it may be made to run code. "
-                "Nothing was run. Do not open it with numpy.load(allow_pickle=True)"
-            )
-        return _ALLOWED[module, name]
-
-    def persistent_load(self, _name: Any) -> Any:
-        """No published result refers to anything outside itself."""
-        raise RefusedError(f"{self._file} refers to data outside itself, which no published result does")
+    def fill(self, state: Any) -> None:
+        """Byte order; everything else that a type's state can hold (fields, sizes, flags) must be empty."""
+        version, order, subtype, names, fields, size, alignment = state[:7]
+        if version != 3 or order not in ("<", ">", "|", "=") or (size, alignment) != (-1, -1):
+            raise TypeError("a type of another version")
+        if (subtype, names, fields) != (None, None, None):
+            raise TypeError("a type with fields")
+        self.dtype = self.dtype.newbyteorder("=" if order == "|" else order)
 
 
-def _array(subtype: Any, shape: Any, code: Any) -> np.ndarray:
-    if subtype is not np.ndarray:
-        raise InputError(f"an array of type {subtype} is no plain array")
-    return np.ndarray.__new__(np.ndarray, shape, code)
+class _Array(Pending):
+    """A NumPy array, or a list where it holds objects."""
+
+    def __init__(self, subtype: Any, *_: Any) -> None:
+        if subtype != Named("numpy.ndarray"):
+            raise TypeError("an array of a kind that no published file has")
+        self.value: NDArray[Any] | list[Any] | None = None
+
+    def fill(self, state: Any) -> None:
+        """From (version, shape, type, whether in Fortran's order, content)."""
+        _, shape, kind, fortran, content = state
+        count = math.prod(_sizes(shape))
+        if kind.objects:
+            if type(content) is not list or len(content) != count:
+                raise ValueError(f"an array of {count} objects holds another number of them")
+            self.value = content
+        else:
+            self.value = as_array(content, kind.dtype, count).reshape(shape, order="F" if fortran else "C")
 
 
-def _scalar(dtype: np.dtype, value: bytes) -> Any:
-    if dtype.hasobject or not isinstance(value, bytes):
-        raise InputError("a scalar that holds an object is no number")
-    return np.frombuffer(value, dtype)[0]
+def _sizes(shape: Any) -> tuple[int, ...]:
+    if type(shape) is not tuple or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError("an impossible shape")
+    return shape
 
 
-def _storage(content: bytes) -> Any:
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+def _scalar(kind: Any, content: Any) -> Any:
+    if kind.objects:
+        raise TypeError("a number that is an object")
+    return as_array(content, kind.dtype, 1)[0]
 
 
-def _tensor(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> torch.Tensor:
-    return torch._utils._rebuild_tensor(storage, offset, size, stride)
+def _path(*parts: Any) -> PurePosixPath:
+    return PurePosixPath(*parts)
 
 
-def _device(*_: Any) -> str:
-    return "cpu"
+def _device(kind: Any, index: Any = None) -> str:
+    if type(kind) is not str or type(index) not in (int, type(None)):
+        raise TypeError("a device that is none")
+    return kind if index is None else f"{kind}:{index}"
 
 
-_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("pathlib", "PosixPath"): PurePosixPath,
-    ("pathlib", "PurePosixPath"): PurePosixPath,
-    ("torch", "device"): _device,
-    ("torch.storage", "_load_from_bytes"): _storage,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+def _empty_dictionary() -> dict[str, Any]:
+    return {}
+
+
+class _Settling:
+    """Replaces what was pending by its value; bounds how deep and how many, as a small file can refer to itself."""
+
+    def __init__(self) -> None:
+        self._items = 0
+
+    def settle(self, value: Any, depth: int = 0) -> Any:
+        self._items += 1
+        if depth > _DEEPEST or self._items > _MOST_ITEMS:
+            raise ValueError("far more items, or deeper nested ones, than a published file has")
+        if isinstance(value, dict):
+            return {name: self.settle(item, depth + 1) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.settle(item, depth + 1) for item in value]
+        if isinstance(value, _Array):
+            if isinstance(value.value, list):
+                items = self.settle(value.value, depth + 1)
+                return items[0] if len(items) == 1 else items
+            return value.value
+        if value is None or isinstance(value, str | int | float | np.ndarray | np.generic | PurePosixPath):
+            return value
+        raise TypeError("something in place of a value")
+
+
+_BUILDERS: dict[str, Builder | None] = {
+    "collections.OrderedDict": _empty_dictionary,
+    "numpy.ndarray": None,  # named as the kind of an array, never called
+    "numpy.dtype": _Type,
+    "pathlib.PosixPath": _path,
+    "pathlib.PurePosixPath": _path,
+    "torch.device": _device,
+    "torch._utils._rebuild_tensor_v2": rebuild_tensor,
 }
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # before and since NumPy 2
-    _ALLOWED[_module, "_reconstruct"] = _array
-    _ALLOWED[_module, "scalar"] = _scalar
+    _BUILDERS[f"{_module}._reconstruct"] = _Array
+    _BUILDERS[f"{_module}.scalar"] = _scalar
