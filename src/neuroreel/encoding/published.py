@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neuroreel.encoding.dwiseneuro import DwiseNeuroConfig, DwiseNeuroNetwork
-from neuroreel.errors import InputError
+from neuroreel.errors import InputError, RefusedError
 
 # The published module names that differ from ours, in the order in which they are replaced.
 _RENAMED = (
@@ -28,37 +29,108 @@ _RENAMED = (
 )
 
 
+# How the published models see a movie: what our DwiseNeuro feeds them. Checkpoints that say otherwise are refused.
+_INPUTS: dict[str, dict[str, Any]] = {
+    "frame_stack": {"size": 16, "step": 2, "position": "last"},
+    "inputs_processor": {"size": (64, 64), "pad_fill_value": 0.0},
+}
+
+
 def read_published_checkpoint(file: str | Path) -> DwiseNeuroNetwork:
     """Build the network of a published ``.pth`` file and load its weights; on CPU, in evaluation mode.
 
     Raises
     ------
+    RefusedError
+        The file asks for something that no checkpoint holds (the message names it); nothing of it has run.
     InputError
-        The file is truncated, is no such checkpoint, or its parameters do not fit the model it describes
-        (the missing and unexpected ones are named).
+        The file is truncated, is no such checkpoint, was trained on other inputs, or its parameters do not fit the
+        model it describes (the missing and unexpected ones are named).
     """
+    config, weights = _read_contents(file)
+    try:
+        # without memory first: a damaged description may ask for any amount, the weights in the file are what they are
+        with torch.device("meta"):
+            expected = DwiseNeuroNetwork(config).state_dict()
+    except Exception as error:  # sizes that are no sizes, groups that do not divide channels, and so on
+        raise InputError(f"{file}: no DwiseNeuro can be built from its description ({_shortened(error)})") from None
+    check_weights_fit(expected, weights, source=file)
+    network = DwiseNeuroNetwork(config)
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def _read_contents(file: str | Path) -> tuple[DwiseNeuroConfig, dict[str, Tensor]]:
+    """The description and the weights, whose names are ours."""
     try:
         checkpoint: Any = torch.load(file, map_location="cpu", weights_only=True)
-        kind, parameters = checkpoint["params"]["nn_module"]
-        weights: dict[str, Tensor] = checkpoint["nn_state_dict"]
-        translated = {_translate(name): value for name, value in weights.items()}
-        network = DwiseNeuroNetwork(DwiseNeuroConfig.from_published(parameters)) if kind == "dwiseneuro" else None
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
     except Exception as error:  # a damaged archive or pickle raises nearly anything
+        if refused := re.search(r"GLOBAL (\S+)", str(error)):
+            raise RefusedError(
+                f"{file} is no readable checkpoint of the published kind: it asks for {refused[1][:100]}, which these "
+                "do not need, and may be made to run code. Nothing was run. Do not open it with "
+                "torch.load(weights_only=False)"
+            ) from None
         raise InputError(
-            f"{file} is no readable checkpoint of the published kind ({type(error).__name__}: {error}); "
-            "it must hold model_name, params and nn_state_dict as pytorch-argus writes them. Download it again?"
-        ) from error
-    if network is None:
-        raise InputError(f"{file} holds a model of kind {kind!r}; only 'dwiseneuro' is known")
-    load_weights(network, translated, source=file)
-    return network.eval()
+            f"{file} is no readable checkpoint of the published kind: it is truncated, damaged or something else "
+            f"({_shortened(error)}); download it again"
+        ) from None
+    try:
+        params, weights = checkpoint["params"], checkpoint["nn_state_dict"]
+        kind, parameters = params["nn_module"]
+        inputs = {name: params[name] for name in _INPUTS if name in params}
+        translated = {_translate(name): _plain_tensor(value) for name, value in weights.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise InputError(
+            f"{file} is no checkpoint of the published kind ({_shortened(error)}); it must hold model_name, params and "
+            "nn_state_dict as pytorch-argus writes them"
+        ) from None
+    if kind != "dwiseneuro":
+        raise InputError(f"{file} holds a model of kind {str(kind)[:50]!r}; only 'dwiseneuro' is known")
+    try:
+        _check_inputs(inputs)
+        return DwiseNeuroConfig.from_published(parameters), translated
+    except (InputError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def _plain_tensor(value: Any) -> Tensor:
+    """A tensor of real numbers that holds each of them; PyTorch also reads sparse, quantised and expanded ones."""
+    plain = isinstance(value, Tensor) and value.layout is torch.strided
+    if not plain or value.is_quantized or value.is_complex():
+        raise TypeError("a weight that is no plain tensor")
+    if value.device.type != "cpu" or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise TypeError("a weight with fewer values than its shape says")
+    return value.detach()
+
+
+def _check_inputs(inputs: dict[str, Any]) -> None:
+    for name, wanted in _INPUTS.items():
+        found = inputs.get(name, wanted)
+        settings = found[1] if isinstance(found, list | tuple) and len(found) == 2 else found  # (kind, settings)
+        if not isinstance(settings, dict):
+            raise InputError(f"its {name} is {str(found)[:100]}; a published model has {wanted}")
+        for key, value in wanted.items():
+            got = settings.get(key, value)
+            if (tuple(got) if isinstance(got, list) else got) != value:
+                raise InputError(f"it was trained with {name} {key} {str(got)[:50]}; only {value} is known")
+
+
+def _shortened(error: Exception) -> str:
+    """Why, in one line, without PyTorch's advice to open the file unsafely."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    unsafe = text.startswith("Weights only load failed")
+    return f"{type(error).__name__}: {'not readable' if unsafe else text.partition(chr(10))[0][:200]!a}"
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], *, source: str | Path) -> None:
     """Load weights, naming what is missing, unexpected or of another shape."""
-    expected = module.state_dict()
+    check_weights_fit(module.state_dict(), weights, source=source)
+    module.load_state_dict(weights)
+
+
+def check_weights_fit(expected: dict[str, Tensor], weights: dict[str, Tensor], *, source: str | Path) -> None:
+    """Raise InputError unless the weights have the expected names and shapes, and are numbers."""
     missing = sorted(expected.keys() - weights.keys())
     unexpected = sorted(weights.keys() - expected.keys())
     misshapen = [
@@ -70,7 +142,11 @@ def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], *, source:
         faults = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
         listed = "; ".join(f"{fault}: {_some(names)}" for fault, names in faults.items() if names)
         raise InputError(f"{source} holds the weights of another architecture ({listed})")
-    module.load_state_dict(weights)
+    if undefined := [name for name, value in weights.items() if not torch.isfinite(value).all()]:
+        raise InputError(
+            f"{source} holds weights that are NaN or infinite ({_some(undefined)}): it is damaged, or its training "
+            "failed; copy or train it again"
+        )
 
 
 def _translate(name: str) -> str:
