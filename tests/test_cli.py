@@ -25,6 +25,7 @@ WORDS = {
     "predict": ["--encoders", "--videos", "--skip", "single-trial correlation"],
     "evaluate": ["--decoder", "--smooth", "baselines"],
     "report": ["--out", "HTML", "--title"],
+    "convert": [".pth", ".safetensors", "--out", "--run"],
 }
 
 

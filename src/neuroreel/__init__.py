@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from neuroreel.encoding.training.fit import fit_encoder as fit_encoder
     from neuroreel.errors import InputError as InputError
     from neuroreel.errors import NeuroreelError as NeuroreelError
+    from neuroreel.errors import RefusedError as RefusedError
     from neuroreel.errors import ResourceError as ResourceError
     from neuroreel.evaluation.baselines import baselines as baselines
     from neuroreel.evaluation.baselines import shuffle_neurons as shuffle_neurons
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from neuroreel.inversion.mask import load_mask as load_mask
     from neuroreel.inversion.mask import save_mask as save_mask
     from neuroreel.inversion.reconstruct import reconstruct as reconstruct
+    from neuroreel.published.convert import convert_published as convert_published
+    from neuroreel.published.folder import read_published_folder as read_published_folder
     from neuroreel.published.results import read_published as read_published
     from neuroreel.recordings.recording import Recording as Recording
     from neuroreel.recordings.recording import open_recording as open_recording
@@ -49,10 +52,12 @@ _HOMES = {
     "NeuroreelError": "errors",
     "Reconstruction": "results.reconstruction",
     "Recording": "recordings.recording",
+    "RefusedError": "errors",
     "ResourceError": "errors",
     "RidgeDecoder": "decoding.decoder",
     "Trial": "recordings.trial",
     "baselines": "evaluation.baselines",
+    "convert_published": "published.convert",
     "decode": "decoding.decoder",
     "encoder_correlation": "encoding.correlation",
     "fit_decoder": "decoding.ridge",
@@ -64,6 +69,7 @@ _HOMES = {
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
     "read_published": "published.results",
+    "read_published_folder": "published.folder",
     "reconstruct": "inversion.reconstruct",
     "save_encoder": "encoding.files",
     "save_mask": "inversion.mask",

@@ -309,6 +309,32 @@ def report(
     _say(f"wrote {nr.write_report(out, loaded, title=title, scores=table)}")
 
 
+def convert(
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILES")],
+    /,
+    *,
+    out: Path,
+    run: str = "*",
+) -> None:
+    """Convert the files of the paper's authors: weights to .safetensors, results and stimuli to .nc; none is executed.
+
+    Masks (mask_m0.npy) need no conversion: --mask opens them as they are.
+
+    Args:
+        files: Encoding models (.pth), results (.npy), stimuli (.npz), or folders of results, each of which becomes one.
+        out: Folder for what they are converted to; files that are there already are kept.
+        run: Which run, where a folder of results has several, for instance "*_pop50_*".
+    """
+    import neuroreel as nr
+    from neuroreel.published.convert import converted_names
+
+    for file, name in converted_names(files, run=run).items():
+        if (out / name).exists():
+            _say(f"{out / name} is there already")
+            continue
+        _say(f"wrote {nr.convert_published(file, out / name, run=run)}")
+
+
 def _open_recordings(folders: tuple[Path, ...]) -> list[Any]:
     """Recordings of different names."""
     import neuroreel as nr
@@ -373,6 +399,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict,
     "evaluate": evaluate,
     "report": report,
+    "convert": convert,
 }
 
 

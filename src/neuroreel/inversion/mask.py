@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -182,7 +183,7 @@ def load_mask(file: str | Path) -> NDArray[np.float32]:
     try:
         with Path(file).open("rb") as stream:
             mask = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TokenError, MemoryError, OverflowError) as error:
         raise InputError(f"{file} cannot be read as a mask ({error}); it must be a .npy file of one image") from error
     return check_mask_values(mask, what=str(file))
 

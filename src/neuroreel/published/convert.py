@@ -1,0 +1,131 @@
+"""``nr.convert_published``: the authors' files in the formats that neuroreel itself writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import xarray as xr
+
+from neuroreel import __version__
+from neuroreel.errors import InputError
+from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.published.find import find_results
+from neuroreel.published.folder import read_published_folder
+from neuroreel.published.results import read_published
+from neuroreel.results.provenance import hash_file
+
+_TELLING_FOLDERS = ("fold_", "modelfold")  # a file's name alone does not say which model it is of
+
+
+def convert_published(file: str | Path, out: str | Path, *, run: str = "*", overwrite: bool = False) -> Path:
+    """Convert a file of the authors (Bauer et al. 2026): weights to safetensors, results and stimuli to NetCDF.
+
+    Masks (``mask_m….npy``) need no conversion: :func:`load_mask` opens them as they are.
+
+    Parameters
+    ----------
+    file
+        An encoding model (``.pth``), a result (``.npy``), stimuli (``.npz``), or a folder of results of one run, which
+        become one dataset without the responses, as :func:`read_published_folder` reads it.
+    out
+        What to write: for an encoding model a name ending in ``.safetensors`` (the side-car ``.json`` is written beside
+        it), for everything else a name ending in ``.nc``.
+    run
+        Which run, where a folder has several: see :func:`read_published_folder`.
+    overwrite
+        Replace what is there.
+
+    Returns
+    -------
+    pathlib.Path
+        ``out``. The encoding model opens with :func:`load_encoder`, has all readouts, and predicts to the bit what the
+        published file does. Name and SHA-256 of the published file are kept, in the side-car or in the attributes.
+
+    Raises
+    ------
+    RefusedError
+        The file may be made to run code; nothing of it has run.
+    InputError
+        No such file, a damaged one, a mask, another ending, or a file that is there already.
+    """
+    file, out = Path(file), Path(out)
+    weights = file.suffix == ".pth"
+    ending = ".safetensors" if weights else ".nc"
+    if out.suffix != ending:
+        raise InputError(f"{out} ends in {out.suffix!r}; what {file.name} is converted to must end in {ending}")
+    refuse_existing(out, overwrite=overwrite)
+    if weights:
+        _convert_weights(file, out, overwrite=overwrite)
+    else:
+        _convert_arrays(file, out, run=run, overwrite=overwrite)
+    return out
+
+
+def converted_names(files: Iterable[Path], *, run: str = "*") -> dict[Path, str]:
+    """Names for what published files are converted to, for instance ``fold_0_model-017-0.292118.safetensors``.
+
+    A folder of results becomes a file named after its run.
+
+    Raises
+    ------
+    InputError
+        No files, one that is not there, two that would get the same name, a folder of several runs.
+    """
+    names: dict[Path, str] = {}
+    for file in files:
+        if not file.exists():
+            raise InputError(f"there is no file {file}")
+        name = f"{_stem(file.resolve(), run)}{'.safetensors' if file.suffix == '.pth' else '.nc'}"
+        if name in names.values():
+            other = next(each for each in names if names[each] == name)
+            raise InputError(f"{other} and {file} would both become {name}; convert them into two folders")
+        names[file] = name
+    if not names:
+        raise InputError("no files to convert; give published .pth, .npy or .npz files, or folders of results")
+    return names
+
+
+def _stem(file: Path, run: str) -> str:
+    if file.is_dir():
+        of_one_model = file.name.startswith(_TELLING_FOLDERS)
+        return file.name if of_one_model else find_results(file, run)[0].run or file.name
+    folder = file.parent.name
+    return f"{folder}_{file.stem}" if folder.startswith(_TELLING_FOLDERS) else file.stem
+
+
+def _convert_weights(file: Path, out: Path, *, overwrite: bool) -> None:
+    from neuroreel.encoding.files import load_encoder, save_encoder
+
+    side_car = out.with_suffix(".json")
+    refuse_existing(side_car, overwrite=overwrite)
+    model = load_encoder(file)
+    with (
+        atomic_path(out, overwrite=overwrite) as weights_partial,
+        atomic_path(side_car, overwrite=overwrite) as partial,
+    ):
+        save_encoder(model, weights_partial)
+        description = json.loads(weights_partial.with_suffix(".json").read_text())
+        partial.write_text(json.dumps(description | {"converted_from": _source(file)}, indent=1))
+
+
+def _convert_arrays(file: Path, out: Path, *, run: str, overwrite: bool) -> None:
+    dataset = read_published_folder(file, run=run) if file.is_dir() else read_published(file)
+    if set(dataset) == {"mask"}:
+        raise InputError(f"{file} is a mask and needs no conversion: nr.load_mask and --mask open it as it is")
+    source = {"name": file.resolve().name} if file.is_dir() else _source(file)
+    origin = {"converted_from": json.dumps(source), "converted_by": f"neuroreel {__version__}"}
+    content = _netcdf_bytes(dataset.assign_attrs(dataset.attrs | origin))
+    with atomic_path(out, overwrite=overwrite) as partial:
+        partial.write_bytes(content)
+
+
+def _netcdf_bytes(dataset: xr.Dataset) -> memoryview:
+    """In memory first: the HDF5 library crashes when the disk is full."""
+    packed = {str(name): {"zlib": True} for name, each in dataset.items() if each.ndim and each.dtype.kind == "f"}
+    return dataset.to_netcdf(engine="h5netcdf", encoding=packed)
+
+
+def _source(file: Path) -> dict[str, str]:
+    return {"name": f"{file.resolve().parent.name}/{file.name}", "sha256": hash_file(file)}

@@ -1,0 +1,214 @@
+"""``nr.read_published_folder``: a folder of the authors' results as one dataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from neuroreel.errors import InputError, ResourceError
+from neuroreel.progress import progress as progress_bar
+from neuroreel.published.find import MODEL, Found, find_results
+from neuroreel.published.grid import Grid
+from neuroreel.published.results import FRAME_RATE_HZ, read_published
+from neuroreel.published.stimuli import with_length_constants
+
+_RESPONSES = ("responses", "responses_predicted_gt", "responses_predicted_full")
+_OF_THE_MOUSE = ("mask", "neurons")  # the same for all movies and models
+_OF_THE_MOVIE = ("video_gt", "behavior", "pupil_center", "responses", "population_mask", "motion_energy_gt", "frames")
+_OF_THE_PLACE = {  # settings that say which movie and model it is: the dataset has axes for them
+    *("mouse_index", "trial", "rep", "spatial_length_constant", "temporal_length_constant"),
+    *("model_list", "video_length"),
+}
+
+
+def read_published_folder(
+    folder: str | Path,
+    *,
+    run: str = "*",
+    variables: Collection[str] | Literal["all"] | None = None,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Read the results of one run of the authors (Bauer et al. 2026), all movies and models, into one dataset.
+
+    Parameters
+    ----------
+    folder
+        A folder of ``reconstruction_summary_….npy``, or the folder above the models' folders
+        (``modelfold[0]_datafold_0_pop100_…``, ``modelfold[1]_…``).
+    run
+        Which run, where the folder has several: the name of the models' folders without ``modelfold[0]_``. It may have
+        the wildcards ``*`` and ``?``.
+    variables
+        Names of the published fields to read. By default all but the responses, recorded and predicted, which are
+        most of what a file holds; ``"all"`` reads them too.
+    progress
+        Show a bar, which also says how much memory the dataset takes.
+
+    Returns
+    -------
+    xarray.Dataset
+        Axes (mouse, trial, model) before those that :func:`read_published` gives; (mouse, repeat, spatial, temporal,
+        model) of noise, (mouse, direction, spatial, temporal, model) of gratings. They are labeled with the numbers
+        in the names of the files; noise has its length constants beside them. What is the same for all models
+        (``video_gt``, ``responses``, ``behavior``, …) has no axis ``model``, ``mask`` (mouse, canvas_height,
+        canvas_width) none but ``mouse``. Movies are as long as the longest, neurons as many as the most, NaN after
+        their end; ``frames`` (mouse, trial) and ``neurons`` (mouse) say how many there are. Numbers that differ between
+        results, such as ``response_corr_gt``, are variables; settings that do not are attributes. ``population`` is the
+        fraction of neurons used. The attribute ``missing`` lists what has no file; it is NaN.
+
+    Raises
+    ------
+    InputError
+        No results there, several runs, two files of the same result, names that are not understood, results that do
+        not belong together, an unknown variable, or a file that :func:`read_published` refuses.
+    ResourceError
+        The dataset would not fit into memory.
+    """
+    found = find_results(Path(folder), run)
+    first = read_published(found[0].file)
+    wanted = _wanted(first, variables, found[0].file)
+    needed = _bytes_needed(first, wanted, found)
+    available = _available_bytes()
+    if available is not None and needed > available:
+        raise ResourceError(
+            f"the {len(found)} results in {folder} take {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are "
+            "free; choose some of their variables, for instance variables=('video_corr',), or one model's folder"
+        )
+    reading = _Reading(found, wanted)
+    for result in progress_bar(
+        found, description=f"Reading {len(found)} results ({needed / 1e9:.2g} GB)", enabled=progress
+    ):
+        reading.add(result, read_published(result.file))
+    return reading.dataset()
+
+
+def _wanted(first: xr.Dataset, variables: Collection[str] | str | None, file: Path) -> list[str]:
+    there = [str(name) for name in first.data_vars]
+    if variables is None:
+        return [name for name in there if name not in _RESPONSES]
+    asked = there if variables == "all" else [variables] if isinstance(variables, str) else list(variables)
+    if unknown := [name for name in asked if name not in there]:
+        raise InputError(f"{file} has no variable {', '.join(unknown)}; it has {', '.join(there)}")
+    return asked
+
+
+def _bytes_needed(first: xr.Dataset, wanted: list[str], found: list[Found]) -> int:
+    """How large the dataset will be if all results are as large as the first."""
+    sizes = {axis: len({result.place[axis] for result in found}) for axis in found[0].place}
+    return sum(first[name].nbytes * math.prod(sizes[axis] for axis in _axes_of(name, found[0])) for name in wanted)
+
+
+def _available_bytes() -> int | None:
+    """Free memory, where the system says (Linux)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def _axes_of(name: str, result: Found) -> tuple[str, ...]:
+    """The axes along which a variable differs between results."""
+    axes = tuple(result.place)
+    return ("mouse",) if name in _OF_THE_MOUSE else axes[:-1] if name in _OF_THE_MOVIE else axes
+
+
+class _Reading:
+    """The dataset while it grows, one result after the other."""
+
+    def __init__(self, found: list[Found], wanted: list[str]) -> None:
+        self._found = found
+        self._wanted = wanted
+        self._labels = {axis: sorted({result.place[axis] for result in found}) for axis in found[0].place}
+        self._variables: dict[str, Grid] = {}
+        self._files = self._grid("file")
+        self._settings: dict[str, list[Any]] = {}
+        self._renamed: list[str] = []
+
+    def _grid(self, name: str) -> Grid:
+        fill = {"file": "", "frames": 0, "neurons": 0}.get(name, np.nan)
+        return Grid(name, {axis: self._labels[axis] for axis in _axes_of(name, self._found[0])}, fill=fill)
+
+    def add(self, result: Found, dataset: xr.Dataset) -> None:
+        if missing := [name for name in self._wanted if name not in dataset]:
+            raise InputError(f"{result.file} has no {', '.join(missing)}, which {self._found[0].file} has")
+        for name in self._wanted:
+            self._put(name, result, dataset[name].variable)
+        self._files.put(result, xr.Variable((), str(result.file.relative_to(result.file.parents[1]))))
+        for name, axis in (("frames", "frame"), ("neurons", "neuron")):
+            if axis in dataset.sizes:
+                self._put(name, result, xr.Variable((), dataset.sizes[axis]))
+        for name, value in dataset.attrs.items():
+            self._settings.setdefault(str(name), []).append(value)
+        said = (dataset.attrs.get("mouse_index"), dataset.attrs.get("trial", result.place.get("trial")))
+        if said[0] is not None and said != (result.place["mouse"], result.place.get("trial", said[1])):
+            self._renamed.append(f"{result.file.name} says inside that it is of mouse {said[0]}, trial {said[1]}")
+
+    def _put(self, name: str, result: Found, values: xr.Variable) -> None:
+        if name not in self._variables:
+            self._variables[name] = self._grid(name)
+        if values.sizes.get("model") == 1:  # a result of one model has no need of the axis
+            values = values.isel(model=0)
+        if "model" in values.dims:  # of several: those that made the result together
+            values = xr.Variable([f"ensemble_{axis}" if axis == "model" else axis for axis in values.dims], values.data)
+        self._variables[name].put(result, values)
+
+    def dataset(self) -> xr.Dataset:
+        """Everything that was added."""
+        attributes, numbers = self._split_settings()
+        variables = {name: grid.variable() for name, grid in self._variables.items()} | numbers
+        counts = {name: variables.pop(name) for name in ("frames", "neurons") if name in variables}
+        coordinates: dict[str, Any] = {axis: list(labels) for axis, labels in self._labels.items()}
+        dataset = xr.Dataset({**variables, "file": self._files.variable()}, coords=coordinates | counts)
+        if "frame" in dataset.sizes:
+            time = xr.Variable("frame", np.arange(dataset.sizes["frame"]) / FRAME_RATE_HZ, {"units": "s"})
+            dataset = dataset.assign_coords(time=time)
+        reduction = attributes.get("population_reduction")
+        if isinstance(reduction, int | float):
+            dataset = dataset.assign_coords(population=1.0 - reduction)
+        dataset = _with_iterations(dataset)
+        if "repeat" in self._labels:
+            dataset = with_length_constants(dataset)
+        return dataset.assign_attrs(attributes | self._missing())
+
+    def _split_settings(self) -> tuple[dict[str, Any], dict[str, xr.Variable]]:
+        """Settings that are the same everywhere, and numbers that differ (axes as the results have)."""
+        attributes: dict[str, Any] = {"run": self._found[0].run}
+        numbers: dict[str, xr.Variable] = {}
+        for name, values in self._settings.items():
+            everywhere = len(values) == len(self._found)
+            if everywhere and all(value == values[0] for value in values):
+                attributes[name] = values[0]
+            elif everywhere and name not in _OF_THE_PLACE and all(isinstance(value, int | float) for value in values):
+                grid = self._grid(name)
+                for result, value in zip(self._found, values, strict=True):
+                    grid.put(result, xr.Variable((), value))
+                numbers[name] = grid.variable()
+        return {name: value for name, value in attributes.items() if name not in _OF_THE_PLACE}, numbers
+
+    def _missing(self) -> dict[str, list[str]]:
+        """What has no file: a movie that no model has, once; and names that contradict what is in the file."""
+        there = self._files.variable().values != ""
+        *movie_axes, (_, models) = self._labels.items()
+        missing = []
+        for place in np.ndindex(there.shape[:-1]):
+            movie = " ".join(f"{axis} {labels[n]}" for (axis, labels), n in zip(movie_axes, place, strict=True))
+            lacking = [f"{movie} {MODEL} {models[n]}" for n in np.flatnonzero(~there[place])]
+            missing += [movie] if len(lacking) == len(models) else lacking
+        return {"missing": missing} | ({"renamed": self._renamed} if self._renamed else {})
+
+
+def _with_iterations(dataset: xr.Dataset) -> xr.Dataset:
+    """Number the logged iterations, where all results logged the same ones."""
+    if "video_itter" not in dataset:
+        return dataset
+    rows = dataset["video_itter"].values.reshape(-1, dataset.sizes["iteration"])
+    rows = np.unique(rows[~np.isnan(rows).all(axis=1)], axis=0)
+    if len(rows) != 1 or np.isnan(rows).any():
+        return dataset
+    return dataset.drop_vars("video_itter").assign_coords(iteration=rows[0].astype(int))
