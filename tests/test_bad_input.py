@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -22,6 +23,7 @@ import neuroreel as nr
 from neuroreel.cli import main
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError, ResourceError
+from published_files import Payload, write_result
 from toy_encoder import ToyEncoder, toy_trials
 
 # --- from Python ---------------------------------------------------------------------------------------------------
@@ -485,3 +487,135 @@ def test_ctrl_c_in_the_middle_of_a_reconstruction(place: Place) -> None:
     assert (said, error) == ("", "neuroreel: stopped; the same command goes on from what is finished\n")
     left = set(listing(place.root)) - set(before)
     assert left <= {"new/trial_000-90.pt"}  # its snapshot, if it was time for one
+
+
+# --- the authors' files -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoint(golden: Path) -> dict[str, Any]:
+    """A published checkpoint, to be spoiled."""
+    return dict(torch.load(next(golden.glob("checkpoints/fold_0/*.pth")), weights_only=True))
+
+
+def spoiled(place: str, value: object) -> Callable[[dict[str, Any]], None]:
+    """Set what lies at a place such as ``params/nn_module/1/groups``."""
+
+    def spoil(checkpoint: dict[str, Any]) -> None:
+        *path, last = place.split("/")
+        target: Any = checkpoint
+        for key in path:
+            target = target[int(key) if key.isdecimal() else key]
+        target[last] = value
+
+    return spoil
+
+
+def first_weight(change: Callable[[torch.Tensor], Any]) -> Callable[[dict[str, Any]], None]:
+    def spoil(checkpoint: dict[str, Any]) -> None:
+        weights = checkpoint["nn_state_dict"]
+        weights["core.stem.0.weight"] = change(weights["core.stem.0.weight"])
+
+    return spoil
+
+
+def renamed(checkpoint: dict[str, Any]) -> None:
+    weights = checkpoint["nn_state_dict"]
+    weights["core.stem.0.kernel"] = weights.pop("core.stem.0.weight")
+
+
+BAD_CHECKPOINTS: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
+    ("renamed", renamed, r"another architecture \(missing: stem\.0\.weight; unexpected: stem\.0\.kernel\)"),
+    ("shape", first_weight(lambda w: w[1:]), r"of another shape: stem\.0\.weight \(7, 5, 1, 1, 1\) instead of \(8, 5,"),
+    ("expansion", spoiled("params/nn_module/1/expansion_ratio", 7), r"of another shape: .* and \d+ more"),
+    ("gigantic", spoiled("params/nn_module/1/core_features", (10**7,) * 3), "of another shape"),
+    ("endless", spoiled("params/nn_module/1/core_features", (10**15,) * 3), "can be built|of another shape"),
+    ("groups", spoiled("params/nn_module/1/groups", 0), "no DwiseNeuro can be built from its description"),
+    ("words", spoiled("params/nn_module/1/cortex_features", "wide"), "no DwiseNeuro can be built"),
+    ("no readouts", spoiled("params/nn_module/1/readout_outputs", []), "readout_neurons is empty"),
+    ("unknown setting", spoiled("params/nn_module/1/heads", 8), "settings that DwiseNeuro does not know: .'heads'"),
+    ("other clips", spoiled("params/frame_stack/step", 3), "trained with frame_stack step 3; only 2 is known"),
+    ("other canvas", spoiled("params/inputs_processor/1/size", [32, 32]), r"size .* only \(64, 64\) is known"),
+    ("kind", lambda c: c["params"].update(nn_module=("resnet", {})), "kind 'resnet'; only 'dwiseneuro'"),
+    ("no kind", lambda c: c["params"].pop("nn_module"), "no checkpoint of the published kind .*nn_module"),
+    ("only weights", lambda c: c.pop("params"), "must hold model_name, params and nn_state_dict"),
+    ("NaN", first_weight(lambda w: w * np.nan), r"NaN or infinite \(stem\.0\.weight\)"),
+    ("complex", first_weight(lambda w: w.to(torch.complex64)), "no plain tensor"),
+    ("sparse", first_weight(lambda w: w.to_sparse()), "no plain tensor"),
+    ("no tensor", first_weight(lambda w: w.tolist()), "no plain tensor"),
+    ("expanded", first_weight(lambda w: torch.zeros(1).expand(w.shape)), "fewer values than its shape"),
+]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"), [case[1:] for case in BAD_CHECKPOINTS], ids=[case[0] for case in BAD_CHECKPOINTS]
+)
+def test_published_checkpoints_of_other_models(
+    spoil: Callable[[dict[str, Any]], Any], message: str, checkpoint: dict[str, Any], tmp_path: Path
+) -> None:
+    spoil(checkpoint)
+    file = tmp_path / "model.pth"
+    torch.save(checkpoint, file)
+    with pytest.raises(InputError, match=message) as caught:
+        nr.load_encoder(file)
+    assert str(caught.value).startswith(str(file)) and len(str(caught.value)) < 800
+
+
+def test_weights_that_are_only_weights(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(checkpoint["nn_state_dict"], tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"no checkpoint of the published kind \(KeyError: .*params"):
+        nr.load_encoder(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("kept", np.linspace(0, 1, 12, endpoint=False))
+def test_published_checkpoints_cut_short(kept: float, golden: Path, tmp_path: Path) -> None:
+    whole = next(golden.glob("checkpoints/fold_0/*.pth")).read_bytes()
+    (tmp_path / "model.pth").write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(InputError, match="truncated, damaged or something else") as caught:
+        nr.load_encoder(tmp_path / "model.pth")
+    assert "weights_only" not in str(caught.value)  # no advice to open it unsafely
+
+
+def test_published_checkpoints_with_any_damage(golden: Path, tmp_path: Path) -> None:
+    """Errors or other numbers, never anything else, wherever a byte is wrong."""
+    whole = next(golden.glob("checkpoints/fold_0/*.pth")).read_bytes()
+    random = np.random.default_rng(0)
+    file = tmp_path / "model.pth"
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in (random.integers(20_000), -random.integers(1, 12_000), random.integers(len(whole))):
+            damaged[place] = random.integers(256)
+        file.write_bytes(damaged)
+        with contextlib.suppress(InputError):
+            nr.load_encoder(file, readout=1)
+
+
+def test_hostile_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+    for function, argument in ((os.system, f"touch {trace}"), (eval, f"open({str(trace)!r}, 'w')")):
+        for zipped in (True, False):
+            hostile = {"params": Payload(function, argument), "nn_state_dict": {}}
+            torch.save(hostile, tmp_path / "model.pth", _use_new_zipfile_serialization=zipped)
+            with pytest.raises(nr.RefusedError, match=rf"{function.__name__}.* Nothing was run") as caught:
+                nr.load_encoder(tmp_path / "model.pth")
+            assert "will likely succeed" not in str(caught.value)
+    assert not trace.exists()
+
+
+def test_conversions_are_refused_before_anything_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("a", "b"):
+        write_result(tmp_path / folder, "m0_t0")
+    twice = [str(tmp_path / folder / "reconstruction_summary_m0_t0.npy") for folder in ("a", "b")]
+    trace, hostile = tmp_path / "ran", str(tmp_path / "hostile.pth")
+    torch.save({"params": Payload(os.system, f"touch {trace}"), "nn_state_dict": {}}, hostile)
+    out = tmp_path / "out"
+    cases = {
+        "would both become reconstruction_summary_m0_t0.nc": twice,
+        "there is no file gone.pth": [*twice[:1], "gone.pth"],
+        "no files to convert": [],
+        "Nothing was run": [hostile],
+    }
+    for message, files in cases.items():
+        said = refusal(["convert", *files, "--out", str(out)], capsys)
+        assert message in said and said.count("\n") == 1
+    assert not trace.exists() and not list(out.rglob("*"))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 
-_MOST_BYTES = 4 << 30  # unpacked; the published stimuli have 0.15 GB
+_MOST_BYTES = 2 << 30  # unpacked; the published stimuli have 0.15 GB
 
 
 @contextmanager
