@@ -41,7 +41,7 @@ class Grid:
         array = self._as_stored(values.values)
         if self._axes is None:
             self._axes = values.dims
-            self._array = self._empty(array.shape, array.dtype)
+            self._array = self._unfilled(array.shape, array.dtype)
         if values.dims != self._axes:
             raise InputError(f"{result.file}: {self._name} has the axes {values.dims}, other results have {self._axes}")
         place = tuple(numbers[result.place[axis]] for axis, numbers in self._index.items())
@@ -49,13 +49,21 @@ class Grid:
             self._check_same(place, array, result.file)
             return
         self._grow(array)
-        index: Any = (*place, *map(slice, array.shape))
-        self._array[index] = array if array.ndim else array.item()
+        self._write(self._array, place, array)
         self._sources[place] = (result.file, array.shape)
 
     def variable(self) -> xr.Variable:
         """The whole of it."""
+        for place in np.ndindex(*map(len, self._index.values())):
+            if place not in self._sources:
+                self._array[place] = self._fill
         return xr.Variable((*self._index, *(self._axes or ())), self._array)
+
+    def _write(self, target: NDArray[Any], place: tuple[int, ...], values: NDArray[Any]) -> None:
+        index: Any = (*place, *map(slice, values.shape))
+        if values.shape != target.shape[len(place) :]:
+            target[place] = self._fill
+        target[index] = values if values.ndim else values.item()
 
     def _as_stored(self, array: NDArray[Any]) -> NDArray[Any]:
         """As a type that has the fill value: what is true or false becomes single precision."""
@@ -63,16 +71,18 @@ class Grid:
             return array.astype(int if isinstance(self._fill, int) else object)
         return array if array.dtype.kind == "f" else array.astype(np.float32 if array.dtype.kind == "b" else np.float64)
 
-    def _empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        return np.full((*(len(numbers) for numbers in self._index.values()), *shape), self._fill, dtype)
+    def _unfilled(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Takes no memory before it is written to."""
+        return np.empty((*(len(numbers) for numbers in self._index.values()), *shape), dtype)
 
     def _grow(self, array: NDArray[Any]) -> None:
         old = self._array
         shape = tuple(np.maximum(old.shape[len(self._index) :], array.shape).tolist())
         dtype = np.result_type(old.dtype, array.dtype)
         if (shape, dtype) != (old.shape[len(self._index) :], old.dtype):
-            self._array = self._empty(shape, dtype)
-            self._array[tuple(map(slice, old.shape))] = old
+            self._array = self._unfilled(shape, dtype)
+            for place in self._sources:
+                self._write(self._array, place, old[place])
 
     def _check_same(self, place: tuple[int, ...], array: NDArray[Any], file: Path) -> None:
         other, shape = self._sources[place]
