@@ -95,7 +95,7 @@ def test_bad_requests_are_refused_before_any_work(
         raise AssertionError("work started")
 
     monkeypatch.setattr(ToyEncoder, "forward", work)
-    monkeypatch.setattr("neuroreel.inversion.reconstruct.decode", work)
+    monkeypatch.setattr("neuroreel.inversion.run.decode", work)
     with pytest.raises(InputError, match=message):
         nr.reconstruct(**({"trials": trial, "models": model, "progress": False} | make(trial)))
 
