@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,10 @@ def test_what_is_too_much_for_memory_is_packed(
     fit_mice(TRIALS, folder=folder, packed=None if where is None else tmp_path / where)
     packs = sorted((folder / "packed" if where is None else tmp_path / where).glob("mouse*"))
     assert [PackedStore(pack).responses[0].shape for pack in packs] == [(50, 5), (50, 7)]
+    for pack in packs:
+        shutil.rmtree(pack)
+    fit_mice(TRIALS, folder=folder)  # done: needs them no more
+    assert not list((folder / "packed").glob("mouse*"))
 
 
 # --- batches in parts ---

@@ -115,11 +115,14 @@ def fit_encoder(
         learned_from = _checked_teachers(teachers, model)
         keep_freed_memory()
         with _folder_or_temporary(folder) as home:
+            where_packed = _path(packed) or home.path / "packed"
+            # a training that is done needs no data but to be told from another one
+            stores = [] if home.model.exists() else material.stores(where_packed, show_progress=progress)
             training = Training(
                 kind=kind,
                 model=model,
                 material=material,
-                stores=material.stores(_path(packed) or home.path / "packed", show_progress=progress),
+                stores=stores,
                 teachers=learned_from,
                 recipe=settings,
                 seed=seed,

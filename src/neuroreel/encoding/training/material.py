@@ -92,8 +92,9 @@ class Material:
         ]
 
     def describe(self, stores: Sequence[TrialStore]) -> dict[str, Any]:
-        """Hashes of all trials, which say whether two trainings were given the same."""
-        training = {name: store.digest() for name, store in zip(self.training, stores, strict=True)}
+        """Hashes of all trials, which say whether two trainings were given the same; the stores know theirs."""
+        digests = [store.digest() for store in stores] or [digest_of(trials) for trials in self.training.values()]
+        training = dict(zip(self.training, digests, strict=True))
         validation = {name: digest_of(trials) for name, trials in self.validation.items()}
         if not self.named:
             (name,) = self.training
