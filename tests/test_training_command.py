@@ -84,6 +84,17 @@ def test_a_second_stage(folders: list[Path], tmp_path: Path) -> None:
     assert not equal(plain, taught)
 
 
+def test_a_readout_is_chosen_by_name(folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(folders, tmp_path, "--seeds", 0)
+    learn = ["mask", str(folders[1]), "--encoder", str(tmp_path / "encoder_0.safetensors"), "--steps", "1"]
+    main([*learn, "--readout", "second", "--out", str(tmp_path / "by_name.npy")])
+    main([*learn, "--readout", "1", "--out", str(tmp_path / "by_number.npy")])
+    assert (tmp_path / "by_name.npy").read_bytes() == (tmp_path / "by_number.npy").read_bytes()
+    with pytest.raises(SystemExit):
+        main([*learn, "--readout", "third", "--out", str(tmp_path / "no.npy")])
+    assert "readouts 0..1, one a mouse (first, second)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -105,7 +105,7 @@ def mask(
     *,
     encoder: Path,
     out: Path,
-    readout: int = 0,
+    readout: int | str = 0,
     steps: int = 1000,
     test_fold: str = "fold_0",
     seed: int = 0,
@@ -117,7 +117,7 @@ def mask(
         recording: Folder of a recording.
         encoder: An encoding model of its neurons (.safetensors, or a published .pth).
         out: The mask, a .npy file.
-        readout: Which mouse's neurons, in a model of several mice.
+        readout: Which mouse's neurons, in a model of several mice: by number from 0, or by the recording's name.
         steps: How many; 1000 in the paper.
         test_fold: Trials never looked at here.
         seed: Of the trials drawn.
@@ -143,7 +143,7 @@ def reconstruct(
     preset: Literal["default", "published"] = "default",
     fold: str = "fold_0",
     trials: tuple[int, ...] = (),
-    readout: int = 0,
+    readout: int | str = 0,
     iterations: int | None = None,
     mask_threshold: float | None = None,
     seed: int = 0,
@@ -160,7 +160,7 @@ def reconstruct(
         preset: Our own settings, or the paper's rule to the letter.
         fold: Which trials.
         trials: Numbers of trials within the recording, instead of a fold.
-        readout: Which mouse's neurons, in models of several mice.
+        readout: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
         iterations: How many passes; the preset decides by default.
         mask_threshold: Pixels of at least this are updated; the preset decides by default.
         seed: Of everything random.
@@ -197,7 +197,7 @@ def predict(
     fold: str = "fold_0",
     trials: tuple[int, ...] = (),
     videos: tuple[Path, ...] = (),
-    readout: int = 0,
+    readout: int | str = 0,
     skip: int = 50,
     device: str = "auto",
 ) -> None:
@@ -212,7 +212,7 @@ def predict(
         fold: Which trials.
         trials: Numbers of trials within the recording, instead of a fold.
         videos: Movies in files (.npy, .tif, .mp4, ...), instead of trials; behaviour is held at the recording's mean.
-        readout: Which mouse's neurons, in models of several mice.
+        readout: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
         skip: Frames left out of the correlation at the start of each trial; 50 in the competition.
         device: auto, cpu, cuda, cuda:1, mps.
     """
