@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.baselines import shuffle_neurons as shuffle_neurons
     from neuroreel.evaluation.scores import scores as scores
     from neuroreel.evaluation.scores import video_correlation as video_correlation
+    from neuroreel.evaluation.ssim import published_ssim as published_ssim
+    from neuroreel.evaluation.ssim import ssim as ssim
     from neuroreel.inversion.mask import learn_mask as learn_mask
     from neuroreel.inversion.mask import load_mask as load_mask
     from neuroreel.inversion.mask import save_mask as save_mask
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from neuroreel.recordings.writing import write_recording as write_recording
     from neuroreel.report import write_report as write_report
     from neuroreel.results.reconstruction import Reconstruction as Reconstruction
+    from neuroreel.stimuli.gratings import drifting_grating as drifting_grating
+    from neuroreel.stimuli.gratings import temporal_frequency as temporal_frequency
     from neuroreel.stimuli.noise import published_noise as published_noise
 
 # Where each public name lives. They are imported at first use: PyTorch and its company take seconds to load, and
@@ -59,6 +63,7 @@ _HOMES = {
     "baselines": "evaluation.baselines",
     "convert_published": "published.convert",
     "decode": "decoding.decoder",
+    "drifting_grating": "stimuli.gratings",
     "encoder_correlation": "encoding.correlation",
     "fit_decoder": "decoding.ridge",
     "fit_encoder": "encoding.training.fit",
@@ -68,6 +73,7 @@ _HOMES = {
     "open_recording": "recordings.recording",
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
+    "published_ssim": "evaluation.ssim",
     "read_published": "published.results",
     "read_published_folder": "published.folder",
     "reconstruct": "inversion.reconstruct",
@@ -76,6 +82,8 @@ _HOMES = {
     "scores": "evaluation.scores",
     "shuffle_neurons": "evaluation.baselines",
     "simulate": "recordings.simulate",
+    "ssim": "evaluation.ssim",
+    "temporal_frequency": "stimuli.gratings",
     "video_correlation": "evaluation.scores",
     "write_recording": "recordings.writing",
     "write_report": "report",

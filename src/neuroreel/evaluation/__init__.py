@@ -1,6 +1,7 @@
 """Scores of reconstructions, and the baselines to hold them against.
 
-``scores.scores`` and ``baselines.baselines`` are not lifted here: they would hide the modules of the same name.
+``scores.scores``, ``baselines.baselines`` and ``ssim.ssim`` are not lifted here: they would hide the modules of the same
+name.
 """
 
 from neuroreel.evaluation.baselines import mean_frame, shuffle_neurons

@@ -304,14 +304,21 @@ def evaluation_mask(mask: ArrayLike | None, size: tuple[int, ...], *, threshold:
     return inside
 
 
+def compared_movies(
+    truth: ArrayLike, video: ArrayLike, *, mask: ArrayLike | None, skip: int, mask_threshold: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Both movies (frames that count, height, width), checked, and the pixels that count, (height, width) boolean."""
+    true, shown = _same_shape(truth, video, axes="frames, height, width", names=("truth", "video"))
+    _check_skip(skip, frames=len(true), what="videos")
+    return true[skip:], shown[skip:], evaluation_mask(mask, true.shape[1:], threshold=mask_threshold)
+
+
 def _compared_pixels(
     truth: ArrayLike, video: ArrayLike, *, mask: ArrayLike | None, skip: int, mask_threshold: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both movies as (frames that count, pixels inside the mask)."""
-    true, shown = _same_shape(truth, video, axes="frames, height, width", names=("truth", "video"))
-    _check_skip(skip, frames=len(true), what="videos")
-    inside = evaluation_mask(mask, true.shape[1:], threshold=mask_threshold)
-    return true[skip:, inside], shown[skip:, inside]
+    true, shown, inside = compared_movies(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
+    return true[:, inside], shown[:, inside]
 
 
 def _pixels(

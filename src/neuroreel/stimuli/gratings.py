@@ -1,0 +1,153 @@
+"""Drifting gratings, and how fast a movie of them really is."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neuroreel.errors import InputError
+from neuroreel.grey import MID_GREY
+
+PIXELS_PER_DEGREE = 3.4
+"""Of the Sensorium 2023 screen (56.5 x 31.8 cm, 15 cm from the eye, 64 x 36 pixels), at its centre."""
+
+PUBLISHED_SPATIAL_FREQUENCIES = (0.143, 0.071, 0.036, 0.018)
+"""Cycles a degree (Bauer et al. 2026)."""
+
+PUBLISHED_TEMPORAL_LABELS = (15.0, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0.0)
+"""What the published figures call the temporal frequencies, in Hz. At twice each of them the first one stands still at
+30 frames a second, as the published one does; so the labels are probably half the real frequencies."""
+
+
+def drifting_grating(
+    *,
+    direction_deg: float,
+    spatial_frequency: float,
+    temporal_frequency_hz: float,
+    frames: int = 60,
+    height: int = 36,
+    width: int = 64,
+    frame_rate_hz: float = 30.0,
+    pixels_per_degree: float = PIXELS_PER_DEGREE,
+    contrast: float = 1.0,
+    published_labels: bool = False,
+) -> NDArray[np.float32]:
+    """A sinusoidal grating that drifts over the whole frame, around mid-grey.
+
+    Parameters
+    ----------
+    direction_deg
+        Where it drifts to: 0 is right, 90 is up.
+    spatial_frequency
+        Cycles a degree of visual angle. The published ones are ``PUBLISHED_SPATIAL_FREQUENCIES``.
+    temporal_frequency_hz
+        Cycles a second; 0 stands still.
+    frames, height, width
+        Size of the movie, frames and pixels.
+    frame_rate_hz
+        Frames a second.
+    pixels_per_degree
+        Of the screen; the default is the Sensorium screen at its centre with 64 x 36 pixels.
+    contrast
+        1 reaches from black to white.
+    published_labels
+        ``temporal_frequency_hz`` is a label of the published figures, which is probably half of the frequency shown:
+        the grating drifts twice as fast. The one labelled 15 Hz then stands still at 30 frames a second, as published.
+
+    Returns
+    -------
+    numpy.ndarray
+        (frames, height, width) float32, grey levels 0..255.
+
+    Raises
+    ------
+    InputError
+        Numbers that cannot be, or a frequency that these frames or pixels cannot show (more than half their rate).
+    """
+    numbers = {
+        "direction_deg": direction_deg,
+        "spatial_frequency": spatial_frequency,
+        "temporal_frequency_hz": temporal_frequency_hz,
+        "frame_rate_hz": frame_rate_hz,
+        "pixels_per_degree": pixels_per_degree,
+        "contrast": contrast,
+    }
+    _check(numbers, {"frames": frames, "height": height, "width": width})
+    angle = math.radians(direction_deg)
+    y, x = np.mgrid[:height, :width]
+    along = (x - (width - 1) / 2) * math.cos(angle) - (y - (height - 1) / 2) * math.sin(angle)  # rows count downwards
+    rate = temporal_frequency_hz * (2 if published_labels else 1)
+    cycles = spatial_frequency / pixels_per_degree * along - (rate / frame_rate_hz * np.arange(frames))[:, None, None]
+    return (MID_GREY * (1 + contrast * np.cos(2 * np.pi * cycles))).astype(np.float32)
+
+
+def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> float:
+    """The frequency in Hz at which a movie's most varying pixel gets bright and dark; 0 if it stands still.
+
+    The sinusoid, around a level of its own, that fits the pixel best in the sense of least squares. Unlike the peak of
+    a Fourier transform it also finds frequencies of less than a cycle in the movie, and between the transform's bins.
+
+    Parameters
+    ----------
+    video
+        (frames, height, width).
+    frame_rate_hz
+        Frames a second.
+
+    Returns
+    -------
+    float
+        0 up to half the frame rate, to a hundredth of 1 / the movie's length. A movie faster than half its frame rate
+        looks slower, on the screen as here.
+
+    Raises
+    ------
+    InputError
+        Fewer than eight frames, NaN, a frame rate that is not positive.
+    """
+    movie = np.asarray(video, np.float64)
+    if movie.ndim != 3 or len(movie) < 8 or movie[0].size == 0 or not np.isfinite(movie).all():
+        raise InputError(
+            f"the video has shape {movie.shape}; to measure its frequency it must be (frames, height, width), "
+            "at least 8 frames, without NaN"
+        )
+    if not 0 < frame_rate_hz < math.inf:
+        raise InputError(f"frame_rate_hz is {frame_rate_hz!r}; it must be a positive number")
+    pixels = movie.reshape(len(movie), -1)
+    pixel = pixels[:, pixels.std(axis=0).argmax()]
+    if pixel.std() < 1e-4:  # grey levels: the rounding of float32 is no movement
+        return 0.0
+    steps = np.arange(1, 50 * len(pixel) + 1)  # 50 candidates for each cycle more in the movie, up to half the rate
+    candidates = steps / (100 * len(pixel))  # cycles a frame
+    return float(candidates[np.argmin([_misfit(pixel, cycles) for cycles in candidates])] * frame_rate_hz)
+
+
+def _misfit(pixel: NDArray[np.float64], cycles: float) -> float:
+    """Sum of squares that a sinusoid of so many cycles a frame, around a level, leaves of a pixel (frames,)."""
+    phase = 2 * np.pi * cycles * np.arange(len(pixel))
+    basis, _ = np.linalg.qr(np.stack([np.ones_like(phase), np.cos(phase), np.sin(phase)], axis=1))
+    return float(np.square(pixel - basis @ (basis.T @ pixel)).sum())
+
+
+def _check(numbers: dict[str, float], counts: dict[str, Any]) -> None:
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise InputError(f"{name} is {value!r}; it must be a finite number")
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise InputError(f"{name} is {count!r}; it must be a whole number, at least 1")
+    for name in ("frame_rate_hz", "pixels_per_degree", "contrast"):
+        if not numbers[name] > 0:
+            raise InputError(f"{name} is {numbers[name]!r}; it must be more than 0")
+    if numbers["contrast"] > 1:
+        raise InputError(f"contrast is {numbers['contrast']!r}; more than 1 has no grey levels")
+    for name, rate, shown_by in (
+        ("spatial_frequency", numbers["pixels_per_degree"], "pixels a degree"),
+        ("temporal_frequency_hz", numbers["frame_rate_hz"], "frames a second"),
+    ):
+        if not 0 <= numbers[name] <= rate / 2:
+            raise InputError(f"{name} is {numbers[name]!r}; {rate:g} {shown_by} can show 0 to {rate / 2:g}")
