@@ -1,6 +1,6 @@
 """Scores of reconstructions, and the baselines to hold them against.
 
-``scores.scores``, ``baselines.baselines`` and ``ssim.ssim`` are not lifted here: they would hide the modules of the same
+``scores.scores``, ``baselines.baselines`` and ``ssim.ssim`` are not lifted here: they would hide the modules of that
 name.
 """
 
