@@ -127,10 +127,11 @@ class Lab:
             nr.fit_decoder(self.train(self.recording), progress=False).save(file)
         return nr.RidgeDecoder.load(file)
 
-    def learned_mask(self, model: Any, trials: Sequence[nr.Trial], name: str) -> np.ndarray:
+    def learned_mask(self, model: Any, trials: Sequence[nr.Trial], name: str, *, longer: int = 1) -> np.ndarray:
         file = self.folder / f"mask_{name}.npy"
         if not file.exists():
-            nr.save_mask(file, nr.learn_mask(model, trials, steps=self.size.mask_steps, seed=self.seed, progress=False))
+            steps = longer * self.size.mask_steps
+            nr.save_mask(file, nr.learn_mask(model, trials, steps=steps, seed=self.seed, progress=False))
         return nr.load_mask(file)
 
     @cached_property
@@ -374,7 +375,8 @@ def canvas_padding(lab: Lab) -> list[Row]:
     curves: dict[str, Any] = {}
     movies: dict[str, np.ndarray] = {}
     trial = lab.held_out[0]
-    mask = lab.learned_mask(lab.dwiseneuro, lab.train(lab.recording), "dwiseneuro")  # on the canvas, padding and all
+    # on the whole canvas; a model that predicts less needs more steps until pixels reach 1
+    mask = lab.learned_mask(lab.dwiseneuro, lab.train(lab.recording), "dwiseneuro", longer=2)
     for way, optimized in (("ours", False), ("published", True)):
         options = {"optimize_padding": optimized, "iterations": lab.size.long, "record_every": 2, "mask": mask}
         seen: list[Any] = [None]

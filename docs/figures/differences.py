@@ -84,8 +84,10 @@ def padding(work: Path) -> Figure:
     figure = Figure(figsize=(9.4, 3.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.35, 1])
     mask, truth = movies["mask"], movies["truth"]
-    blurred = {way: gaussian_filter(movies[way], SMOOTHED) for way in NAMES}
-    shown = {"shown": truth} | {NAMES[way]: stretched(movie, mask) for way, movie in blurred.items()}
+    shown = {"shown": truth, NAMES["ours"]: movies["ours"].copy(), NAMES["published"]: movies["published"]}
+    rows = slice(*np.flatnonzero(truth.any(axis=(0, 2)))[[0, -1]] + [0, 1])  # of the video: ours has 0 around it
+    shown[NAMES["ours"]][:, rows] = visible(movies["ours"][:, rows], mask[rows])
+    shown[NAMES["published"]] = visible(movies["published"], mask)
     draw_frames(left.subplots(3, 4), shown, mask)
     left.suptitle("the model's canvas: video in the middle, padding above and below", fontsize=9)
     axes = right.subplots()
@@ -98,11 +100,10 @@ def padding(work: Path) -> Figure:
     return figure
 
 
-def stretched(movie: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The movie at a standard deviation of 50 grey levels inside the mask, where it is not the padding's 0."""
-    inside = movie[30:, mask >= 1]
-    grey = 127.5 + (movie - 127.5) * 50 / inside.std()
-    return np.where(movie < 1, 0, grey)
+def visible(movie: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The movie, smoothed, at a standard deviation of 50 grey levels inside the mask."""
+    smooth = gaussian_filter(movie, SMOOTHED)
+    return 127.5 + (smooth - 127.5) * 50 / smooth[30:, mask >= 1].std()
 
 
 def main(arguments: list[str]) -> None:
