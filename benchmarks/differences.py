@@ -325,7 +325,6 @@ def strict_mask(lab: Lab) -> list[Row]:
 def doubled_frequency(lab: Lab) -> list[Row]:
     height, width = lab.recording.video_size
     common = {"direction_deg": 0, "spatial_frequency": 0.036, "height": height, "width": width}
-    common |= {"pixels_per_degree": 3.4 * width / 64}
     rows = []
     for label in PUBLISHED_TEMPORAL_LABELS[:4]:
         movies = {
@@ -365,7 +364,6 @@ def gratings(lab: Lab) -> list[Row]:
         temporal_frequency_hz=1.875,
         height=height,
         width=width,
-        pixels_per_degree=3.4 * width / 64,
     )
     video = lab.published(target(lab, movie, lab.models), lab.model).video
     return [row("video correlation of a grating", ours=lab.score(movie, video), published=None)]

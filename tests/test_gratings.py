@@ -23,11 +23,19 @@ def spectrum_peak(signal: np.ndarray, *, rate: float) -> float:
 
 
 def test_frequencies_in_time_and_space_are_those_asked_for() -> None:
-    movie = nr.drifting_grating(**GRATING, frames=160, width=480, height=4)
+    movie = nr.drifting_grating(**GRATING, frames=160, width=480, height=4, pixels_per_degree=3.4)
     assert movie.shape == (160, 4, 480) and movie.dtype == np.float32
     assert spectrum_peak(movie[:, 0, 0], rate=30) == pytest.approx(3.75)
     assert spectrum_peak(movie[0, 0], rate=3.4) == pytest.approx(0.071, abs=3.4 / 480 / 2)
     np.testing.assert_allclose([movie.min(), movie.max(), movie.mean()], [0, 255, 127.5], atol=0.5)
+
+
+def test_a_degree_is_that_of_the_screen_whatever_the_pixels() -> None:
+    """A cycle of 0.036 c/deg is 27.8 degrees: 8.2 of 64 pixels, 4.1 of 32."""
+    for width, pixels in ((64, 8.25), (32, 4.14)):
+        frame = nr.drifting_grating(**GRATING | {"spatial_frequency": 0.036}, frames=8, height=2, width=width)[0, 0]
+        padded = np.pad(frame - frame.mean(), (0, 64 * width))
+        assert spectrum_peak(padded, rate=1) == pytest.approx(1 / pixels, rel=0.03)
 
 
 @pytest.mark.parametrize(("direction", "row", "column"), [(0, 0, 1), (90, -1, 0), (180, 0, -1), (270, 1, 0)])
@@ -58,7 +66,7 @@ def test_contrast() -> None:
 @given(frequency=st.floats(0.4, 15), direction=st.floats(0, 360), rate=st.sampled_from([30.0, 60.0]))
 def test_measured_frequency_is_the_one_asked_for(frequency: float, direction: float, rate: float) -> None:
     asked = GRATING | {"direction_deg": direction, "temporal_frequency_hz": frequency}
-    movie = nr.drifting_grating(**asked, frame_rate_hz=rate, height=6, width=8)
+    movie = nr.drifting_grating(**asked, frame_rate_hz=rate, height=6, width=8, pixels_per_degree=1)
     assert nr.temporal_frequency(movie, frame_rate_hz=rate) == pytest.approx(frequency, abs=rate / 60 / 100 * 1.01)
 
 
@@ -81,7 +89,7 @@ def test_a_still_movie_and_a_noisy_one() -> None:
     [
         ({"temporal_frequency_hz": 15.1}, "0 to 15"),
         ({"temporal_frequency_hz": -1}, "0 to 15"),
-        ({"spatial_frequency": 2}, "pixels a degree can show 0 to 1.7"),
+        ({"spatial_frequency": 2}, "pixels a degree can show 0 to 0.148"),
         ({"direction_deg": float("nan")}, "finite"),
         ({"frames": 0}, "frames is 0"),
         ({"height": 2.5}, "height is 2.5"),

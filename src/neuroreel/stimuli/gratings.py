@@ -11,12 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
-
-PIXELS_PER_DEGREE = 3.4
-"""Of the Sensorium 2023 screen (56.5 x 31.8 cm, 15 cm from the eye, 64 x 36 pixels), at its centre."""
+from neuroreel.stimuli.movies import degrees_per_pixel
 
 PUBLISHED_SPATIAL_FREQUENCIES = (0.143, 0.071, 0.036, 0.018)
-"""Cycles a degree (Bauer et al. 2026)."""
+"""Cycles a degree (Bauer et al. 2026): about 2, 4, 8 and 16 pixels of 64 a cycle."""
 
 PUBLISHED_TEMPORAL_LABELS = (15.0, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0.0)
 """What the published figures call the temporal frequencies, in Hz. At twice each of them the first one stands still at
@@ -32,7 +30,7 @@ def drifting_grating(
     height: int = 36,
     width: int = 64,
     frame_rate_hz: float = 30.0,
-    pixels_per_degree: float = PIXELS_PER_DEGREE,
+    pixels_per_degree: float | None = None,
     contrast: float = 1.0,
     published_labels: bool = False,
 ) -> NDArray[np.float32]:
@@ -51,7 +49,8 @@ def drifting_grating(
     frame_rate_hz
         Frames a second.
     pixels_per_degree
-        Of the screen; the default is the Sensorium screen at its centre with 64 x 36 pixels.
+        At the middle of the screen. By default the Sensorium screen (56.5 cm wide, 15 cm from the eye) is as many
+        pixels wide as the movie: 0.30 for 64 pixels.
     contrast
         1 reaches from black to white.
     published_labels
@@ -68,6 +67,8 @@ def drifting_grating(
     InputError
         Numbers that cannot be, or a frequency that these frames or pixels cannot show (more than half their rate).
     """
+    if pixels_per_degree is None:
+        pixels_per_degree = 1 / degrees_per_pixel(max(1, width))
     numbers = {
         "direction_deg": direction_deg,
         "spatial_frequency": spatial_frequency,
