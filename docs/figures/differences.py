@@ -74,7 +74,7 @@ def ablation(work: Path) -> Figure:
     for label, way in (("left out", "left_out"), ("silenced", "silenced")):
         shown[label] = match_contrast(truth, movies[f"default {way} 0.125"], mask=mask)
     draw_frames(right.subplots(3, 3), shown, mask)
-    right.suptitle("default preset, 12.5 % of the neurons", fontsize=9)
+    right.suptitle("default preset, 12.5% of the neurons", fontsize=9)
     return figure
 
 
