@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -30,6 +28,7 @@ import numpy as np
 import torch
 
 import neuroreel as nr
+from _machine import described
 from neuroreel.devices import choose_device
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.training.clips import Place, RandomClips
@@ -54,11 +53,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), options)
-    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    versions = {"neuroreel": nr.__version__, "torch": torch.__version__, "numpy": np.__version__}
-    report = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "versions": versions, "quick": options.quick}
+    report = described() | {"quick": options.quick, "repeats": options.repeats, "rows": rows}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report | {"repeats": options.repeats, "rows": rows}, indent=1) + "\n")
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
     print(f"{'':58} {'clips/s':>9} {'(least':>9} {'most)':>9}")
     for row in rows:
         print(f"{row['what']:58} {row['clips_per_s']:9.4g} {row['least']:9.4g} {row['most']:9.4g}")

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +25,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import neuroreel as nr
+from _machine import described
 from neuroreel.recordings.simulate import load_truth
 from neuroreel.stimuli.gratings import PUBLISHED_TEMPORAL_LABELS
 
@@ -478,11 +477,10 @@ def store(file: Path, number: int, rows: list[Row], lab: Lab, *, seconds: float,
     alike = json.loads(json.dumps(alike))
     known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     faults = known.get("faults", {}) if all(known.get(name) == value for name, value in alike.items()) else {}
-    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-    faults[str(number)] = {"date": time.strftime("%Y-%m-%d"), "seconds": round(seconds, 1), "rows": rows}
+    about = described()
+    faults[str(number)] = {"date": about.pop("date"), "seconds": round(seconds, 1), "rows": rows}
     ordered = {key: faults[key] for key in sorted(faults, key=int)}
-    report = alike | {"mouse": "simulated, not a real one", "machine": machine, "versions": versions, "faults": ordered}
+    report = alike | {"mouse": "simulated, not a real one"} | about | {"faults": ordered}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(report, indent=1) + "\n")
 

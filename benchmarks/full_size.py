@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,7 +22,7 @@ from typing import Any
 
 import torch
 
-import neuroreel as nr
+from _machine import described
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
@@ -126,13 +124,10 @@ def resident_mib(field: str) -> float | None:
 
 
 def about(config: DwiseNeuroConfig) -> dict[str, Any]:
-    """The model, the machine, the versions and the date."""
+    """The machine, the versions, the date and the model."""
     with torch.device("meta"):
         network = DwiseNeuroNetwork(config)
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
-        "versions": {"neuroreel": nr.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    return described() | {
         "model": {
             "parameters": sum(weights.numel() for weights in network.parameters()),
             "weights_mib": round(sum(tensor.nbytes for tensor in network.state_dict().values()) / 2**20),
@@ -141,14 +136,6 @@ def about(config: DwiseNeuroConfig) -> dict[str, Any]:
         },
         "frames": FRAMES,
     }
-
-
-def processor() -> str:
-    """The processor's name where Linux tells it."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def table(report: dict[str, Any]) -> str:

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import neuroreel as nr
+from _machine import described
 from neuroreel.evaluation.table import mean_scores, score_table
 
 
@@ -40,9 +38,7 @@ def main() -> None:
             seed=options.seed,
             quick=options.quick,
         )
-    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    report = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "torch": torch.__version__, "seed": options.seed}
-    report |= {"neuroreel": nr.__version__, "movies": options.movies, "quick": options.quick, "rows": rows}
+    report = described() | {"seed": options.seed, "movies": options.movies, "quick": options.quick, "rows": rows}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
     for row in rows:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -350,17 +350,8 @@ def test_every_difference_of_the_presets_is_told_of() -> None:
     assert {name for name in differing if f"`{name}`" not in page} == set()
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> Any:
-    spec = importlib.util.spec_from_file_location("differences", PAGE.parents[1] / "benchmarks" / "differences.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["differences"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_has_the_numbers_that_were_measured(benchmark: Any) -> None:
+def test_the_page_has_the_numbers_that_were_measured(benchmark_module: Callable[[str], ModuleType]) -> None:
+    benchmark = benchmark_module("differences")
     report = json.loads(RESULTS.read_text(encoding="utf-8"))
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     assert not report["quick"] and set(report["faults"]) == {str(number) for number in benchmark.MEASURED}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -125,17 +125,10 @@ def test_full_size_names_and_shapes(golden: Path) -> None:
     assert shapes["core.blocks.17.conv_pw.0.weight"] == (1792, 256, 1, 1, 1)
 
 
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("full_size_benchmark", BENCHMARK)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_benchmark_measures_this_model() -> None:
-    assert benchmark().paper_config() == DwiseNeuroConfig(readout_neurons=NEURONS)
-    assert NEURONS[benchmark().LARGEST] == max(NEURONS)
+def test_the_benchmark_measures_this_model(benchmark_module: Callable[[str], ModuleType]) -> None:
+    benchmark = benchmark_module("full_size")
+    assert benchmark.paper_config() == DwiseNeuroConfig(readout_neurons=NEURONS)
+    assert NEURONS[benchmark.LARGEST] == max(NEURONS)
 
 
 def test_the_benchmark_runs(tmp_path: Path) -> None:
