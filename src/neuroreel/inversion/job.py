@@ -15,6 +15,7 @@ from torch import Tensor
 from neuroreel.decoding.decoder import RidgeDecoder
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.inversion.checks import mask_on_video
+from neuroreel.inversion.engine import engine_of
 from neuroreel.inversion.loop import Callback, Stopping
 from neuroreel.inversion.presets import Settings
 from neuroreel.inversion.snapshot import Snapshot
@@ -43,6 +44,11 @@ class Job:
     def crop(self, videos: Tensor) -> Tensor:
         """The videos out of the movies that the loop moves."""
         return self.models[0].canvas.crop(videos) if self.settings.optimize_padding else videos
+
+    @cached_property
+    def engines(self) -> list[EncodingModel]:
+        """The models in the form that inverts fastest; made at first use, when they lie on the device."""
+        return [engine_of(model) for model in self.models]
 
     @cached_property
     def model_hashes(self) -> list[str]:

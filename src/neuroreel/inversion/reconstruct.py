@@ -191,7 +191,8 @@ def _reconstruct_group(trials: list[Trial], job: Job) -> list[Reconstruction]:
     """Trials of one length, together; with ``ensemble="videos"`` once for each model."""
     settings = job.settings
     apart = settings.ensemble == "videos" and len(job.models) > 1
-    teams = [[model] for model in job.models] if apart else [job.models]
+    everyone = list(range(len(job.models)))
+    teams = [[number] for number in everyone] if apart else [everyone]
     start, prior_mean = starting_movies(trials, job)
     runs = []
     for number, team in enumerate(teams):
@@ -223,7 +224,7 @@ def _pack(
     index: int,
 ) -> Reconstruction:
     shown = trial.replace(video=video.clip(0, 255), responses=None)
-    predicted_truth = None if trial.video is None else predict(job.models, trial)
+    predicted_truth = None if trial.video is None else predict(job.engines, trial)
     return Reconstruction.build(
         video=shown.needs_video(),
         frame_rate_hz=trial.frame_rate_hz,
@@ -233,7 +234,7 @@ def _pack(
         mask=None if job.mask is None else mask_on_video(job.mask, job.models[0]),
         start=start.cpu().numpy(),
         model_video=teams if len(teams) > 1 else None,
-        predicted=predict(job.models, shown),
+        predicted=predict(job.engines, shown),
         predicted_truth=predicted_truth,
         history=history_of(run, index),
         settings={**job.settings.as_dict(), "neurons_kept": int(job.keep.sum()), "models": len(job.models)},

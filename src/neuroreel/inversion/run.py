@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.decoding.decoder import RidgeDecoder, decode
-from neuroreel.encoding.interface import EncodingModel
 from neuroreel.grey import MID_GREY
 from neuroreel.inversion.history import Recorder, pass_log
 from neuroreel.inversion.job import Job
@@ -35,21 +34,22 @@ from neuroreel.results.provenance import hash_array
 
 
 class Run:
-    """One run of the loop: parts built from the settings, progress taken up from a snapshot."""
+    """One run of the loop with some of the models: parts built from the settings, progress taken up from a snapshot."""
 
     def __init__(
         self,
         trials: list[Trial],
-        models: list[EncodingModel],
+        team: list[int],
         job: Job,
         *,
         start: Tensor,
         prior_mean: Tensor | None,
         snapshot_file: Path | None,
     ) -> None:
-        self.trials, self.models, self.job = trials, models, job
+        self.trials, self.team, self.job = trials, team, job
+        self.models = [job.engines[number] for number in team]
         self.evidence = _evidence(trials, job)
-        starts, length = windows_for(models[0], job.settings.windows).lay(trials[0].frames)
+        starts, length = windows_for(self.models[0], job.settings.windows).lay(trials[0].frames)
         self.likelihood = PoissonLikelihood(
             starts=starts, length=length, unit_norm=job.settings.window_norm, windows_at_once=job.windows_at_once
         )
@@ -144,7 +144,7 @@ class Run:
     def _fingerprint(self) -> str:
         return fingerprint(
             settings=self.job.settings.as_dict(),
-            models=[self.job.model_hashes[self.job.models.index(model)] for model in self.models],
+            models=[self.job.model_hashes[number] for number in self.team],
             responses=[hash_array(trial.needs_responses()) for trial in self.trials],
             covariates=[hash_array(trial.covariates) for trial in self.trials],
             mask=hash_array(self.job.update_mask.numpy()),

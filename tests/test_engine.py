@@ -1,0 +1,106 @@
+"""The folded DwiseNeuro computes what the trained one does: responses, gradients, whole reconstructions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import neuroreel as nr
+from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.inversion.engine import FoldedDwiseNeuro, engine_of
+from toy_encoder import ToyEncoder
+
+
+def random_model(**changes: Any) -> DwiseNeuro:
+    """A DwiseNeuro whose batch norms do something."""
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"core_features": (7, 7, 12), "spatial_strides": (2, 1, 2), "expansion_ratio": 3}
+    sizes |= {"cortex_features": (16, 24), "readout_neurons": (5, 9)}
+    network = DwiseNeuroNetwork(DwiseNeuroConfig(**sizes | changes))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm3d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+            torch.nn.init.normal_(module.bias)
+    return DwiseNeuro(network.eval(), readout=1, video_size=(12, 20))
+
+
+def response_and_gradient(model: nr.EncodingModel, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    leaf = clips.clone().requires_grad_()
+    responses = model(leaf)
+    (gradient,) = torch.autograd.grad(responses.square().sum(), leaf)
+    return responses.detach(), gradient
+
+
+def relative(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"groups": 1},
+        {"spatial_strides": (1, 1, 1)},
+        {"spatial_kernel": 5, "temporal_kernel": 3},
+        {"in_channels": 1},
+        {"core_features": (6, 18, 4)},  # shortcuts with more and with fewer channels
+    ],
+)
+def test_responses_and_gradients_are_those_of_the_model(changes: dict[str, object]) -> None:
+    model = random_model(**changes)
+    clips = torch.rand(2, model.covariates + 1, 16, 20, 20) * 255
+    ours, wanted = (response_and_gradient(each, clips) for each in (FoldedDwiseNeuro(model), model))
+    assert ours[0].shape == (2, 9, 16)
+    assert relative(ours[0], wanted[0]) < 1e-5
+    assert relative(ours[1], wanted[1]) < 1e-4
+
+
+def test_golden_responses_and_gradients(golden: Path) -> None:
+    published = np.load(golden / "clips.npz")
+    for number, fold in enumerate(("fold_0", "fold_1")):
+        model = nr.load_encoder(next((golden / "checkpoints" / fold).glob("*.pth")), readout=1)
+        responses, gradient = response_and_gradient(engine_of(model), torch.from_numpy(published["inputs"]))
+        assert relative(responses, torch.from_numpy(published[f"responses_{number}"])) < 1e-6
+        assert relative(gradient, torch.from_numpy(published[f"gradient_{number}"])) < 1e-5
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = random_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [parameter.requires_grad for parameter in model.parameters()]
+    engine = engine_of(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [parameter.requires_grad for parameter in model.parameters()] == modes
+    assert not any(parameter.requires_grad for parameter in engine.parameters())
+    assert (engine.neurons, engine.canvas, engine.window_frames) == (9, model.canvas, 32)
+
+
+def test_other_models_are_taken_as_they_are() -> None:
+    model = ToyEncoder(neurons=3)
+    assert engine_of(model) is model
+
+
+def test_reconstructions_are_the_same() -> None:
+    """Of two readouts in turn: an engine is that of its readout, and nothing of it is kept between calls."""
+    model = random_model()
+    rng = np.random.default_rng(0)
+    for number in (1, 0):
+        chosen = model.of_readout(number)
+        trial = nr.Trial(
+            responses=rng.gamma(1, 1, (chosen.neurons, 34)),
+            behavior=rng.random((2, 34)),
+            pupil_center=rng.random((2, 34)),
+            frame_rate_hz=30,
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("neuroreel.inversion.job.engine_of", lambda each: each)
+            plain = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
+        folded = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
+        error = np.linalg.norm(folded.video - plain.video) / np.linalg.norm(plain.video - 127.5)
+        assert 0 <= error < 1e-4
