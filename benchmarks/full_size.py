@@ -3,7 +3,7 @@
     python benchmarks/full_size.py [--out full_size.json] [--repeats 5] [--quick]
 
 Prints and stores two rows: forward alone (as in predicting), and forward and backward to the pixels with the weights
-frozen (as in a pass of the published reconstruction). Weights are random: they change neither time nor memory. Each row
+frozen (as in a pass of the published reconstruction, with the model as it was trained). Weights are random. Each row
 is measured in a process of its own, after one pass that is not counted; its peak memory is what was resident at most
 during the passes less what was before them (the weights and the libraries), and is known on Linux alone.
 """
@@ -11,6 +11,7 @@ during the passes less what was before them (the weights and the libraries), and
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import statistics
 import subprocess
@@ -23,19 +24,13 @@ from typing import Any
 import torch
 
 from _machine import described
+from _networks import LARGEST, PAPER_NEURONS, paper_config, settled_network
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
 
-PAPER_NEURONS = (7863, 7908, 8202, 7939, 8122, 7440, 7928, 8285, 7671, 7495)  # new mice, then old ones
-LARGEST = PAPER_NEURONS.index(max(PAPER_NEURONS))
 FRAMES = 32
 ROWS = ("forward", "forward and backward")
-
-
-def paper_config() -> DwiseNeuroConfig:
-    """The configuration of the paper's retraining (Bauer, Margrie & Clopath, eLife 2026): expansion 7."""
-    return DwiseNeuroConfig(readout_neurons=PAPER_NEURONS)
 
 
 def quick_config() -> DwiseNeuroConfig:
@@ -71,8 +66,8 @@ def in_own_process(row: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def measure(config: DwiseNeuroConfig, row: str, *, repeats: int) -> dict[str, Any]:
     """Seconds (median, least, most) and peak memory of one window."""
-    keep_freed_memory()  # as nr.reconstruct does
     once = one_pass(config, row)
+    keep_freed_memory()  # as nr.reconstruct does; not before, or what building the model took would be kept as well
     reset_peak()
     before = resident_mib("VmRSS")
     seconds = [timed(once) for _ in range(repeats + 1)][1:]
@@ -89,8 +84,7 @@ def measure(config: DwiseNeuroConfig, row: str, *, repeats: int) -> dict[str, An
 
 def one_pass(config: DwiseNeuroConfig, row: str) -> Callable[[], object]:
     """What is timed: the largest mouse's window on the published canvas, two clips of 16 frames."""
-    torch.manual_seed(0)
-    model = DwiseNeuro(DwiseNeuroNetwork(config), readout=LARGEST).eval().requires_grad_(False)
+    model = DwiseNeuro(settled_network(config), readout=LARGEST).requires_grad_(False)
     movie = torch.rand(1, FRAMES, *model.canvas.size) * 255
     behavior = torch.rand(1, model.covariates, FRAMES)
     if row == "forward":
@@ -112,6 +106,7 @@ def reset_peak() -> None:
     """Forget the peak of building the model. The rusage of a process will not do: it starts from its parent's peak."""
     forget = Path("/proc/self/clear_refs")
     if forget.exists():
+        ctypes.CDLL(None).malloc_trim(0)  # what building the model has freed is no longer resident
         forget.write_text("5")
 
 

@@ -87,7 +87,7 @@ def reconstruct(
     windows_at_once
         How many windows go through a model together: bounds memory, does not change the result. By default 8, but 1 on
         a CPU with models of fixed clips, where more take memory and no less time: a window of the paper's full-size
-        model takes 6 GB.
+        model takes 3 GB.
     snapshot
         A file that keeps the progress: the same call resumes there after a kill. It is deleted at the end.
     stopping, callbacks
