@@ -158,8 +158,9 @@ class _Job:
         """Before any work: the trial fits, and a file that is there already is what would be made."""
         if trial.responses is not None:
             check_can_be_scored(self.models, trial, skip=skip)
-        for model in self.models:
-            check_movie_fits(model, trial)
+        else:
+            for model in self.models:
+                check_movie_fits(model, trial)
         if file.exists():
             made = json.loads(load_prediction(file).attrs["provenance"])
             if (made["settings"], made["hashes"]) != (plain(self.settings), self.hashes(trial)):

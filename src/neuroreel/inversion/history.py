@@ -13,7 +13,7 @@ from neuroreel.inversion.likelihood import Evidence, Fit
 from neuroreel.inversion.loop import Progress
 
 ResponseLog = Callable[[Progress, Fit], tuple[list[float], list[float]]]
-"""Loss and response correlation of every trial, (trials,) each, for the movies after a pass."""
+"""Loss and response correlation of every trial, (trials,) each; for which movies, each log says."""
 
 
 class Recorder:

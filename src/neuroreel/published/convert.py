@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import xarray as xr
-
 from neuroreel import __version__
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing
 from neuroreel.published.find import find_results
 from neuroreel.published.folder import read_published_folder
 from neuroreel.published.results import read_published
+from neuroreel.results.datasets import netcdf_bytes
 from neuroreel.results.provenance import hash_file
 
 _TELLING_FOLDERS = ("fold_", "modelfold")  # a file's name alone does not say which model it is of
@@ -116,15 +115,10 @@ def _convert_arrays(file: Path, out: Path, *, run: str, overwrite: bool) -> None
         raise InputError(f"{file} is a mask and needs no conversion: nr.load_mask and --mask open it as it is")
     source = {"name": file.resolve().name} if file.is_dir() else _source(file)
     origin = {"converted_from": json.dumps(source), "converted_by": f"neuroreel {__version__}"}
-    content = _netcdf_bytes(dataset.assign_attrs(dataset.attrs | origin))
+    # in memory first: the HDF5 library crashes when the disk is full
+    content = netcdf_bytes(dataset.assign_attrs(dataset.attrs | origin))
     with atomic_path(out, overwrite=overwrite) as partial:
         partial.write_bytes(content)
-
-
-def _netcdf_bytes(dataset: xr.Dataset) -> memoryview:
-    """In memory first: the HDF5 library crashes when the disk is full."""
-    packed = {str(name): {"zlib": True} for name, each in dataset.items() if each.ndim and each.dtype.kind == "f"}
-    return dataset.to_netcdf(engine="h5netcdf", encoding=packed)
 
 
 def _source(file: Path) -> dict[str, str]:

@@ -49,27 +49,8 @@ def movie_trial(file: str | Path, recording: Recording) -> Trial:
     video, rate = read(file, recording.video_size)
     if video.dtype.kind == "f" and 0 < video.max() <= 1:
         raise InputError(f"{file}: the largest grey level is {video.max():g}; they must lie in 0..255: multiply by 255")
-    return Trial(
-        video=video,
-        frame_rate_hz=recording.frame_rate_hz if rate is None else rate,
-        name=file.name,
-        recording=recording.name,
-        simulated=recording.simulated,
-        **{kind: _mean(recording, kind, len(video)) for kind in ("behavior", "pupil_center")},
-    )
-
-
-def _mean(recording: Recording, kind: str, frames: int) -> NDArray[np.float32] | None:
-    """(channels, frames) of the mean over training trials; None if it was not recorded."""
-    if kind not in recording.kinds:
-        return None
-    if kind not in recording.statistics:
-        raise InputError(
-            f"{recording.name} stores no mean of its {kind} (meta/statistics/{kind}/all/mean.npy): write the recording "
-            f"anew with nr.write_recording, or call nr.predict with a Trial that has {kind}="
-        )
-    mean = recording.statistics[kind].mean.astype(np.float32)
-    return np.repeat(mean[:, None], frames, axis=1)
+    trial = recording.trial_showing(video, name=file.name)
+    return trial if rate is None else trial.replace(frame_rate_hz=rate)
 
 
 def _read_npy(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float | None]:

@@ -131,7 +131,7 @@ class Recording:
         self._specs[index] = spec
         return trial
 
-    def trial_showing(self, video: ArrayLike) -> Trial:
+    def trial_showing(self, video: ArrayLike, *, name: str = "a movie that was not shown") -> Trial:
         """A trial that was never run: the animal is shown this movie, and behaves as it does on average.
 
         Predict responses to it, or reconstruct it from such a prediction (Bauer et al. 2026, noise and gratings).
@@ -140,6 +140,8 @@ class Recording:
         ----------
         video
             (frames, height, width) of the recording's frame size, grey levels 0..255, at its frame rate.
+        name
+            Of the trial.
 
         Returns
         -------
@@ -151,7 +153,7 @@ class Recording:
         InputError
             No video, or one of another size; a recording that has behaviour but no means of it.
         """
-        trial = Trial(video=np.asarray(video), frame_rate_hz=self.frame_rate_hz, name="a movie that was not shown")
+        trial = Trial(video=np.asarray(video), frame_rate_hz=self.frame_rate_hz, name=name)
         if trial.needs_video().shape[1:] != self.video_size:
             raise InputError(
                 f"the movie is {trial.needs_video().shape[2]}x{trial.needs_video().shape[1]} pixels (width x height), "
@@ -161,8 +163,9 @@ class Recording:
         for kind in sorted(self.kinds & {"behavior", "pupil_center"}):
             if kind not in self.statistics:
                 raise InputError(
-                    f"{self.name} has no meta/statistics/{kind}/all/mean.npy and std.npy, so its mean {kind} is not "
-                    "known: copy the recording's meta folder again"
+                    f"{self.name} stores no mean of its {kind} (meta/statistics/{kind}/all/mean.npy, std.npy), so its "
+                    f"mean {kind} is not known: copy the recording's meta folder again, write the recording anew with "
+                    f"nr.write_recording, or call nr.predict with a Trial that has {kind}="
                 )
             means[kind] = np.repeat(self.statistics[kind].mean[:, None], trial.frames, axis=1)
         return trial.replace(simulated=self.simulated, recording=self.name, **means)

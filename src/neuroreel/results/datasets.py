@@ -31,7 +31,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = Fa
     dataset = dataset.assign_attrs(content_sha256=_content_hash(dataset))
     # In memory first: when the disk fills up under them, HDF5 crashes the whole process, and Zarr's threads go on
     # writing while what they wrote is being deleted.
-    files = _zarr_files(dataset) if path.suffix == ".zarr" else {"": _netcdf_bytes(dataset)}
+    files = _zarr_files(dataset) if path.suffix == ".zarr" else {"": netcdf_bytes(dataset)}
     with atomic_path(path, overwrite=overwrite) as partial:
         for name, content in files.items():
             file = partial / name
@@ -93,9 +93,11 @@ def _check_ending(path: Path) -> None:
         needs("zarr")
 
 
-def _netcdf_bytes(dataset: xr.Dataset) -> memoryview:
+def netcdf_bytes(dataset: xr.Dataset) -> memoryview:
+    """A NetCDF file in memory; arrays of numbers are compressed."""
     packed = {"zlib": True, "complevel": 4, "shuffle": True}
-    return dataset.to_netcdf(engine="h5netcdf", encoding=dict.fromkeys(map(str, dataset), packed))
+    arrays = [str(name) for name, each in dataset.items() if each.ndim and each.dtype.kind in "fiub"]
+    return dataset.to_netcdf(engine="h5netcdf", encoding=dict.fromkeys(arrays, packed))
 
 
 def _zarr_files(dataset: xr.Dataset) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,13 @@ class TrainCommand:
             packed=self._packed,
             device=self.device,
             devices=self.devices,
-            teachers=[load_encoder(file) for file in self.teachers],
+            teachers=self._teachers,
             **self._options,
         )
+
+    @cached_property
+    def _teachers(self) -> list[EncodingModel]:
+        return [load_encoder(file) for file in self.teachers]
 
     def _file(self, seed: int) -> Path:
         return self.out / f"encoder_{seed}.safetensors"
