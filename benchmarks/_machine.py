@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,14 @@ def described() -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that this process has held so far: on a GPU by its tensors, else in all."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def processor() -> str:

@@ -3,36 +3,43 @@
     python benchmarks/inversion.py [--out inversion.json] [--repeats 5] [--models small paper] [--device cpu]
 
 The published pass is re-created from the paper: the model as it was trained, a window at a time, gradients of all
-weights computed along. Ours is what ``nr.reconstruct`` does. The two take turns in one process, so that noise of the
-machine meets both; what the process does to keep freed memory helps both. Weights are random. Prints and stores seconds
-a window, their ratio, and the relative error of our gradient of the video against the published one, in float32.
+weights computed along. Ours is what ``nr.reconstruct`` does; on a GPU it is measured in bfloat16 too. Each has a
+process of its own, as its user would, and they take turns, so that noise of the machine meets both. Weights are random.
+
+Prints and stores seconds a window, windows a second, peak memory beyond the model's, the relative error of our gradient
+of the video against the published one in float32, and which part of the time the floor is: the pass's operations at the
+rate of a matrix product, or each number that a gradient needs written and read once at the rate of a copy, whichever is
+longer; both rates are measured just before.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from _machine import described
+from _machine import described, peak_bytes
 from _networks import paper_config, settled_network, small_config
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.devices import choose_device
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
+from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
 from neuroreel.inversion.engine import engine_of
 from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
+from neuroreel.inversion.native import native_library
 
 FRAMES = 32
-
-
 MODELS = {"small": small_config, "paper": paper_config}
 
 
@@ -43,53 +50,96 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    keep_freed_memory()
     device = choose_device(options.device)
-    rows = [compared(name, MODELS[name](), device, repeats=options.repeats) for name in options.models]
-    report = described() | {"device": str(device), "repeats": options.repeats, "frames": FRAMES, "rows": rows}
+    rates = {"operations_a_second": matrix_rate(device), "bytes_a_second": copy_rate(device)}
+    rows = [row for name in options.models for row in compared(name, str(device), rates, repeats=options.repeats)]
+    about = {"device": str(device), "compiled": native_library() is not None, "repeats": options.repeats}
+    report = described() | about | {"frames": FRAMES, "rates": rates, "rows": rows}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"{'model':8} {'published':>11} {'ours':>9} {'ratio':>7} {'gradient error':>15}")
-    for row in rows:
-        seconds = f"{row['published_seconds']:9.3f} s {row['ours_seconds']:7.3f} s"
-        print(f"{row['model']:8} {seconds} {row['ratio']:6.1f}x {row['gradient_error']:15.1e}")
+    print(table(rows))
 
 
-def compared(name: str, config: DwiseNeuroConfig, device: torch.device, *, repeats: int) -> dict[str, Any]:
-    """Both passes of one window, in turn."""
-    model = DwiseNeuro(settled_network(config), readout=0).to(device)
-    movie = torch.rand(1, FRAMES, *model.canvas.size, device=device) * 255
+def compared(name: str, device: str, rates: dict[str, float], *, repeats: int) -> list[dict[str, Any]]:
+    """Both passes of one window, in turn; a row for the published pass and one for each of ours."""
+    ways = ["published", "ours", *(["ours, bfloat16"] if device.startswith("cuda") else [])]
+    workers = {way: Worker(name, way, device) for way in ways}
+    gradients = {way: worker.ask("gradient") for way, worker in workers.items()}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, worker in workers.items():
+            seconds[way].append(worker.ask("seconds"))
+    work = workers["ours"].ask("work")
+    floor = max(work["operations"] / rates["operations_a_second"], work["bytes"] / rates["bytes_a_second"])
+    rows = []
+    for way, worker in workers.items():
+        median = statistics.median(seconds[way])
+        error = (gradients[way] - gradients["published"]).norm() / gradients["published"].norm()
+        rows.append(
+            {
+                "model": name,
+                "way": way,
+                "seconds": median,
+                "ratio": statistics.median(seconds["published"]) / median,
+                "windows_a_second": 1 / median,
+                "peak_bytes": worker.ask("peak"),
+                "gradient_error": float(error),
+                "floor_seconds": floor,
+                "part_of_floor": floor / median,
+                "work": work,
+                "all_seconds": seconds[way],
+            }
+        )
+        worker.stop()
+    return rows
+
+
+class Worker:
+    """One way of making a pass, in a process of its own, which works only when asked."""
+
+    def __init__(self, name: str, way: str, device: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, name, way, device), daemon=True)
+        self.process.start()
+
+    def ask(self, what: str) -> Any:
+        self.connection.send(what)
+        return self.connection.recv()
+
+    def stop(self) -> None:
+        self.connection.send("stop")
+        self.process.join()
+
+
+def serve(connection: Connection, name: str, way: str, device_name: str) -> None:
+    device = torch.device(device_name)
+    if way != "published":
+        keep_freed_memory()
+    model = DwiseNeuro(settled_network(MODELS[name]()), readout=0).to(device)
+    torch.manual_seed(1)
+    movie = (torch.rand(1, FRAMES, *model.canvas.size) * 255).to(device)
     evidence = Evidence(
-        responses=torch.rand(1, model.neurons, FRAMES, device=device),
-        covariates=torch.rand(1, model.covariates, FRAMES, device=device),
+        responses=torch.rand(1, model.neurons, FRAMES).to(device),
+        covariates=torch.rand(1, model.covariates, FRAMES).to(device),
         keep=torch.ones(model.neurons, dtype=torch.bool, device=device),
     )
-    engine = engine_of(model)
-    likelihood = PoissonLikelihood(starts=[0], length=FRAMES, unit_norm=True, windows_at_once=1)
-    passes: dict[str, Callable[[], Tensor]] = {
-        "published": lambda: published_pass(model, movie, evidence),
-        "ours": lambda: likelihood(engine, movie, evidence).gradient[0],
+    once = published_pass if way == "published" else our_pass
+    engine: EncodingModel = model
+    if way != "published":
+        engine = engine_of(model, precision="bfloat16" if "bfloat16" in way else "float32")
+    before = peak_bytes(device)
+    answers: dict[str, Callable[[], Any]] = {
+        "gradient": lambda: once(engine, movie, evidence).cpu(),
+        "seconds": lambda: timed(lambda: once(engine, movie, evidence), device),
+        "peak": lambda: peak_bytes(device) - before,
+        "work": lambda: work_of(model, movie, evidence),
     }
-    gradients = {who: once() for who, once in passes.items()}
-    error = (gradients["ours"] - gradients["published"]).norm() / gradients["published"].norm()
-    seconds: dict[str, list[float]] = {who: [] for who in passes}
-    for _ in range(repeats):
-        for who, once in passes.items():
-            seconds[who].append(timed(once, device))
-    medians = {who: statistics.median(each) for who, each in seconds.items()}
-    return {
-        "model": name,
-        "parameters": sum(weights.numel() for weights in model.parameters()),
-        "neurons": model.neurons,
-        "published_seconds": medians["published"],
-        "ours_seconds": medians["ours"],
-        "ratio": medians["published"] / medians["ours"],
-        "gradient_error": float(error),
-        "all_seconds": seconds,
-    }
+    while (what := connection.recv()) != "stop":
+        connection.send(answers[what]())
 
 
-def published_pass(model: DwiseNeuro, movie: Tensor, evidence: Evidence) -> Tensor:
+def published_pass(model: EncodingModel, movie: Tensor, evidence: Evidence) -> Tensor:
     """A window of the published loop; the gradient of the video (frames, height, width), over its norm."""
     inputs = model.assemble(movie, evidence.covariates).requires_grad_()
     loss = poisson_loss(model.window_responses(inputs), evidence.responses).mean()
@@ -99,12 +149,59 @@ def published_pass(model: DwiseNeuro, movie: Tensor, evidence: Evidence) -> Tens
     return inputs.grad[0, 0] / (inputs.grad.norm() + 1e-6)
 
 
+def our_pass(engine: EncodingModel, movie: Tensor, evidence: Evidence) -> Tensor:
+    likelihood = PoissonLikelihood(starts=[0], length=FRAMES, unit_norm=True, windows_at_once=1)
+    return likelihood(engine, movie, evidence).gradient[0]
+
+
+def work_of(model: DwiseNeuro, movie: Tensor, evidence: Evidence) -> dict[str, float]:
+    """What a pass cannot do without: operations; bytes of what the gradient needs, written and read, and of weights."""
+    model.requires_grad_(False)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    inputs = model.assemble(movie, evidence.covariates).requires_grad_()
+    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda each: each):
+        predicted = model.window_responses(inputs)
+        predicted.sum().backward()
+    return {"operations": counter.get_total_flops(), "bytes": 2 * sum(kept.values())}
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Operations a second of a float32 matrix product (bfloat16 on a GPU) of the size of a wide layer."""
+    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
+    one, other = (torch.rand(2048, 2048, device=device, dtype=kind) for _ in range(2))
+    return 2 * 2048**3 / min(timed(lambda: one @ other, device) for _ in range(5))
+
+
+def copy_rate(device: torch.device) -> float:
+    """Bytes a second, read and written, of a copy of 256 MB."""
+    one = torch.zeros(2**26, device=device)
+    other = torch.zeros_like(one)
+    return 2 * 4 * 2**26 / min(timed(lambda: other.copy_(one), device) for _ in range(5))
+
+
 def timed(function: Callable[[], object], device: torch.device) -> float:
     began = time.perf_counter()
     function()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - began
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    head = ("time", 9), ("ratio", 6), ("windows/s", 10), ("memory", 9), ("gradient error", 15), ("floor", 6)
+    lines = [f"{'model':6} {'pass':15} " + " ".join(f"{name:>{width}}" for name, width in head)]
+    for row in rows:
+        memory = f"{row['peak_bytes'] / 2**20:.0f} MiB"
+        lines.append(
+            f"{row['model']:6} {row['way']:15} {row['seconds']:7.3f} s {row['ratio']:5.1f}x "
+            f"{row['windows_a_second']:10.2f} {memory:>9} {row['gradient_error']:15.1e} {row['part_of_floor']:6.0%}"
+        )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import torch
 import neuroreel as nr
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.inversion.engine import FoldedDwiseNeuro, engine_of
+from neuroreel.inversion.native import native_library
 from toy_encoder import ToyEncoder
 
 
@@ -41,6 +45,16 @@ def relative(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
+@pytest.fixture(params=["compiled", "plain"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with the compiled code, where there is a compiler, and with PyTorch alone."""
+    if request.param == "plain":
+        monkeypatch.setattr("neuroreel.inversion.engine.can_run_native", lambda _: False)
+    elif native_library() is None:
+        pytest.skip("no C++ compiler here")
+    return str(request.param)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -50,9 +64,10 @@ def relative(one: torch.Tensor, other: torch.Tensor) -> float:
         {"spatial_kernel": 5, "temporal_kernel": 3},
         {"in_channels": 1},
         {"core_features": (6, 18, 4)},  # shortcuts with more and with fewer channels
+        {"core_features": (16, 48, 32), "expansion_ratio": 2},  # 32, 96, 64 channels: whole and part blocks of vectors
     ],
 )
-def test_responses_and_gradients_are_those_of_the_model(changes: dict[str, object]) -> None:
+def test_responses_and_gradients_are_those_of_the_model(changes: dict[str, object], way: str) -> None:
     model = random_model(**changes)
     clips = torch.rand(2, model.covariates + 1, 16, 20, 20) * 255
     ours, wanted = (response_and_gradient(each, clips) for each in (FoldedDwiseNeuro(model), model))
@@ -61,13 +76,33 @@ def test_responses_and_gradients_are_those_of_the_model(changes: dict[str, objec
     assert relative(ours[1], wanted[1]) < 1e-4
 
 
-def test_golden_responses_and_gradients(golden: Path) -> None:
+def test_golden_responses_and_gradients(golden: Path, way: str) -> None:
     published = np.load(golden / "clips.npz")
     for number, fold in enumerate(("fold_0", "fold_1")):
         model = nr.load_encoder(next((golden / "checkpoints" / fold).glob("*.pth")), readout=1)
         responses, gradient = response_and_gradient(engine_of(model), torch.from_numpy(published["inputs"]))
         assert relative(responses, torch.from_numpy(published[f"responses_{number}"])) < 1e-6
         assert relative(gradient, torch.from_numpy(published[f"gradient_{number}"])) < 1e-5
+
+
+def test_an_odd_canvas(way: str) -> None:
+    """Rows and columns that a stride does not divide."""
+    model = random_model()
+    clips = torch.rand(2, 5, 16, 13, 13) * 255
+    ours, wanted = (response_and_gradient(each, clips) for each in (FoldedDwiseNeuro(model), model))
+    assert relative(ours[0], wanted[0]) < 1e-5
+    assert relative(ours[1], wanted[1]) < 1e-4
+
+
+def test_bfloat16_keeps_pixels_and_sums_in_single_precision(golden: Path) -> None:
+    model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), readout=1)
+    clips = torch.from_numpy(np.load(golden / "clips.npz")["inputs"])
+    short, single = (
+        response_and_gradient(FoldedDwiseNeuro(model, precision=p), clips) for p in ("bfloat16", "float32")
+    )
+    assert short[0].dtype == short[1].dtype == torch.float32
+    assert relative(short[0], single[0]) < 0.01
+    assert 1e-6 < relative(short[1], single[1]) < 0.05
 
 
 def test_the_model_is_left_as_it_was() -> None:
@@ -104,3 +139,36 @@ def test_reconstructions_are_the_same() -> None:
         folded = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
         error = np.linalg.norm(folded.video - plain.video) / np.linalg.norm(plain.video - 127.5)
         assert 0 <= error < 1e-4
+
+
+def test_without_a_compiler_there_is_no_library(tmp_path: Path) -> None:
+    """Nor where it is switched off, or does not work; PyTorch then does all of it."""
+    works = ("neuroreel.inversion.native", "print(native_library() is None)")
+    program = f"from {works[0]} import native_library; {works[1]}"
+    broken = tmp_path / "bin" / "c++"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for changes in ({"NEUROREEL_NATIVE": "0"}, {"PATH": str(tmp_path)}, {"PATH": str(broken.parent)}):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | cache | changes,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == "True", changes
+
+
+def test_a_library_is_built_once(tmp_path: Path) -> None:
+    if native_library() is None:
+        pytest.skip("no C++ compiler here")
+    program = "from neuroreel.inversion.native import native_library; assert native_library() is not None"
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    times = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+        (built,) = (tmp_path / "neuroreel").iterdir()
+        times.append(built.stat().st_mtime_ns)
+    assert times[0] == times[1]

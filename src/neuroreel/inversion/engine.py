@@ -1,23 +1,28 @@
 """A DwiseNeuro rewritten for inversion: the same function of its input, in fewer and faster operations.
 
 Nothing is trained here, so (1) batch norms are folded into the convolutions before them, (2) position codes and the
-constants of shortcuts are computed once, (3) activations lie with channels last, where 1x1x1 convolutions are matrix
-products and depthwise ones run along memory, and (4) the 3-D depthwise convolutions are 2-D ones, over space and over
-time.
+constants of shortcuts are computed once and added together, (3) activations lie with channels last, where 1x1x1
+convolutions are matrix products and depthwise ones run along memory, and (4) the 3-D depthwise convolutions are 2-D
+ones, over space and over time. On a CPU compiled code does most of it (:mod:`neuroreel.inversion.wide_branch`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
-from neuroreel.encoding.dwiseneuro import Block, CortexLayer, DwiseNeuro, PositionCode, Readout, tile_channels
+from neuroreel.encoding.dwiseneuro import Block, CortexLayer, DwiseNeuro, Readout, tile_channels
 from neuroreel.encoding.interface import EncodingModel
+from neuroreel.inversion.wide_branch import LANES, MOST_INPUTS, Branch, can_run_native, native_wide_branch
 
 
-def engine_of(model: EncodingModel) -> EncodingModel:
+def engine_of(model: EncodingModel, *, precision: str = "float32") -> EncodingModel:
     """The model in the form that inverts fastest: a :class:`FoldedDwiseNeuro` of a DwiseNeuro, any other as it is."""
-    return FoldedDwiseNeuro(model) if isinstance(model, DwiseNeuro) else model
+    return FoldedDwiseNeuro(model, precision=precision) if isinstance(model, DwiseNeuro) else model
 
 
 class FoldedDwiseNeuro(EncodingModel):
@@ -27,9 +32,11 @@ class FoldedDwiseNeuro(EncodingModel):
     ----------
     model
         Its weights are copied as they are now, to the same device.
+    precision
+        "float32", or "bfloat16" for all between the stem and the softplus: pixels need more than bfloat16's eight bits.
     """
 
-    def __init__(self, model: DwiseNeuro) -> None:
+    def __init__(self, model: DwiseNeuro, *, precision: str = "float32") -> None:
         super().__init__()
         network = model.network
         self.canvas, self.neurons, self.covariates = model.canvas, model.neurons, model.covariates
@@ -37,23 +44,53 @@ class FoldedDwiseNeuro(EncodingModel):
         self.frame_rate_hz = model.frame_rate_hz
         with torch.no_grad():
             self.stem = FoldedLinear.of(network.stem[0], network.stem[1])
-            blocks = list(network.core)
-            self.blocks = nn.ModuleList(
-                FoldedBlock(code, block) for code, block in zip(blocks[::2], blocks[1::2], strict=True)
-            )
+            parts = list(network.core)
+            codes, blocks = parts[::2], parts[1::2]
+            self.code = codes[0]
+            self.blocks = nn.ModuleList(map(FoldedBlock, blocks, [*codes[1:], None]))
             self.cortex = nn.ModuleList(FoldedCortexLayer(layer) for layer in network.cortex)
             self.readout = FoldedReadout(network.readouts[model.readout])
+        self.kind = getattr(torch, precision)
+        for part in (self.blocks, self.cortex, self.readout):
+            part.to(self.kind)
+        self._first_codes: dict[torch.Size, Tensor] = {}
+        self._first_branches: dict[torch.Size, Branch] = {}
         self.requires_grad_(False).eval()
 
     def forward(self, clips: Tensor) -> Tensor:
         """Clips (batch, channels, frames, height, width) to responses (batch, neurons, frames)."""
-        x = self.stem(clips.permute(0, 2, 3, 4, 1).contiguous())  # (batch, frames, height, width, channels)
-        for block in self.blocks:
-            x = block(x)
-        x = x.mean(dim=(2, 3))  # (batch, frames, channels)
+        clips = clips.permute(0, 2, 3, 4, 1).contiguous()  # (batch, frames, height, width, channels)
+        if clips.shape[-1] <= MOST_INPUTS and self.kind == torch.float32 and can_run_native(clips):
+            # clip after clip, which caches prefer
+            x = torch.cat([self._pooled(self._first_native(clip)) for clip in clips.split(1)])
+        else:
+            x = self.stem(clips)
+            x = self._pooled(self.blocks[0]((x + self._first_code(x.shape[1:4])).to(self.kind)))
         for layer in self.cortex:
             x = layer(x)
         return self.readout(x)
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """From what the first block made to the mean over space (batch, frames, channels)."""
+        for block in self.blocks[1:]:
+            x = block(x)
+        return x.mean(dim=(2, 3))
+
+    def _first_native(self, clips: Tensor) -> Tensor:
+        """The stem and the first block; the stem at the full resolution is merged into the block's expansion."""
+        block, size = self.blocks[0], clips.shape[1:4]
+        assert isinstance(block, FoldedBlock)
+        if size not in self._first_branches:
+            self._first_branches[size] = merged(block.branch, self.stem, self._first_code(size))
+        branch = self._first_branches[size]
+        out_size = branch.out_size(size)
+        shortcut = self.stem(nearest(clips, out_size)) + nearest(self._first_code(size)[None], out_size)
+        return native_wide_branch(clips, block.join(shortcut), branch)
+
+    def _first_code(self, size: torch.Size) -> Tensor:
+        if size not in self._first_codes:
+            self._first_codes[size] = position_code(self.code, size, self.stem.bias)
+        return self._first_codes[size]
 
 
 class FoldedLinear(nn.Module):
@@ -63,6 +100,11 @@ class FoldedLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(weight.reshape(groups, -1, weight.shape[1]))  # (groups, outputs, inputs)
         self.bias = nn.Parameter(bias)
+
+    @property
+    def outputs(self) -> int:
+        """How many channels come out."""
+        return len(self.bias)
 
     @classmethod
     def of(cls, conv: nn.Module, norm: nn.Module | None) -> FoldedLinear:
@@ -109,46 +151,77 @@ class FoldedDepthwise(nn.Module):
 
 
 class FoldedBlock(nn.Module):
-    """A position code and the inverted residual block after it."""
+    """An inverted residual block and the position code after it, which is one more constant to add."""
 
-    def __init__(self, code: nn.Module, block: nn.Module) -> None:
+    def __init__(self, block: nn.Module, code: nn.Module | None) -> None:
         super().__init__()
-        assert isinstance(code, PositionCode) and isinstance(block, Block)
-        self.position = code
+        assert isinstance(block, Block)
+        self.next_code = code
         self.expansion = FoldedLinear.of(block.expansion[0], block.expansion[1])
         self.spatial = FoldedDepthwise(block.spatial[0], block.spatial[1], over_time=False)
         self.temporal = FoldedDepthwise(block.temporal[0], block.temporal[1], over_time=True)
         self.reduce = FoldedLinear.of(block.excitation.reduce, None)
         self.expand = FoldedLinear.of(block.excitation.expand, None)
-        self.projection = FoldedLinear.of(block.projection[0], block.projection[1])
+        conv = block.projection[0]
+        assert isinstance(conv, nn.Conv3d)
+        weight, bias = folded(conv, block.projection[1])
         scale, shift = scale_and_shift(block.shortcut_norm)
         self.shortcut_scale = nn.Parameter(scale)
-        self.projection.bias.add_(shift)  # the shortcut's constant is added where another one is already
-        self._codes: dict[tuple[int, ...], Tensor] = {}
+        self.projection = nn.Parameter(weight.flatten(1))  # (outputs, wide)
+        self.projection_bias = nn.Parameter(bias + shift)
+        self._constants: dict[torch.Size, Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, channels) to the block's channels and stride."""
-        x = x + self._code(x)
+        """(batch, frames, height, width, channels) to the block's channels and stride; position codes are in both."""
+        base = self.join(nearest(x, self.branch.out_size(x.shape[1:4])))
+        return native_wide_branch(x, base, self.branch) if can_run_native(x) else self._wide_branch(x) + base
+
+    def join(self, shortcut: Tensor) -> Tensor:
+        """What is added to the wide branch: the shortcut (batch, frames, out height, out width, inputs), constants."""
+        size = shortcut.shape[1:4]
+        if size not in self._constants:
+            bias = self.projection_bias
+            self._constants[size] = bias if self.next_code is None else position_code(self.next_code, size, bias) + bias
+        constant = self._constants[size].to(shortcut.dtype)
+        return torch.addcmul(constant, tile_last(shortcut, len(self.projection_bias)), self.shortcut_scale)
+
+    def _wide_branch(self, x: Tensor) -> Tensor:
         y = nn.functional.silu(self.expansion(x))
         y = nn.functional.silu(self.spatial(y))
         y = nn.functional.silu(self.temporal(y))
-        gate = self.expand(nn.functional.silu(self.reduce(y.mean(dim=(1, 2, 3), keepdim=True)))).sigmoid()
-        y = self.projection(y * gate)
-        return y + self._shortcut(x, y) * self.shortcut_scale
+        return nn.functional.linear(y * self._gate(y.mean(dim=(1, 2, 3), keepdim=True)), self.projection)
 
-    def _shortcut(self, x: Tensor, y: Tensor) -> Tensor:
-        """The input at the output's size: nearest pixels, channels repeated cyclically."""
-        if x.shape[1:4] != y.shape[1:4]:
-            small = nn.functional.interpolate(x.movedim(-1, 1), size=y.shape[1:4], mode="nearest")
-            x = small.movedim(1, -1)
-        return tile_channels(x.movedim(-1, 1), y.shape[-1]).movedim(1, -1)
+    def _gate(self, mean: Tensor) -> Tensor:
+        return self.expand(nn.functional.silu(self.reduce(mean))).sigmoid()
 
-    def _code(self, x: Tensor) -> Tensor:
-        shape = x.shape[1:]
-        if shape not in self._codes:
-            channels_first = torch.zeros(1, shape[-1], *shape[:-1], device=x.device)
-            self._codes[shape] = self.position(channels_first)[0].movedim(0, -1).contiguous().to(x.dtype)
-        return self._codes[shape]
+    @cached_property
+    def branch(self) -> Branch:
+        """The wide branch for compiled code: channels that are always 0 fill up the last vector."""
+        missing = -self.expansion.outputs % LANES
+
+        def padded(tensor: Tensor, axis: int = 0) -> Tensor:
+            shape = list(tensor.shape)
+            shape[axis] = missing
+            return torch.cat([tensor, tensor.new_zeros(shape)], axis).contiguous()
+
+        reduce, expand = padded(self.reduce.weight[0], 1), padded(self.expand.weight[0])
+        expand_bias = padded(self.expand.bias)
+
+        def gate(mean: Tensor) -> Tensor:
+            reduced = nn.functional.silu(nn.functional.linear(mean, reduce, self.reduce.bias))
+            return nn.functional.linear(reduced, expand, expand_bias).sigmoid()
+
+        return Branch(
+            expansion=padded(self.expansion.weight[0]),
+            expansion_bias=padded(self.expansion.bias),
+            spatial=padded(self.spatial.weight),
+            spatial_bias=padded(self.spatial.bias),
+            stride=self.spatial.stride,
+            temporal=padded(self.temporal.weight),
+            temporal_bias=padded(self.temporal.bias),
+            gate=gate,
+            projection=padded(self.projection, 1),
+        )
 
 
 class FoldedCortexLayer(nn.Module):
@@ -165,8 +238,7 @@ class FoldedCortexLayer(nn.Module):
         """(batch, frames, channels) to (batch, frames, out channels)."""
         y = nn.functional.silu(self.conv(x))
         y = y.unflatten(-1, (len(self.conv.weight), -1)).transpose(-1, -2).flatten(-2)
-        shortcut = tile_channels(x.movedim(-1, 1), y.shape[-1]).movedim(1, -1)
-        return y + shortcut * self.shortcut_scale + self.shortcut_shift
+        return y + tile_last(x, y.shape[-1]) * self.shortcut_scale + self.shortcut_shift
 
 
 class FoldedReadout(nn.Module):
@@ -182,6 +254,39 @@ class FoldedReadout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, channels) to (batch, neurons, frames), in single precision at least."""
         return self.softplus(self.conv(x)[..., : self.neurons].float()).transpose(1, 2)
+
+
+def merged(branch: Branch, stem: FoldedLinear, code: Tensor) -> Branch:
+    """A block's wide branch that takes the clip itself: the stem and the position code before it merged into it.
+
+    Each channel of the code (frames, height, width, channels) follows one axis, so what the expansion makes of it is
+    the sum of a constant a frame and a constant a place.
+    """
+    return replace(
+        branch,
+        expansion=branch.expansion @ stem.weight[0],
+        place_constant=nn.functional.linear(code[0] + stem.bias, branch.expansion, branch.expansion_bias),
+        frame_constant=nn.functional.linear(code[:, 0, 0] - code[0, 0, 0], branch.expansion),
+    )
+
+
+def position_code(code: nn.Module, size: torch.Size, like: Tensor) -> Tensor:
+    """A position code (frames, height, width, channels) for a tensor's channels, on its device."""
+    return code(like.new_zeros(1, len(like), *size))[0].movedim(0, -1).contiguous()
+
+
+def nearest(x: Tensor, size: Sequence[int]) -> Tensor:
+    """(batch, frames, height, width, channels) at another (frames, height, width): of each pixel the nearest."""
+    if x.shape[1:4] == torch.Size(size):
+        return x
+    if x.shape[2] % size[1] == 0 and x.shape[3] % size[2] == 0:  # the same pixels, and a faster way back
+        return x[:, :, :: x.shape[2] // size[1], :: x.shape[3] // size[2]]
+    return nn.functional.interpolate(x.movedim(-1, 1), size=tuple(size), mode="nearest").movedim(1, -1)
+
+
+def tile_last(x: Tensor, channels: int) -> Tensor:
+    """Channels, the last axis, repeated cyclically until there are ``channels`` of them."""
+    return tile_channels(x.movedim(-1, 1), channels).movedim(1, -1)
 
 
 def folded(conv: nn.Conv3d | nn.Conv1d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
