@@ -77,6 +77,7 @@ BAD_REQUESTS: list[tuple[str, Callable[[nr.Trial], dict[str, Any]], str]] = [
     ("padding", lambda _: {"preset": "published", "prior": "movies"}, "optimize_padding=False"),
     ("no decoder", lambda _: {"start": "decoder"}, "needs a decoder; fit one with nr.fit_decoder"),
     ("windows", lambda _: {"windows_at_once": 0}, "windows_at_once is 0"),
+    ("memory", lambda _: {"max_memory": "8 parsecs"}, "max_memory is '8 parsecs'; it must be an amount of memory"),
     ("device name", lambda _: {"device": "toaster"}, "device is 'toaster'"),
 ]
 

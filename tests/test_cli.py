@@ -21,7 +21,7 @@ WORDS = {
     "simulate": ["--trials", "--neurons", "--seed", "Sensorium"],
     "train": ["--kind", "--seeds", "--epochs", "decoder"],
     "mask": ["--encoder", "--steps", ".npy"],
-    "reconstruct": ["--encoders", "--mask", "--preset", "--trials", "--iterations"],
+    "reconstruct": ["--encoders", "--mask", "--preset", "--trials", "--iterations", "--max-memory"],
     "predict": ["--encoders", "--videos", "--skip", "single-trial correlation"],
     "evaluate": ["--decoder", "--smooth", "baselines"],
     "report": ["--out", "HTML", "--title"],

@@ -123,7 +123,7 @@ def test_a_damaged_snapshot_is_refused(damage: str, tmp_path: Path, monkeypatch:
 
 def test_finished_models_of_an_ensemble_are_not_made_again(tmp_path: Path) -> None:
     models = [ToyEncoder(neurons=10, seed=seed) for seed in (0, 1)]
-    asked = request("published", models=models, ensemble="videos", iterations=10)
+    asked = request("published", models=models, ensemble="videos", iterations=10, windows_at_once=8)  # one group
     counted: list[int] = []
 
     def count(progress: Any, _fit: Any) -> None:
@@ -135,6 +135,25 @@ def test_finished_models_of_an_ensemble_are_not_made_again(tmp_path: Path) -> No
         nr.reconstruct(**asked, snapshot=tmp_path / "run.pt", callbacks=[count])
     second = nr.reconstruct(**asked, snapshot=tmp_path / "run.pt", callbacks=[count])
     assert len(counted) == 15 + 10  # the second model alone
+    for one, other in zip(second, nr.reconstruct(**asked), strict=True):
+        np.testing.assert_array_equal(one.video, other.video)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finished_movies_are_not_made_again(tmp_path: Path) -> None:
+    asked = request("published", iterations=10, windows_at_once=1)  # each movie by itself
+    counted: list[int] = []
+
+    def count(progress: Any, _fit: Any) -> None:
+        counted.append(progress.iteration)
+        if len(counted) == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nr.reconstruct(**asked, snapshot=tmp_path / "run.pt", callbacks=[count])
+    assert [file.name for file in tmp_path.iterdir()] == ["run-trial0.pt"]
+    second = nr.reconstruct(**asked, snapshot=tmp_path / "run.pt", callbacks=[count])
+    assert len(counted) == 15 + 10
     for one, other in zip(second, nr.reconstruct(**asked), strict=True):
         np.testing.assert_array_equal(one.video, other.video)
     assert list(tmp_path.iterdir()) == []

@@ -148,6 +148,7 @@ def reconstruct(
     mask_threshold: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    max_memory: str | None = None,
 ) -> None:
     """Reconstruct movies; finished ones are kept, a killed run resumes from its last snapshot.
 
@@ -165,6 +166,7 @@ def reconstruct(
         mask_threshold: Pixels of at least this are updated; the preset decides by default.
         seed: Of everything random.
         device: auto, cpu, cuda, cuda:1, mps.
+        max_memory: How much memory may be taken, for instance 8GB; all that is free by default.
     """
     import neuroreel as nr
     from neuroreel.encoding.checks import check_responses_fit
@@ -172,7 +174,7 @@ def reconstruct(
     opened = nr.open_recording(recording)
     numbers = _trial_numbers(opened, trials, fold)
     models = [nr.load_encoder(file, readout=readout) for file in encoders]
-    options: dict[str, Any] = {"preset": preset, "seed": seed, "device": device}
+    options: dict[str, Any] = {"preset": preset, "seed": seed, "device": device, "max_memory": max_memory}
     options |= {} if iterations is None else {"iterations": iterations}
     options |= {} if mask_threshold is None else {"mask_threshold": mask_threshold}
     options["mask"] = None if mask is None else nr.load_mask(mask)
@@ -431,9 +433,12 @@ def _in_one_line(error: Exception) -> str | None:
     """What an error that the user can mend says; None for a fault of the program."""
     if isinstance(error, NeuroreelError):
         return str(error)
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error):
-        details = str(error).partition("\n")[0] or "none is left"
-        return f"out of memory ({details}); use fewer trials or neurons, or a smaller model"
+    if isinstance(error, MemoryError | RuntimeError):
+        from neuroreel.memory import first_line, is_out_of_memory  # imports PyTorch
+
+        if not is_out_of_memory(error):
+            return None
+        return f"out of memory ({first_line(error)}); use fewer trials or neurons, or a smaller model"
     if isinstance(error, OSError):
         return f"{error}; check the path, its permissions and the space on its disk"
     return None

@@ -53,6 +53,18 @@ def bar_of(total: int, *, description: str, done: int = 0, enabled: bool = True)
         yield bar.update
 
 
+def note(line: str, *, enabled: bool = True, always: bool = False) -> None:
+    """A line on stderr or in the notebook, above any bar.
+
+    ``enabled`` shows it where somebody looks, ``always`` in log files too.
+    """
+    if not enabled or not (always or somebody_looks()):
+        return
+    from tqdm.auto import tqdm
+
+    tqdm.write(line, file=sys.stderr)
+
+
 def somebody_looks() -> bool:
     """True in a terminal or a notebook, False in a log file."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules

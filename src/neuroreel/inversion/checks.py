@@ -21,8 +21,9 @@ from neuroreel.recordings.trial import Trial
 
 def check_trials_fit(
     trials: Sequence[Trial], models: Sequence[EncodingModel], *, decoder: RidgeDecoder | None, settings: Settings
-) -> None:
-    """Raise InputError unless every trial can be reconstructed with these models and this decoder."""
+) -> list[int]:
+    """The frames of each trial; InputError unless all can be reconstructed with these models and this decoder."""
+    frames = []
     if not trials:
         raise InputError("no trials were given; pass one, or a list of them")
     for trial in trials:
@@ -37,6 +38,8 @@ def check_trials_fit(
             check_movie_fits(models[0], trial)
         if decoder is not None:
             check_decodable(decoder, trial)
+        frames.append(trial.frames)
+    return frames
 
 
 def check_models_fit(models: Sequence[EncodingModel], *, decoder: RidgeDecoder | None, settings: Settings) -> None:

@@ -17,8 +17,9 @@ from neuroreel.encoding.interface import EncodingModel
 from neuroreel.inversion.checks import mask_on_video
 from neuroreel.inversion.engine import engine_of
 from neuroreel.inversion.loop import Callback, Stopping
+from neuroreel.inversion.plan import Plan, plan_work
 from neuroreel.inversion.presets import Settings
-from neuroreel.inversion.snapshot import Snapshot
+from neuroreel.progress import note
 from neuroreel.results.provenance import hash_model
 
 
@@ -33,13 +34,15 @@ class Job:
     keep: NDArray[np.bool_]
     decoder: RidgeDecoder | None
     device: torch.device
-    windows_at_once: int
+    frames: list[int]  # of each trial
+    windows_at_once: int | None
+    max_memory: int | None
     seed: int
     snapshot_file: Path | None
     stopping: Stopping
     callbacks: list[Callback]
     show_progress: bool
-    snapshots: list[Snapshot] = field(default_factory=list)  # of the runs that are finished
+    snapshots: list[Path] = field(default_factory=list)  # of the runs that are finished
 
     def crop(self, videos: Tensor) -> Tensor:
         """The videos out of the movies that the loop moves."""
@@ -49,6 +52,27 @@ class Job:
     def engines(self) -> list[EncodingModel]:
         """The models in the form that inverts fastest; made at first use, when they lie on the device."""
         return [engine_of(model) for model in self.models]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How the work is cut to fit into memory; made at first use, when the models lie on the device."""
+        return plan_work(
+            self.frames,
+            models=self.engines,
+            settings=self.settings,
+            device=self.device,
+            windows_at_once=self.windows_at_once,
+            max_memory=self.max_memory,
+        )
+
+    @property
+    def clips_at_once(self) -> int:
+        """How many clips are predicted together: as many as go through a model together in a pass, at least."""
+        return self.plan.windows_at_once * self.models[0].clip_stride
+
+    def warn(self, line: str) -> None:
+        """Tell the user, in a log file too."""
+        note(f"neuroreel: {line}", enabled=self.show_progress, always=True)
 
     @cached_property
     def model_hashes(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,12 +63,8 @@ def invert(
         The loss became NaN or infinite.
     """
     while progress.iteration < iterations:
-        fits = [fit_of(model, progress.videos, evidence, likelihood) for model in models]
-        fit = Fit(
-            loss=_mean([each.loss for each in fits]),
-            gradient=_mean([each.gradient for each in fits]) * update_mask,
-            predicted=_mean([each.predicted for each in fits]),
-        )
+        fit = _mean(fit_of(model, progress.videos, evidence, likelihood) for model in models)
+        fit.gradient *= update_mask
         if not torch.isfinite(fit.loss).all():
             raise InputError(
                 f"the loss became NaN or infinite in pass {progress.iteration}: the models' weights are no use, or the "
@@ -93,5 +89,13 @@ def fit_of(model: EncodingModel, videos: Tensor, evidence: Evidence, likelihood:
     return Fit(loss=fit.loss, gradient=model.canvas.crop(fit.gradient), predicted=fit.predicted)
 
 
-def _mean(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).mean(dim=0)
+def _mean(fits: Iterable[Fit]) -> Fit:
+    """Of the models, one at a time: memory does not grow with their number."""
+    found = iter(fits)
+    total, count = next(found), 1
+    for fit in found:
+        total.loss += fit.loss
+        total.gradient += fit.gradient
+        total.predicted += fit.predicted
+        count += 1
+    return Fit(loss=total.loss / count, gradient=total.gradient / count, predicted=total.predicted / count)

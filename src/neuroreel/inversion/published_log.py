@@ -30,6 +30,7 @@ def published_response_log(
     scored: NDArray[np.bool_],
     keep: NDArray[np.bool_] | None = None,
     ablated: str = "silenced",
+    clips_at_once: int = 4,
 ) -> tuple[float, float]:
     """Loss and correlation of the responses predicted for a movie, as the published code logs them.
 
@@ -51,6 +52,8 @@ def published_response_log(
     ablated
         "silenced": the others' recorded and predicted responses are set to zero, but counted, as published;
         "left_out": they do not count.
+    clips_at_once
+        How many clips go through a model together: bounds memory.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def published_response_log(
         and frames together (0 where either is constant).
     """
     seen = np.where(scored, video, np.float32(MID_GREY)).clip(0, 255)
-    predicted = predict(models, trial.replace(video=seen, responses=None))
+    predicted = predict(models, trial.replace(video=seen, responses=None), clips_at_once=clips_at_once)
     recorded = trial.needs_responses()
     if keep is not None and ablated == "silenced":
         predicted, recorded = predicted * keep[:, None], recorded * keep[:, None]
@@ -79,13 +82,16 @@ def published_log(
     scored: NDArray[np.bool_],
     keep: NDArray[np.bool_],
     ablated: str,
+    clips_at_once: int,
 ) -> ResponseLog:
     """:func:`published_response_log` for every trial of a run; each takes about as long as a pass."""
 
     def log(progress: Progress, _: Fit) -> tuple[list[float], list[float]]:
         videos = crop(progress.videos).cpu().numpy()
         logged = [
-            published_response_log(models, trial, video, scored=scored, keep=keep, ablated=ablated)
+            published_response_log(
+                models, trial, video, scored=scored, keep=keep, ablated=ablated, clips_at_once=clips_at_once
+            )
             for trial, video in zip(trials, videos, strict=True)
         ]
         return [loss for loss, _ in logged], [correlation for _, correlation in logged]

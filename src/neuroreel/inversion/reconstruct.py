@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import as_ensemble
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
-from neuroreel.errors import InputError
+from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.inversion.checks import (
     check_models_fit,
     check_neurons,
@@ -30,21 +31,32 @@ from neuroreel.inversion.checks import (
 from neuroreel.inversion.history import history_of
 from neuroreel.inversion.job import Job
 from neuroreel.inversion.loop import Callback, Progress, Stopping
+from neuroreel.inversion.plan import Forecast
 from neuroreel.inversion.presets import Settings, resolve_settings
 from neuroreel.inversion.run import Run, starting_movies
+from neuroreel.memory import first_line, is_out_of_memory, parse_bytes
+from neuroreel.progress import note
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array
 from neuroreel.results.reconstruction import Reconstruction
 
 
 @overload
+def reconstruct(
+    trials: Trial | Iterable[Trial],
+    models: EncodingModel | Sequence[EncodingModel],
+    *,
+    one_by_one: Literal[True],
+    **options: Any,
+) -> Iterator[Reconstruction]: ...
+@overload
 def reconstruct(trials: Trial, models: EncodingModel | Sequence[EncodingModel], **options: Any) -> Reconstruction: ...
 @overload
 def reconstruct(
-    trials: Sequence[Trial], models: EncodingModel | Sequence[EncodingModel], **options: Any
+    trials: Iterable[Trial], models: EncodingModel | Sequence[EncodingModel], **options: Any
 ) -> list[Reconstruction]: ...
 def reconstruct(
-    trials: Trial | Sequence[Trial],
+    trials: Trial | Iterable[Trial],
     models: EncodingModel | Sequence[EncodingModel],
     *,
     mask: NDArray[np.floating[Any]] | None = None,
@@ -54,12 +66,14 @@ def reconstruct(
     seed: int = 0,
     device: str = "auto",
     windows_at_once: int | None = None,
+    max_memory: str | float | None = None,
+    one_by_one: bool = False,
     snapshot: str | Path | None = None,
     stopping: Stopping | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     **settings: Any,
-) -> Reconstruction | list[Reconstruction]:
+) -> Reconstruction | list[Reconstruction] | Iterator[Reconstruction]:
     """Reconstruct the movie of one trial, or of several at once, from its responses.
 
     Starting from grey or from a linear decoder's movie, pixels are moved until the responses that the encoding models
@@ -85,11 +99,17 @@ def reconstruct(
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
     windows_at_once
-        How many windows go through a model together: bounds memory, does not change the result. By default 8, but 1 on
-        a CPU with models of fixed clips, where more take memory and no less time: a window of the paper's full-size
-        model takes 3 GB.
+        How many windows go through a model together at most: bounds memory, does not change the result. By default as
+        many as are worth while (1 on a CPU with models of fixed clips, where more take no less time) and as fit into
+        what is free. Where memory runs out all the same, the number is halved and the work goes on.
+    max_memory
+        How much memory this process may take on the device, for instance "8 GB" or a number of bytes.
+    one_by_one
+        Hand each reconstruction over as soon as it is made, and keep none: ``for result in nr.reconstruct(...,
+        one_by_one=True)``. With a recording's trials, memory does not grow with their number.
     snapshot
-        A file that keeps the progress: the same call resumes there after a kill. It is deleted at the end.
+        A file that keeps the progress: the same call resumes there after a kill. The trials' numbers are put into its
+        name, for each group of trials has its own; all are deleted at the end.
     stopping, callbacks
         Called after each pass with a :class:`~neuroreel.inversion.loop.Progress` (callbacks also with the fit).
     progress
@@ -99,29 +119,27 @@ def reconstruct(
 
     Returns
     -------
-    Reconstruction or list of Reconstruction
-        ``.video`` is (frames, height, width), float32, grey 0..255.
+    Reconstruction, list or iterator of Reconstruction
+        One for one trial, else in the order of the trials; ``.video`` is (frames, height, width), float32, grey 0..255.
 
     Raises
     ------
     InputError
         Trials, mask, neurons or settings that do not fit; raised before any work.
     ResourceError
-        The device is not there.
+        The device is not there, or its memory is too little for a single window, which is found out before any work.
     """
     where = choose_device(device)
     single = isinstance(trials, Trial)
-    chosen: list[Trial] = [trials] if isinstance(trials, Trial) else list(trials)
+    chosen = [trials] if isinstance(trials, Trial) else trials if isinstance(trials, Sequence) else list(trials)
     ensemble = as_ensemble(models)
     resolved = _resolve(preset, settings, decoder)
-    if windows_at_once is None:
-        windows_at_once = 1 if where.type == "cpu" and not ensemble[0].any_length else 8
-    if windows_at_once < 1:
+    if windows_at_once is not None and windows_at_once < 1:
         raise InputError(f"windows_at_once is {windows_at_once}; it must be at least 1")
     check_models_fit(ensemble, decoder=decoder, settings=resolved)
     update_mask = update_mask_of(mask, ensemble[0], resolved)
     keep = check_neurons(neurons, ensemble[0])
-    check_trials_fit(chosen, ensemble, decoder=decoder, settings=resolved)
+    frames = check_trials_fit(chosen, ensemble, decoder=decoder, settings=resolved)
     job = Job(
         models=ensemble,
         settings=resolved,
@@ -130,22 +148,56 @@ def reconstruct(
         keep=keep,
         decoder=decoder,
         device=where,
+        frames=frames,
         windows_at_once=windows_at_once,
+        max_memory=None if max_memory is None else parse_bytes(max_memory, what="max_memory"),
         seed=seed,
         snapshot_file=None if snapshot is None else Path(snapshot),
         stopping=stopping or (lambda _: False),
         callbacks=list(callbacks),
         show_progress=progress,
     )
+    made = _one_by_one(chosen, job)
+    if one_by_one:
+        return made
+    results = list(made)
+    return results[0] if single else results
+
+
+def _one_by_one(trials: Sequence[Trial], job: Job) -> Iterator[Reconstruction]:
+    """The reconstructions in the order of the trials, of which no more than a group is held at a time."""
     keep_freed_memory()
-    results: dict[int, Reconstruction] = {}
-    with _frozen(ensemble, where):
-        for group in _equal_lengths(chosen):
-            results |= zip(group, _reconstruct_group([chosen[index] for index in group], job), strict=True)
+    with _memory_errors_told(job.device), _frozen(job.models, job.device):
+        _tell(job)
+        for group in job.plan.groups:
+            yield from _reconstruct_group([trials[number] for number in group], group, job)
     for finished in job.snapshots:
-        finished.remove()
-    ordered = [results[index] for index in range(len(chosen))]
-    return ordered[0] if single else ordered
+        finished.unlink(missing_ok=True)
+
+
+def _tell(job: Job) -> None:
+    """What it takes: memory now, time after the first passes (of a single run its bar says it)."""
+    say = partial(note, enabled=job.show_progress)
+    say(f"Reconstructing {job.plan}")
+    times = len(job.models) if job.settings.ensemble == "videos" else 1
+    runs = job.plan.windows / job.plan.first_windows * times
+    if runs > 1:
+        job.callbacks.append(Forecast(runs * job.plan.passes, say=say))
+
+
+@contextmanager
+def _memory_errors_told(device: torch.device) -> Iterator[None]:
+    """Where memory runs out outside the windows, with the models or the results, ResourceError says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, NeuroreelError) or not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"memory ran out ({first_line(error)}) beside the windows of a pass, with models, movies or responses: "
+            f"close other programs, use fewer models at once or another device than {device}, or take the results "
+            "with one_by_one=True"
+        ) from error
 
 
 @contextmanager
@@ -179,38 +231,27 @@ def _resolve(preset: str, changes: dict[str, Any], decoder: RidgeDecoder | None)
     return settings
 
 
-def _equal_lengths(trials: Sequence[Trial]) -> list[list[int]]:
-    """Indices of the trials, grouped by their number of frames: a group makes one batch."""
-    groups: dict[int, list[int]] = {}
-    for index, trial in enumerate(trials):
-        groups.setdefault(trial.frames, []).append(index)
-    return list(groups.values())
-
-
-def _reconstruct_group(trials: list[Trial], job: Job) -> list[Reconstruction]:
+def _reconstruct_group(trials: list[Trial], numbers: range, job: Job) -> Iterator[Reconstruction]:
     """Trials of one length, together; with ``ensemble="videos"`` once for each model."""
-    settings = job.settings
-    apart = settings.ensemble == "videos" and len(job.models) > 1
+    apart = job.settings.ensemble == "videos" and len(job.models) > 1
     everyone = list(range(len(job.models)))
     teams = [[number] for number in everyone] if apart else [everyone]
     start, prior_mean = starting_movies(trials, job)
     runs = []
     for number, team in enumerate(teams):
-        file = job.snapshot_file and _numbered(job.snapshot_file, trials[0].frames, number if apart else None)
+        file = job.snapshot_file and _numbered(job.snapshot_file, numbers, number if apart else None)
         runs.append(Run(trials, team, job, start=start, prior_mean=prior_mean, snapshot_file=file).go())
     videos = torch.stack([job.crop(run.videos) for run in runs])  # (teams, trials, frames, height, width)
     mean = videos.mean(dim=0).cpu().numpy()
-    return [
-        _pack(
-            trial, job, video=mean[i], teams=videos[:, i].cpu().numpy(), start=job.crop(start)[i], run=runs[0], index=i
-        )
-        for i, trial in enumerate(trials)
-    ]
+    for i, trial in enumerate(trials):
+        teams_videos = videos[:, i].cpu().numpy()
+        yield _pack(trial, job, video=mean[i], teams=teams_videos, start=job.crop(start)[i], run=runs[0], index=i)
 
 
-def _numbered(file: Path, frames: int, model: int | None) -> Path:
+def _numbered(file: Path, trials: range, model: int | None) -> Path:
     """A file name of its own for each group of trials and each model."""
-    return file.with_name(f"{file.stem}-{frames}{'' if model is None else f'-model{model}'}{file.suffix or '.pt'}")
+    group = f"{trials[0]}" if len(trials) == 1 else f"{trials[0]}to{trials[-1]}"
+    return file.with_name(f"{file.stem}-trial{group}{'' if model is None else f'-model{model}'}{file.suffix or '.pt'}")
 
 
 def _pack(
@@ -224,7 +265,7 @@ def _pack(
     index: int,
 ) -> Reconstruction:
     shown = trial.replace(video=video.clip(0, 255), responses=None)
-    predicted_truth = None if trial.video is None else predict(job.engines, trial)
+    predicted_truth = None if trial.video is None else predict(job.engines, trial, clips_at_once=job.clips_at_once)
     return Reconstruction.build(
         video=shown.needs_video(),
         frame_rate_hz=trial.frame_rate_hz,
@@ -234,7 +275,7 @@ def _pack(
         mask=None if job.mask is None else mask_on_video(job.mask, job.models[0]),
         start=start.cpu().numpy(),
         model_video=teams if len(teams) > 1 else None,
-        predicted=predict(job.engines, shown),
+        predicted=predict(job.engines, shown, clips_at_once=job.clips_at_once),
         predicted_truth=predicted_truth,
         history=history_of(run, index),
         settings={**job.settings.as_dict(), "neurons_kept": int(job.keep.sum()), "models": len(job.models)},

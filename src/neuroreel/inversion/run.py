@@ -51,7 +51,11 @@ class Run:
         self.evidence = _evidence(trials, job)
         starts, length = windows_for(self.models[0], job.settings.windows).lay(trials[0].frames)
         self.likelihood = PoissonLikelihood(
-            starts=starts, length=length, unit_norm=job.settings.window_norm, windows_at_once=job.windows_at_once
+            starts=starts,
+            length=length,
+            unit_norm=job.settings.window_norm,
+            windows_at_once=job.plan.windows_at_once,
+            say=job.warn,
         )
         self.update = _update(job.settings)
         self.start, self.prior_mean = start, prior_mean
@@ -61,7 +65,7 @@ class Run:
         """Run from the start, or from the snapshot, to the end."""
         settings, job = self.job.settings, self.job
         progress = self.snapshot.restore(Progress(videos=self.start.clone()))
-        job.snapshots.append(self.snapshot)
+        job.snapshots.extend([] if self.snapshot.file is None else [self.snapshot.file])
         if self.snapshot.finished:
             return progress
         total, done = settings.iterations, progress.iteration
@@ -80,6 +84,7 @@ class Run:
                 callbacks=[self._recorder(), self.snapshot, lambda *_: advance(), *job.callbacks],
             )
         self.snapshot.finish(progress)
+        job.plan.windows_at_once = self.likelihood.windows_at_once  # if memory ran out, the next run knows
         return progress
 
     def _prior(self) -> Prior:
@@ -127,7 +132,13 @@ class Run:
         published = settings.record == "published"
         if published:
             responses = published_log(
-                self.models, self.trials, crop=job.crop, scored=scored, keep=job.keep, ablated=settings.ablated
+                self.models,
+                self.trials,
+                crop=job.crop,
+                scored=scored,
+                keep=job.keep,
+                ablated=settings.ablated,
+                clips_at_once=job.clips_at_once,
             )
         else:
             responses = pass_log(self.evidence)

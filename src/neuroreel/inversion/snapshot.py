@@ -92,11 +92,6 @@ class Snapshot:
         self.finished = state["finished"]
         return Progress(videos=state["videos"], iteration=state["iteration"], history=state["history"])
 
-    def remove(self) -> None:
-        """Delete the snapshot."""
-        if self.file is not None:
-            self.file.unlink(missing_ok=True)
-
 
 def fingerprint(**parts: Any) -> str:
     """SHA-256 of JSON-able parts."""

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from neuroreel.errors import InputError, ResourceError
+from neuroreel.memory import free_bytes, in_words
 from neuroreel.progress import progress as progress_bar
 from neuroreel.published.find import MODEL, Found, find_results
 from neuroreel.published.grid import Grid
@@ -73,11 +74,11 @@ def read_published_folder(
     first = read_published(found[0].file)
     wanted = _wanted(first, variables, found[0].file)
     needed = _bytes_needed(first, wanted, found)
-    available = _available_bytes()
+    available = free_bytes()
     if available is not None and needed > available:
         raise ResourceError(
-            f"the {len(found)} results in {folder} take {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are "
-            "free; choose some of their variables, for instance variables=('video_corr',), or one model's folder"
+            f"the {len(found)} results in {folder} take {in_words(needed)} of memory, {in_words(available)} are free; "
+            "choose some of their variables, for instance variables=('video_corr',), or one model's folder"
         )
     reading = _Reading(found, wanted)
     for result in progress_bar(
@@ -101,15 +102,6 @@ def _bytes_needed(first: xr.Dataset, wanted: list[str], found: list[Found]) -> i
     """How large the dataset will be if all results are as large as the first."""
     sizes = {axis: len({result.place[axis] for result in found}) for axis in found[0].place}
     return sum(first[name].nbytes * math.prod(sizes[axis] for axis in _axes_of(name, found[0])) for name in wanted)
-
-
-def _available_bytes() -> int | None:
-    """Free memory, where the system says (Linux)."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
 
 
 def _axes_of(name: str, result: Found) -> tuple[str, ...]:

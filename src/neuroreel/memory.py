@@ -1,0 +1,135 @@
+"""How much memory there is and how much is taken: the one place that asks the system, and says it in words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from neuroreel.errors import InputError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+_CGROUP_FILES = (  # the limit, what is taken, and what of that the kernel gives back when it is needed
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def free_bytes(device: torch.device | None = None) -> int | None:
+    """Memory that can still be had on a device (by default the CPU); None where the system does not say.
+
+    On Linux it is the least of what the machine has, what the control groups of a container or of a cluster's job
+    allow, and what ``ulimit -v`` leaves.
+    """
+    if device is not None and device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept, but not in use
+    known = [found for found in (_free_on_machine(), *_free_in_cgroups(), _free_addresses()) if found is not None]
+    return max(0, min(known)) if known else None
+
+
+def used_bytes(device: torch.device) -> int:
+    """Memory that this process has taken on a device; 0 where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    try:
+        pages = int((_PROC / "self" / "statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    import resource  # there is none on Windows, and no /proc either
+
+    return pages * resource.getpagesize()
+
+
+def parse_bytes(amount: object, *, what: str) -> int:
+    """Bytes of "8 GB", "500 MiB", "8G" (powers of 1000) or a plain number of bytes; ``what`` names it in errors."""
+    count = math.nan
+    if isinstance(amount, str):
+        found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([kmgt]i?|)b?\s*", amount, re.IGNORECASE)
+        count = float(found[1]) * _UNITS[found[2].lower()] if found else math.nan
+    elif isinstance(amount, int | float | np.number) and not isinstance(amount, bool):
+        count = float(amount)
+    if not (math.isfinite(count) and count >= 1):
+        raise InputError(f"{what} is {amount!r}; it must be an amount of memory like '8 GB', '500 MiB', or bytes")
+    return int(count)
+
+
+def in_words(amount: float) -> str:
+    """An amount of bytes as "1.2 GB", "350 MB" or "12 kB"."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if amount >= 0.9995 * size:
+            return f"{amount / size:.{1 if amount < 9.95 * size else 0}f} {unit}"
+    return f"{math.ceil(amount / 1e3)} kB"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if an error says that memory ran out: of a GPU, of the CPU, or of Python."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # the CPU's allocator, a container's, and libraries that PyTorch calls raise plain RuntimeErrors
+    return isinstance(error, RuntimeError) and bool(re.search(_OUT_OF_MEMORY, str(error), re.IGNORECASE))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the many lines that PyTorch adds."""
+    return str(error).partition("\n")[0].rstrip(". ") or type(error).__name__
+
+
+_OUT_OF_MEMORY = r"can't allocate memory|cannot allocate memory|out of memory|ALLOC_FAILED|bad_alloc"
+
+
+def _free_on_machine() -> int | None:
+    try:
+        lines = (_PROC / "meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def _free_in_cgroups() -> Iterator[int]:
+    """What each control group that this process is in, and each above it, leaves: version 2, and the memory of 1."""
+    try:
+        lines = (_PROC / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        top = _CGROUPS / controllers
+        inside = top / path.lstrip("/")  # in a container the path may be one of the host, which is not there
+        for folder in [inside, *inside.parents]:
+            yield from _left_in(folder)
+            if folder == top:
+                break
+
+
+def _left_in(folder: Path) -> Iterator[int]:
+    for limit, usage, reclaimable in _CGROUP_FILES:
+        try:
+            most = (folder / limit).read_text().strip()
+            if most == "max":
+                continue
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            yield int(most) - int((folder / usage).read_text()) + int(statistics.get(reclaimable, 0))
+        except (OSError, ValueError):
+            continue
+
+
+def _free_addresses() -> int | None:
+    """What ``ulimit -v`` leaves of the address space."""
+    try:
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most == resource.RLIM_INFINITY:
+            return None
+        return most - int((_PROC / "self" / "statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError, IndexError):
+        return None
