@@ -3,10 +3,10 @@
     python benchmarks/scaling.py [--out scaling.json] [--axes frames movies models] [--quick]
 
 Each row is a call of ``nr.reconstruct`` in a process of its own, with the default preset on the CPU; movies are taken
-one by one, as one does that saves each of them. The model is a small DwiseNeuro of random weights, responses are random
-numbers: neither changes the cost. Seconds are those of the call, the peak is what was resident at most during it less
-what was before it (libraries, weights), known on Linux alone. The exponent is the slope of log seconds over log count:
-1 is proportional.
+one by one, as one does that saves each of them. The model is a very small DwiseNeuro of random weights, responses are
+random numbers. Seconds are the processor's, in one thread, which other programs disturb less than those of the clock.
+The peak is what was resident at most during the call less what was before it (libraries, weights), known on Linux
+alone. The exponent is the slope of log seconds over log count: 1 is proportional.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import neuroreel as nr
 from _machine import described
-from _networks import settled_network, small_config
+from _networks import settled_network
 from full_size import reset_peak, resident_mib
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
 
 ALONE = {"frames": 300, "movies": 1, "models": 1}
 AXES = {"frames": (300, 1000, 3000), "movies": (1, 2, 4, 8, 16), "models": (1, 2, 4)}
 QUICK = {"frames": (60, 120), "movies": (1, 2), "models": (1, 2)}
-ITERATIONS = 3
+ITERATIONS = 4
+SIZES = {"core_features": (4, 8), "spatial_strides": (4, 2), "cortex_features": (16,), "expansion_ratio": 1}
 
 
 class RandomTrials(Sequence[nr.Trial]):
@@ -86,14 +88,16 @@ def in_own_process(case: dict[str, int]) -> dict[str, Any]:
 
 def measure(*, frames: int, movies: int, models: int) -> dict[str, Any]:
     """Seconds and peak memory of one call."""
-    ensemble = [DwiseNeuro(settled_network(small_config()), readout=0) for _ in range(models)]
+    torch.set_num_threads(1)
+    config = DwiseNeuroConfig(readout_neurons=(100,), **SIZES)
+    ensemble = [DwiseNeuro(settled_network(config), readout=0) for _ in range(models)]
     trials = RandomTrials(ensemble[0], movies=movies, frames=frames)
     options: dict[str, Any] = {"iterations": ITERATIONS, "device": "cpu", "progress": False}
     list(nr.reconstruct(RandomTrials(ensemble[0], movies=1, frames=40), ensemble, one_by_one=True, **options))  # warm
     reset_peak()
-    before, began = resident_mib("VmRSS"), time.perf_counter()
+    before, began = resident_mib("VmRSS"), time.process_time()
     made = sum(1 for _ in nr.reconstruct(trials, ensemble, one_by_one=True, **options))
-    seconds, peak = time.perf_counter() - began, resident_mib("VmHWM")
+    seconds, peak = time.process_time() - began, resident_mib("VmHWM")
     assert made == movies
     known = None if before is None or peak is None else round(peak - before)
     return {"frames": frames, "movies": movies, "models": models, "seconds": round(seconds, 2), "peak_mib": known}

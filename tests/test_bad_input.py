@@ -316,6 +316,13 @@ BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
     ("steps", lambda _: 0, lambda p: p.command("mask", "--steps", "0"), "steps is 0"),
     ("device, train", lambda _: 0, lambda p: p.command("train", "--device", "cuda:99"), "'cuda:99' is not there"),
     ("device, mask", lambda _: 0, lambda p: p.command("mask", "--device", "cuda:99"), "'cuda:99' is not there"),
+    ("memory", lambda _: 0, lambda p: p.command("reconstruct", "--max-memory", "lots"), "max_memory is 'lots'"),
+    (
+        "too little memory",
+        lambda _: 0,
+        lambda p: p.command("reconstruct", "--max-memory", "1kB"),
+        r"a window of \d+ frames and its movie take about .*, but max_memory is 1 kB, of which .*: allow more",
+    ),
     ("device, reconstruct", lambda _: 0, lambda p: p.command("reconstruct", "--device", "gpu"), "device is 'gpu'"),
     ("no results", lambda _: 0, lambda p: p.command("evaluate", str(p.mouse)), "no results in"),
     ("nothing to evaluate", lambda _: 0, lambda p: p.command("evaluate"), "no results in nothing"),
