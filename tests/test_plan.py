@@ -118,6 +118,34 @@ def test_a_model_that_looks_at_values_is_measured_as_far_as_it_went() -> None:
     assert 1000 < measured(model, frames=8, most=1000) < whole
 
 
+def test_a_window_of_the_papers_model(benchmark_module: Any) -> None:
+    """Without its 170 million weights: 2.8 GiB were counted; the process grew by 3.2 GiB."""
+    networks = benchmark_module("_networks")
+    meta = torch.device("meta")
+    with meta:
+        model = DwiseNeuro(DwiseNeuroNetwork(networks.paper_config()), readout=networks.LARGEST)
+    taken = window_bytes(engine_of(model), frames=32, unit_norm=True, device=meta, most=math.inf)
+    assert 0.5 * 2**30 < taken < 3 * 2**30
+
+
+def test_a_gpu_counts_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: Any) -> None: ...
+
+    for name in ("synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, nothing)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 1000)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 3500)
+    gpu = torch.device("cuda")
+    assert cost._peak(small_readout(), nothing, device=gpu, most=math.inf) == 2500
+
+    def too_much(model: EncodingModel, device: torch.device) -> None:
+        if device == gpu:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        torch.zeros(1000, device=device)
+
+    assert cost._peak(small_readout(), too_much, device=gpu, most=10_000) == 4000
+
+
 def test_cost_is_proportional_to_frames_and_measured_once() -> None:
     model = small_readout()
     costs = [measured(model, frames=frames) for frames in (100, 200, 400)]

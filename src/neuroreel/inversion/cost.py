@@ -126,19 +126,39 @@ def _peak(
 ) -> int:
     live = LiveTensors(most)
     try:
+        if device.type == "cuda":
+            return _peak_of_gpu(lambda: work(model, device), device)
         with live:
             work(model, device)
         return live.peak
     except TooMuchError:
-        pass
+        return _peak_without_memory(model, work) or live.peak
     except (RuntimeError, MemoryError) as error:
         if not (isinstance(error, ResourceError) or is_out_of_memory(error)):
             raise
-    whole = LiveTensors()
-    with suppress(Exception), whole:  # models do what they like: some cannot be copied, some look at values
-        work(_without_memory(model), torch.device("meta"))
-        return whole.peak
-    return live.peak
+        found = _peak_without_memory(model, work)
+        if found is None:
+            raise
+        return found
+
+
+def _peak_without_memory(model: EncodingModel, work: Callable[[EncodingModel, torch.device], object]) -> int | None:
+    """Peak on the device "meta"; None where the model cannot be computed there."""
+    with suppress(Exception):  # models do what they like: some cannot be copied, some look at values
+        shapes_alone = _without_memory(model)
+        with LiveTensors() as live:
+            work(shapes_alone, torch.device("meta"))
+        return live.peak
+    return None
+
+
+def _peak_of_gpu(work: Callable[[], object], device: torch.device) -> int:
+    """As PyTorch's allocator counts it, with what libraries take."""
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    work()
+    return torch.cuda.max_memory_allocated(device) - before
 
 
 def _kind(model: EncodingModel) -> tuple[Any, ...]:
