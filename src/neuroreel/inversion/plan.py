@@ -99,10 +99,10 @@ def plan_work(
     windows = {count: max(len(_lay(model, settings, count)[0]) for model in models) for count in set(frames)}
     trial = max(_trial_bytes(max(frames), model, settings) for model in models)
     window = max(_window_bytes(max(frames), model, settings, device, most=room.bytes) for model in models)
-    together = max(1, min(most, room.bytes // (4 * trial)))  # most of the memory is for the windows
+    together = max(1, min(most, room.bytes / (4 * trial)))  # most of the memory is for the windows
     groups = _groups(frames, [int(min(together, math.ceil(most / windows[count]))) for count in frames])
     trials = max(map(len, groups))
-    fitting = (room.bytes - trials * trial) // window
+    fitting = (room.bytes - trials * trial) / window
     if fitting < 1:
         raise ResourceError(
             f"a window of {_lay(models[0], settings, max(frames))[1]} frames and its movie take about "
@@ -212,7 +212,8 @@ class Forecast:
             self.clock.append(time.perf_counter())
             if len(self.clock) == 2:
                 seconds = (self.clock[1] - self.clock[0]) * self.passes_like_first
-                self.say(f"This takes about {_duration(seconds)}.")
+                if seconds > 10:
+                    self.say(f"This takes about {_duration(seconds)}.")
 
 
 def _duration(seconds: float) -> str:
