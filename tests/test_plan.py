@@ -352,8 +352,8 @@ print(np.abs(made[-1].video - expected).max())
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the address space is limited on Linux alone")
 @pytest.mark.parametrize("blind", [False, True])
 def test_a_real_limit(blind: bool) -> None:
-    """Eight movies together take about 500 MB; there are 300."""
-    code = LIMITED.format(tests=str(Path(__file__).parent), blind=blind, room=300 * MIB)
+    """Eight movies together take about 500 MB; there are 400."""
+    code = LIMITED.format(tests=str(Path(__file__).parent), blind=blind, room=400 * MIB)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-3

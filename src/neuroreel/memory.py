@@ -81,7 +81,10 @@ def first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0].rstrip(". ") or type(error).__name__
 
 
-_OUT_OF_MEMORY = r"can't allocate memory|cannot allocate memory|out of memory|ALLOC_FAILED|bad_alloc"
+# the last is what oneDNN, which convolves on CPUs, says where it gets no memory
+_OUT_OF_MEMORY = (
+    r"can't allocate memory|cannot allocate memory|out of memory|ALLOC_FAILED|bad_alloc|could not create a primitive$"
+)
 
 
 def _free_on_machine() -> int | None:
