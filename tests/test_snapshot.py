@@ -109,6 +109,21 @@ def test_a_snapshot_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytes
         assert file.exists()
 
 
+def test_shifted_windows_and_early_stopping_go_on_to_the_same_movie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request("published", windows="shifted", held_out=0.3, patience=12, seed=3, learning_rate=200.0)
+    straight = nr.reconstruct(**asked)
+    for number in (5, 13, 26):  # while the loss falls, and while it rises
+        monkeypatch.setitem(Snapshot.__init__.__kwdefaults__, "every_s", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            nr.reconstruct(**asked, snapshot=tmp_path / "run.pt", callbacks=[stop_at(number)])
+        resumed = nr.reconstruct(**asked, snapshot=tmp_path / "run.pt")
+        for one, other in zip(resumed, straight, strict=True):
+            np.testing.assert_array_equal(one.video, other.video)
+            np.testing.assert_array_equal(one.dataset["iteration"].values, other.dataset["iteration"].values)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "another dictionary"])
 def test_a_damaged_snapshot_is_refused(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = interrupted(tmp_path, monkeypatch)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroreel.errors import InputError
-from neuroreel.inversion.windows import SlidingWindows, WholeMovie, windows_for
+from neuroreel.inversion.windows import ShiftedWindows, SlidingWindows, WholeMovie, windows_for
 from toy_encoder import ToyEncoder
 
 
@@ -28,15 +29,55 @@ def test_published_windows_of_a_ten_second_trial() -> None:
     assert (length, starts[:3], starts[-2:], len(starts)) == (32, [0, 8, 16], [264, 268], 35)
 
 
+@given(
+    length=st.integers(1, 40),
+    step=st.integers(1, 40),
+    more=st.integers(0, 200),
+    seed=st.integers(0, 5),
+    iteration=st.integers(0, 50),
+)
+def test_shifted_windows_cover_every_frame_once_but_at_the_ends(
+    length: int, step: int, more: int, seed: int, iteration: int
+) -> None:
+    step, frames = min(step, length), length + more
+    starts, got = ShiftedWindows(length=length, step=step, seed=seed).lay(frames, iteration)
+    assert got == length
+    assert starts[0] == 0 and starts[-1] + length == frames  # moved in, where they would hang over
+    assert len(set(starts)) == len(starts) <= 3 + (more - 1) // step
+    assert {frame for start in starts for frame in range(start, start + length)} == set(range(frames))
+    gaps = np.diff(starts)
+    assert (gaps[1:-1] == step).all() and (gaps > 0).all() and (gaps <= step).all()
+
+
+def test_shifted_windows_differ_between_passes_and_seeds_but_not_between_calls() -> None:
+    laid = [ShiftedWindows(seed=1).lay(300, iteration)[0] for iteration in range(40)]
+    assert laid == [ShiftedWindows(seed=1).lay(300, iteration)[0] for iteration in range(40)]
+    assert laid != [ShiftedWindows(seed=2).lay(300, iteration)[0] for iteration in range(40)]
+    seams = {starts[2] for starts in laid}
+    assert len(seams) > 15  # of 32 shifts
+    assert all(10 <= len(starts) <= 11 for starts in laid)  # 35 are published
+
+
+def test_no_pass_of_shifted_windows_depends_on_the_passes_before() -> None:
+    windows = ShiftedWindows(seed=3)
+    later = windows.lay(300, 7)
+    windows.lay(300, 1)
+    assert windows.lay(300, 7) == later
+
+
 def test_a_movie_shorter_than_a_window_is_refused() -> None:
     with pytest.raises(InputError, match=r"31 frames, fewer than a window \(32 frames"):
         SlidingWindows().lay(31)
+    with pytest.raises(InputError, match=r"31 frames, fewer than a window \(32 frames"):
+        ShiftedWindows().lay(31)
 
 
 def test_windows_of_models() -> None:
     fixed, free = ToyEncoder(), ToyEncoder(any_length=True)
     assert windows_for(fixed, "sliding") == SlidingWindows(length=8)
     assert windows_for(fixed, "tiled") == SlidingWindows(length=8, step=8)
+    assert windows_for(fixed, "shifted", seed=4) == ShiftedWindows(length=8, step=8, seed=4)
+    assert windows_for(free, "shifted") == ShiftedWindows(length=33, step=32)  # what counts does not overlap
     assert windows_for(free, "sliding") == SlidingWindows(length=33)  # 32 that count after a run-up of one
     assert windows_for(free, "tiled") == WholeMovie()
     assert WholeMovie().lay(77) == ([0], 77)

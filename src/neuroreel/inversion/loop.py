@@ -14,6 +14,7 @@ from neuroreel.errors import InputError
 from neuroreel.inversion.likelihood import Evidence, Fit, PoissonLikelihood
 from neuroreel.inversion.priors import Prior
 from neuroreel.inversion.update import Update
+from neuroreel.inversion.windows import Windows
 
 
 @dataclass(kw_only=True)
@@ -34,6 +35,7 @@ def invert(
     *,
     models: Sequence[EncodingModel],
     evidence: Evidence,
+    windows: Windows,
     likelihood: PoissonLikelihood,
     prior: Prior,
     update: Update,
@@ -45,8 +47,9 @@ def invert(
 ) -> Progress:
     """Improve ``progress.videos`` until ``iterations`` passes are made or ``stopping`` says so.
 
-    Each pass: (1) the likelihood's gradient, averaged over the models; (2) only pixels inside the update mask move;
-    (3) the prior turns it into a direction; (4) the update rule takes a step; (5) callbacks record and save.
+    Each pass: (1) windows are laid; (2) the likelihood's gradient, averaged over the models; (3) only pixels inside the
+    update mask move; (4) the prior turns it into a direction; (5) the update rule takes a step; (6) callbacks record
+    and save.
 
     Parameters
     ----------
@@ -63,6 +66,7 @@ def invert(
         The loss became NaN or infinite.
     """
     while progress.iteration < iterations:
+        likelihood.starts, likelihood.length = windows.lay(progress.videos.shape[1], progress.iteration)
         fit = _mean(fit_of(model, progress.videos, evidence, likelihood) for model in models)
         fit.gradient *= update_mask
         if not torch.isfinite(fit.loss).all():

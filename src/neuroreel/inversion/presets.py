@@ -19,8 +19,9 @@ class Settings:
     iterations
         Passes over all windows; the published rule spends the first one on recording alone.
     windows
-        "sliding": 32 frames every 8 (Bauer et al. 2026). "tiled": as few windows as cover the movie, or the whole
-        movie at once for models of any length.
+        "sliding": 32 frames every 8 (Bauer et al. 2026). "shifted": 32 frames every 32, shifted by a random number of
+        frames in each pass. "tiled": as few windows as cover the movie, or the whole movie at once for models of any
+        length.
     window_norm
         Divide each window's gradient by its norm over the model's whole input.
     optimize_padding
@@ -39,6 +40,12 @@ class Settings:
     evidence_weight
         How much the responses count against the prior. At 1 every frame of every neuron would be independent evidence
         with Poisson noise of the dispersion found; they are not, for calcium smears over time and the model errs.
+    held_out
+        Fraction of the neurons that the likelihood does not see; 0 for none. Their loss is watched: once it has not
+        fallen for ``patience`` passes the search ends, and the movie at which it was least is kept. More neurons
+        watched say better when to stop, and leave fewer to reconstruct from.
+    patience
+        Passes that the loss of the neurons held out may go without falling.
     ensemble
         "gradients": the models' gradients are averaged. "videos": each model makes a video, the videos are averaged.
     ablated
@@ -55,7 +62,7 @@ class Settings:
     """
 
     iterations: int
-    windows: Literal["sliding", "tiled"]
+    windows: Literal["sliding", "shifted", "tiled"]
     window_norm: bool
     optimize_padding: bool
     start: Literal["grey", "decoder"]
@@ -63,6 +70,8 @@ class Settings:
     update: Literal["published", "momentum"]
     learning_rate: float
     evidence_weight: float = 1.0
+    held_out: float = 0.0
+    patience: int = 10
     ensemble: Literal["gradients", "videos"] = "gradients"
     ablated: Literal["left_out", "silenced"] = "left_out"
     mask_threshold: float = 0.5
@@ -119,14 +128,16 @@ def resolve_settings(preset: str, changes: dict[str, Any]) -> Settings:
     for name, allowed in _CHOICES.items():
         if getattr(settings, name) not in allowed:
             raise InputError(f"{name} is {getattr(settings, name)!r}; it must be one of {', '.join(map(str, allowed))}")
-    for name in ("iterations", "record_every"):
+    for name in ("iterations", "patience", "record_every"):
         count = getattr(settings, name)
         if not isinstance(count, Integral) or count < 1:
             raise InputError(f"{name} is {count!r}; it must be a whole number, at least 1")
-    for name, least in (("learning_rate", 0), ("evidence_weight", 0), ("mask_threshold", -math.inf)):
+    for name, least in (("learning_rate", 0), ("evidence_weight", 0), ("held_out", 0), ("mask_threshold", -math.inf)):
         number = getattr(settings, name)
         if not isinstance(number, Real) or not math.isfinite(number) or number < least:
             raise InputError(f"{name} is {number!r}; it must be a number{', at least 0' if least == 0 else ''}")
+        if name == "held_out" and float(number) > 0.5:
+            raise InputError(f"held_out is {number!r}; it must be a fraction of the neurons, from 0 to 0.5")
     if settings.optimize_padding and settings.prior != "none":
         raise InputError(
             f"prior is {settings.prior!r}, but no prior knows the padding: pass optimize_padding=False with it"
@@ -137,7 +148,7 @@ def resolve_settings(preset: str, changes: dict[str, Any]) -> Settings:
 _CHOICES: dict[str, tuple[str | bool, ...]] = {
     "window_norm": (False, True),
     "optimize_padding": (False, True),
-    "windows": ("sliding", "tiled"),
+    "windows": ("sliding", "shifted", "tiled"),
     "start": ("grey", "decoder"),
     "prior": ("none", "decoder", "movies"),
     "update": ("published", "momentum"),

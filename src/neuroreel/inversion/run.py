@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from neuroreel.inversion.priors import (
 )
 from neuroreel.inversion.published_log import SKIP_FRAMES, published_log
 from neuroreel.inversion.snapshot import Snapshot, fingerprint
+from neuroreel.inversion.stopping import AllPasses, EarlyStopping, HeldOutNeurons, held_out_neurons
 from neuroreel.inversion.update import MomentumDescent, PublishedMomentum, Update
 from neuroreel.inversion.windows import windows_for
 from neuroreel.progress import bar_of
@@ -48,8 +50,9 @@ class Run:
     ) -> None:
         self.trials, self.team, self.job = trials, team, job
         self.models = [job.engines[number] for number in team]
-        self.evidence = _evidence(trials, job)
-        starts, length = windows_for(self.models[0], job.settings.windows).lay(trials[0].frames)
+        self.evidence, watched = _evidence(trials, job)
+        self.windows = windows_for(self.models[0], job.settings.windows, seed=job.seed)
+        starts, length = self.windows.lay(trials[0].frames)
         self.likelihood = PoissonLikelihood(
             starts=starts,
             length=length,
@@ -59,7 +62,11 @@ class Run:
         )
         self.update = _update(job.settings)
         self.start, self.prior_mean = start, prior_mean
-        self.snapshot = Snapshot(snapshot_file, fingerprint=self._fingerprint(), update=self.update)
+        self.early: EarlyStopping = AllPasses()
+        if watched is not None:
+            self.early = HeldOutNeurons(evidence=watched, start=start, patience=job.settings.patience)
+        parts = {"update": self.update, "early stopping": self.early}
+        self.snapshot = Snapshot(snapshot_file, fingerprint=self._fingerprint(), parts=parts)
 
     def go(self) -> Progress:
         """Run from the start, or from the snapshot, to the end."""
@@ -74,15 +81,17 @@ class Run:
                 progress,
                 models=self.models,
                 evidence=self.evidence,
+                windows=self.windows,
                 likelihood=self.likelihood,
                 prior=self._prior(),
                 update=self.update,
                 update_mask=job.update_mask.to(job.device),
-                iterations=total,
+                iterations=progress.iteration if self.early.stopped else total,
                 first_update=1 if settings.update == "published" else 0,
-                stopping=job.stopping,
-                callbacks=[self._recorder(), self.snapshot, lambda *_: advance(), *job.callbacks],
+                stopping=lambda progress: self.early.stopped or job.stopping(progress),
+                callbacks=[self._recorder(), self.early, self.snapshot, lambda *_: advance(), *job.callbacks],
             )
+        progress.videos = self.early.chosen(progress.videos)
         self.snapshot.finish(progress)
         job.plan.windows_at_once = self.likelihood.windows_at_once  # if memory ran out, the next run knows
         return progress
@@ -110,13 +119,14 @@ class Run:
     def _evidence_weight(self) -> Tensor:
         """(trials,): evidence_weight times the counts, over the dispersion of the errors of the start's predictions.
 
-        The dispersion, mean squared error over mean prediction, makes the weight blind to the unit of the responses.
+        The counts are those that a window's mean loss is over: times them, its gradient is that of the sum. The
+        dispersion, mean squared error over mean prediction, makes the weight blind to the unit of the responses.
         """
         fit = fit_of(self.models[0], self.start, self.evidence, self.likelihood)
         keep = self.evidence.keep
         error = (fit.predicted[:, keep] - self.evidence.responses[:, keep]).square().mean(dim=(1, 2))
         dispersion = error / fit.predicted[:, keep].mean(dim=(1, 2)).clamp_min(1e-6)
-        counts = keep.sum() * self.start.shape[1]
+        counts = keep.sum() * (self.likelihood.length - self.models[0].warmup_frames)
         return self.job.settings.evidence_weight * counts / dispersion.clamp_min(1e-6)
 
     def _prior_arrays(self) -> list[NDArray[np.float32]]:
@@ -190,7 +200,8 @@ def _without_ablated(trial: Trial, keep: NDArray[np.bool_], decoder: RidgeDecode
     return trial.replace(responses=np.where(keep[:, None], trial.needs_responses(), mean))
 
 
-def _evidence(trials: list[Trial], job: Job) -> Evidence:
+def _evidence(trials: list[Trial], job: Job) -> tuple[Evidence, Evidence | None]:
+    """The evidence that the likelihood sees; and that of the neurons held out for early stopping, if there are any."""
     responses = torch.from_numpy(np.stack([trial.needs_responses() for trial in trials]))
     keep = torch.from_numpy(job.keep)
     if job.settings.ablated == "silenced":  # published fault 1: ablated neurons stay in the loss, with a target of zero
@@ -198,7 +209,11 @@ def _evidence(trials: list[Trial], job: Job) -> Evidence:
         keep = torch.ones_like(keep)
     used = max(model.covariates for model in job.models)  # trials may have recorded more
     covariates = torch.from_numpy(np.stack([trial.covariates[:used] for trial in trials]))
-    return Evidence(responses=responses.to(job.device), covariates=covariates.to(job.device), keep=keep.to(job.device))
+    every = Evidence(responses=responses.to(job.device), covariates=covariates.to(job.device), keep=keep.to(job.device))
+    if not job.settings.held_out:
+        return every, None
+    held = torch.from_numpy(held_out_neurons(job.keep, fraction=job.settings.held_out, seed=job.seed)).to(job.device)
+    return replace(every, keep=every.keep & ~held), replace(every, keep=held)
 
 
 def _update(settings: Settings) -> Update:

@@ -7,8 +7,9 @@ import io
 import json
 import pickle
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -16,7 +17,18 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.inversion.likelihood import Fit
 from neuroreel.inversion.loop import Progress
-from neuroreel.inversion.update import Update
+
+
+class Part(Protocol):
+    """A part of a run that remembers something from pass to pass."""
+
+    def state(self) -> dict[str, Any]:
+        """What a snapshot must keep."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a snapshot's state."""
+        ...
 
 
 class Snapshot:
@@ -28,14 +40,18 @@ class Snapshot:
         Where; None keeps nothing.
     fingerprint
         Of everything that decides the result; a snapshot of another run is refused.
+    parts
+        What remembers something beside the progress: the update rule and the early stopping.
     every_s
         Seconds between saves.
     """
 
-    def __init__(self, file: Path | None, *, fingerprint: str, update: Update, every_s: float = 20.0) -> None:
+    def __init__(
+        self, file: Path | None, *, fingerprint: str, parts: Mapping[str, Part], every_s: float = 20.0
+    ) -> None:
         self.file = file
         self.fingerprint = fingerprint
-        self.update = update
+        self.parts = parts
         self.every_s = every_s
         self.finished = False
         self._saved = time.monotonic()
@@ -60,7 +76,7 @@ class Snapshot:
             "iteration": passes,
             "finished": self.finished,
             "history": progress.history,
-            "update": self.update.state(),
+            "parts": {name: part.state() for name, part in self.parts.items()},
         }
         buffer = io.BytesIO()  # in memory first: PyTorch hides why a write to a file failed
         torch.save(state, buffer)
@@ -88,7 +104,8 @@ class Snapshot:
                 f"{self.file} is the snapshot of a run with other settings, data or models; "
                 "delete it to start anew, or choose another name"
             )
-        self.update.restore(state["update"])
+        for name, part in self.parts.items():
+            part.restore(state["parts"][name])
         self.finished = state["finished"]
         return Progress(videos=state["videos"], iteration=state["iteration"], history=state["history"])
 
