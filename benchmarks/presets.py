@@ -19,6 +19,7 @@ import numpy as np
 
 import neuroreel as nr
 from _machine import described
+from _mouse import prepared
 from neuroreel.evaluation.table import mean_scores, score_table
 
 
@@ -48,16 +49,8 @@ def main() -> None:
 
 def compare(folder: Path, *, movies: int, iterations: list[int], seed: int, quick: bool) -> list[dict[str, Any]]:
     size = {"trials": 28, "seconds": 6.0, "neurons": 100} if quick else {}
-    recording = nr.simulate(folder / "mouse", seed=seed, **size)
-    train = recording.select(*(f"fold_{number}" for number in range(2, 7)))
-    held_out = list(recording.select("fold_0")[:movies])
-    recipe = {"epochs": 1 if quick else 3}
-    models = [
-        nr.fit_encoder(train, validation=recording.select("fold_1"), seed=seed + number, recipe=recipe)
-        for number in range(2)
-    ]
-    decoder = nr.fit_decoder(train)
-    mask = nr.learn_mask(models[0], train, steps=200, seed=seed)
+    lab = prepared(folder, seed=seed, size=size, epochs=1 if quick else 3)
+    held_out, models, decoder, mask = list(lab.held_out[:movies]), lab.models, lab.decoder, lab.mask
     runs: list[tuple[str, list[Any], dict[str, Any]]] = [
         ("default", models, {"decoder": decoder}),
         ("default, one model", models[:1], {"decoder": decoder}),
