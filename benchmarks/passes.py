@@ -1,6 +1,6 @@
 """How much work the published protocol's score takes: windows, starts, gradients, update rules and presets compared.
 
-    python benchmarks/passes.py [--out passes.json] [--folder WORK] [--movies 3] [--only NAME ...] [--quick]
+    python benchmarks/passes.py [--out passes.json] [--folder WORK] [--movies 2] [--only NAME ...] [--quick]
 
 The work is counted in window-passes: one window of the published length (32 frames that count, and before them the
 frames that the model needs to know) forward and backward through one model. A longer stretch counts by its frames. The
@@ -165,7 +165,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/passes.json"))
     parser.add_argument("--folder", type=Path, help="keeps mouse, model and curves")
-    parser.add_argument("--movies", type=int, default=3)
+    parser.add_argument("--movies", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=150, help="how much of each movie, from its start")
     parser.add_argument("--only", nargs="+", choices=[way.name for way in WAYS], metavar="NAME")
     parser.add_argument("--fold", choices=["fold_0", "fold_1"], default="fold_0", help="fold_1 to choose settings on")
     parser.add_argument("--seed", type=int, default=3)
@@ -176,7 +177,8 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         size, epochs = (QUICK_MOUSE, 1) if options.quick else (MOUSE, 4)
         lab = prepared(folder, seed=options.seed, size=size, models=1, epochs=epochs, architecture=ENCODER)
-        trials = list(lab.held_out if options.fold == "fold_0" else lab.validation)[: options.movies]
+        movies = lab.held_out if options.fold == "fold_0" else lab.validation
+        trials = [shortened(trial, options.frames) for trial in list(movies)[: options.movies]]
         curves: dict[str, list[list[dict[str, float]]]] = {way.name: [] for way in ways}
         for trial in trials:
             for way in ways:
@@ -198,6 +200,14 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
     print(table(report))
+
+
+def shortened(trial: nr.Trial, frames: int) -> nr.Trial:
+    """Its first frames."""
+    arrays = {name: getattr(trial, name) for name in ("video", "responses", "behavior", "pupil_center")}
+    start = slice(frames)
+    cut = {name: None if array is None else array[..., start] for name, array in arrays.items()}
+    return trial.replace(**(cut | {"video": trial.needs_video()[start]}))
 
 
 # --- one search --------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ def test_passes_to_the_published_score(tmp_path: Path) -> None:
     assert report["quick"] and {"date", "machine", "versions", "mouse"} <= report.keys()
     published, *others = report["rows"]
     assert [row["what"] for row in others] == command[-3:] and all(row["what"] in shown for row in report["rows"])
-    # 6 passes of 2 + (90 - 44) // 8 windows, of 32 frames that count and 12 before them
-    assert published["window_passes"] == 6 * 7 and published["passes"] == 6
+    # 6 passes of 2 + (90 - 40) // 8 windows, of 32 frames that count and 8 before them
+    assert published["window_passes"] == 6 * 8 and published["passes"] == 6
     assert others[0]["window_passes"] < published["window_passes"] / 2
     curves = {file: file.stat().st_mtime_ns for file in (work / "curves").iterdir()}
     assert len(curves) == 4
