@@ -1,6 +1,6 @@
 """How much work the published protocol's score takes: windows, starts, gradients, update rules and presets compared.
 
-    python benchmarks/passes.py [--out passes.json] [--folder WORK] [--movies 2] [--only NAME ...] [--quick]
+    python benchmarks/passes.py [--out passes.json] [--folder WORK] [--movies 3] [--only NAME ...] [--quick]
 
 The work is counted in window-passes: one window of the published length (32 frames that count, and before them the
 frames that the model needs to know) forward and backward through one model. A longer stretch counts by its frames. The
@@ -117,9 +117,11 @@ def published_rule(**options: Any) -> dict[str, Any]:
 
 WAYS = (
     Way(name=PUBLISHED, iterations=1000, options=published_rule()),
-    Way(name="published, 10 % of neurons held out", iterations=1000, options=published_rule(held_out=0.1)),
-    Way(name="shifted windows", iterations=600, options=published_rule(windows="shifted")),
-    Way(name="whole movie", iterations=300, options=published_rule(windows="tiled", learning_rate=3000)),
+    Way(
+        name="published, 10 % of neurons held out", iterations=1000, options=published_rule(held_out=0.1, patience=150)
+    ),
+    Way(name="shifted windows", iterations=300, options=published_rule(windows="shifted")),
+    Way(name="whole movie", iterations=200, options=published_rule(windows="tiled", learning_rate=3000)),
     Way(
         name="shifted, 3x the step",
         iterations=150,
@@ -128,7 +130,7 @@ WAYS = (
     Way(
         name="shifted, 3x the step, 10 % held out",
         iterations=300,
-        options=published_rule(windows="shifted", learning_rate=3000, held_out=0.1),
+        options=published_rule(windows="shifted", learning_rate=3000, held_out=0.1, patience=50),
     ),
     Way(
         name="shifted, gradient smoothed 1, 5x the step",
@@ -165,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/passes.json"))
     parser.add_argument("--folder", type=Path, help="keeps mouse, model and curves")
-    parser.add_argument("--movies", type=int, default=2)
+    parser.add_argument("--movies", type=int, default=3)
     parser.add_argument("--frames", type=int, default=150, help="how much of each movie, from its start")
     parser.add_argument("--only", nargs="+", choices=[way.name for way in WAYS], metavar="NAME")
     parser.add_argument("--fold", choices=["fold_0", "fold_1"], default="fold_0", help="fold_1 to choose settings on")

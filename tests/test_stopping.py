@@ -21,63 +21,73 @@ from toy_encoder import ToyEncoder, toy_trials
 NOISY: dict[str, Any] = {"preset": "published", "learning_rate": 300.0, "record_every": 1, "progress": False}
 
 
-def watched(losses: list[list[float]], *, patience: int) -> tuple[HeldOutNeurons, int]:
-    """A rule that was shown these held-out losses, (passes, trials), and how many passes it asked for.
+RESPONSES = torch.tensor([1.0, -1.0, 0.0])
+OTHER = torch.tensor([1.0, 1.0, -2.0]) / 3**0.5  # as long, and uncorrelated
 
-    Every pass turns all movies into its own number plus one. Neuron 0 alone is watched.
+
+def fit_of(correlations: list[float], number: int) -> Fit:
+    """What a pass finds: neuron 0, which is watched, correlates so in each trial; neuron 1 better and better."""
+    watched = [each * RESPONSES + (1 - each**2) ** 0.5 * OTHER for each in correlations]
+    seen = RESPONSES + OTHER / (number + 1)
+    predicted = torch.stack([torch.stack([each, seen]) for each in watched])
+    return Fit(loss=torch.zeros(len(correlations)), gradient=torch.zeros(0), predicted=predicted)
+
+
+def watched(correlations: list[list[float]], *, patience: int) -> tuple[HeldOutNeurons, int]:
+    """A rule that was shown these correlations, (passes, trials), and how many passes it asked for.
+
+    Every pass turns all movies into its own number plus one.
     """
-    trials = len(losses[0])
+    trials = len(correlations[0])
     evidence = Evidence(
-        responses=torch.zeros(trials, 2, 1), covariates=torch.zeros(trials, 0, 1), keep=torch.tensor([True, False])
+        responses=RESPONSES.expand(trials, 2, 3),
+        covariates=torch.zeros(trials, 0, 3),
+        keep=torch.tensor([True, False]),
     )
     progress = Progress(videos=torch.zeros(trials, 1, 1, 1))
     rule = HeldOutNeurons(evidence=evidence, start=progress.videos, patience=patience)
-    for number, pass_losses in enumerate(losses):
-        # of a target of zero the Poisson loss is the prediction
-        predicted = torch.tensor([[[loss], [100.0 - number]] for loss in pass_losses])
+    for number, of_pass in enumerate(correlations):
         progress.videos = torch.full_like(progress.videos, number + 1)
-        rule(progress, Fit(loss=torch.zeros(trials), gradient=torch.zeros(0), predicted=predicted))
+        rule(progress, fit_of(of_pass, number))
         if rule.stopped:
             return rule, number + 1
-    return rule, len(losses)
+    return rule, len(correlations)
 
 
-def test_stops_when_the_loss_has_not_fallen_and_keeps_the_best_movie() -> None:
-    rule, passes = watched([[5.0], [3.0], [2.0], [2.5], [2.0], [2.2], [1.0]], patience=3)
+def test_stops_when_the_correlation_has_not_risen_and_keeps_the_best_movie() -> None:
+    rule, passes = watched([[-0.5], [0.3], [0.8], [0.7], [0.8], [0.75], [0.9]], patience=3)
     assert passes == 6
-    # pass 2 found a loss of 2 for the movie that pass 1 had made
+    # pass 2 found a correlation of 0.8 for the movie that pass 1 had made
     assert rule.chosen(torch.full((1, 1, 1, 1), 6.0)).item() == 2
 
 
-def test_where_the_loss_falls_to_the_end_the_last_movie_is_kept() -> None:
-    rule, passes = watched([[5.0], [4.0], [3.0]], patience=2)
+def test_where_the_correlation_rises_to_the_end_the_last_movie_is_kept() -> None:
+    rule, passes = watched([[0.1], [0.2], [0.3]], patience=2)
     assert passes == 3 and not rule.stopped
     assert rule.chosen(torch.full((1, 1, 1, 1), 3.0)).item() == 3
 
 
 @given(
-    losses=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30),
+    found=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30),
     patience=st.integers(1, 5),
 )
-def test_a_trial_gets_the_same_movie_alone_and_in_a_group(losses: list[tuple[int, int]], patience: int) -> None:
-    together, passes = watched([[float(a), float(b)] for a, b in losses], patience=patience)
+def test_a_trial_gets_the_same_movie_alone_and_in_a_group(found: list[tuple[int, int]], patience: int) -> None:
+    together, passes = watched([[a / 10, b / 10] for a, b in found], patience=patience)
     chosen = together.chosen(torch.full((2, 1, 1, 1), float(passes))).flatten().tolist()
     for trial in range(2):
-        alone, made = watched([[float(pair[trial])] for pair in losses], patience=patience)
+        alone, made = watched([[pair[trial] / 10] for pair in found], patience=patience)
         assert alone.chosen(torch.full((1, 1, 1, 1), float(made))).item() == chosen[trial]
         assert made <= passes
 
 
 def test_a_restored_rule_goes_on_exactly() -> None:
-    losses = [[5.0, 1.0], [3.0, 2.0], [4.0, 3.0], [3.5, 0.5]]
-    whole, _ = watched(losses, patience=3)
-    first, _ = watched(losses[:2], patience=3)
-    second, _ = watched([[9.0, 9.0]], patience=3)
+    found = [[0.1, 0.9], [0.5, 0.8], [0.4, 0.7], [0.45, 0.95]]
+    whole, _ = watched(found, patience=3)
+    first, _ = watched(found[:2], patience=3)
+    second, _ = watched([[0.0, 0.0]], patience=3)
     second.restore(first.state())
     for number in (2, 3):
-        predicted = torch.tensor([[[loss], [1.0]] for loss in losses[number]])
-        progress = Progress(videos=torch.full((2, 1, 1, 1), float(number + 1)))
-        second(progress, Fit(loss=torch.zeros(2), gradient=torch.zeros(0), predicted=predicted))
+        second(Progress(videos=torch.full((2, 1, 1, 1), float(number + 1))), fit_of(found[number], number))
     for name, value in whole.state().items():
         assert torch.equal(value, second.state()[name]), name
 
@@ -119,7 +129,7 @@ def test_held_out_neurons_drive_nothing() -> None:
     options = NOISY | {"iterations": 6, "held_out": 0.3, "patience": 6, "seed": 2}
     held = held_out_neurons(np.ones(30, bool), fraction=0.3, seed=2)
     responses = trial.responses.copy()
-    responses[held] = 0.97 * responses[held]  # little enough to change no decision of the rule
+    responses[held] = 3 * responses[held] + 1  # no correlation changes
     one, other = (nr.reconstruct(each, model, **options) for each in (trial, trial.replace(responses=responses)))
     np.testing.assert_array_equal(one.video, other.video)
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroreel.encoding.loss import poisson_loss
+from neuroreel.encoding.correlation import row_correlations
 from neuroreel.errors import InputError
 from neuroreel.inversion.likelihood import Evidence, Fit
 from neuroreel.inversion.loop import Progress
@@ -63,11 +63,12 @@ class AllPasses:
 class HeldOutNeurons:
     """Keeps, for each trial, the movie that best explains neurons that the likelihood does not see.
 
-    Their responses share the movie with those of the other neurons, but not the noise: while their loss falls, the
-    movie gets better; once it rises, the search explains noise. The true movie is not needed.
+    Their responses share the movie with those of the other neurons, but not the noise: while the predictions correlate
+    with them better and better, the movie does get better; later the search explains noise. The true movie is not
+    needed. It is the mean correlation that counts, not the loss, which the few most active of the neurons decide.
 
-    A trial whose loss has not fallen for ``patience`` passes is done: what later passes, made for other trials, do to
-    its movie does not count, so that a trial's result is the same alone and in a group.
+    A trial whose correlation has not risen for ``patience`` passes is done: what later passes, made for other trials,
+    do to its movie does not count, so that a trial's result is the same alone and in a group.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class HeldOutNeurons:
     start
         The movies (trials, frames, height, width) before the first pass.
     patience
-        Passes without a fall of the loss after which a trial is done.
+        Passes without a rise after which a trial is done.
     """
 
     def __init__(self, *, evidence: Evidence, start: Tensor, patience: int) -> None:
@@ -84,7 +85,7 @@ class HeldOutNeurons:
         self.patience = patience
         trials = len(start)
         self.before = self.best = start
-        self.least = start.new_full((trials,), torch.inf)
+        self.highest = start.new_full((trials,), -torch.inf)
         self.waited = torch.zeros(trials, dtype=torch.int64, device=start.device)
 
     @property
@@ -95,26 +96,27 @@ class HeldOutNeurons:
     def __call__(self, progress: Progress, fit: Fit) -> None:
         """Watch a pass: its fit is that of the movies before it."""
         watched = self.evidence.keep
-        loss = poisson_loss(fit.predicted[:, watched], self.evidence.responses[:, watched]).mean(dim=(1, 2))
+        pairs = fit.predicted[:, watched], self.evidence.responses[:, watched]
+        correlation = row_correlations(*pairs, constant=0.0).mean(dim=1)
         running = self.waited < self.patience
-        better = running & (loss < self.least)
-        self.least = torch.where(better, loss, self.least)
+        better = running & (correlation > self.highest)
+        self.highest = torch.where(better, correlation, self.highest)
         self.best = torch.where(better[:, None, None, None], self.before, self.best)
         self.waited = torch.where(better, 0, self.waited + running)
         self.before = progress.videos
 
     def chosen(self, videos: Tensor) -> Tensor:
-        """The best movies; those after the last pass, whose loss is unknown, where the loss fell to the end."""
+        """The best movies; those after the last pass, which nobody has watched, where it got better to the end."""
         return torch.where((self.waited == 0)[:, None, None, None], videos, self.best)
 
     def state(self) -> dict[str, Any]:
         """See ``EarlyStopping.state``."""
-        return {name: getattr(self, name).cpu() for name in ("before", "best", "least", "waited")}
+        return {name: getattr(self, name).cpu() for name in ("before", "best", "highest", "waited")}
 
     def restore(self, state: dict[str, Any]) -> None:
         """See ``EarlyStopping.restore``."""
-        self.before, self.best, self.least, self.waited = (
-            state[name].to(self.best.device) for name in ("before", "best", "least", "waited")
+        self.before, self.best, self.highest, self.waited = (
+            state[name].to(self.best.device) for name in ("before", "best", "highest", "waited")
         )
 
 
