@@ -156,10 +156,12 @@ WAYS = (
         options=published_rule(windows="shifted", start="decoder"),
         decoder=True,
     ),
-    Way(name="default, no decoder", iterations=12),
-    Way(name="default, no decoder, shifted", iterations=12, options={"windows": "shifted"}),
-    Way(name="default", iterations=12, decoder=True),
-    Way(name="default, shifted", iterations=12, options={"windows": "shifted"}, decoder=True),
+    Way(name="default, no decoder", iterations=4),
+    Way(name="default, no decoder, 12 passes", iterations=12),
+    Way(name="default, no decoder, shifted, 12 passes", iterations=12, options={"windows": "shifted"}),
+    Way(name="default", iterations=4, decoder=True),
+    Way(name="default, 12 passes", iterations=12, decoder=True),
+    Way(name="default, shifted, 12 passes", iterations=12, options={"windows": "shifted"}, decoder=True),
 )
 
 
