@@ -26,6 +26,7 @@ WORDS = {
     "evaluate": ["--decoder", "--smooth", "baselines"],
     "report": ["--out", "HTML", "--title"],
     "convert": [".pth", ".safetensors", "--out", "--run"],
+    "download": ["recordings", "--to", "--only", "--parallel", "--yes", "--list", "--check"],
 }
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from neuroreel.published.convert import convert_published as convert_published
     from neuroreel.published.folder import read_published_folder as read_published_folder
     from neuroreel.published.results import read_published as read_published
+    from neuroreel.recordings.download.run import download as download
     from neuroreel.recordings.recording import Recording as Recording
     from neuroreel.recordings.recording import open_recording as open_recording
     from neuroreel.recordings.simulate import simulate_recording
@@ -63,6 +64,7 @@ _HOMES = {
     "baselines": "evaluation.baselines",
     "convert_published": "published.convert",
     "decode": "decoding.decoder",
+    "download": "recordings.download.run",
     "drifting_grating": "stimuli.gratings",
     "encoder_correlation": "encoding.correlation",
     "fit_decoder": "decoding.ridge",

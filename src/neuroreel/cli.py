@@ -337,6 +337,54 @@ def convert(
         _say(f"wrote {nr.convert_published(file, out / name, run=run)}")
 
 
+def download(
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")] = (),
+    /,
+    *,
+    to: Path = Path("data"),
+    only: tuple[str, ...] = (),
+    parallel: int = 4,
+    yes: bool = False,
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    check: bool = False,
+    catalogue: Path | None = None,
+) -> None:
+    """Download the Sensorium 2023 recordings and the files of the paper's authors; a stopped download goes on.
+
+    Args:
+        names: new, old, recordings, weights, masks, stimuli, reconstructions, one mouse or file, or all; see --list.
+        to: Folder for them.
+        only: Parts, such as fold_0 or oracle of recordings, fold_0 of weights, m1 of masks.
+        parallel: How many files are fetched at once.
+        yes: Start without asking. Nothing is asked either where no terminal is there to answer.
+        show: Print what can be downloaded, and stop.
+        check: Read what was downloaded into the folder again, and say what has changed since.
+        catalogue: A file like the package's catalogue.toml, for a mirror or another archive.
+    """
+    from neuroreel.recordings.download.catalogue import FILE, load_catalogue
+    from neuroreel.recordings.download.manifest import check_downloads
+    from neuroreel.recordings.download.run import download as download_files
+
+    known = load_catalogue(catalogue or FILE)
+    if show:
+        _say("\n".join(known.lines()))
+    elif check:
+        if faults := check_downloads(to):
+            raise InputError("\n".join([*faults, "delete what has changed and download it again"]))
+        _say(f"everything that was downloaded into {to} is as it was")
+    else:
+        download_files(
+            *names, to=to, only=only, parallel=parallel, catalogue=known, say=_say, confirm=lambda: yes or _agreed()
+        )
+
+
+def _agreed() -> bool:
+    """Ask somebody at a terminal; a script is not asked."""
+    if not sys.stdin.isatty():
+        return True
+    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+
+
 def _open_recordings(folders: tuple[Path, ...]) -> list[Any]:
     """Recordings of different names."""
     import neuroreel as nr
@@ -402,6 +450,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "report": report,
     "convert": convert,
+    "download": download,
 }
 
 

@@ -42,14 +42,20 @@ def progress(
 
 
 @contextmanager
-def bar_of(total: int, *, description: str, done: int = 0, enabled: bool = True) -> Iterator[Callable[[], object]]:
-    """A bar for work that is no iterable: hands out the function that moves it on by one."""
+def bar_of(
+    total: int, *, description: str, done: int = 0, enabled: bool = True, unit: str = "it"
+) -> Iterator[Callable[..., object]]:
+    """A bar for work that is no iterable: hands out the function that moves it on by one, or by its argument.
+
+    The unit "B" counts bytes, and shows them as MB and GB.
+    """
     if not (enabled and somebody_looks()):
-        yield lambda: None
+        yield lambda count=1: None
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, initial=done, desc=description, dynamic_ncols=True) as bar:
+    large = unit == "B"
+    with tqdm(total=total, initial=done, desc=description, dynamic_ncols=True, unit=unit, unit_scale=large) as bar:
         yield bar.update
 
 

@@ -117,6 +117,15 @@ class Catalogue:
             self.archive.file, repository=remote.repository, branch=remote.branch, path=remote.path
         )
 
+    def lines(self) -> list[str]:
+        """What there is, for the person at the terminal."""
+        lines = [f"from {self.archive.url}; sizes with a ~ are guesses, the archive is asked when a download starts"]
+        for group in self.groups:
+            lines += ["", f"{group.name}: {group.about} ({group.repository})"]
+            size = "" if group.gigabytes is None else f"~{group.gigabytes:g} GB"
+            lines += [f"  {file.name:<22} {size:>9}  {file.about}".rstrip() for file in group.files]
+        return [*lines, "", f"{RECORDINGS}: new and old", f"{ALL}: everything"]
+
     @property
     def names(self) -> list[str]:
         """Every name that may be asked for."""
@@ -206,8 +215,8 @@ def choose(catalogue: Catalogue, names: Sequence[str], only: Sequence[str] = ())
                 files[found.key] = found
     chosen = [file for file in files.values() if file.is_recording or matches(file, only)]
     if not chosen and not listed:
-        parts = ", ".join(file.part for file in files.values())
-        raise InputError(f"{', '.join(names)} has no part {', '.join(only)}; its parts are {parts}")
+        there = ", ".join(file.part for file in files.values())
+        raise InputError(f"{', '.join(names)} has no part {', '.join(only)}; its parts are {there}")
     parts = tuple(only) if any(file.is_recording for file in chosen) else ()
     _check_parts(parts)
     return Choice(chosen, list(listed.values()), parts, tuple(only))
@@ -221,9 +230,7 @@ def matches(file: Remote, only: Sequence[str]) -> bool:
 
 def _named(catalogue: Catalogue, name: str) -> list[Remote | Group]:
     groups = [
-        group
-        for group in catalogue.groups
-        if name in (group.name, ALL) or (name == RECORDINGS and group.is_recording)
+        group for group in catalogue.groups if name in (group.name, ALL) or (name == RECORDINGS and group.is_recording)
     ]
     if groups:
         return [found for group in groups for found in ([group] if group.is_listed else group.files)]

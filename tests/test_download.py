@@ -1,0 +1,631 @@
+"""Downloads against a server on this machine that does everything that servers do wrong."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuroreel as nr
+from download_server import Fault, Gin, serving
+from mice import made_up_trial
+from neuroreel.cli import main
+from neuroreel.recordings.download import transfer
+from neuroreel.recordings.download.catalogue import load_catalogue
+from neuroreel.recordings.download.checksums import Checksum, Expected
+from neuroreel.recordings.download.manifest import WORKPLACE, check_downloads
+from neuroreel.recordings.download.run import download
+from neuroreel.recordings.download.web import Patience, Web
+
+QUICK = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.02, connect_s=2, stall_s=0.3, longest_asked_wait_s=5)
+CONTENT = np.random.default_rng(0).bytes(300_000)
+FILE = "models/fold_0/model.pth"
+
+
+@pytest.fixture
+def gin() -> Iterator[Gin]:
+    with serving() as server:
+        server.add(FILE, CONTENT)
+        yield server
+
+
+@pytest.fixture
+def get(gin: Gin, tmp_path: Path) -> Callable[..., list[Path]]:
+    """Downloads with the test's catalogue, and little patience."""
+
+    def run(*names: str, **options: object) -> list[Path]:
+        catalogue = load_catalogue(gin.catalogue(tmp_path))
+        return download(*names, to=tmp_path / "to", catalogue=catalogue, patience=QUICK, **options)  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def mouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up mouse in the layout of the archive; three tiers, no folds stored with it."""
+    folder = tmp_path_factory.mktemp("mouse") / "mouse_a-Video-1"
+    trials = [made_up_trial("mouse_a", neurons=6, seed=seed) for seed in range(12)]
+    tiers = ["train"] * 8 + ["oracle"] * 2 + ["final_test_main"] * 2
+    extra = {"meta/trials/trial_idx.npy": np.arange(100, 112)}
+    nr.write_recording(folder, trials, tiers=tiers, extra=extra)
+    assert not (folder / "meta" / "trials" / "folds.json").exists()
+    return folder
+
+
+def zipped(folder: Path, *, root: str | None = None, extra: dict[str, bytes] | None = None) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"__MACOSX/._{folder.name}", b"litter")
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(path, f"{folder.name if root is None else root}/{path.relative_to(folder).as_posix()}")
+        for name, content in (extra or {}).items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def finished(folder: Path) -> list[str]:
+    """What the user sees in the folder: no hidden files."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.glob("[!.]*/**/*") if path.is_file())
+
+
+# ---------------------------------------------------------------- one file, and what servers do to it
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault(cut=100_000)],
+        [Fault(cut=0), Fault(cut=1), Fault(cut=70_000), Fault(cut=5)],
+        [Fault(stall=90_000)],
+        [Fault(status=429, headers={"Retry-After": "1"})],
+        [Fault(status=429), Fault(status=503), Fault(status=500)],
+        [Fault(status=503, headers={"Retry-After": "Thu, 01 Jan 2026 00:00:00 GMT"})],
+        [Fault(wrong=True)],
+        [Fault(announce=200_000)],
+        [Fault(announce=400_000)],
+        [Fault(page=True)],
+        [Fault(cut=100_000), Fault(shift=7)],
+        [Fault(cut=100_000), Fault(status=416)],
+        [Fault(cut=100_000), Fault(stall=100), Fault(cut=50_000), Fault(status=502)],
+    ],
+    ids=lambda faults: "_".join(str(vars(fault))[:60] for fault in faults),
+)
+def test_what_goes_wrong_once_is_tried_again(gin: Gin, get: Callable[..., list[Path]], faults: list[Fault]) -> None:
+    gin.faults[FILE] = faults
+    (file,) = get("weights/fold_0")
+    assert file.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (Fault(status=404), "not there"),
+        (Fault(status=403), "not given out"),
+        (Fault(status=503), "503; gave up after 4 tries"),
+        (Fault(status=429, headers={"Retry-After": "7200"}), "come back in 120 minutes"),
+        (Fault(wrong=True), "md5 checksum is .* instead of .* fetched twice"),
+        (Fault(announce=200_000), "sends 200000 bytes where 300000 are expected"),
+        (Fault(announce=400_000), "sends 400000 bytes where 300000 are expected"),
+        (Fault(page=True), "web page"),
+        (Fault(cut=0), "gave up"),
+        (Fault(stall=0), "gave up"),
+        (Fault(endless=True), "does not say how long"),
+    ],
+    ids=lambda value: str(vars(value))[:60] if isinstance(value, Fault) else "",
+)
+def test_what_stays_wrong_is_refused_and_leaves_nothing(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, fault: Fault, message: str
+) -> None:
+    gin.always[FILE] = fault
+    with pytest.raises(nr.NeuroreelError, match=f"(?s){message}"):
+        get("weights/fold_0")
+    assert finished(tmp_path / "to") == []
+    assert not (tmp_path / "to" / "checksums.json").exists()
+    del gin.always[FILE]
+    (file,) = get("weights/fold_0")
+    assert file.read_bytes() == CONTENT
+
+
+def test_no_byte_is_fetched_twice_when_connections_are_cut(gin: Gin, get: Callable[..., list[Path]]) -> None:
+    gin.faults[FILE] = [Fault(cut=65_536), Fault(cut=100_000), Fault(stall=131_072)]
+    get("weights/fold_0")
+    asked = [each for each in gin.asked if each.path == FILE]
+    assert [each.range for each in asked] == [None, "bytes=65536-", "bytes=165536-", "bytes=296608-"]
+    assert gin.sent(FILE) == len(CONTENT)
+
+
+def test_a_server_without_ranges_starts_over(gin: Gin, get: Callable[..., list[Path]]) -> None:
+    gin.ranges = False
+    gin.faults[FILE] = [Fault(cut=200_000), Fault(cut=100_000)]
+    (file,) = get("weights/fold_0")
+    assert file.read_bytes() == CONTENT
+    assert gin.sent(FILE) == 600_000
+
+
+@pytest.mark.parametrize("validators", [True, False])
+def test_a_file_that_changes_between_two_runs_is_never_mixed(gin: Gin, tmp_path: Path, validators: bool) -> None:
+    """With a validator the server says so; without one the checksum does."""
+    gin.validators = validators
+    gin.always[FILE] = Fault(cut=100_000)
+    web = Web(QUICK)
+    url = f"{gin.url}/lab/data/raw/master/{FILE}"
+    target, work = tmp_path / "model.pth", tmp_path / "work"
+    gin.faults[FILE] = [Fault(cut=100_000)]
+    gin.always[FILE] = Fault(status=503)
+    with pytest.raises(nr.ResourceError):
+        transfer.fetch(web, url, target, workplace=work, expected=Expected())
+    del gin.always[FILE]
+    other = CONTENT[::-1]
+    gin.files[FILE] = other
+    known = Expected(len(other), Checksum("sha256", hashlib.sha256(other).hexdigest()))
+    fetched = transfer.fetch(web, url, target, workplace=work, expected=known)
+    assert target.read_bytes() == other
+    assert fetched == transfer.Fetched(len(other), hashlib.sha256(other).hexdigest())
+
+
+def test_an_empty_file_and_one_without_any_checksum(gin: Gin, get: Callable[..., list[Path]]) -> None:
+    gin.api = gin.snapshots = False
+    gin.add("models/fold_1/model.pth", b"")
+    gin.add("models/fold_2/model.pth", b"abc", annex=None)
+    empty, small = get("weights/fold_1", "weights/fold_2")
+    assert (empty.read_bytes(), small.read_bytes()) == (b"", b"abc")
+
+
+def test_a_pointer_in_place_of_the_content_is_refused(gin: Gin, get: Callable[..., list[Path]]) -> None:
+    gin.api = gin.snapshots = False
+    gin.files[FILE] = b"/annex/objects/MD5-s300000--" + b"0" * 32 + b"\n"
+    with pytest.raises(nr.InputError, match="only a git-annex pointer"):
+        get("weights/fold_0")
+
+
+# ---------------------------------------------------------------- checksums
+
+
+@pytest.mark.parametrize("backend", ["MD5", "MD5E", "SHA256E", "SHA1"])
+@pytest.mark.parametrize("way", ["api", "snapshot"])
+def test_checksums_of_the_archive_are_used(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, backend: str, way: str
+) -> None:
+    gin.api = way == "api"
+    gin.add(FILE, CONTENT, annex=backend)
+    get("weights/fold_0")
+    ledger = json.loads((tmp_path / "to" / "checksums.json").read_text())[f"lab/data/{FILE}"]
+    assert ledger["checked"].startswith(f"git-annex key {backend}-s300000--")
+    assert ledger["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.mark.parametrize("way", ["api", "snapshot"])
+def test_small_files_in_git_are_checked_by_git(gin: Gin, get: Callable[..., list[Path]], way: str) -> None:
+    gin.api = way == "api"
+    gin.add("models/fold_1/model.pth", CONTENT[:5000], annex=None)
+    gin.always["models/fold_1/model.pth"] = Fault(wrong=True)
+    with pytest.raises(nr.InputError, match=r"checksum is .* \(git\)"):
+        get("weights/fold_1")
+
+
+def test_the_token_opens_the_interface_and_goes_nowhere_else(
+    gin: Gin, get: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gin.token, gin.snapshots = "secret", False
+    gin.always[FILE] = Fault(wrong=True)
+    get("weights/fold_0")  # no token: no checksums, and the wrong bytes of the right length cannot be told
+    monkeypatch.setenv("TEST_GIN_TOKEN", "secret")
+    gin.add("models/fold_1/model.pth", CONTENT)
+    gin.always["models/fold_1/model.pth"] = Fault(wrong=True)
+    with pytest.raises(nr.InputError, match="md5"):
+        get("weights/fold_1")
+
+
+def test_the_first_download_is_what_later_ones_must_be(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    gin.api = gin.snapshots = False
+    (file,) = get("weights/fold_0")
+    file.unlink()
+    gin.files[FILE] = CONTENT[::-1]
+    with pytest.raises(nr.InputError, match=r"checksum is .* \(checksums.json\)"):
+        get("weights/fold_0")
+    gin.files[FILE] = CONTENT[:-1]
+    with pytest.raises(nr.ResourceError, match="sends 299999 bytes where 300000 are expected"):
+        get("weights/fold_0")
+    gin.api = True
+    gin.add(FILE, CONTENT[:-1])
+    with pytest.raises(nr.InputError, match="the archive has changed it"):
+        get("weights/fold_0")
+    assert finished(tmp_path / "to") == []
+
+
+def test_what_is_there_is_kept_and_checked_on_request(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, mouse: Path
+) -> None:
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    first = get("weights/fold_0", "mouse_a")
+    asked = len(gin.asked)
+    assert get("weights/fold_0", "mouse_a") == first
+    assert len(gin.asked) == asked
+    assert check_downloads(tmp_path / "to") == []
+    nr.open_recording(first[1]).folds()  # writes a file of ours into it
+    assert check_downloads(tmp_path / "to") == []
+    (first[1] / "data" / "videos" / "3.npy").write_bytes(b"other")
+    (first[1] / "meta" / "neurons" / "unit_ids.npy").unlink()
+    first[0].write_bytes(CONTENT[::-1])
+    faults = check_downloads(tmp_path / "to")
+    assert len(faults) == 3
+    assert any("3.npy has changed" in fault for fault in faults)
+    first[0].write_bytes(b"short")
+    with pytest.raises(nr.InputError, match="has 5 bytes, and had 300000"):
+        get("weights/fold_0")
+    with pytest.raises(nr.InputError, match="nothing that was downloaded"):
+        check_downloads(tmp_path)
+
+
+def test_a_file_of_the_user_is_not_overwritten(gin: Gin, get: Callable[..., list[Path]], tmp_path: Path) -> None:
+    mine = tmp_path / "to" / "weights" / "fold_0" / "model.pth"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(nr.InputError, match="was not downloaded by neuroreel"):
+        get("weights/fold_0")
+    assert mine.read_bytes() == b"mine"
+
+
+# ---------------------------------------------------------------- recordings
+
+
+def test_a_recording_arrives_unpacked(gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, mouse: Path) -> None:
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    gin.faults["mouse_a-Video-1.zip"] = [Fault(), Fault(cut=50_000)]
+    (folder,) = get("mouse_a")
+    assert folder.name == "mouse_a-Video-1"
+    assert contents(folder) == contents(mouse)
+    ours, theirs = nr.open_recording(folder), nr.open_recording(mouse)
+    assert len(ours.trials) == 12
+    np.testing.assert_array_equal(ours.trials[3].video, theirs.trials[3].video)
+    assert not list((tmp_path / "to" / WORKPLACE).rglob("*.zip*"))  # nor a staging folder
+    assert sorted(path.name for path in (tmp_path / "to" / WORKPLACE).iterdir()) == ["arriving", "manifests"]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("parts", [("fold_0",), ("oracle",), ("fold_1", "oracle")])
+def test_a_part_is_the_trials_of_the_whole(
+    gin: Gin,
+    get: Callable[..., list[Path]],
+    tmp_path: Path,
+    mouse: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: tuple[str, ...],
+    ranges: bool,
+) -> None:
+    monkeypatch.setattr("neuroreel.recordings.download.ranges.READ_AHEAD", 1024)  # the made-up mouse is that small
+    gin.ranges = ranges
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    copy = shutil.copytree(mouse, tmp_path / "whole" / mouse.name)
+    whole = nr.open_recording(copy)
+    words = whole.folds()
+    chosen = [i for i, word in enumerate(words) if word in parts or whole.tiers[i] in parts]
+    if not chosen:
+        pytest.skip("the simulated movies have no such fold")
+    (folder,) = get("mouse_a", only=parts)
+    part = nr.open_recording(folder)
+    assert folder == tmp_path / "to" / "_".join(parts) / "mouse_a-Video-1"
+    assert part.folds() == [words[i] for i in chosen]
+    assert list(part.tiers) == [whole.tiers[i] for i in chosen]
+    for new, old in enumerate(chosen):
+        np.testing.assert_array_equal(part.trials[new].video, whole.trials[old].video)
+        np.testing.assert_array_equal(part.trials[new].responses, whole.trials[old].responses)
+    assert json.loads((folder / "meta" / "part.json").read_text())["trials"] == chosen
+    np.testing.assert_array_equal(np.load(folder / "meta" / "trials" / "trial_idx.npy"), np.arange(100, 112)[chosen])
+    assert (folder / "meta" / "neurons" / "unit_ids.npy").read_bytes() == (
+        mouse / "meta" / "neurons" / "unit_ids.npy"
+    ).read_bytes()
+    assert check_downloads(tmp_path / "to") == []
+    if ranges:
+        assert gin.sent("mouse_a-Video-1.zip") < len(gin.files["mouse_a-Video-1.zip"])
+
+
+def test_a_part_that_the_recording_lacks(gin: Gin, get: Callable[..., list[Path]], mouse: Path) -> None:
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    with pytest.raises(nr.InputError, match="has no trials of live_test_main; it has final_test_main, oracle, train"):
+        get("mouse_a", only=["live_test_main"])
+
+
+def test_a_part_survives_bad_connections_and_a_change_is_seen(
+    gin: Gin, get: Callable[..., list[Path]], mouse: Path
+) -> None:
+    name = "mouse_a-Video-1.zip"
+    gin.add(name, zipped(mouse))
+    gin.faults[name] = [Fault(), *[Fault(cut=10), Fault(), Fault(status=503), Fault(), Fault(shift=3)] * 4]
+    (folder,) = get("mouse_a", only=["oracle"])
+    assert len(nr.open_recording(folder).trials) == 2
+
+
+def with_link(mouse: Path) -> bytes:
+    stream = io.BytesIO(zipped(mouse))
+    with zipfile.ZipFile(stream, "a") as archive:
+        info = zipfile.ZipInfo(f"{mouse.name}/data/link")
+        info.external_attr = 0o120777 << 16
+        archive.writestr(info, "/etc/passwd")
+    return stream.getvalue()
+
+
+def damaged(mouse: Path) -> bytes:
+    whole = zipped(mouse)
+    middle = len(whole) // 2
+    return whole[:middle] + bytes(500) + whole[middle + 500 :]
+
+
+HOSTILE: list[tuple[str, Callable[[Path], bytes]]] = [  # what is said of zips that must not be unpacked
+    *(
+        (
+            r"written outside its folder; nothing is unpacked",
+            lambda mouse, name=name: zipped(mouse, extra={name: b"evil"}),
+        )
+        for name in (
+            "../evil.txt",
+            "mouse_a-Video-1/data/../../evil.txt",
+            "/tmp/evil.txt",
+            "C:evil.txt",
+            "..\\evil.txt",
+        )
+    ),
+    ("is a link or a device", with_link),
+    ("would become", lambda mouse: zipped(mouse, extra={"mouse_a-Video-1/data/bomb.npy": bytes(70_000_000)})),
+    ("two files named", lambda mouse: zipped(mouse, extra={"mouse_a-Video-1/meta/trials/tiers.npy": b"again"})),
+    ("files outside the recording", lambda mouse: zipped(mouse, extra={"elsewhere/a.npy": b"x"})),
+    ("has 0 recordings", lambda mouse: zipped(mouse / "data")),
+    ("is damaged", damaged),
+    ("is damaged, or no zip", lambda mouse: b"no zip at all" * 100),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+@pytest.mark.parametrize(("message", "made"), HOSTILE)
+def test_a_bad_zip_is_refused_and_nothing_of_it_is_kept(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, mouse: Path, message: str, made: Callable[[Path], bytes]
+) -> None:
+    """Also where its checksum is right: the archive itself may hold it."""
+    gin.add("mouse_a-Video-1.zip", made(mouse))
+    with pytest.raises(nr.InputError, match=message):
+        get("mouse_a")
+    assert finished(tmp_path / "to") == []
+    assert not list(tmp_path.rglob("*evil*"))
+    assert not (tmp_path / "to" / "checksums.json").exists()
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    (folder,) = get("mouse_a")
+    assert contents(folder) == contents(mouse)
+
+
+# ---------------------------------------------------------------- several files
+
+
+def test_transfers_are_parallel_and_bounded(gin: Gin, get: Callable[..., list[Path]]) -> None:
+    gin.pause_s = 0.02
+    for number in range(3):
+        gin.add(f"models/fold_{number}/model.pth", CONTENT)
+    for number in range(9):
+        gin.add(f"reconstructions/run_{number}/a.npy", CONTENT)
+    gin.most_at_once = 0
+    files = get("weights", "reconstructions", parallel=3)
+    assert len(files) == 12
+    assert gin.most_at_once == 3
+
+
+@pytest.mark.parametrize("parallel", [0, 17])
+def test_parallel_has_limits(get: Callable[..., list[Path]], parallel: int) -> None:
+    with pytest.raises(nr.InputError, match="1 to 16"):
+        get("weights", parallel=parallel)
+
+
+def test_one_missing_file_does_not_keep_the_others_away(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    gin.add("models/fold_2/model.pth", CONTENT)
+    gin.always["models/fold_1/model.pth"] = Fault(status=404)
+    gin.add("models/fold_1/model.pth", CONTENT)
+    with pytest.raises(nr.InputError, match=r"fold_1/model\.pth is not there"):
+        get("weights")
+    assert finished(tmp_path / "to") == ["weights/fold_0/model.pth", "weights/fold_2/model.pth"]
+
+
+def test_a_folder_that_only_the_archive_knows(gin: Gin, get: Callable[..., list[Path]], tmp_path: Path) -> None:
+    for name in ("modelfold[0]_pop100/a.npy", "modelfold[1]_pop100/a.npy", "modelfold[0]_pop50/b.npy", "masks/m.npy"):
+        gin.add(f"reconstructions/{name}", CONTENT)
+    get("reconstructions", only=["*_pop100"])
+    expected = ["reconstructions/modelfold[0]_pop100/a.npy", "reconstructions/modelfold[1]_pop100/a.npy"]
+    assert finished(tmp_path / "to") == expected
+    get("reconstructions")
+    assert finished(tmp_path / "to") == sorted([*expected, "reconstructions/modelfold[0]_pop50/b.npy"])
+    with pytest.raises(nr.InputError, match="no part nothing"):
+        get("reconstructions", only=["nothing"])
+    gin.api = gin.snapshots = False
+    with pytest.raises(nr.ResourceError, match="set TEST_GIN_TOKEN"):
+        get("reconstructions")
+
+
+def test_a_listing_with_a_path_that_leaves_the_folder(gin: Gin, get: Callable[..., list[Path]], tmp_path: Path) -> None:
+    gin.add("reconstructions/../../evil.npy", CONTENT)
+    with pytest.raises(nr.NeuroreelError):
+        get("reconstructions")
+    assert finished(tmp_path / "to") == []
+
+
+def test_two_runs_in_one_folder(gin: Gin, get: Callable[..., list[Path]]) -> None:
+    gin.pause_s = 0.1
+    first = threading.Thread(target=get, args=("weights/fold_0",))
+    first.start()
+    deadline = time.monotonic() + 5
+    while not gin.asked and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(nr.ResourceError, match=rf"another run .* \(download, process {os.getpid()} on "):
+        get("weights/fold_0")
+    first.join()
+    assert get("weights/fold_0")[0].read_bytes() == CONTENT
+
+
+def test_no_server_there(tmp_path: Path) -> None:
+    with serving() as gin:
+        catalogue = load_catalogue(gin.catalogue(tmp_path))
+    with pytest.raises(nr.ResourceError, match="the connection failed"):
+        download("weights/fold_0", to=tmp_path / "to", catalogue=catalogue, patience=QUICK)
+
+
+# ---------------------------------------------------------------- disk
+
+
+def test_a_disk_without_room_is_seen_before_anything_is_fetched(
+    gin: Gin, get: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=299_999)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(nr.ResourceError, match=r"needs 300 kB of disk .* of which 300 kB are free"):
+        get("weights/fold_0")
+    assert gin.sent(FILE) == 0
+
+
+def test_room_for_the_zip_but_not_for_what_is_in_it(
+    gin: Gin, get: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch, mouse: Path, tmp_path: Path
+) -> None:
+    zeros = {f"{mouse.name}/data/zeros.npy": bytes(10_000_000)}
+    content = zipped(mouse, extra=zeros)
+    gin.add("mouse_a-Video-1.zip", content)
+    usage = shutil.disk_usage("/")._replace(free=2 * len(content))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(nr.ResourceError, match="unpacking mouse_a needs"):
+        get("mouse_a")
+    assert finished(tmp_path / "to") == []
+    monkeypatch.undo()
+    sent = gin.sent("mouse_a-Video-1.zip")
+    get("mouse_a")
+    assert gin.sent("mouse_a-Video-1.zip") <= sent + 1, "the zip that had arrived was fetched again"
+
+
+def test_a_disk_that_fills_up_in_the_middle(
+    gin: Gin, get: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    append = transfer._Part.append
+
+    def full(part: transfer._Part, piece: bytes) -> None:
+        if part.size > 100_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(part, piece)
+
+    monkeypatch.setattr(transfer._Part, "append", full)
+    with pytest.raises(nr.ResourceError, match="no space left"):
+        get("weights/fold_0")
+    monkeypatch.undo()
+    assert finished(tmp_path / "to") == []
+    (file,) = get("weights/fold_0")
+    assert file.read_bytes() == CONTENT
+    assert gin.asked[-1].range is not None, "what had arrived was fetched again"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(gin: Gin, get: Callable[..., list[Path]], tmp_path: Path) -> None:
+    (tmp_path / "to").mkdir(mode=0o500)
+    with pytest.raises(nr.ResourceError, match="may not be written"):
+        get("weights/fold_0")
+
+
+# ---------------------------------------------------------------- the command
+
+
+def command(catalogue: Path, to: Path, *arguments: str) -> list[str]:
+    code = "from neuroreel.cli import main; main()"
+    return [sys.executable, "-c", code, "download", *arguments, "--to", str(to), "--catalogue", str(catalogue)]
+
+
+def test_kill_9_in_the_middle_loses_and_repeats_nothing(gin: Gin, tmp_path: Path, mouse: Path) -> None:
+    large = np.random.default_rng(1).bytes(3_000_000)
+    gin.add(FILE, large)
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    gin.pause_s = 0.02
+    catalogue, to = gin.catalogue(tmp_path), tmp_path / "to"
+    part = to / WORKPLACE / "arriving" / "weights" / "fold_0" / "model.pth.part"
+    for round_ in range(3):
+        process = subprocess.Popen(command(catalogue, to, "weights/fold_0", "mouse_a"), stdout=subprocess.DEVNULL)
+        enough = 600_000 * (round_ + 1)
+        while not (part.exists() and part.stat().st_size > enough):
+            assert process.poll() is None, "it ended too early"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        had = part.stat().st_size
+        assert part.read_bytes() == large[:had]
+    gin.pause_s = 0
+    asked = len(gin.asked)
+    subprocess.run(command(catalogue, to, "weights/fold_0", "mouse_a"), check=True, capture_output=True)
+    assert [each.range for each in gin.asked[asked:] if each.path == FILE] == [f"bytes={had}-"]
+    assert (to / "weights" / "fold_0" / "model.pth").read_bytes() == large
+    assert contents(to / "mouse_a-Video-1") == contents(mouse)
+
+
+def test_ctrl_c_stops_and_goes_on(gin: Gin, tmp_path: Path) -> None:
+    gin.pause_s = 0.1
+    catalogue, to = gin.catalogue(tmp_path), tmp_path / "to"
+    process = subprocess.Popen(command(catalogue, to, "weights/fold_0"), stderr=subprocess.PIPE, text=True)
+    while gin.sent(FILE) < 65_536:
+        time.sleep(0.005)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert (process.returncode, "goes on from what is finished" in said) == (130, True)
+    gin.pause_s = 0
+    subprocess.run(command(catalogue, to, "weights/fold_0"), check=True, capture_output=True)
+    assert gin.asked[-1].range is not None
+
+
+def test_the_plan_is_shown_before_anything_is_fetched(
+    gin: Gin, tmp_path: Path, mouse: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    arguments = ["--to", str(tmp_path / "to"), "--catalogue", str(gin.catalogue(tmp_path))]
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    main(["download", "weights/fold_0", "mouse_a", *arguments])
+    said = capsys.readouterr().out
+    assert "300 kB  weights/fold_0" in said
+    assert "to download" in said
+    assert "of disk are free there" in said
+    assert gin.sent(FILE) == 0
+    main(["download", "weights/fold_0", "--yes", *arguments])
+    assert "model.pth is complete" in capsys.readouterr().out
+    main(["download", "weights/fold_0", "--yes", *arguments])
+    assert "is there already" in capsys.readouterr().out
+    main(["download", "mouse_a", "--only", "fold_0", *arguments])
+    assert "about, for fold_0 of mouse_a" in capsys.readouterr().out
+    gin.ranges = False
+    main(["download", "mouse_a", "--only", "fold_0", *arguments])
+    assert "the archive does not send parts of files" in capsys.readouterr().out
+    main(["download", "--check", *arguments])
+    assert "as it was" in capsys.readouterr().out
+    (tmp_path / "to" / "weights" / "fold_0" / "model.pth").write_bytes(b"x")
+    with pytest.raises(SystemExit):
+        main(["download", "--check", *arguments])
+    assert "has changed since" in capsys.readouterr().err
+
+
+def test_what_is_left_to_resume_is_said(gin: Gin, get: Callable[..., list[Path]]) -> None:
+    gin.faults[FILE] = [Fault(cut=100_000)]
+    gin.always[FILE] = Fault(status=503)
+    with pytest.raises(nr.ResourceError):
+        get("weights/fold_0")
+    said: list[str] = []
+    get("weights/fold_0", say=said.append, confirm=lambda: False)
+    assert any("of which 100 kB have arrived before" in line for line in said)
