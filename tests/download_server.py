@@ -58,7 +58,7 @@ class Fault:
 
     status: this one, with ``headers``; cut: close after so many bytes; stall: fall silent after so many;
     wrong: the same length with other bytes; announce: say another Content-Length; shift: send another range than asked;
-    page: a web page; endless: no length at all.
+    page: a web page; endless: no length at all; trickle: some bytes now and then.
     """
 
     status: int | None = None
@@ -70,6 +70,7 @@ class Fault:
     shift: int = 0
     page: bool = False
     endless: bool = False
+    trickle: bool = False
 
 
 @dataclass
@@ -188,6 +189,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _write(self, asked: Asked, body: bytes, fault: Fault) -> None:
         stops = [count for count in (fault.cut, fault.stall) if count is not None]
         end = min([len(body), *stops])
+        for start in range(0, len(body), 20) if fault.trickle else ():
+            self.wfile.write(body[start : start + 20])
+            asked.sent += 20
+            if self.gin.over.wait(0.05):
+                return
         for start in range(0, end, 65536):
             piece = body[start : min(end, start + 65536)]
             self.wfile.write(piece)

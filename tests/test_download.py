@@ -98,6 +98,7 @@ def finished(folder: Path) -> list[str]:
         [Fault(status=429, headers={"Retry-After": "1"})],
         [Fault(status=429), Fault(status=503), Fault(status=500)],
         [Fault(status=503, headers={"Retry-After": "Thu, 01 Jan 2026 00:00:00 GMT"})],
+        [Fault(trickle=True)],
         [Fault(wrong=True)],
         [Fault(announce=200_000)],
         [Fault(announce=400_000)],
@@ -194,6 +195,30 @@ def test_a_pointer_in_place_of_the_content_is_refused(gin: Gin, get: Callable[..
     gin.files[FILE] = b"/annex/objects/MD5-s300000--" + b"0" * 32 + b"\n"
     with pytest.raises(nr.InputError, match="only a git-annex pointer"):
         get("weights/fold_0")
+
+
+def test_what_was_not_on_the_disk_when_the_power_went_is_fetched_again(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a checksum nothing else would tell: a crash leaves the right length with zeros in it."""
+    gin.api = gin.snapshots = False
+    monkeypatch.setattr(transfer, "_SYNC_EVERY", 100_000)
+    gin.faults[FILE] = [Fault(), Fault(cut=250_000)]
+    gin.always[FILE] = Fault(status=503)
+    with pytest.raises(nr.ResourceError):
+        get("weights/fold_0")
+    part = tmp_path / "to" / WORKPLACE / "arriving" / "weights" / "fold_0" / "model.pth.part"
+    note = part.with_name(f"{part.name}.json")
+    known = json.loads(note.read_text())
+    assert 100_000 <= known["synced"] < part.stat().st_size == 250_000
+    with part.open("r+b") as stream:
+        stream.seek(known["synced"])
+        stream.write(bytes(1000))
+    note.write_text(json.dumps({**known, "boot": "an earlier one"}))
+    del gin.always[FILE]
+    (file,) = get("weights/fold_0")
+    assert file.read_bytes() == CONTENT
+    assert gin.asked[-1].range == f"bytes={known['synced']}-"
 
 
 # ---------------------------------------------------------------- checksums
@@ -344,6 +369,29 @@ def test_a_part_that_the_recording_lacks(gin: Gin, get: Callable[..., list[Path]
     gin.add("mouse_a-Video-1.zip", zipped(mouse))
     with pytest.raises(nr.InputError, match="has no trials of live_test_main; it has final_test_main, oracle, train"):
         get("mouse_a", only=["live_test_main"])
+
+
+def test_what_was_begun_of_another_zip_is_not_mixed_in(
+    gin: Gin, get: Callable[..., list[Path]], mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hashes of movies that an earlier run kept belong to the zip that it read."""
+    monkeypatch.setattr("neuroreel.recordings.download.ranges.READ_AHEAD", 1024)
+    name = "mouse_a-Video-1.zip"
+    gin.add(name, zipped(mouse))
+    gin.faults[name] = [Fault()] * 25
+    gin.always[name] = Fault(status=503)
+    with pytest.raises(nr.ResourceError):
+        get("mouse_a", only=["fold_0"])
+    other = tmp_path / "other" / mouse.name
+    nr.write_recording(other, [made_up_trial("mouse_a", neurons=6, seed=seed) for seed in range(20, 40)])
+    gin.add(name, zipped(other))
+    del gin.always[name]
+    gin.faults[name] = []
+    (folder,) = get("mouse_a", only=["fold_0"])
+    part, whole = nr.open_recording(folder), nr.open_recording(other)
+    chosen = [i for i, word in enumerate(whole.folds()) if word == "fold_0"]
+    assert json.loads((folder / "meta" / "part.json").read_text())["trials"] == chosen
+    np.testing.assert_array_equal(part.trials[0].video, whole.trials[chosen[0]].video)
 
 
 def test_a_part_survives_bad_connections_and_a_change_is_seen(
@@ -619,6 +667,84 @@ def test_the_plan_is_shown_before_anything_is_fetched(
     with pytest.raises(SystemExit):
         main(["download", "--check", *arguments])
     assert "has changed since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_goes_wrong_the_result_is_right_or_absent(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, mouse: Path, seed: int
+) -> None:
+    """Faults drawn at random; runs that give up are started again."""
+    rng = np.random.default_rng(seed)
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    gin.ranges, gin.api, gin.validators = (bool(rng.integers(2)) for _ in range(3))
+    kinds: list[Callable[[], Fault]] = [
+        Fault,
+        lambda: Fault(cut=int(rng.integers(0, 130_000))),
+        lambda: Fault(status=int(rng.choice([429, 500, 502, 503, 504]))),
+        lambda: Fault(wrong=True),
+        lambda: Fault(announce=int(rng.integers(1, 400_000))),
+        lambda: Fault(shift=int(rng.integers(1, 100))),
+        lambda: Fault(page=True),
+        lambda: Fault(stall=int(rng.integers(0, 130_000))),
+    ]
+    for path in (FILE, "mouse_a-Video-1.zip"):
+        gin.faults[path] = [kinds[rng.integers(len(kinds))]() for _ in range(25)]
+    for _ in range(40):
+        done = tmp_path / "to"
+        try:
+            get("weights/fold_0", "mouse_a")
+            break
+        except nr.NeuroreelError:
+            if (done / "weights").exists():
+                assert finished(done / "weights") in ([], ["fold_0/model.pth"])
+            if (done / "mouse_a-Video-1").exists():
+                assert contents(done / "mouse_a-Video-1") == contents(mouse)
+    assert (done / "weights" / "fold_0" / "model.pth").read_bytes() == CONTENT
+    assert contents(done / "mouse_a-Video-1") == contents(mouse)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("only", "pause_s", "longest_s"), [((), 0.04, 0.15), (("--only", "fold_0"), 0.01, 0.3)], ids=["whole", "part"]
+)
+def test_kill_9_at_random_moments(
+    gin: Gin, tmp_path: Path, mouse: Path, only: tuple[str, ...], pause_s: float, longest_s: float
+) -> None:
+    """In the plan, the transfer, the unpacking and the renaming: what is visible is always whole."""
+    rng = np.random.default_rng(5)
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    gin.add(FILE, CONTENT * 3)
+    gin.pause_s = pause_s
+    catalogue, to = gin.catalogue(tmp_path), tmp_path / "to"
+    complete = subprocess.run(
+        command(catalogue, tmp_path / "undisturbed", "weights/fold_0", "mouse_a", *only),
+        capture_output=True,
+        check=True,
+    )
+    assert complete.returncode == 0
+    wanted = contents(tmp_path / "undisturbed" / ("fold_0" if only else ".") / "mouse_a-Video-1")
+    folder = to / ("fold_0" if only else ".") / "mouse_a-Video-1"
+    kills = 0
+    for _ in range(30):
+        process = subprocess.Popen(command(catalogue, to, "weights/fold_0", "mouse_a", *only), stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()  # the plan is made
+        try:
+            process.wait(timeout=float(rng.uniform(0, longest_s)))
+            process.stdout.close()
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            kills += 1
+        if folder.exists():
+            assert contents(folder) == wanted
+    assert kills >= 3
+    subprocess.run(command(catalogue, to, "weights/fold_0", "mouse_a", *only), capture_output=True, check=True)
+    assert contents(folder) == wanted
+    assert gin.sent(FILE) <= 2 * len(CONTENT * 3) + kills * 2 * 65_536, "more was fetched twice than was on its way"
+    assert check_downloads(to) == []
 
 
 def test_what_is_left_to_resume_is_said(gin: Gin, get: Callable[..., list[Path]]) -> None:

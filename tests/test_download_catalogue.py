@@ -52,6 +52,7 @@ def test_names_and_parts() -> None:
     both = choose(CATALOGUE, ["dynamic29515", "weights"], ["fold_0"])
     assert [file.name for file in both.files] == ["dynamic29515-10-12", "weights/fold_0"]
     assert both.parts == ("fold_0",)
+    assert choose(CATALOGUE, ["new"], ["oracle", "fold_0", "oracle"]).parts == ("fold_0", "oracle")
     assert choose(CATALOGUE, ["weights"], ["fold_0"]).parts == ()
 
 
@@ -62,6 +63,7 @@ def test_names_and_parts() -> None:
         (("wieghts",), (), "there is no 'wieghts'; what can be downloaded: all"),
         (("dynamic29",), (), "'dynamic29' fits dynamic29515-10-12, dynamic29623"),
         (("weights",), ("fold_9",), "weights has no part fold_9; its parts are fold_0, fold_1"),
+        (("new", "masks"), ("fold_0",), "masks has no part fold_0; its parts are m0, m1"),
         (("new",), ("fold_x",), "a recording has no part 'fold_x'"),
         (("new",), ("../x",), "a recording has no part '../x'"),
     ],

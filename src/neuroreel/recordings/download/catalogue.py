@@ -208,18 +208,18 @@ def choose(catalogue: Catalogue, names: Sequence[str], only: Sequence[str] = ())
     files: dict[str, Remote] = {}
     listed: dict[str, Group] = {}
     for name in names:
-        for found in _named(catalogue, name):
-            if isinstance(found, Group):
-                listed[found.name] = found
-            else:
-                files[found.key] = found
-    chosen = [file for file in files.values() if file.is_recording or matches(file, only)]
-    if not chosen and not listed:
-        there = ", ".join(file.part for file in files.values())
-        raise InputError(f"{', '.join(names)} has no part {', '.join(only)}; its parts are {there}")
-    parts = tuple(only) if any(file.is_recording for file in chosen) else ()
+        found = _named(catalogue, name)
+        groups = [each for each in found if isinstance(each, Group)]
+        named = [each for each in found if isinstance(each, Remote)]
+        chosen = [file for file in named if file.is_recording or matches(file, only)]
+        if not chosen and not groups:
+            there = ", ".join(file.part for file in named)
+            raise InputError(f"{name} has no part {', '.join(only)}; its parts are {there}")
+        files |= {file.key: file for file in chosen}
+        listed |= {group.name: group for group in groups}
+    parts = tuple(sorted(set(only))) if any(file.is_recording for file in files.values()) else ()
     _check_parts(parts)
-    return Choice(chosen, list(listed.values()), parts, tuple(only))
+    return Choice(list(files.values()), list(listed.values()), parts, tuple(only))
 
 
 def matches(file: Remote, only: Sequence[str]) -> bool:

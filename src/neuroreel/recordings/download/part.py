@@ -7,6 +7,7 @@ the whole. ``meta/part.json`` keeps their numbers in the whole.
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from neuroreel.recordings.splits import FOLD_COUNT, is_fold, is_folded, read_fol
 
 PART = PurePosixPath("meta", "part.json")
 _HASHES = "hashes.json"
+_MEMBERS = "members.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,16 @@ class Packed:
     staging: Path
     check_stopped: Callable[[], None] = lambda: None
 
+    def prepare(self) -> None:
+        """Empty the staging folder if it was begun for a zip with other files."""
+        note = self.staging / _MEMBERS
+        now = {path.as_posix(): [info.file_size, info.CRC] for path, info in self.members.items()}
+        if note.exists() and read_json(note) == now:
+            return
+        shutil.rmtree(self.staging, ignore_errors=True)
+        with atomic_path(note) as partial:
+            partial.write_text(json.dumps(now), encoding="utf-8")
+
     @property
     def raw(self) -> Path:
         """Files as they are in the zip, before they are cut."""
@@ -70,6 +82,7 @@ class Packed:
 
 def unpack_whole(packed: Packed) -> Path:
     """Unpack a whole recording; the folder in ``staging`` that holds it."""
+    packed.prepare()
     folder = packed.staging / packed.name
     for path in packed.members:
         packed.write(path, folder / path)
@@ -94,6 +107,7 @@ def unpack_part(packed: Packed, parts: Sequence[str], *, source: str) -> Path:
     InputError
         No trial is in these parts.
     """
+    packed.prepare()
     tiers = packed.tiers()
     words, hashes = _words(packed, tiers, parts)
     chosen = [i for i, word in enumerate(words) if word in parts or tiers[i] in parts]
@@ -119,6 +133,7 @@ def unpack_part(packed: Packed, parts: Sequence[str], *, source: str) -> Path:
 
 def part_cost(packed: Packed, parts: Sequence[str]) -> tuple[int, int]:
     """About how many bytes a part takes, to download and on disk: exact for tiers; a fold is taken for a seventh."""
+    packed.prepare()
     tiers = packed.tiers()
     wanted = [1.0 if tier in parts else 0.0 for tier in tiers]
     to_hash: list[int] = []

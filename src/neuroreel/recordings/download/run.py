@@ -14,7 +14,7 @@ from neuroreel.files import explain_disk_errors
 from neuroreel.locks import folder_lock
 from neuroreel.progress import bar_of
 from neuroreel.recordings.download.catalogue import Catalogue, load_catalogue
-from neuroreel.recordings.download.checksums import Ledger
+from neuroreel.recordings.download.checksums import Ledger, checksum_of
 from neuroreel.recordings.download.manifest import LEDGER, write_manifest
 from neuroreel.recordings.download.part import Packed, unpack_part, unpack_whole
 from neuroreel.recordings.download.plan import Job, Plan, check_space, make_plan, staging, workplace
@@ -62,7 +62,8 @@ def download(
     progress
         Show a bar, in a terminal or a notebook.
     say
-        Called with lines for the user: sizes, free disk and a guess of the time before the start, then what is done.
+        Called with lines for the user, such as ``print``: sizes, free disk and a guess of the time before the start,
+        then what is done.
     confirm
         Called when the plan has been said; False ends it there.
 
@@ -82,7 +83,7 @@ def download(
         raise InputError(f"parallel is {parallel}; it must be 1 to {MOST_PARALLEL}, out of regard for the archive")
     to = Path(to)
     known = catalogue or load_catalogue()
-    web = Web(patience)
+    web = Web(patience, notice=say)
     with folder_lock(to, what="download"):
         plan = make_plan(web, known, names, to=to, only=only, parallel=parallel)
         for line in plan.lines():
@@ -161,8 +162,9 @@ class _Run:
             zipped.unlink()
             shutil.rmtree(staging(self.to, job), ignore_errors=True)
             raise
-        if fetched is not None:
-            self._record(job, fetched)
+        if fetched is None:
+            fetched = Fetched(zipped.stat().st_size, checksum_of(zipped, "sha256").digest)
+        self._record(job, fetched)
         zipped.unlink()
 
     def _unpack(self, job: Job, stream: IO[bytes]) -> None:
@@ -177,6 +179,7 @@ class _Run:
             else:
                 unpacked = sum(info.file_size for info in members.values())
                 check_space(self.to, unpacked, what=f"unpacking {job.remote.name}")
+                self.say(f"unpacking {job.remote.name}")
                 folder = unpack_whole(packed)
                 crcs = {path.as_posix(): info.CRC for path, info in members.items()}
         write_manifest(self.to, folder, folder=job.target, crcs=crcs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from neuroreel.recordings.download.web import PassingError, Web
 if TYPE_CHECKING:
     from requests import Response
 
+_SYNC_EVERY = 64 * 1024**2
 _CONTENT_RANGE = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+)")
 
 
@@ -180,7 +182,9 @@ def _refuse_page(response: Response) -> None:
 class _Part:
     """``NAME.part``, what has arrived so far, and ``NAME.part.json``, what it is a part of.
 
-    It is written without a buffer: what was received survives a kill, and is not fetched again.
+    It is written without a buffer: what was received survives a kill, and is not fetched again. A machine that loses
+    power may lose what was not yet on the disk itself, and leave zeros there; so what was written since the last
+    fsync is only trusted while the machine has not been started anew.
     """
 
     def __init__(self, workplace: Path, name: str, *, algorithm: str | None) -> None:
@@ -191,8 +195,12 @@ class _Part:
         known = _read_note(self.note) if self.file.exists() else {}
         self.total: int | None = known.get("size")
         self.validator: str | None = known.get("validator")
+        self.url = str(known.get("url", ""))
+        self.synced = int(known.get("synced", 0))
         if self.total is None or self.size > self.total:
             self.discard()
+        elif known.get("boot") != _boot() and self.synced < self.size:
+            os.truncate(self.file, self.synced)
 
     @property
     def size(self) -> int:
@@ -202,10 +210,20 @@ class _Part:
         """Before the first byte of an answer is appended."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         if (self.total, self.validator) != (offer.size, offer.validator):
-            self.total, self.validator = offer.size, offer.validator
-            with atomic_path(self.note, overwrite=True) as partial:
-                partial.write_text(json.dumps({"url": url, "size": self.total, "validator": self.validator}))
+            self.total, self.validator, self.url = offer.size, offer.validator, url
+            self._keep_note()
         self.hash_what_is_there()
+
+    def _keep_note(self) -> None:
+        note = {
+            "url": self.url,
+            "size": self.total,
+            "validator": self.validator,
+            "synced": self.synced,
+            "boot": _boot(),
+        }
+        with atomic_path(self.note, overwrite=True) as partial:
+            partial.write_text(json.dumps(note), encoding="utf-8")
 
     def hash_what_is_there(self) -> None:
         """Begin the checksums with what an earlier run has left."""
@@ -220,9 +238,15 @@ class _Part:
     def append(self, piece: bytes) -> None:
         with self.file.open("ab", buffering=0) as stream:
             written = stream.write(piece)
+            due = stream.tell() >= self.synced + _SYNC_EVERY
+            if due:
+                os.fsync(stream.fileno())
         self._hash(piece[:written])
+        if due:
+            self.synced = self.size
+            self._keep_note()
         if written != len(piece):
-            raise OSError(28, "No space left on device")  # a short write; the next one would have said so
+            raise OSError(errno.ENOSPC, "No space left on device")  # a short write; the next one would have said so
 
     def _hash(self, piece: bytes) -> None:
         for each in self.hashers.values():
@@ -254,7 +278,16 @@ class _Part:
         self.file.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
         self.total = self.validator = None
+        self.synced = 0
         self.hashers = {}
+
+
+def _boot() -> str:
+    """Which start of which machine this is; the same for all where the system does not tell (not Linux)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _read_note(file: Path) -> dict[str, Any]:

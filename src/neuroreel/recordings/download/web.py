@@ -21,6 +21,8 @@ Answer = TypeVar("Answer")
 CHUNK = 1 << 20
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _FINE = (200, 206, 416)
+_SLOWEST = 1000  # bytes a second
+_LONG_WAIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Patience:
         The wait after the first failure, which doubles, and the longest. Each is shortened at random by up to half, so
         that several runs do not come back at once.
     connect_s, stall_s
-        How long a server may take to answer, and be silent while it sends.
+        How long a server may take to answer, and be silent while it sends. One that sends next to nothing for so long
+        counts as silent.
     longest_asked_wait_s
         How long a wait a server may ask for (Retry-After).
     """
@@ -67,10 +70,15 @@ class Web:
     ----------
     patience
         How long to try.
+    notice
+        Called with a line for the user before a long wait.
     """
 
-    def __init__(self, patience: Patience | None = None) -> None:
+    def __init__(
+        self, patience: Patience | None = None, *, notice: Callable[[str], object] = lambda line: None
+    ) -> None:
         self.patience = patience or Patience()
+        self.notice = notice
         self.stopping = threading.Event()
         self._local = threading.local()
 
@@ -119,9 +127,16 @@ class Web:
 
     def body(self, response: Response) -> Iterator[bytes]:
         """The body as it arrives: nothing that was received is lost when the connection breaks."""
+        since, gained = time.monotonic(), 0
         while piece := response.raw.read1(CHUNK):
             self.check_stopped()
             yield piece
+            gained += len(piece)
+            seconds = time.monotonic() - since
+            if seconds > self.patience.stall_s:
+                if gained < _SLOWEST * seconds:
+                    raise PassingError(f"the server sent {gained} bytes in {seconds:.0f} s")
+                since, gained = time.monotonic(), 0
 
     def persist(self, attempt: Callable[[], Answer], *, what: str, gained: Callable[[], int] | None = None) -> Answer:
         """Call ``attempt`` until it succeeds.
@@ -154,15 +169,18 @@ class Web:
                         f"{what}: {error}; gave up after {failures} tries; what has arrived is kept: run the same "
                         "command again later"
                     ) from error
-                self._wait(failures, error.wait_s, what=what)
+                self._wait(failures, error, what=what)
 
-    def _wait(self, failures: int, asked_s: float | None, *, what: str) -> None:
+    def _wait(self, failures: int, error: PassingError, *, what: str) -> None:
+        asked_s = error.wait_s
         if asked_s is not None and asked_s > self.patience.longest_asked_wait_s:
             raise ResourceError(
                 f"{what}: the archive asks to come back in {asked_s / 60:.0f} minutes; run the same command then"
             )
         longest = min(self.patience.first_wait_s * 2 ** (failures - 1), self.patience.longest_wait_s)
         wait_s = longest * random.uniform(0.5, 1) if asked_s is None else asked_s
+        if wait_s > _LONG_WAIT_S:
+            self.notice(f"{what}: {error}; next try in {wait_s:.0f} s")
         if self.stopping.wait(wait_s):
             raise StoppedError
 
@@ -180,7 +198,7 @@ class Web:
 
     def hurried(self, attempts: int) -> Web:
         """The same with fewer attempts: while somebody waits at the terminal, or for what one can do without."""
-        other = Web(replace(self.patience, attempts=min(attempts, self.patience.attempts)))
+        other = Web(replace(self.patience, attempts=min(attempts, self.patience.attempts)), notice=self.notice)
         other.stopping = self.stopping
         return other
 
