@@ -119,6 +119,7 @@ class Gin:
 class _Handler(BaseHTTPRequestHandler):
     gin: Gin
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # answers are written in pieces, which must not wait for each other
 
     def log_message(self, *args: object) -> None:
         pass

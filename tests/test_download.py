@@ -37,7 +37,8 @@ FILE = "models/fold_0/model.pth"
 
 
 @pytest.fixture
-def gin() -> Iterator[Gin]:
+def gin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gin]:
+    monkeypatch.setattr("neuroreel.recordings.download.web.CHUNK", 10_000)  # as small beside the files as in earnest
     with serving() as server:
         server.add(FILE, CONTENT)
         yield server
