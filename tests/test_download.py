@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -181,6 +182,25 @@ def test_a_file_that_changes_between_two_runs_is_never_mixed(gin: Gin, tmp_path:
     fetched = transfer.fetch(web, url, target, workplace=work, expected=known)
     assert target.read_bytes() == other
     assert fetched == transfer.Fetched(len(other), hashlib.sha256(other).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "offer"),
+    [
+        (200, {"Content-Length": "5", "ETag": '"a"', "Last-Modified": "then"}, transfer.Offer(5, '"a"', ranges=False)),
+        (
+            200,
+            {"Content-Length": "5", "ETag": 'W/"a"', "Last-Modified": "then"},
+            transfer.Offer(5, "then", ranges=False),
+        ),
+        (206, {"Content-Length": "1", "Content-Range": "bytes 0-0/7"}, transfer.Offer(7, None, ranges=True)),
+        (206, {"Content-Length": "1", "Content-Range": "bytes 0-0/*"}, transfer.Offer(None, None, ranges=True)),
+        (200, {}, transfer.Offer(None, None, ranges=False)),
+    ],
+)
+def test_what_an_answer_says_of_the_file(status: int, headers: dict[str, str], offer: transfer.Offer) -> None:
+    answer = SimpleNamespace(status_code=status, headers=headers)
+    assert transfer.offer_of(answer) == offer  # type: ignore[arg-type]
 
 
 def test_an_empty_file_and_one_without_any_checksum(gin: Gin, get: Callable[..., list[Path]]) -> None:
@@ -506,6 +526,17 @@ def test_a_folder_that_only_the_archive_knows(gin: Gin, get: Callable[..., list[
     gin.api = gin.snapshots = False
     with pytest.raises(nr.ResourceError, match="set TEST_GIN_TOKEN"):
         get("reconstructions")
+
+
+def test_many_files_are_summed_up(gin: Gin, get: Callable[..., list[Path]]) -> None:
+    for number in range(30):
+        gin.add(f"reconstructions/run_{number % 2}/{number}.npy", bytes(1000))
+    said: list[str] = []
+    get("reconstructions", say=said.append)
+    assert said[:2] == ["    15 kB  reconstructions/run_0 (15 files)", "    15 kB  reconstructions/run_1 (15 files)"]
+    assert said[-1] == "30 files are complete"
+    get("reconstructions", say=said.append)
+    assert said[-1] == "30 files are there already"
 
 
 def test_a_listing_with_a_path_that_leaves_the_folder(gin: Gin, get: Callable[..., list[Path]], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from neuroreel.errors import ResourceError
+from neuroreel.errors import InputError, ResourceError
 from neuroreel.files import explain_disk_errors
 
 LOCK = ".neuroreel.lock"
@@ -35,13 +35,18 @@ def folder_lock(folder: str | Path, *, what: str = "run") -> Iterator[None]:
 
     Raises
     ------
+    InputError
+        A file is in its place.
     ResourceError
         Another process has it, or the folder may not be written. The message names that process and its machine.
     """
     file = Path(folder) / LOCK
-    with explain_disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        stream = file.open("a+", encoding="utf-8")
+    try:
+        with explain_disk_errors(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            stream = file.open("a+", encoding="utf-8")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{folder} is, or lies in, a file; give the name of a folder") from error
     with stream:
         _take(stream, folder=Path(folder))
         stream.truncate(0)

@@ -71,6 +71,18 @@ def note(line: str, *, enabled: bool = True, always: bool = False) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
+@contextmanager
+def above_bars() -> Iterator[None]:
+    """Lines that are printed in the block stand above the bars, which are drawn anew below them."""
+    if not somebody_looks():
+        yield
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm.external_write_mode():
+        yield
+
+
 def somebody_looks() -> bool:
     """True in a terminal or a notebook, False in a log file."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -176,7 +176,7 @@ def _group(entry: dict[str, object]) -> Group:
         files=(),
     )
     files = (bare.file(row["path"], name=row["name"], about=row.get("about", "")) for row in _rows(entry, "files"))
-    return Group(**{**vars(bare), "files": tuple(files)})
+    return replace(bare, files=tuple(files))
 
 
 def _rows(entry: dict[str, object], key: str) -> list[dict[str, str]]:

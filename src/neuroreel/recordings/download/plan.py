@@ -21,6 +21,8 @@ from neuroreel.recordings.download.unpack import members_of, opened
 from neuroreel.recordings.download.web import Web
 from neuroreel.recordings.sensorium import check_layout
 
+MOST_LINES = 24
+"""How many files are named one by one."""
 _ATTEMPTS = 4
 _GUESSED_BYTES_A_SECOND = 100e6 / 8
 
@@ -89,7 +91,9 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan for the person at the terminal."""
         lines = [f"{path} is there already" for path in self.there]
-        lines += [f"{_size(job.download):>9}  {_what(job)}" for job in self.jobs]
+        if len(lines) > MOST_LINES:
+            lines = [f"{len(self.there)} files are there already"]
+        lines += self._files()
         if self.jobs:
             resumed = f", of which {_size(self.begun)} have arrived before" if self.begun else ""
             hours = self.download / _GUESSED_BYTES_A_SECOND / 3600
@@ -99,6 +103,15 @@ class Plan:
                 f"at 100 Mbit/s it takes {_time(hours)}",
             ]
         return lines
+
+    def _files(self) -> list[str]:
+        """One line a file; where there are many, one a folder."""
+        if len(self.jobs) <= MOST_LINES:
+            return [f"{_size(job.download):>9}  {_what(job)}" for job in self.jobs]
+        folders: dict[str, list[int]] = {}
+        for job in self.jobs:
+            folders.setdefault("/".join(job.remote.name.split("/")[:2]), []).append(job.download)
+        return [f"{_size(sum(sizes)):>9}  {name} ({len(sizes)} files)" for name, sizes in folders.items()]
 
     def check_space(self) -> None:
         """ResourceError if the disk cannot hold it."""

@@ -12,12 +12,12 @@ from typing import IO
 from neuroreel.errors import InputError, NeuroreelError
 from neuroreel.files import explain_disk_errors
 from neuroreel.locks import folder_lock
-from neuroreel.progress import bar_of
+from neuroreel.progress import above_bars, bar_of
 from neuroreel.recordings.download.catalogue import Catalogue, load_catalogue
 from neuroreel.recordings.download.checksums import Ledger, checksum_of
 from neuroreel.recordings.download.manifest import LEDGER, write_manifest
 from neuroreel.recordings.download.part import Packed, unpack_part, unpack_whole
-from neuroreel.recordings.download.plan import Job, Plan, check_space, make_plan, staging, workplace
+from neuroreel.recordings.download.plan import MOST_LINES, Job, Plan, check_space, make_plan, staging, workplace
 from neuroreel.recordings.download.ranges import reading
 from neuroreel.recordings.download.transfer import Fetched, fetch
 from neuroreel.recordings.download.unpack import members_of, opened
@@ -83,7 +83,7 @@ def download(
         raise InputError(f"parallel is {parallel}; it must be 1 to {MOST_PARALLEL}, out of regard for the archive")
     to = Path(to)
     known = catalogue or load_catalogue()
-    web = Web(patience, notice=say)
+    web = Web(patience, notice=lambda line: _say_above_bars(say, line))
     with folder_lock(to, what="download"):
         plan = make_plan(web, known, names, to=to, only=only, parallel=parallel)
         for line in plan.lines():
@@ -123,6 +123,8 @@ class _Run:
                 self.web.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
+        if len(self.plan.jobs) > MOST_LINES:
+            self.say(f"{len(self.plan.jobs) - len(failures)} files are complete")
         if failures:
             more = f" (and {len(failures) - 1} more: {'; '.join(map(str, failures[1:]))})" if failures[1:] else ""
             raise type(failures[0])(f"{failures[0]}{more}")
@@ -136,7 +138,8 @@ class _Run:
                     self._unpack(job, stream)
             else:
                 self._fetch_and_unpack(job)
-        self.say(f"{job.target} is complete")
+        if len(self.plan.jobs) <= MOST_LINES:
+            _say_above_bars(self.say, f"{job.target} is complete")
 
     def _fetch(self, job: Job, target: Path) -> Fetched:
         return fetch(
@@ -179,13 +182,18 @@ class _Run:
             else:
                 unpacked = sum(info.file_size for info in members.values())
                 check_space(self.to, unpacked, what=f"unpacking {job.remote.name}")
-                self.say(f"unpacking {job.remote.name}")
+                _say_above_bars(self.say, f"unpacking {job.remote.name}")
                 folder = unpack_whole(packed)
                 crcs = {path.as_posix(): info.CRC for path, info in members.items()}
         write_manifest(self.to, folder, folder=job.target, crcs=crcs)
         job.target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(job.target)
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _say_above_bars(say: Callable[[str], object], line: str) -> None:
+    with above_bars():
+        say(line)
 
 
 def _one_at_a_time(advance: Callable[[int], object]) -> Callable[[int], None]:
