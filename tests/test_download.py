@@ -386,6 +386,26 @@ def test_a_part_is_the_trials_of_the_whole(
         assert gin.sent("mouse_a-Video-1.zip") < len(gin.files["mouse_a-Video-1.zip"])
 
 
+@pytest.mark.parametrize("only", [(), ("oracle",)])
+def test_a_zip_that_the_user_has_put_there(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, mouse: Path, only: tuple[str, ...]
+) -> None:
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    mine = tmp_path / "to" / "mouse_a-Video-1.zip"
+    mine.parent.mkdir()
+    for wrong, message in ((b"x", "has 1 bytes where"), (bytes(len(zipped(mouse))), "another md5 checksum")):
+        mine.write_bytes(wrong)
+        with pytest.raises(nr.InputError, match=message):
+            get("mouse_a", only=only)
+    mine.write_bytes(gin.files["mouse_a-Video-1.zip"])
+    said: list[str] = []
+    (folder,) = get("mouse_a", only=only, say=said.append)
+    assert len(nr.open_recording(folder).trials) == (2 if only else 12)
+    assert mine.exists()
+    assert gin.sent("mouse_a-Video-1.zip") == 0
+    assert str(mine) in said[0]
+
+
 def test_a_part_that_the_recording_lacks(gin: Gin, get: Callable[..., list[Path]], mouse: Path) -> None:
     gin.add("mouse_a-Video-1.zip", zipped(mouse))
     with pytest.raises(nr.InputError, match="has no trials of live_test_main; it has final_test_main, oracle, train"):
@@ -692,7 +712,9 @@ def test_the_plan_is_shown_before_anything_is_fetched(
     assert "about, for fold_0 of mouse_a" in capsys.readouterr().out
     gin.ranges = False
     main(["download", "mouse_a", "--only", "fold_0", *arguments])
-    assert "the archive does not send parts of files" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the archive does not send parts of files" in said
+    assert "sends only whole files" in said
     main(["download", "--check", *arguments])
     assert "as it was" in capsys.readouterr().out
     (tmp_path / "to" / "weights" / "fold_0" / "model.pth").write_bytes(b"x")

@@ -45,6 +45,8 @@ class Job:
         Bytes to download.
     disk
         Bytes on disk in the end; None where that cannot be told yet.
+    brought
+        The recording's zip, where the user has put it into the folder.
     """
 
     remote: Remote
@@ -55,6 +57,7 @@ class Job:
     expected: Expected
     download: int
     disk: int | None = None
+    brought: Path | None = None
 
     @property
     def by_pieces(self) -> bool:
@@ -95,6 +98,10 @@ class Plan:
             lines = [f"{len(self.there)} files are there already"]
         lines += self._files()
         if self.jobs:
+            if any(job.remote.is_recording and not (job.offer.ranges or job.brought) for job in self.jobs):
+                lines.append(
+                    "the archive sends only whole files: a recording whose transfer is interrupted starts anew"
+                )
             resumed = f", of which {_size(self.begun)} have arrived before" if self.begun else ""
             hours = self.download / _GUESSED_BYTES_A_SECOND / 3600
             lines += [
@@ -238,6 +245,9 @@ def _asked(web: Web, job: Job, *, to: Path) -> Job:
     """With what the server says of the file, and what it costs."""
     if not job.remote.is_recording and job.expected.size is not None:
         return replace(job, download=job.expected.size)
+    brought = to / PurePosixPath(job.remote.path).name
+    if job.remote.is_recording and brought.is_file():
+        return replace(job, brought=brought, disk=brought.stat().st_size)
     offer = probe(web, job.url)
     size = job.expected.size if offer.size is None else offer.size
     if size is None:
@@ -285,6 +295,8 @@ def _free(folder: Path) -> int:
 
 
 def _what(job: Job) -> str:
+    if job.brought:
+        return f"{' '.join(job.parts)} {job.remote.name}, from {job.brought}".lstrip()
     if not job.parts:
         return f"{job.remote.name}"
     parts = ", ".join(job.parts)

@@ -133,6 +133,8 @@ class _Run:
         with explain_disk_errors(job.target):
             if not job.remote.is_recording:
                 self._record(job, self._fetch(job, job.target), local=job.target.relative_to(self.to).as_posix())
+            elif job.brought:
+                self._unpack_brought(job, job.brought)
             elif job.by_pieces:
                 with reading(self.web, job.url, job.offer, advance=self.advance) as stream:
                     self._unpack(job, stream)
@@ -154,6 +156,21 @@ class _Run:
     def _record(self, job: Job, fetched: Fetched, *, local: str | None = None) -> None:
         checked = job.expected.source if job.expected.checksum else ""
         self.ledger.record(job.remote.key, size=fetched.size, sha256=fetched.sha256, checked=checked, local=local)
+
+    def _unpack_brought(self, job: Job, zipped: Path) -> None:
+        """A zip that the user has put there: checked like one that was fetched, and left there."""
+        if job.expected.size not in (None, zipped.stat().st_size):
+            raise InputError(
+                f"{zipped} has {zipped.stat().st_size} bytes where {job.expected.size} are expected "
+                f"({job.expected.source}); delete it, or fetch it again"
+            )
+        known = job.expected.checksum
+        if known and checksum_of(zipped, known.algorithm) != known:
+            raise InputError(
+                f"{zipped} has another {known.algorithm} checksum than {job.expected.source}; fetch it again"
+            )
+        with zipped.open("rb") as stream:
+            self._unpack(job, stream)
 
     def _fetch_and_unpack(self, job: Job) -> None:
         zipped = workplace(self.to, job) / f"{job.remote.local.name}.zip"
