@@ -579,6 +579,12 @@ def test_two_runs_in_one_folder(gin: Gin, get: Callable[..., list[Path]]) -> Non
     assert get("weights/fold_0")[0].read_bytes() == CONTENT
 
 
+def test_without_the_library_that_speaks_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "requests", None)
+    with pytest.raises(nr.ResourceError, match=r"requests is not installed; run pip install 'neuroreel\[download\]'"):
+        download("weights", to=tmp_path)
+
+
 def test_no_server_there(tmp_path: Path) -> None:
     with serving() as gin:
         catalogue = load_catalogue(gin.catalogue(tmp_path))

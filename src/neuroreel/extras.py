@@ -8,9 +8,9 @@ from types import ModuleType
 from neuroreel.errors import ResourceError
 
 
-def needs(name: str) -> ModuleType:
-    """Import a library of the ``export`` extra; ResourceError if it is not installed."""
+def needs(name: str, *, extra: str = "export") -> ModuleType:
+    """Import a library of an extra, ``export`` unless told otherwise; ResourceError if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ResourceError(f"{name} is not installed; run pip install 'neuroreel[export]'") from error
+        raise ResourceError(f"{name} is not installed; run pip install 'neuroreel[{extra}]'") from error

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from neuroreel.errors import InputError, ResourceError
+from neuroreel.extras import needs
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -77,6 +78,7 @@ class Web:
     def __init__(
         self, patience: Patience | None = None, *, notice: Callable[[str], object] = lambda line: None
     ) -> None:
+        needs("requests", extra="download")
         self.patience = patience or Patience()
         self.notice = notice
         self.stopping = threading.Event()
