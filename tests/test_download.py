@@ -763,6 +763,43 @@ def test_whatever_goes_wrong_the_result_is_right_or_absent(
     assert contents(done / "mouse_a-Video-1") == contents(mouse)
 
 
+class Killed(BaseException):
+    """As if the process ended at this statement."""
+
+
+def killed(*args: object, **options: object) -> None:
+    raise Killed
+
+
+def test_killed_between_checking_a_file_and_naming_it(
+    gin: Gin, get: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gin.api = gin.snapshots = False
+    for name in ("finish", "fetched"):
+        with monkeypatch.context() as patch:
+            patch.setattr(transfer._Part, name, killed)
+            with pytest.raises(Killed):
+                get("weights/fold_0")
+    sent = gin.sent(FILE)
+    (file,) = get("weights/fold_0")
+    assert file.read_bytes() == CONTENT
+    assert gin.sent(FILE) <= sent + 1, "what was there was fetched again"
+
+
+def test_killed_after_naming_a_recording(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mouse: Path
+) -> None:
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    with monkeypatch.context() as patch:
+        patch.setattr("neuroreel.recordings.download.run._Run._record", killed)
+        with pytest.raises(Killed):
+            get("mouse_a")
+    assert list((tmp_path / "to" / WORKPLACE).rglob("*.zip"))
+    (folder,) = get("mouse_a")
+    assert contents(folder) == contents(mouse)
+    assert not list((tmp_path / "to" / WORKPLACE).rglob("*.zip"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("only", "pause_s", "longest_s"), [((), 0.04, 0.15), (("--only", "fold_0"), 0.01, 0.3)], ids=["whole", "part"]

@@ -13,11 +13,12 @@ from neuroreel.errors import InputError, NeuroreelError
 from neuroreel.files import explain_disk_errors
 from neuroreel.locks import folder_lock
 from neuroreel.progress import above_bars, bar_of
+from neuroreel.recordings.download.asking import make_plan
 from neuroreel.recordings.download.catalogue import Catalogue, load_catalogue
 from neuroreel.recordings.download.checksums import Ledger, checksum_of
 from neuroreel.recordings.download.manifest import LEDGER, write_manifest
 from neuroreel.recordings.download.part import Packed, unpack_part, unpack_whole
-from neuroreel.recordings.download.plan import MOST_LINES, Job, Plan, check_space, make_plan, staging, workplace
+from neuroreel.recordings.download.plan import MOST_LINES, Job, Plan, check_space, staging, workplace
 from neuroreel.recordings.download.ranges import reading
 from neuroreel.recordings.download.transfer import Fetched, fetch
 from neuroreel.recordings.download.unpack import members_of, opened
@@ -132,7 +133,8 @@ class _Run:
     def _do(self, job: Job) -> None:
         with explain_disk_errors(job.target):
             if not job.remote.is_recording:
-                self._record(job, self._fetch(job, job.target), local=job.target.relative_to(self.to).as_posix())
+                local = job.target.relative_to(self.to).as_posix()
+                self._fetch(job, job.target, checked=lambda fetched: self._record(job, fetched, local=local))
             elif job.brought:
                 self._unpack_brought(job, job.brought)
             elif job.by_pieces:
@@ -143,14 +145,15 @@ class _Run:
         if len(self.plan.jobs) <= MOST_LINES:
             _say_above_bars(self.say, f"{job.target} is complete")
 
-    def _fetch(self, job: Job, target: Path) -> Fetched:
+    def _fetch(self, job: Job, target: Path, *, checked: Callable[[Fetched], object] = lambda fetched: None) -> Fetched:
         return fetch(
             self.web,
             job.url,
             target,
-            workplace=workplace(self.to, job),
+            workplace=workplace(self.to, job.remote),
             expected=job.expected,
             advance=self.advance,
+            checked=checked,
         )
 
     def _record(self, job: Job, fetched: Fetched, *, local: str | None = None) -> None:
@@ -173,14 +176,14 @@ class _Run:
             self._unpack(job, stream)
 
     def _fetch_and_unpack(self, job: Job) -> None:
-        zipped = workplace(self.to, job) / f"{job.remote.local.name}.zip"
+        zipped = workplace(self.to, job.remote) / f"{job.remote.local.name}.zip"
         fetched = None if zipped.exists() else self._fetch(job, zipped)  # killed while it was unpacked: it was checked
         try:
             with zipped.open("rb") as stream:
                 self._unpack(job, stream)
         except InputError:  # damaged or hostile; no part of it is kept, and its checksum is not learned
             zipped.unlink()
-            shutil.rmtree(staging(self.to, job), ignore_errors=True)
+            shutil.rmtree(staging(self.to, job.target), ignore_errors=True)
             raise
         if fetched is None:
             fetched = Fetched(zipped.stat().st_size, checksum_of(zipped, "sha256").digest)
@@ -189,7 +192,7 @@ class _Run:
 
     def _unpack(self, job: Job, stream: IO[bytes]) -> None:
         """To a folder beside, then under its name."""
-        place = staging(self.to, job)
+        place = staging(self.to, job.target)
         with opened(stream, source=job.url) as archive:
             members = members_of(archive, source=job.url)
             packed = Packed(archive, members, job.remote.local.name, place, self.web.check_stopped)

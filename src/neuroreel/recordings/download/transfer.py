@@ -88,6 +88,7 @@ def fetch(
     workplace: Path,
     expected: Expected,
     advance: Callable[[int], object] = lambda count: None,
+    checked: Callable[[Fetched], object] = lambda fetched: None,
 ) -> Fetched:
     """Download a file to ``target``; it appears there when all of it has arrived and its checksum fits.
 
@@ -105,6 +106,8 @@ def fetch(
         Size and checksum, as far as they are known.
     advance
         Called with how many bytes were gained, negative where they must be fetched again.
+    checked
+        Called when all is right, before the file gets its name: whoever is killed after it has a note of the file.
 
     Raises
     ------
@@ -120,6 +123,7 @@ def fetch(
             web.persist(lambda: _request(web, url, part, expected, advance), what=url, gained=lambda: part.size)
             problem = part.problem(expected)
             if problem is None:
+                checked(part.fetched())
                 return part.finish(target)
             advance(-part.size)
             part.discard()
@@ -263,8 +267,11 @@ class _Part:
             return "the archive has only a git-annex pointer, not the content"
         return None
 
+    def fetched(self) -> Fetched:
+        return Fetched(self.size, self.hashers["sha256"].hexdigest())
+
     def finish(self, target: Path) -> Fetched:
-        fetched = Fetched(self.size, self.hashers["sha256"].hexdigest())
+        fetched = self.fetched()
         if not self.file.exists():  # a file of no bytes
             self.file.touch()
         with self.file.open("rb") as stream:
