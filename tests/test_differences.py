@@ -249,8 +249,9 @@ def test_12_the_seed_of_a_training_is_a_number_that_one_gives(trials: list[nr.Tr
 
 def test_13_gratings_are_reconstructed(recording: nr.Recording) -> None:
     model = ToyEncoder(neurons=12)
+    screen = nr.Screen.with_pixels_of(1 / 1.2, width=8)
     grating = nr.drifting_grating(
-        direction_deg=0, spatial_frequency=0.1, temporal_frequency_hz=0.9375, height=6, width=8, pixels_per_degree=1.2
+        direction_deg=0, spatial_frequency=0.1, temporal_frequency_hz=0.9375, height=6, width=8, screen=screen
     )
     trial = recording.trial_showing(grating)
     trial = trial.replace(responses=nr.predict(model, trial))

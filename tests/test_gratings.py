@@ -13,6 +13,7 @@ import neuroreel as nr
 from neuroreel.errors import InputError
 from neuroreel.stimuli.gratings import PUBLISHED_SPATIAL_FREQUENCIES, PUBLISHED_TEMPORAL_LABELS
 
+ONE_DEGREE = nr.Screen.with_pixels_of(1, width=64)
 GRATING: dict[str, Any] = {"direction_deg": 0.0, "spatial_frequency": 0.071, "temporal_frequency_hz": 3.75}
 
 
@@ -23,7 +24,8 @@ def spectrum_peak(signal: np.ndarray, *, rate: float) -> float:
 
 
 def test_frequencies_in_time_and_space_are_those_asked_for() -> None:
-    movie = nr.drifting_grating(**GRATING, frames=160, width=480, height=4, pixels_per_degree=3.4)
+    fine = nr.Screen.with_pixels_of(1 / 3.4, width=480)
+    movie = nr.drifting_grating(**GRATING, frames=160, width=480, height=4, screen=fine)
     assert movie.shape == (160, 4, 480) and movie.dtype == np.float32
     assert spectrum_peak(movie[:, 0, 0], rate=30) == pytest.approx(3.75)
     assert spectrum_peak(movie[0, 0], rate=3.4) == pytest.approx(0.071, abs=3.4 / 480 / 2)
@@ -42,7 +44,7 @@ def test_a_degree_is_that_of_the_screen_whatever_the_pixels() -> None:
 def test_it_drifts_where_it_should(direction: float, row: int, column: int) -> None:
     """One cycle is 16 pixels long and takes 16 frames: a pixel a frame."""
     movie = nr.drifting_grating(
-        direction_deg=direction, spatial_frequency=1 / 16, temporal_frequency_hz=30 / 16, pixels_per_degree=1
+        direction_deg=direction, spatial_frequency=1 / 16, temporal_frequency_hz=30 / 16, screen=ONE_DEGREE
     )
     inner = (slice(1, -1), slice(1, -1))
     moved = np.roll(movie[0], (row, column), axis=(0, 1))
@@ -66,7 +68,9 @@ def test_contrast() -> None:
 @given(frequency=st.floats(0.4, 15), direction=st.floats(0, 360), rate=st.sampled_from([30.0, 60.0]))
 def test_measured_frequency_is_the_one_asked_for(frequency: float, direction: float, rate: float) -> None:
     asked = GRATING | {"direction_deg": direction, "temporal_frequency_hz": frequency}
-    movie = nr.drifting_grating(**asked, frame_rate_hz=rate, height=6, width=8, pixels_per_degree=1)
+    movie = nr.drifting_grating(
+        **asked, frame_rate_hz=rate, height=6, width=8, screen=nr.Screen.with_pixels_of(1, width=8)
+    )
     assert nr.temporal_frequency(movie, frame_rate_hz=rate) == pytest.approx(frequency, abs=rate / 60 / 100 * 1.01)
 
 
@@ -89,12 +93,12 @@ def test_a_still_movie_and_a_noisy_one() -> None:
     [
         ({"temporal_frequency_hz": 15.1}, "0 to 15"),
         ({"temporal_frequency_hz": -1}, "0 to 15"),
-        ({"spatial_frequency": 2}, "pixels a degree can show 0 to 0.148"),
+        ({"spatial_frequency": 2}, "pixels can show 0 to 0.148"),
         ({"direction_deg": float("nan")}, "finite"),
         ({"frames": 0}, "frames is 0"),
         ({"height": 2.5}, "height is 2.5"),
         ({"contrast": 1.5}, "no grey levels"),
-        ({"frame_rate_hz": 0}, "more than 0"),
+        ({"frame_rate_hz": 0}, "positive"),
     ],
 )
 def test_bad_gratings(change: dict[str, Any], words: str) -> None:

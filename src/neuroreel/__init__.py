@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from neuroreel.errors import ResourceError as ResourceError
     from neuroreel.evaluation.baselines import baselines as baselines
     from neuroreel.evaluation.baselines import shuffle_neurons as shuffle_neurons
+    from neuroreel.evaluation.population import mask_agreement as mask_agreement
+    from neuroreel.evaluation.population import population_map as population_map
+    from neuroreel.evaluation.receptive_fields import receptive_fields as receptive_fields
     from neuroreel.evaluation.scores import scores as scores
     from neuroreel.evaluation.scores import video_correlation as video_correlation
     from neuroreel.evaluation.ssim import published_ssim as published_ssim
@@ -46,7 +49,12 @@ if TYPE_CHECKING:
     from neuroreel.results.reconstruction import Reconstruction as Reconstruction
     from neuroreel.stimuli.gratings import drifting_grating as drifting_grating
     from neuroreel.stimuli.gratings import temporal_frequency as temporal_frequency
+    from neuroreel.stimuli.noise import gaussian_noise as gaussian_noise
     from neuroreel.stimuli.noise import published_noise as published_noise
+    from neuroreel.stimuli.screen import Screen as Screen
+    from neuroreel.stimuli.sets import grating_stimuli as grating_stimuli
+    from neuroreel.stimuli.sets import noise_stimuli as noise_stimuli
+    from neuroreel.stimuli.sparse import SparsePixels as SparsePixels
 
 # Where each public name lives. They are imported at first use: PyTorch and its company take seconds to load, and
 # `neuroreel --help` should not wait for them.
@@ -60,6 +68,8 @@ _HOMES = {
     "RefusedError": "errors",
     "ResourceError": "errors",
     "RidgeDecoder": "decoding.decoder",
+    "Screen": "stimuli.screen",
+    "SparsePixels": "stimuli.sparse",
     "Trial": "recordings.trial",
     "baselines": "evaluation.baselines",
     "convert_published": "published.convert",
@@ -69,15 +79,21 @@ _HOMES = {
     "encoder_correlation": "encoding.correlation",
     "fit_decoder": "decoding.ridge",
     "fit_encoder": "encoding.training.fit",
+    "gaussian_noise": "stimuli.noise",
+    "grating_stimuli": "stimuli.sets",
     "learn_mask": "inversion.mask",
     "load_encoder": "encoding.files",
     "load_mask": "inversion.mask",
+    "mask_agreement": "evaluation.population",
+    "noise_stimuli": "stimuli.sets",
     "open_recording": "recordings.recording",
+    "population_map": "evaluation.population",
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
     "published_ssim": "evaluation.ssim",
     "read_published": "published.results",
     "read_published_folder": "published.folder",
+    "receptive_fields": "evaluation.receptive_fields",
     "reconstruct": "inversion.reconstruct",
     "save_encoder": "encoding.files",
     "save_mask": "inversion.mask",

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.published.arrays import read_archive
-
-LENGTH_CONSTANTS = (0, 1, 2, 4, 8, 16, 32)  # of the noise: pixels in space, frames in time
+from neuroreel.stimuli.noise import PUBLISHED_LENGTHS
 
 _NOISE_SIZE = (36, 36)  # the noise is square, the screen around it is added before it is shown
 _NOISE_AXES = ("height", "width", "frame", "repeat", "spatial", "temporal")
@@ -53,9 +52,9 @@ def with_length_constants(dataset: xr.Dataset) -> xr.Dataset:
         ("temporal", "temporal_length_frames", "frames"),
     ):
         numbers = dataset[axis].values if axis in dataset.coords else np.arange(dataset.sizes[axis])
-        complete = axis in dataset.coords or len(numbers) == len(LENGTH_CONSTANTS)
-        if complete and set(numbers) <= set(range(len(LENGTH_CONSTANTS))):
-            values = np.asarray(LENGTH_CONSTANTS)[numbers]
+        complete = axis in dataset.coords or len(numbers) == len(PUBLISHED_LENGTHS)
+        if complete and set(numbers) <= set(range(len(PUBLISHED_LENGTHS))):
+            values = np.asarray(PUBLISHED_LENGTHS)[numbers]
             dataset = _with_index(dataset, name, axis, values, unit)
     return dataset
 

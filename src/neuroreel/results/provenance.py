@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT_VERSION = 1
-KINDS = {"reconstruction": "Reconstruction.save", "prediction": "neuroreel predict"}  # of results, and what writes them
+KINDS = {  # of results, and what writes them
+    "reconstruction": "Reconstruction.save",
+    "prediction": "neuroreel predict",
+    "receptive_fields": "nr.receptive_fields and write_dataset",
+}
 
 _LONGEST_LIST = 16  # arrays in settings: a shape is worth spelling out, 8,000 neurons kept or dropped are not
 

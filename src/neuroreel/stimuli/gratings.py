@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
-from neuroreel.stimuli.movies import degrees_per_pixel
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels, check_rate
 
-PUBLISHED_SPATIAL_FREQUENCIES = (0.143, 0.071, 0.036, 0.018)
-"""Cycles a degree (Bauer et al. 2026): about 2, 4, 8 and 16 pixels of 64 a cycle."""
+PUBLISHED_DEGREES_PER_PIXEL = 3.5
+"""With which Bauer et al. 2026 turned cycles a pixel into cycles a degree; the screen's geometry gives 3.37."""
+
+PUBLISHED_DIRECTIONS = (0.0, 90.0, 180.0, 270.0)
+"""Four, in degrees. That they are these is our guess."""
+
+PUBLISHED_SPATIAL_FREQUENCIES = tuple(1 / (pixels * PUBLISHED_DEGREES_PER_PIXEL) for pixels in (2, 4, 8, 16))
+"""Cycles a degree (Bauer et al. 2026): 0.143, 0.071, 0.036 and 0.018; 2, 4, 8 and 16 pixels of 64 a cycle."""
 
 PUBLISHED_TEMPORAL_LABELS = (15.0, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0.0)
 """What the published figures call the temporal frequencies, in Hz. At twice each of them the first one stands still at
@@ -30,7 +34,7 @@ def drifting_grating(
     height: int = 36,
     width: int = 64,
     frame_rate_hz: float = 30.0,
-    pixels_per_degree: float | None = None,
+    screen: Screen = SENSORIUM_SCREEN,
     contrast: float = 1.0,
     published_labels: bool = False,
 ) -> NDArray[np.float32]:
@@ -48,9 +52,9 @@ def drifting_grating(
         Size of the movie, frames and pixels.
     frame_rate_hz
         Frames a second.
-    pixels_per_degree
-        At the middle of the screen. By default the Sensorium screen (56.5 cm wide, 15 cm from the eye) is as many
-        pixels wide as the movie: 0.30 for 64 pixels.
+    screen
+        What the movie fills, by default the Sensorium screen (56.5 cm wide, 15 cm from the eye). A degree is that of
+        the middle of the screen, everywhere: the bars are equally wide on the flat screen.
     contrast
         1 reaches from black to white.
     published_labels
@@ -67,22 +71,19 @@ def drifting_grating(
     InputError
         Numbers that cannot be, or a frequency that these frames or pixels cannot show (more than half their rate).
     """
-    if pixels_per_degree is None:
-        pixels_per_degree = 1 / degrees_per_pixel(max(1, width))
-    numbers = {
-        "direction_deg": direction_deg,
-        "spatial_frequency": spatial_frequency,
-        "temporal_frequency_hz": temporal_frequency_hz,
-        "frame_rate_hz": frame_rate_hz,
-        "pixels_per_degree": pixels_per_degree,
-        "contrast": contrast,
-    }
-    _check(numbers, {"frames": frames, "height": height, "width": width})
+    check_pixels(frames, "frames"), check_pixels(height, "height")
+    degrees = screen.degrees_per_pixel(width)
+    _check_frequency("spatial_frequency", spatial_frequency, limit=screen.highest_frequency(width), of="pixels")
+    _check_frequency("temporal_frequency_hz", temporal_frequency_hz, limit=check_rate(frame_rate_hz) / 2, of="frames")
+    if not math.isfinite(direction_deg):
+        raise InputError(f"direction_deg is {direction_deg!r}; it must be a finite number")
+    if not 0 < contrast <= 1:
+        raise InputError(f"contrast is {contrast!r}; it must be more than 0, and more than 1 has no grey levels")
     angle = math.radians(direction_deg)
     y, x = np.mgrid[:height, :width]
     along = (x - (width - 1) / 2) * math.cos(angle) - (y - (height - 1) / 2) * math.sin(angle)  # rows count downwards
     rate = temporal_frequency_hz * (2 if published_labels else 1)
-    cycles = spatial_frequency / pixels_per_degree * along - (rate / frame_rate_hz * np.arange(frames))[:, None, None]
+    cycles = spatial_frequency * degrees * along - (rate / frame_rate_hz * np.arange(frames))[:, None, None]
     return (MID_GREY * (1 + contrast * np.cos(2 * np.pi * cycles))).astype(np.float32)
 
 
@@ -116,8 +117,7 @@ def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> floa
             f"the video has shape {movie.shape}; to measure its frequency it must be (frames, height, width), "
             "at least 8 frames, without NaN"
         )
-    if not 0 < frame_rate_hz < math.inf:
-        raise InputError(f"frame_rate_hz is {frame_rate_hz!r}; it must be a positive number")
+    check_rate(frame_rate_hz)
     pixels = movie.reshape(len(movie), -1)
     pixel = pixels[:, pixels.std(axis=0).argmax()]
     if pixel.std() < 1e-4:  # grey levels: the rounding of float32 is no movement
@@ -134,21 +134,7 @@ def _misfit(pixel: NDArray[np.float64], cycles: float) -> float:
     return float(np.square(pixel - basis @ (basis.T @ pixel)).sum())
 
 
-def _check(numbers: dict[str, float], counts: dict[str, Any]) -> None:
-    for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise InputError(f"{name} is {value!r}; it must be a finite number")
-    for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
-            raise InputError(f"{name} is {count!r}; it must be a whole number, at least 1")
-    for name in ("frame_rate_hz", "pixels_per_degree", "contrast"):
-        if not numbers[name] > 0:
-            raise InputError(f"{name} is {numbers[name]!r}; it must be more than 0")
-    if numbers["contrast"] > 1:
-        raise InputError(f"contrast is {numbers['contrast']!r}; more than 1 has no grey levels")
-    for name, rate, shown_by in (
-        ("spatial_frequency", numbers["pixels_per_degree"], "pixels a degree"),
-        ("temporal_frequency_hz", numbers["frame_rate_hz"], "frames a second"),
-    ):
-        if not 0 <= numbers[name] <= rate / 2:
-            raise InputError(f"{name} is {numbers[name]!r}; {rate:g} {shown_by} can show 0 to {rate / 2:g}")
+def _check_frequency(name: str, frequency: float, *, limit: float, of: str) -> None:
+    """Between 0 and the Nyquist limit, with a hair's breadth for rounding; NaN is neither."""
+    if not 0 <= frequency <= limit * (1 + 1e-9):
+        raise InputError(f"{name} is {frequency!r}; these {of} can show 0 to {limit:.6g}: a cycle takes two {of}")

@@ -17,9 +17,7 @@ from scipy import ndimage
 
 from neuroreel.errors import InputError
 from neuroreel.stimuli.photographs import photograph, photographs_of_fold
-
-SCREEN_WIDTH_CM = 56.5
-SCREEN_DISTANCE_CM = 15.0
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN
 
 SHORTEST_SCENE_S = 0.8
 MEAN_SCENE_S = 2.5
@@ -30,12 +28,12 @@ SHARPER_LEVELS = 0.7  # takes back what the pyramid and the interpolation blur m
 
 
 def degrees_per_pixel(width: int) -> float:
-    """Visual angle of a pixel in the middle of the screen, for a video ``width`` pixels wide.
+    """Visual angle of a pixel of a video ``width`` pixels wide, in the middle of the Sensorium screen.
 
-    The screen of the Sensorium recordings is 56.5 cm wide and 15 cm from the eye: 3.4 degrees for 64 pixels. Towards
-    the edges of a flat screen a pixel covers less; neuroreel neglects it.
+    3.4 degrees for 64 pixels. Towards the edges of a flat screen a pixel covers less; movies and the simulated mouse
+    neglect it.
     """
-    return math.degrees(math.atan(SCREEN_WIDTH_CM / width / SCREEN_DISTANCE_CM))
+    return SENSORIUM_SCREEN.degrees_per_pixel(width)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,99 @@
-"""Gaussian noise movies as Bauer et al. 2026 showed them to the encoding models."""
+"""Gaussian noise, smooth over some pixels and frames; and the movies that Bauer et al. 2026 made of theirs."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.grey import CONTRAST_GREY, MID_GREY
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels, check_rate
+
+PUBLISHED_LENGTHS = (0, 1, 2, 4, 8, 16, 32)
+"""The length constants of Bauer et al. 2026: pixels in space, frames in time."""
 
 PADDING_GREY = 125.0
 PADDING_LEFT, PADDING_RIGHT = 11, 17  # columns, from 36 to 64
+
+
+def gaussian_noise(
+    *,
+    spatial_px: float = 0.0,
+    temporal_frames: float = 0.0,
+    spatial_deg: float | None = None,
+    temporal_s: float | None = None,
+    frames: int = 60,
+    height: int = 36,
+    width: int = 64,
+    frame_rate_hz: float = 30.0,
+    screen: Screen = SENSORIUM_SCREEN,
+    seed: int | Sequence[int] = 0,
+) -> NDArray[np.float32]:
+    """White Gaussian noise as a Gaussian filter in space and time leaves it, at the published mean and contrast.
+
+    The noise that a Gaussian of standard deviation s leaves of white noise has the autocorrelation exp(-d^2 / 4 s^2)
+    over distance d. Noise of exactly this autocorrelation is drawn, so that it is the same up to the edges. Then the
+    movie gets the mean 127.5 and the standard deviation 51, and is clipped to 0..255, as by ``published_noise``.
+
+    Parameters
+    ----------
+    spatial_px, temporal_frames
+        Length constants: standard deviations of the filter, in pixels (along both axes) and in frames. 0: no filter.
+    spatial_deg, temporal_s
+        The same in degrees, in the middle of the screen, and in seconds; in place of the former.
+    frames, height, width
+        Size of the movie, frames and pixels.
+    frame_rate_hz
+        Frames a second.
+    screen
+        What the movie fills.
+    seed
+        One number or several. Movies of one seed and size come from the same white noise, whatever their length
+        constants.
+
+    Returns
+    -------
+    numpy.ndarray
+        (frames, height, width) float32, grey levels 0..255. The phase-inverted movie is 255 minus this.
+
+    Raises
+    ------
+    InputError
+        Numbers that cannot be, a length in two units, or lengths that leave one grey level throughout.
+    """
+    for name, count in (("frames", frames), ("height", height), ("width", width)):
+        check_pixels(count, name)
+    if frames * height * width == 1:
+        raise InputError("a movie of one pixel and one frame has no contrast; ask for more of them")
+    per_degree, per_second = 1 / screen.degrees_per_pixel(width), check_rate(frame_rate_hz)
+    space = _in_samples("spatial", spatial_px, spatial_deg, units=("px", "deg"), rate=per_degree)
+    time = _in_samples("temporal", temporal_frames, temporal_s, units=("frames", "s"), rate=per_second)
+    for what, length in (("spatial", space), ("temporal", time)):
+        if not 0 <= length < math.inf:
+            raise InputError(f"the {what} length constant is {length!r}; it must be a finite number, 0 or more")
+    white = np.random.default_rng(seed).standard_normal((frames, height, width))
+    return _as_grey(correlated(white, (time, space, space)), axes=None)
+
+
+def correlated(white: NDArray[np.float64], lengths: Sequence[float]) -> NDArray[np.float64]:
+    """White noise to noise of the autocorrelation exp(-d^2 / 4 s^2) along each axis; s in samples, 0 leaves it."""
+    for axis, length in enumerate(lengths):
+        if length > 0:
+            white = np.moveaxis(np.tensordot(_root(white.shape[axis], length), white, axes=(1, axis)), 0, axis)
+    return white
+
+
+@lru_cache(maxsize=64)
+def _root(count: int, length: float) -> NDArray[np.float64]:
+    """The symmetric square root of the covariance exp(-(i - j)^2 / 4 s^2) of neighbouring samples."""
+    apart = np.subtract.outer(np.arange(count), np.arange(count))
+    values, vectors = np.linalg.eigh(np.exp(-((apart / (2 * length)) ** 2)))
+    root: NDArray[np.float64] = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    return root
 
 
 def published_noise(stimuli: ArrayLike) -> NDArray[np.float32]:
@@ -38,16 +122,32 @@ def published_noise(stimuli: ArrayLike) -> NDArray[np.float32]:
         raise InputError(
             f"noise stimuli have shape {array.shape}; they must be (height, width, frames, ...), finite numbers"
         )
-    movies = np.moveaxis(_standardized(array, axes=None), (2, 0, 1), (-3, -2, -1))
+    return shown_as_published(array, mean=float(array.mean()), deviation=float(array.std()))
+
+
+def shown_as_published(stimuli: NDArray[np.float64], *, mean: float, deviation: float) -> NDArray[np.float32]:
+    """Some of the published stimuli (height, width, frames, ...), given the mean and deviation of all together."""
+    if not deviation:
+        raise InputError("the noise stimuli have one grey level throughout; they must have contrast")
+    movies = np.moveaxis((stimuli - mean) / deviation * CONTRAST_GREY + MID_GREY, (2, 0, 1), (-3, -2, -1))
     width = [(0, 0)] * (movies.ndim - 1) + [(PADDING_LEFT, PADDING_RIGHT)]
-    padded = np.pad(movies, width, constant_values=PADDING_GREY)
-    return _standardized(padded, axes=(-3, -2, -1)).clip(0, 255).astype(np.float32)
+    return _as_grey(np.pad(movies, width, constant_values=PADDING_GREY), axes=(-3, -2, -1))
 
 
-def _standardized(array: NDArray[np.float64], *, axes: tuple[int, ...] | None) -> NDArray[np.float64]:
-    """Mean 127.5 and standard deviation 51 over the axes."""
-    deviation = array.std(axis=axes, keepdims=True)
-    if not deviation.all():
-        raise InputError("a noise stimulus has one grey level throughout; it must have contrast")
-    scaled: NDArray[np.float64] = (array - array.mean(axis=axes, keepdims=True)) / deviation
-    return scaled * CONTRAST_GREY + MID_GREY
+def _as_grey(noise: NDArray[np.float64], *, axes: tuple[int, ...] | None) -> NDArray[np.float32]:
+    """Mean 127.5 and standard deviation 51 over the axes, then clipped to 0..255."""
+    deviation = noise.std(axis=axes, keepdims=True)
+    if not (deviation > 1e-6 * np.abs(noise).max()).all():
+        raise InputError("a noise movie has one grey level throughout; it needs contrast: shorter length constants")
+    scaled = (noise - noise.mean(axis=axes, keepdims=True)) / deviation
+    grey: NDArray[np.float32] = (scaled * CONTRAST_GREY + MID_GREY).clip(0, 255).astype(np.float32)
+    return grey
+
+
+def _in_samples(what: str, count: float, measure: float | None, *, units: tuple[str, str], rate: float) -> float:
+    """A length constant in pixels or frames, from whichever unit it was given in."""
+    if measure is None:
+        return count
+    if count:
+        raise InputError(f"both {what}_{units[0]}={count!r} and {what}_{units[1]}={measure!r} were given; give one")
+    return measure * rate

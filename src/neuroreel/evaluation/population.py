@@ -1,0 +1,120 @@
+"""What a population sees: its receptive fields put together, and beside its transparency mask."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from neuroreel.errors import InputError
+from neuroreel.inversion.checks import check_mask_values
+
+
+def population_map(fields: xr.Dataset) -> xr.DataArray:
+    """Where a population looks: the mean over its neurons of on^2 + off^2, each neuron scaled to a sum of 1.
+
+    Every neuron has the same weight, however strongly it responds; one that responds everywhere alike adds the same to
+    every place. Neurons that respond nowhere are left out.
+
+    Parameters
+    ----------
+    fields
+        As ``receptive_fields`` gives them.
+
+    Returns
+    -------
+    xarray.DataArray
+        (row, column), scaled to a maximum of 1.
+
+    Raises
+    ------
+    InputError
+        Something else than receptive fields, or no neuron responds to any spot.
+    """
+    if not {"on", "off"} <= set(fields):
+        raise InputError(
+            "these are no receptive fields: they have no `on` and `off`; pass what nr.receptive_fields gives"
+        )
+    energy = fields["on"].astype(np.float64) ** 2 + fields["off"].astype(np.float64) ** 2
+    total = energy.sum(("row", "column"))
+    if not (total > 0).any():
+        raise InputError("no neuron responds to any spot; map larger spots (size_px=), or load or train other models")
+    mean = (energy / total).where(total > 0, drop=True).mean("neuron")
+    described = {"long_name": "population receptive field", "units": "1"}
+    return (mean / mean.max()).rename("population").assign_attrs(described | _geometry(fields))
+
+
+def mask_agreement(
+    fields: xr.Dataset | xr.DataArray, mask: ArrayLike, *, mask_threshold: float = 1.0
+) -> dict[str, float]:
+    """How well a transparency mask and a population's receptive fields agree on what the population sees.
+
+    Parameters
+    ----------
+    fields
+        As ``receptive_fields`` gives them, or their ``population_map``.
+    mask
+        (height, width) of the movie, or of the models' canvas around it; it is averaged over each spot.
+    mask_threshold
+        From where on the mask counts as seeing, for the overlap.
+
+    Returns
+    -------
+    dict
+        ``correlation``: of the mask and the map over all spots. ``overlap``: the area that the mask and the map share,
+        divided by the area of both together (Jaccard index); the map's area are its highest spots, as many as the mask
+        has. ``overlap_chance``: that of areas of this size at random places. ``area``: share of the spots in the mask.
+
+    Raises
+    ------
+    InputError
+        A mask of another size, with NaN, or with all spots on one side of the threshold; a map without contrast.
+    """
+    population = population_map(fields) if isinstance(fields, xr.Dataset) else fields
+    values = population.values
+    seen = _mask_at_spots(check_mask_values(np.asarray(mask), what="the mask"), population)
+    inside = seen >= mask_threshold
+    if inside.all() or not inside.any():
+        raise InputError(
+            f"the mask is {'everywhere' if inside.all() else 'nowhere'} at least {mask_threshold:g} (it goes from "
+            f"{seen.min():.2g} to {seen.max():.2g}); choose another mask_threshold"
+        )
+    highest = np.zeros(inside.size, bool)
+    highest[np.argsort(values, axis=None, kind="stable")[-inside.sum() :]] = True
+    if values.min() == values.max():
+        raise InputError("the population responds alike to all spots: its map agrees with no mask; load other models")
+    both = int((highest & inside.ravel()).sum())
+    area = float(inside.mean())
+    return {
+        "correlation": float(np.corrcoef(seen.ravel(), values.ravel())[0, 1]),
+        "overlap": both / (2 * int(inside.sum()) - both),
+        "overlap_chance": area / (2 - area),
+        "area": area,
+    }
+
+
+def _geometry(fields: xr.Dataset | xr.DataArray) -> dict[str, int]:
+    names = ("video_height", "video_width", "spot_px")
+    if not set(names) <= set(fields.attrs):
+        raise InputError(f"these are no receptive fields: they do not say {', '.join(names)}; pass what neuroreel made")
+    return {name: int(fields.attrs[name]) for name in names}
+
+
+def _mask_at_spots(mask: NDArray[np.float32], population: xr.DataArray) -> NDArray[np.float64]:
+    """The mask's mean over each spot (row, column); a canvas is cropped around its center, as it is for scores."""
+    geometry = _geometry(population)
+    size, side = (geometry["video_height"], geometry["video_width"]), geometry["spot_px"]
+    spare = [canvas - pixels for canvas, pixels in zip(mask.shape, size, strict=True)]
+    if min(spare) < 0:
+        raise InputError(
+            f"the mask is {mask.shape[0]}x{mask.shape[1]} (height x width), the movie {size[0]}x{size[1]}: "
+            "they are not of one model"
+        )
+    top, left = (each // 2 for each in spare)
+    tops, lefts = (
+        np.rint(population[axis].values - (side - 1) / 2).astype(int) + first
+        for axis, first in (("row", top), ("column", left))
+    )
+    within = np.arange(side)
+    patches = mask[(tops[:, None] + within)[:, None, :, None], (lefts[:, None] + within)[None, :, None, :]]
+    return np.asarray(patches.mean(axis=(2, 3), dtype=np.float64))

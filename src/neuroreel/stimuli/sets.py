@@ -1,0 +1,233 @@
+"""Whole sets of noise and gratings as labelled arrays, from our generators or from the authors' files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError
+from neuroreel.published.results import read_published
+from neuroreel.stimuli.gratings import (
+    PUBLISHED_DIRECTIONS,
+    PUBLISHED_SPATIAL_FREQUENCIES,
+    PUBLISHED_TEMPORAL_LABELS,
+    drifting_grating,
+)
+from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, gaussian_noise, shown_as_published
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels
+
+MOVIE = ("frame", "height", "width")
+NOISE_AXES = ("repeat", "spatial_px", "temporal_frames")
+GRATING_AXES = ("direction_deg", "spatial_frequency", "temporal_frequency_hz")
+UNITS = {
+    "spatial_px": "pixels",
+    "temporal_frames": "frames",
+    "direction_deg": "degrees",
+    "spatial_frequency": "cycles/degree",
+    "temporal_frequency_hz": "Hz",
+}
+_NOISE_NAMES = {"spatial": "spatial_length_px", "temporal": "temporal_length_frames"}  # axis and coordinate of a file
+_GRATING_NAMES = {
+    "direction": "direction_deg",
+    "spatial": "spatial_frequency_cpd",
+    "temporal": "temporal_frequency_hz",
+}
+_NEAR = 0.01  # two frequencies are the same if they differ by less than this share: labels are often rounded
+
+
+def noise_stimuli(
+    file: str | Path | None = None,
+    *,
+    repeats: Sequence[int] | int = 5,
+    spatial_px: Sequence[float] = PUBLISHED_LENGTHS,
+    temporal_frames: Sequence[float] = PUBLISHED_LENGTHS,
+    inverted: Sequence[bool] = (False, True),
+    frames: int = 60,
+    height: int = 36,
+    width: int = 64,
+    seed: int = 0,
+) -> xr.DataArray:
+    """Noise movies over length constants in space and time, ours or the authors', in one layout (Bauer et al. 2026).
+
+    Parameters
+    ----------
+    file
+        The authors' ``gaussian_noise_movies.npz``, to be shown as by ``published_noise``. By default the movies are
+        drawn with ``gaussian_noise``.
+    repeats
+        How many of each, or the numbers of those wanted. Ours of one number come from the same white noise, and do
+        not change with what else is asked for.
+    spatial_px, temporal_frames
+        Length constants.
+    inverted
+        False for the movies, True for their negatives.
+    frames, height, width, seed
+        Of our movies; a file has its own.
+
+    Returns
+    -------
+    xarray.DataArray
+        (inverted, repeat, spatial_px, temporal_frames, frame, height, width) float32, grey levels 0..255. Choose by
+        value: ``stimuli.sel(repeat=0, spatial_px=8, temporal_frames=4, inverted=False)``.
+
+    Raises
+    ------
+    InputError
+        Numbers that cannot be, or that the file does not have; no such file, or another one.
+    """
+    numbers = range(check_pixels(repeats, "repeats")) if isinstance(repeats, int) else repeats
+    asked = {"repeat": numbers, "spatial_px": spatial_px, "temporal_frames": temporal_frames}
+    _check_asked(asked | {"inverted": inverted})
+    if file is None:
+        movies = np.empty((*map(len, asked.values()), *_movie_size(frames, height, width)), np.float32)
+        for place in np.ndindex(movies.shape[:3]):
+            repeat, space, time = (values[index] for values, index in zip(asked.values(), place, strict=True))
+            movies[place] = gaussian_noise(
+                spatial_px=space,
+                temporal_frames=time,
+                frames=frames,
+                height=height,
+                width=width,
+                seed=(seed, repeat),
+            )
+    else:
+        movies = _published_noise(Path(file), asked)
+    both = np.stack([255 - movies if negative else movies for negative in inverted])
+    return _labelled(both, {"inverted": inverted, **asked}, source=file)
+
+
+def grating_stimuli(
+    file: str | Path | None = None,
+    *,
+    directions_deg: Sequence[float] = PUBLISHED_DIRECTIONS,
+    spatial_frequencies: Sequence[float] = PUBLISHED_SPATIAL_FREQUENCIES,
+    temporal_frequencies_hz: Sequence[float] = PUBLISHED_TEMPORAL_LABELS,
+    frames: int = 60,
+    height: int = 36,
+    width: int = 64,
+    frame_rate_hz: float = 30.0,
+    screen: Screen = SENSORIUM_SCREEN,
+    published_labels: bool = False,
+) -> xr.DataArray:
+    """Drifting gratings over direction and frequencies, ours or the authors', in one layout (Bauer et al. 2026).
+
+    Parameters
+    ----------
+    file
+        The authors' ``grating_movies.npz``, whose values are used as they are, under the labels in the file. By
+        default the gratings are made with ``drifting_grating``.
+    directions_deg, spatial_frequencies, temporal_frequencies_hz
+        Degrees, cycles a degree, Hz. Of a file those that differ by less than 1 % are taken, as labels are rounded.
+    frames, height, width, frame_rate_hz, screen, published_labels
+        Of our gratings: see ``drifting_grating``. A file has its own.
+
+    Returns
+    -------
+    xarray.DataArray
+        (direction_deg, spatial_frequency, temporal_frequency_hz, frame, height, width) float32, grey levels 0..255.
+
+    Raises
+    ------
+    InputError
+        Frequencies that these pixels and frames cannot show, or that the file does not have; no such file.
+    """
+    asked = dict(zip(GRATING_AXES, (directions_deg, spatial_frequencies, temporal_frequencies_hz), strict=True))
+    _check_asked(asked)
+    if file is not None:
+        return _labelled(_published_gratings(Path(file), asked), asked, source=file)
+    movies = np.empty((*map(len, asked.values()), *_movie_size(frames, height, width)), np.float32)
+    for place in np.ndindex(movies.shape[:3]):
+        direction, space, time = (values[index] for values, index in zip(asked.values(), place, strict=True))
+        movies[place] = drifting_grating(
+            direction_deg=direction,
+            spatial_frequency=space,
+            temporal_frequency_hz=time,
+            frames=frames,
+            height=height,
+            width=width,
+            frame_rate_hz=frame_rate_hz,
+            screen=screen,
+            published_labels=published_labels,
+        )
+    return _labelled(movies, asked, source=None)
+
+
+def _published_noise(file: Path, asked: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+    """The movies asked for; the mean and deviation of all stimuli in the file are part of how they are shown."""
+    video = _read(file, axis="repeat", kind="noise")
+    places = [
+        _places(np.arange(video.sizes["repeat"]), asked["repeat"], "repeat", file),
+        _places(_labels(video, "spatial", _NOISE_NAMES, file), asked["spatial_px"], "spatial_px", file),
+        _places(_labels(video, "temporal", _NOISE_NAMES, file), asked["temporal_frames"], "temporal_frames", file),
+    ]
+    stimuli = video.transpose("height", "width", "frame", "repeat", "spatial", "temporal").values.astype(np.float64)
+    chosen = stimuli[:, :, :, places[0]][..., places[1], :][..., places[2]]
+    return shown_as_published(chosen, mean=float(stimuli.mean()), deviation=float(stimuli.std()))
+
+
+def _published_gratings(file: Path, asked: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+    video = _read(file, axis="direction", kind="gratings")
+    if not 0 <= video.min() <= video.max() <= 255:
+        raise InputError(f"{file}: its gratings are not grey levels in 0..255; the file is of another version")
+    movies = video.transpose(*_GRATING_NAMES, *MOVIE).values
+    for number, (axis, name) in enumerate(zip(_GRATING_NAMES, GRATING_AXES, strict=True)):
+        places = _places(_labels(video, axis, _GRATING_NAMES, file), asked[name], name, file)
+        movies = movies.take(places, axis=number)
+    return np.asarray(movies, np.float32)
+
+
+def _read(file: Path, *, axis: str, kind: str) -> xr.DataArray:
+    video = read_published(file).get("video")
+    if video is None or axis not in video.dims:
+        raise InputError(f"{file} holds no {kind}; give the authors' file of {kind}, or none to have ours")
+    return video
+
+
+def _labels(video: xr.DataArray, axis: str, names: Mapping[str, str], file: Path) -> NDArray[np.float64]:
+    if names[axis] not in video.coords:
+        raise InputError(
+            f"{file} does not say what the {video.sizes[axis]} entries of its {axis} axis are (the published file has "
+            f"{names[axis]}); it is of another version"
+        )
+    return np.asarray(video[names[axis]].values, np.float64)
+
+
+def _places(there: NDArray[Any], asked: Sequence[Any], name: str, file: Path) -> list[int]:
+    """Where the values asked for stand among those of the file."""
+    places = []
+    for value in asked:
+        apart = np.abs(there - value)
+        if apart.min() > _NEAR * abs(value):
+            raise InputError(f"{file} has no {name} {value:g}; it has {', '.join(f'{each:.3g}' for each in there)}")
+        places.append(int(apart.argmin()))
+    return places
+
+
+def _check_asked(asked: Mapping[str, Sequence[Any]]) -> None:
+    for name, values in asked.items():
+        if not len(values) or len(set(values)) < len(values):
+            raise InputError(f"{name} is {list(values)!r}; give at least one, and each only once")
+
+
+def _movie_size(frames: int, height: int, width: int) -> tuple[int, int, int]:
+    return check_pixels(frames, "frames"), check_pixels(height, "height"), check_pixels(width, "width")
+
+
+def _labelled(movies: NDArray[np.float32], axes: Mapping[str, Sequence[Any]], *, source: object) -> xr.DataArray:
+    made_by = "neuroreel" if source is None else str(source)
+    coordinates = {
+        name: (name, np.asarray(values), {"units": UNITS[name]} if name in UNITS else {})
+        for name, values in axes.items()
+    }
+    return xr.DataArray(
+        movies,
+        dims=(*axes, *MOVIE),
+        coords=coordinates,
+        name="video",
+        attrs={"units": "grey levels 0..255", "source": made_by},
+    )
