@@ -23,6 +23,7 @@ from neuroreel.encoding.loss import poisson_loss
 from neuroreel.errors import InputError
 from neuroreel.inversion.presets import PRESETS, Settings, resolve_settings
 from neuroreel.recordings.sensorium import TIERS
+from neuroreel.stimuli.gratings import PUBLISHED_SPATIAL_FREQUENCIES
 from toy_encoder import ToyEncoder, toy_trials
 
 QUIET: dict[str, Any] = {"progress": False}
@@ -97,23 +98,15 @@ def test_02_targets_of_noise_and_gratings_are_the_ensembles_mean(
 
 
 def test_03_receptive_fields_are_mapped_with_all_models(ensemble: list[ToyEncoder]) -> None:
-    """An ON pixel: 15 grey frames, 15 with it, 15 grey ones."""
-    rows, columns = ensemble[0].canvas.video_size
-
-    def mapped(models: Any) -> np.ndarray:
-        fields = np.empty((40, rows, columns))
-        for row, column in np.ndindex(rows, columns):
-            movie = np.full((45, rows, columns), 127.5, np.float32)
-            movie[15:30, row, column] = 255
-            predicted = nr.predict(models, nr.Trial(video=movie, frame_rate_hz=30))
-            fields[:, row, column] = predicted[:, 20:30].mean(axis=1) - predicted[:, 5:15].mean(axis=1)
-        return fields
-
-    ours, published = mapped(ensemble), mapped(ensemble[-1])
-    np.testing.assert_allclose(ours, np.mean([mapped(each) for each in ensemble], axis=0), atol=1e-5)
+    """A spot: 15 grey frames, 15 with it, 15 grey ones. The published code keeps the last model."""
+    alone = [nr.receptive_fields(each, **QUIET) for each in ensemble]
+    ours, published = nr.receptive_fields(ensemble, **QUIET), nr.receptive_fields(ensemble[-1], **QUIET)
     true = ToyEncoder(neurons=40).filters[:, 1:-1].detach().numpy()
-    likeness = [np.corrcoef(true.ravel(), fields.ravel())[0, 1] for fields in (ours, published)]
-    assert likeness[0] > likeness[1] + 0.01
+    for polarity, sign in (("on", 1), ("off", -1)):
+        np.testing.assert_allclose(ours[polarity], np.mean([each[polarity] for each in alone], axis=0), atol=1e-5)
+        np.testing.assert_array_equal(published[polarity], alone[-1][polarity])
+        likeness = [np.corrcoef(sign * true.ravel(), maps[polarity].values.ravel())[0, 1] for maps in (ours, published)]
+        assert likeness[0] > likeness[1] + 0.01
 
 
 def test_04_a_movie_is_scored_inside_its_own_mouses_mask() -> None:
@@ -216,6 +209,20 @@ def test_10_a_grating_has_the_frequency_it_is_called_by() -> None:
     assert np.abs(ours - still).max() > 200
     seven = nr.drifting_grating(**asked, temporal_frequency_hz=7.5, published_labels=True)
     np.testing.assert_array_equal(seven, ours)
+    assert np.abs(ours[1:] + ours[:-1] - 255).max() < 0.1  # a true 15 Hz turns bright into dark at every frame
+
+
+def test_10_spatial_labels_are_cycles_a_pixel_over_3_5_degrees() -> None:
+    """As the authors' file labels them; the screen's pixel is 3.37 degrees, and at 2 pixels nothing has a direction."""
+    assert [round(label, 3) for label in PUBLISHED_SPATIAL_FREQUENCIES] == [0.143, 0.071, 0.036, 0.018]
+    np.testing.assert_allclose(np.multiply(PUBLISHED_SPATIAL_FREQUENCIES, 3.5), [0.5, 0.25, 0.125, 0.0625])
+    theirs: dict[str, Any] = {"temporal_frequency_hz": 3.75, "screen": nr.Screen.with_pixels_of(3.5, width=64)}
+    for label in PUBLISHED_SPATIAL_FREQUENCIES:
+        right, left = (
+            nr.drifting_grating(direction_deg=angle, spatial_frequency=label, **theirs) for angle in (0, 180)
+        )
+        undirected = np.allclose(left, 255 - right, atol=0.1)  # both reverse their contrast in place
+        assert undirected == (label == PUBLISHED_SPATIAL_FREQUENCIES[0])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the plain way opens the file where there is a GPU")

@@ -51,6 +51,29 @@ def test_it_drifts_where_it_should(direction: float, row: int, column: int) -> N
     np.testing.assert_allclose(movie[1][inner], moved[inner], atol=0.01)
 
 
+@settings(max_examples=20, deadline=None)
+@given(right=st.integers(-5, 5), up=st.integers(-5, 5), cycles=st.integers(1, 7))
+def test_spectrum_has_one_peak_and_its_sign_is_the_direction(right: int, up: int, cycles: int) -> None:
+    """Whole cycles along each axis of 16 x 16 pixels and 16 frames, so that a grating is one pair of bins.
+
+    cos(kx x - ky row - w t) has its peak where the signs of kx, and of the row's, are opposite to that of time.
+    """
+    if right == up == 0:
+        return
+    movie = nr.drifting_grating(
+        direction_deg=float(np.degrees(np.arctan2(up, right))),
+        spatial_frequency=float(np.hypot(right, up)) / 16,
+        temporal_frequency_hz=cycles / 16 * 30,
+        frames=16,
+        height=16,
+        width=16,
+        screen=nr.Screen.with_pixels_of(1, width=16),
+    )
+    power = np.abs(np.fft.fftn(movie - movie.mean())) ** 2
+    peak = power[cycles, up % 16, -right % 16]
+    assert peak > 0.49 * power.sum() and power[-cycles, -up % 16, right] > 0.49 * power.sum()
+
+
 def test_oblique_gratings_are_as_coarse_as_the_others() -> None:
     one, other = (
         nr.drifting_grating(**(GRATING | {"direction_deg": angle}), height=200, width=200)[0] for angle in (0, 45)

@@ -161,6 +161,22 @@ def test_spectrum_falls_as_in_natural_movies() -> None:
     assert -3.0 < slope < -1.7
 
 
+def test_autocorrelation_falls_over_space_and_time() -> None:
+    """Neighbours are alike; a second later, or a third of the screen away, little is left."""
+    random = np.random.default_rng(4)
+    movies = np.stack([render(draw_movie(random, fold=k % FOLDS), range(60)) for k in range(21)])
+    scene = movies - movies.mean(axis=(1, 2, 3), keepdims=True)
+
+    def alike(axis: int, apart: int) -> float:
+        moved = np.moveaxis(scene, axis, 0)
+        return float(np.corrcoef(moved[apart:].ravel(), moved[:-apart].ravel())[0, 1])
+
+    for axis, lags in ((1, (1, 4, 12, 30)), (2, (1, 4, 12)), (3, (1, 4, 12, 21))):
+        correlations = [alike(axis, lag) for lag in lags]
+        assert correlations[0] > 0.8 and correlations[-1] < 0.55
+        assert (np.diff(correlations) < 0).all()
+
+
 def test_movement_has_natural_speed() -> None:
     """Median speed on the screen, from the camera's own path, is about 25 degrees a second."""
     speeds: list[float] = []

@@ -114,6 +114,8 @@ def test_seeds() -> None:
         ({"frames": 0}, "frames is 0"),
         ({"height": 2.5}, "height is 2.5"),
         ({"frame_rate_hz": 0}, "frame_rate_hz is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": (0, 0.5)}, "seed is"),
         ({"frames": 1, "height": 1, "width": 1}, "no contrast"),
     ],
 )

@@ -146,6 +146,8 @@ def test_golden_stand_ins_are_of_no_known_set(golden: Path) -> None:
     [
         ({"repeats": 0}, "repeats is 0"),
         ({"repeats": []}, "at least one"),
+        ({"repeats": 2.5}, r"repeats is 2\.5"),
+        ({"repeats": [0.5]}, "seed is"),
         ({"spatial_px": [1, 1]}, "only once"),
         ({"temporal_frames": []}, "at least one"),
         ({"inverted": []}, "at least one"),

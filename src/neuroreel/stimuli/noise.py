@@ -75,8 +75,15 @@ def gaussian_noise(
     for what, length in (("spatial", space), ("temporal", time)):
         if not 0 <= length < math.inf:
             raise InputError(f"the {what} length constant is {length!r}; it must be a finite number, 0 or more")
-    white = np.random.default_rng(seed).standard_normal((frames, height, width))
+    white = _generator(seed).standard_normal((frames, height, width))
     return _as_grey(correlated(white, (time, space, space)), axes=None)
+
+
+def _generator(seed: int | Sequence[int]) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"seed is {seed!r}; it must be a whole number, 0 or more, or several of them") from error
 
 
 def correlated(white: NDArray[np.float64], lengths: Sequence[float]) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def noise_stimuli(
     InputError
         Numbers that cannot be, or that the file does not have; no such file, or another one.
     """
-    numbers = range(check_pixels(repeats, "repeats")) if isinstance(repeats, int) else repeats
+    numbers = repeats if isinstance(repeats, Sequence | np.ndarray) else range(check_pixels(repeats, "repeats"))
     asked = {"repeat": numbers, "spatial_px": spatial_px, "temporal_frames": temporal_frames}
     _check_asked(asked | {"inverted": inverted})
     if file is None:
