@@ -133,6 +133,20 @@ def test_behavior_is_the_recordings_mean(tmp_path: Path) -> None:
     assert maps.attrs["recording"] == "mouse" and maps.attrs["simulated"] == 0
 
 
+def test_maps_of_a_published_checkpoint(golden: Path) -> None:
+    """Behavior, padding rows and clips of every second frame: one large spot, against nr.predict."""
+    model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), readout=1)
+    recording = nr.open_recording(next((golden / "recordings").glob("dynamic29623*")))
+    maps = nr.receptive_fields(model, recording, size_px=36, clips="all", **QUIET)
+    stimuli = nr.SparsePixels(size_px=36)
+    movies = {"baseline": np.full((45, 36, 64), 127.5), "on": stimuli.movie(0, 0), "off": stimuli.movie(0, 0, on=False)}
+    mean = {name: nr.predict(model, recording.trial_showing(movie))[:, 15:30].mean(1) for name, movie in movies.items()}
+    np.testing.assert_allclose(maps["baseline"], mean["baseline"], rtol=1e-4)
+    for polarity in ("on", "off"):
+        evoked = mean[polarity] - mean["baseline"]
+        np.testing.assert_allclose(maps[polarity].values[:, 0, 0], evoked, atol=1e-4 * np.abs(evoked).max())
+
+
 def test_padding_can_be_grey_as_published() -> None:
     model = ToyEncoder(border=2)
     ours, published = nr.receptive_fields(model, **QUIET), nr.receptive_fields(model, padding=127.5, **QUIET)
@@ -221,8 +235,8 @@ def test_perfect_and_no_agreement() -> None:
 
 def test_chance_is_what_random_maps_overlap() -> None:
     random = np.random.default_rng(0)
-    found = [nr.mask_agreement(made_up(random.random((1, 6, 8))), ramp(), mask_threshold=0.9) for _ in range(300)]
-    assert np.mean([each["overlap"] for each in found]) == pytest.approx(found[0]["overlap_chance"], abs=0.02)
+    found = [nr.mask_agreement(made_up(random.random((1, 6, 8))), ramp(), mask_threshold=0.9) for _ in range(100)]
+    assert np.mean([each["overlap"] for each in found]) == pytest.approx(found[0]["overlap_chance"], abs=0.03)
     assert np.mean([each["correlation"] for each in found]) == pytest.approx(0, abs=0.03)
 
 

@@ -44,7 +44,7 @@ def receptive_fields(
     screen: Screen = SENSORIUM_SCREEN,
     clips: str = "window",
     padding: float | None = None,
-    clips_at_once: int = 8,
+    clips_at_once: int = 4,
     device: str | None = None,
     progress: bool = True,
 ) -> xr.Dataset:

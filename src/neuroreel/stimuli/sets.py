@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,18 +83,19 @@ def noise_stimuli(
     numbers = repeats if isinstance(repeats, Sequence | np.ndarray) else range(check_pixels(repeats, "repeats"))
     asked = {"repeat": numbers, "spatial_px": spatial_px, "temporal_frames": temporal_frames}
     _check_asked(asked | {"inverted": inverted})
+
+    def make(repeat: int, space: float, time: float) -> NDArray[np.float32]:
+        return gaussian_noise(
+            spatial_px=space,
+            temporal_frames=time,
+            frames=frames,
+            height=height,
+            width=width,
+            seed=(seed, repeat),
+        )
+
     if file is None:
-        movies = np.empty((*map(len, asked.values()), *_movie_size(frames, height, width)), np.float32)
-        for place in np.ndindex(movies.shape[:3]):
-            repeat, space, time = (values[index] for values, index in zip(asked.values(), place, strict=True))
-            movies[place] = gaussian_noise(
-                spatial_px=space,
-                temporal_frames=time,
-                frames=frames,
-                height=height,
-                width=width,
-                seed=(seed, repeat),
-            )
+        movies = _made(make, asked, size=_movie_size(frames, height, width))
     else:
         movies = _published_noise(Path(file), asked)
     both = np.stack([255 - movies if negative else movies for negative in inverted])
@@ -138,12 +139,9 @@ def grating_stimuli(
     """
     asked = dict(zip(GRATING_AXES, (directions_deg, spatial_frequencies, temporal_frequencies_hz), strict=True))
     _check_asked(asked)
-    if file is not None:
-        return _labelled(_published_gratings(Path(file), asked), asked, source=file)
-    movies = np.empty((*map(len, asked.values()), *_movie_size(frames, height, width)), np.float32)
-    for place in np.ndindex(movies.shape[:3]):
-        direction, space, time = (values[index] for values, index in zip(asked.values(), place, strict=True))
-        movies[place] = drifting_grating(
+
+    def make(direction: float, space: float, time: float) -> NDArray[np.float32]:
+        return drifting_grating(
             direction_deg=direction,
             spatial_frequency=space,
             temporal_frequency_hz=time,
@@ -154,7 +152,22 @@ def grating_stimuli(
             screen=screen,
             published_labels=published_labels,
         )
-    return _labelled(movies, asked, source=None)
+
+    if file is None:
+        movies = _made(make, asked, size=_movie_size(frames, height, width))
+    else:
+        movies = _published_gratings(Path(file), asked)
+    return _labelled(movies, asked, source=file)
+
+
+def _made(
+    make: Callable[..., NDArray[np.float32]], asked: Mapping[str, Sequence[Any]], *, size: tuple[int, int, int]
+) -> NDArray[np.float32]:
+    """A movie for each combination of the values asked for."""
+    movies = np.empty((*map(len, asked.values()), *size), np.float32)
+    for place in np.ndindex(movies.shape[: len(asked)]):
+        movies[place] = make(*(values[index] for values, index in zip(asked.values(), place, strict=True)))
+    return movies
 
 
 def _published_noise(file: Path, asked: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
