@@ -131,6 +131,8 @@ def test_behavior_is_the_recordings_mean(tmp_path: Path) -> None:
     grey = recording.trial_showing(np.full((45, 6, 8), 127.5))
     np.testing.assert_allclose(maps["baseline"], nr.predict(model, grey)[:, 20], rtol=1e-5)
     assert maps.attrs["recording"] == "mouse" and maps.attrs["simulated"] == 0
+    with pytest.raises(InputError, match="mouse has 12 neurons, the models predict 7"):
+        nr.receptive_fields(ToyEncoder(neurons=7), recording, **QUIET)
 
 
 def test_maps_of_a_published_checkpoint(golden: Path) -> None:

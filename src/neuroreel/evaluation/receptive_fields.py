@@ -146,6 +146,11 @@ def _grey_trial(ensemble: Sequence[EncodingModel], recording: Recording | None, 
             )
         trial = Trial(video=grey, frame_rate_hz=stimuli.frame_rate_hz, name="sparse pixels")
     else:
+        if recording.neurons not in (0, ensemble[0].neurons):
+            raise InputError(
+                f"{recording.name} has {recording.neurons} neurons, the models predict {ensemble[0].neurons}: "
+                "are they readouts of another recording?"
+            )
         trial = recording.trial_showing(grey, name="sparse pixels")
     for model in ensemble:
         check_movie_fits(model, trial)
