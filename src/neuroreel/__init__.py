@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.population import mask_agreement as mask_agreement
     from neuroreel.evaluation.population import population_map as population_map
     from neuroreel.evaluation.receptive_fields import receptive_fields as receptive_fields
+    from neuroreel.evaluation.identification import Identification as Identification
+    from neuroreel.evaluation.identification import identify as identify
+    from neuroreel.evaluation.scores import pixel_correlation as pixel_correlation
     from neuroreel.evaluation.scores import scores as scores
     from neuroreel.evaluation.scores import video_correlation as video_correlation
     from neuroreel.evaluation.ssim import published_ssim as published_ssim
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Canvas": "encoding.interface",
     "EncodingModel": "encoding.interface",
+    "Identification": "evaluation.identification",
     "InputError": "errors",
     "NeuroreelError": "errors",
     "Reconstruction": "results.reconstruction",
@@ -81,6 +85,7 @@ _HOMES = {
     "fit_encoder": "encoding.training.fit",
     "gaussian_noise": "stimuli.noise",
     "grating_stimuli": "stimuli.sets",
+    "identify": "evaluation.identification",
     "learn_mask": "inversion.mask",
     "load_encoder": "encoding.files",
     "load_mask": "inversion.mask",
@@ -88,6 +93,7 @@ _HOMES = {
     "noise_stimuli": "stimuli.sets",
     "open_recording": "recordings.recording",
     "population_map": "evaluation.population",
+    "pixel_correlation": "evaluation.scores",
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
     "published_ssim": "evaluation.ssim",
