@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.population import mask_agreement as mask_agreement
     from neuroreel.evaluation.population import population_map as population_map
     from neuroreel.evaluation.receptive_fields import receptive_fields as receptive_fields
+    from neuroreel.evaluation.frequency_bands import BandCorrelation as BandCorrelation
+    from neuroreel.evaluation.frequency_bands import band_correlation as band_correlation
     from neuroreel.evaluation.identification import Identification as Identification
     from neuroreel.evaluation.identification import identify as identify
     from neuroreel.evaluation.scores import pixel_correlation as pixel_correlation
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 # Where each public name lives. They are imported at first use: PyTorch and its company take seconds to load, and
 # `neuroreel --help` should not wait for them.
 _HOMES = {
+    "BandCorrelation": "evaluation.frequency_bands",
     "Canvas": "encoding.interface",
     "EncodingModel": "encoding.interface",
     "Identification": "evaluation.identification",
@@ -75,6 +78,7 @@ _HOMES = {
     "Screen": "stimuli.screen",
     "SparsePixels": "stimuli.sparse",
     "Trial": "recordings.trial",
+    "band_correlation": "evaluation.frequency_bands",
     "baselines": "evaluation.baselines",
     "convert_published": "published.convert",
     "decode": "decoding.decoder",
