@@ -30,11 +30,16 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.frequency_bands import band_correlation as band_correlation
     from neuroreel.evaluation.identification import Identification as Identification
     from neuroreel.evaluation.identification import identify as identify
+    from neuroreel.evaluation.overfit import OverfitGauge as OverfitGauge
+    from neuroreel.evaluation.overfit import leave_out_neurons as leave_out_neurons
+    from neuroreel.evaluation.overfit import overfit_gauge as overfit_gauge
     from neuroreel.evaluation.scores import pixel_correlation as pixel_correlation
     from neuroreel.evaluation.scores import scores as scores
     from neuroreel.evaluation.scores import video_correlation as video_correlation
     from neuroreel.evaluation.ssim import published_ssim as published_ssim
     from neuroreel.evaluation.ssim import ssim as ssim
+    from neuroreel.evaluation.uncertainty import Uncertainty as Uncertainty
+    from neuroreel.evaluation.uncertainty import ensemble_uncertainty as ensemble_uncertainty
     from neuroreel.inversion.mask import learn_mask as learn_mask
     from neuroreel.inversion.mask import load_mask as load_mask
     from neuroreel.inversion.mask import save_mask as save_mask
@@ -70,6 +75,7 @@ _HOMES = {
     "Identification": "evaluation.identification",
     "InputError": "errors",
     "NeuroreelError": "errors",
+    "OverfitGauge": "evaluation.overfit",
     "Reconstruction": "results.reconstruction",
     "Recording": "recordings.recording",
     "RefusedError": "errors",
@@ -78,6 +84,7 @@ _HOMES = {
     "Screen": "stimuli.screen",
     "SparsePixels": "stimuli.sparse",
     "Trial": "recordings.trial",
+    "Uncertainty": "evaluation.uncertainty",
     "band_correlation": "evaluation.frequency_bands",
     "baselines": "evaluation.baselines",
     "convert_published": "published.convert",
@@ -85,18 +92,21 @@ _HOMES = {
     "download": "recordings.download.run",
     "drifting_grating": "stimuli.gratings",
     "encoder_correlation": "encoding.correlation",
+    "ensemble_uncertainty": "evaluation.uncertainty",
     "fit_decoder": "decoding.ridge",
     "fit_encoder": "encoding.training.fit",
     "gaussian_noise": "stimuli.noise",
     "grating_stimuli": "stimuli.sets",
     "identify": "evaluation.identification",
     "learn_mask": "inversion.mask",
+    "leave_out_neurons": "evaluation.overfit",
     "load_encoder": "encoding.files",
     "load_mask": "inversion.mask",
     "mask_agreement": "evaluation.population",
     "noise_stimuli": "stimuli.sets",
     "open_recording": "recordings.recording",
     "population_map": "evaluation.population",
+    "overfit_gauge": "evaluation.overfit",
     "pixel_correlation": "evaluation.scores",
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
