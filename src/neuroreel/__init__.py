@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.frequency_bands import band_correlation as band_correlation
     from neuroreel.evaluation.identification import Identification as Identification
     from neuroreel.evaluation.identification import identify as identify
+    from neuroreel.evaluation.mixed_model import MixedModel as MixedModel
+    from neuroreel.evaluation.mixed_model import mixed_model as mixed_model
     from neuroreel.evaluation.overfit import OverfitGauge as OverfitGauge
     from neuroreel.evaluation.overfit import leave_out_neurons as leave_out_neurons
     from neuroreel.evaluation.overfit import overfit_gauge as overfit_gauge
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.scores import video_correlation as video_correlation
     from neuroreel.evaluation.ssim import published_ssim as published_ssim
     from neuroreel.evaluation.ssim import ssim as ssim
+    from neuroreel.evaluation.statistics import StatisticalTest as StatisticalTest
+    from neuroreel.evaluation.statistics import paired_tests as paired_tests
+    from neuroreel.evaluation.statistics import repeated_measures_anova as repeated_measures_anova
     from neuroreel.evaluation.uncertainty import Uncertainty as Uncertainty
     from neuroreel.evaluation.uncertainty import ensemble_uncertainty as ensemble_uncertainty
     from neuroreel.inversion.mask import learn_mask as learn_mask
@@ -74,6 +79,7 @@ _HOMES = {
     "EncodingModel": "encoding.interface",
     "Identification": "evaluation.identification",
     "InputError": "errors",
+    "MixedModel": "evaluation.mixed_model",
     "NeuroreelError": "errors",
     "OverfitGauge": "evaluation.overfit",
     "Reconstruction": "results.reconstruction",
@@ -83,6 +89,7 @@ _HOMES = {
     "RidgeDecoder": "decoding.decoder",
     "Screen": "stimuli.screen",
     "SparsePixels": "stimuli.sparse",
+    "StatisticalTest": "evaluation.statistics",
     "Trial": "recordings.trial",
     "Uncertainty": "evaluation.uncertainty",
     "band_correlation": "evaluation.frequency_bands",
@@ -104,9 +111,11 @@ _HOMES = {
     "load_mask": "inversion.mask",
     "mask_agreement": "evaluation.population",
     "noise_stimuli": "stimuli.sets",
+    "mixed_model": "evaluation.mixed_model",
     "open_recording": "recordings.recording",
     "population_map": "evaluation.population",
     "overfit_gauge": "evaluation.overfit",
+    "paired_tests": "evaluation.statistics",
     "pixel_correlation": "evaluation.scores",
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
@@ -115,6 +124,7 @@ _HOMES = {
     "read_published_folder": "published.folder",
     "receptive_fields": "evaluation.receptive_fields",
     "reconstruct": "inversion.reconstruct",
+    "repeated_measures_anova": "evaluation.statistics",
     "save_encoder": "encoding.files",
     "save_mask": "inversion.mask",
     "scores": "evaluation.scores",
