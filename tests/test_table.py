@@ -10,7 +10,7 @@ import pytest
 
 import neuroreel as nr
 from neuroreel.errors import InputError
-from neuroreel.evaluation.table import format_table, mean_scores, score_table, table_json
+from neuroreel.evaluation.table import format_identification, format_table, mean_scores, score_table, table_json
 from toy_encoder import ToyEncoder, toy_trials
 
 
@@ -70,6 +70,40 @@ def test_table_as_text_and_json(results: list[nr.Reconstruction], decoder: nr.Ri
     read = json.loads(table_json(table))
     assert read["trial NaN"]["perfect"] == {"psnr": None, "rmse": 0.0, "video_correlation": None}
     assert read["trial 0"]["ridge"] == table["trial 0"]["ridge"]
+
+
+def test_no_ssim_for_frames_smaller_than_its_window(results: list[nr.Reconstruction]) -> None:
+    random = np.random.default_rng(0)
+    truth, video = random.uniform(0, 255, (2, 35, 12, 14)).astype(np.float32)
+    large = nr.Reconstruction.build(
+        video=video, frame_rate_hz=30, settings={}, hashes={}, trial=nr.Trial(video=truth, frame_rate_hz=30)
+    )
+    (rows,) = score_table([large]).values()
+    assert rows["reconstruction"]["ssim"] == nr.ssim(truth, video)
+    assert rows["reconstruction"]["pixel_correlation"] == pytest.approx(np.mean(nr.pixel_correlation(truth, video)))
+    assert "ssim" not in score_table(results)["trial 0"]["reconstruction"]
+    assert "undefined" in format_table(score_table(results))
+
+
+def test_responses_of_the_true_movie_stand_beside(results: list[nr.Reconstruction]) -> None:
+    row = score_table(results)["trial 1"]["reconstruction"]
+    recorded, truth = (results[1].dataset[name].values for name in ("responses", "predicted_truth"))
+    expected = np.mean([np.corrcoef(*pair)[0, 1] for pair in zip(recorded, truth, strict=True)])
+    assert row["response_correlation_truth"] == pytest.approx(expected, abs=1e-5)
+    assert row["response_correlation_truth"] != row["response_correlation"]
+
+
+def test_identification_of_several_movies(results: list[nr.Reconstruction]) -> None:
+    lines = format_identification(results, skip=10).splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "2-way frame identification",
+        "2-way clip identification",
+        "4-way frame identification",
+    ]
+    truths, videos = [result.truth for result in results], [result.video for result in results]
+    assert lines[0] == str(nr.identify(truths, videos, every=30, skip=10))
+    assert format_identification(results[:1], skip=10) == ""
+    assert format_identification(results) == ""  # no second is left
 
 
 def test_nothing_to_score(results: list[nr.Reconstruction]) -> None:

@@ -256,6 +256,8 @@ def evaluate(
 ) -> None:
     """Score reconstructions, beside the baselines if the decoder is given.
 
+    Of several movies it also says how often a frame or a clip is told from the others (nr.identify).
+
     Args:
         results: Files or folders that reconstruct wrote.
         decoder: Linear decoder: adds ridge, mean, grey and shuffled-neuron baselines.
@@ -264,7 +266,7 @@ def evaluate(
         out: Also write the scores of every trial to this JSON file.
     """
     import neuroreel as nr
-    from neuroreel.evaluation.table import format_table, score_table, table_json
+    from neuroreel.evaluation.table import format_identification, format_table, score_table, table_json
     from neuroreel.files import atomic_path
 
     if out is not None:
@@ -273,6 +275,8 @@ def evaluate(
     ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
     table = score_table(loaded, decoder=ridge, smooth=smooth, mask_threshold=mask_threshold)
     _say(format_table(table))
+    if identified := format_identification(loaded, mask_threshold=mask_threshold):
+        _say(f"Of the reconstructions:\n{identified}")
     if any(result.simulated for result in loaded):
         _say("(a simulated mouse, not a real one)")
     if out is not None:

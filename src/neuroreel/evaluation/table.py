@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from neuroreel.decoding.decoder import RidgeDecoder
 from neuroreel.errors import InputError
 from neuroreel.evaluation.baselines import baselines
+from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.scores import SKIP_FRAMES, format_score, response_correlation, scores
+from neuroreel.evaluation.ssim import GAUSSIAN_RADIUS, ssim
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.reconstruction import Reconstruction
 
 Table = dict[str, dict[str, dict[str, float]]]
-COLUMNS = ("video_correlation", "frame_correlation", "rmse", "psnr")
+COLUMNS = ("video_correlation", "frame_correlation", "pixel_correlation", "rmse", "psnr", "ssim")
 
 
 def score_table(
@@ -75,10 +77,11 @@ def score_table(
         if decoder is not None:
             movies |= baselines(trial_of(result), decoder, seed=seed)
         rows = {
-            method: _chosen(scores(truth, movie, mask=mask, skip=skip, mask_threshold=mask_threshold))
+            method: _scores(truth, movie, mask=mask, skip=skip, mask_threshold=mask_threshold)
             for method, movie in movies.items()
         }
-        rows["reconstruction"]["response_correlation"] = _response_correlation(result)
+        rows["reconstruction"]["response_correlation"] = _response_correlation(result, "predicted")
+        rows["reconstruction"]["response_correlation_truth"] = _response_correlation(result, "predicted_truth")
         table[_unused(result.name, table)] = rows
     return table
 
@@ -115,10 +118,13 @@ def mean_scores(table: Table, score: str = "video_correlation") -> dict[str, flo
 
 def format_table(table: Table) -> str:
     """The means over trials as plain text, a line a method."""
-    lines = [f"{'mean over ' + str(len(table)) + ' trials':28}" + "".join(f"{name:>20}" for name in COLUMNS)]
+    widths = {name: max(len(name), 7) + 3 for name in COLUMNS}
+    heads = "".join(f"{name:>{width}}" for name, width in widths.items())
+    lines = [f"{'mean over ' + str(len(table)) + ' trials':28}{heads}"]
     columns = {name: mean_scores(table, name) for name in COLUMNS}
     for method in next(iter(table.values())):
-        lines.append(f"{method:28}" + "".join(f"{format_score(columns[name][method]):>20}" for name in COLUMNS))
+        values = "".join(f"{format_score(columns[name][method]):>{width}}" for name, width in widths.items())
+        lines.append(f"{method:28}{values}")
     return "\n".join(lines)
 
 
@@ -134,13 +140,41 @@ def table_json(table: Table) -> str:
     return json.dumps(plain, indent=1, allow_nan=False)
 
 
-def _chosen(values: dict[str, float]) -> dict[str, float]:
-    return {name: values[name] for name in COLUMNS}
+def _scores(truth: NDArray[np.float32], movie: NDArray[np.float32], **where: Any) -> dict[str, float]:
+    """The columns, without structural similarity where frames are smaller than its window."""
+    values = scores(truth, movie, **where)
+    if min(truth.shape[1:]) > 2 * GAUSSIAN_RADIUS:
+        values["ssim"] = ssim(truth, movie, **where)
+    return {name: values[name] for name in COLUMNS if name in values}
 
 
-def _response_correlation(result: Reconstruction) -> float:
-    """Between the recorded responses and those predicted from the reconstruction; nan where one was not kept."""
+def format_identification(
+    results: Sequence[Reconstruction], *, skip: int = SKIP_FRAMES, mask_threshold: float = 1.0
+) -> str:
+    """A line each for the identification of frames, a second apart, and of clips of a second; empty for one movie.
+
+    Empty too where the movies are of several sizes or rates, or shorter than that.
+    """
+    rate = round(results[0].frame_rate_hz)
+    alike = len({(result.video.shape[1:], round(result.frame_rate_hz)) for result in results}) == 1
+    known = [(result.truth, result.video) for result in results if result.truth is not None]
+    if len(known) < max(2, len(results)) or not alike or min(len(video) for _, video in known) < skip + rate:
+        return ""
+    truths, videos = zip(*known, strict=True)
+    size = videos[0].shape[1:]
+    masks = [np.ones(size) * mask_threshold if result.mask is None else result.mask for result in results]
+    common: dict[str, Any] = {"every": rate, "mask": masks, "skip": skip, "mask_threshold": mask_threshold}
+    lines = [
+        str(identify(truths, videos, ways=ways, clip_frames=frames, **common))
+        for ways in (2, None)
+        for frames in (1, rate)
+    ]
+    return "\n".join(dict.fromkeys(lines))  # of two pieces, all is two
+
+
+def _response_correlation(result: Reconstruction, predicted: str) -> float:
+    """Between the recorded responses and those predicted from a movie; nan where one of them was not kept."""
     dataset: Any = result.dataset
-    if "predicted" not in dataset or "responses" not in dataset:
+    if predicted not in dataset or "responses" not in dataset:
         return float("nan")
-    return response_correlation(dataset["responses"].values, dataset["predicted"].values)
+    return response_correlation(dataset["responses"].values, dataset[predicted].values)
