@@ -389,6 +389,91 @@ def _agreed() -> bool:
     return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
+def experiment(
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+    /,
+    *,
+    out: Path = Path("neuroreel-experiments"),
+    recordings: tuple[Path, ...] = (),
+    encoders: tuple[Path, ...] = (),
+    masks: tuple[Path, ...] = (),
+    decoders: tuple[Path, ...] = (),
+    readouts: tuple[int | str, ...] = (),
+    preset: Literal["default", "published"] = "default",
+    quick: bool = False,
+    settings: Path | None = None,
+    trials: tuple[int, ...] = (),
+    fold: str | None = None,
+    movies: int | None = None,
+    fractions: tuple[float, ...] = (),
+    repeats: int | None = None,
+    stimuli: Path | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    list: bool = False,
+    json: bool = False,
+    part: str | None = None,
+    jobs: tuple[str, ...] = (),
+    device: str = "auto",
+) -> None:
+    """Do an experiment of the paper: a list of jobs, of which finished ones are kept and a killed one resumes.
+
+    NAME is natural, gradient_ensembling, predicted_activity, masks, ablation, noise, gratings, receptive_fields,
+    responses, or all. `neuroreel experiment all --quick` does everything on simulated mice.
+
+    Args:
+        name: Which experiment.
+        out: Folder; each experiment gets one of its own in it.
+        recordings: Folders of recordings; with --quick and none given, mice are simulated.
+        encoders: Encoding models; with several recordings, in paths that have their names, or with readouts for each.
+        masks: One transparency mask (.npy) for each recording.
+        decoders: One linear decoder for each recording: start and prior of the default preset.
+        readouts: One for each recording, where the models' readouts have no names (published .pth).
+        preset: Our own settings, or the paper's rule to the letter.
+        quick: Fewer movies and conditions.
+        settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with what differs.
+        trials: Numbers of trials within each recording, instead of the first of the fold.
+        fold: Which trials; fold_0 by default.
+        movies: How many of the fold; 10 by default, 2 with --quick.
+        fractions: Of the neurons that are kept, in ablation.
+        repeats: Draws of each fraction.
+        stimuli: The authors' movies (.npz) in place of ours, in noise and gratings.
+        iterations: How many passes; the preset decides by default.
+        seed: Of everything random.
+        list: Print the jobs with their state and cost, and do none.
+        json: With --list, print JSON.
+        part: I/N does every Nth job from the Ith on (3/10); the N parts together are all jobs.
+        jobs: Only these: numbers of the list, or patterns of keys.
+        device: auto, cpu, cuda, cuda:1, mps.
+    """
+    from neuroreel.experiments.command import ExperimentCommand, list_jobs, run_command
+
+    if json and not list:
+        raise InputError("--json goes with --list")
+    typed = {"trials": trials, "fold": fold, "movies": movies, "fractions": fractions, "repeats": repeats}
+    command = ExperimentCommand(
+        experiment=name,
+        out=out,
+        recordings=recordings,
+        encoders=encoders,
+        masks=masks,
+        decoders=decoders,
+        readouts=readouts,
+        preset=preset,
+        quick=quick,
+        settings=settings,
+        changes={option: value for option, value in typed.items() if value not in (None, ())},
+        iterations=iterations,
+        stimuli=stimuli,
+        seed=seed,
+        device=device,
+    )
+    if list:
+        _say(list_jobs(command, part=part, jobs=jobs, as_json=json))
+    else:
+        run_command(command, part=part, jobs=jobs, say=_say)
+
+
 def _open_recordings(folders: tuple[Path, ...]) -> list[Any]:
     """Recordings of different names."""
     import neuroreel as nr
@@ -455,6 +540,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report,
     "convert": convert,
     "download": download,
+    "experiment": experiment,
 }
 
 

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 from neuroreel.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from neuroreel.decoding.decoder import RidgeDecoder
+    from neuroreel.encoding.interface import EncodingModel
     from neuroreel.recordings.recording import Recording
 
 Kept = TypeVar("Kept")
@@ -83,30 +88,9 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     say(f"This takes {size.expected}; everything goes to {folder}.\n")
 
     say("1. Simulate")
-    recording = _simulated(folder / "recording", size, seed)
-    train, validation = recording.select(*TRAINING_FOLDS), recording.select(VALIDATION_FOLD)
+    recording = simulated_mouse(folder / "recording", size, seed)
     held_out = recording.select(TEST_FOLD)[: size.movies]
-
-    say("2. Fit the linear decoder")
-    decoder = _kept(folder / "decoder.safetensors", nr.RidgeDecoder.load, lambda file: nr.fit_decoder(train).save(file))
-    models = []
-    for number in range(2):
-        say(f"3. Train encoding model {number + 1} of 2")
-
-        def fit(file: Path, number: int = number) -> None:
-            recipe = {"epochs": size.epochs, "batches_per_epoch": size.batches_per_epoch}
-            model = nr.fit_encoder(train, validation=validation, seed=seed + number, recipe=recipe)
-            nr.save_encoder(model, file)
-
-        models.append(_kept(folder / f"encoder_{number}.safetensors", nr.load_encoder, fit))
-    say(f"   response correlation on unseen movies: {nr.encoder_correlation(models, validation):.3f}")
-
-    say("4. Learn the transparency mask")
-    mask = _kept(
-        folder / "mask.npy",
-        nr.load_mask,
-        lambda file: nr.save_mask(file, nr.learn_mask(models[0], train, steps=size.mask_steps, seed=seed)),
-    )
+    models, decoder, mask = fit_mouse(recording, folder, size, models=2, seed=seed, say=say)
 
     say(f"5. Reconstruct {len(held_out)} movies that no model was trained on")
     results = nr.reconstruct(list(held_out), models, mask=mask, decoder=decoder, seed=seed)
@@ -127,7 +111,38 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     return report
 
 
-def _simulated(folder: Path, size: DemoSize, seed: int) -> Recording:
+def fit_mouse(
+    recording: Recording, folder: Path, size: DemoSize, *, models: int, seed: int, say: Callable[[str], None]
+) -> tuple[list[EncodingModel], RidgeDecoder, NDArray[np.float32]]:
+    """Steps 2 to 4: the decoder, an ensemble of encoding models and the mask, each kept in a file of the folder."""
+    import neuroreel as nr
+
+    train, validation = recording.select(*TRAINING_FOLDS), recording.select(VALIDATION_FOLD)
+    say("2. Fit the linear decoder")
+    decoder = _kept(folder / "decoder.safetensors", nr.RidgeDecoder.load, lambda file: nr.fit_decoder(train).save(file))
+    ensemble = []
+    for number in range(models):
+        say(f"3. Train encoding model {number + 1} of {models}")
+
+        def fit(file: Path, number: int = number) -> None:
+            recipe = {"epochs": size.epochs, "batches_per_epoch": size.batches_per_epoch}
+            model = nr.fit_encoder(train, validation=validation, seed=seed + number, recipe=recipe)
+            nr.save_encoder(model, file)
+
+        ensemble.append(_kept(folder / f"encoder_{number}.safetensors", nr.load_encoder, fit))
+    say(f"   response correlation on unseen movies: {nr.encoder_correlation(ensemble, validation):.3f}")
+
+    say("4. Learn the transparency mask")
+    mask = _kept(
+        folder / "mask.npy",
+        nr.load_mask,
+        lambda file: nr.save_mask(file, nr.learn_mask(ensemble[0], train, steps=size.mask_steps, seed=seed)),
+    )
+    return ensemble, decoder, mask
+
+
+def simulated_mouse(folder: Path, size: DemoSize, seed: int) -> Recording:
+    """The recording that an earlier call left behind, or simulated now."""
     import neuroreel as nr
 
     if folder.exists():

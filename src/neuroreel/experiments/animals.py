@@ -1,0 +1,236 @@
+"""One animal of an experiment: its recording and what was fitted to it, with fingerprints; read when it is needed."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from neuroreel.decoding.decoder import RidgeDecoder
+from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.files import load_encoder
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.errors import InputError
+from neuroreel.inversion.checks import check_mask_values
+from neuroreel.inversion.mask import load_mask
+from neuroreel.recordings.recording import Recording
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.provenance import hash_array, hash_file, hash_model
+
+PUBLISHED_MICE = ("29515-10-12", "29623-4-9", "29647-19-8", "29712-5-9", "29755-2-8")
+"""The mice of Bauer et al. 2026 in the order of their models: their numbers seed the draws of neurons."""
+
+PUBLISHED_MOVIES = (
+    (0, 1, 2, 10, 4, 5, 6, 7, 8, 11),
+    (10, 1, 2, 3, 11, 5, 6, 7, 8, 9),
+    (10, 1, 14, 3, 4, 5, 6, 15, 16, 9),
+    (0, 1, 2, 3, 10, 5, 6, 7, 8, 9),
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+)
+"""Their movies: numbers within fold 0. Trials whose hash puts them into another fold than they were trained in are
+replaced by later ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """An encoding model in a file, loaded when it is first used.
+
+    Attributes
+    ----------
+    file, readout
+        See :func:`neuroreel.load_encoder`.
+    """
+
+    file: Path
+    readout: int | str = 0
+
+    def load(self) -> EncodingModel:
+        """The model; a network with readouts for several recordings is loaded once for all of them."""
+        first = _load_network(self.file)
+        if isinstance(first, DwiseNeuro):
+            return first.of_readout(self.readout)
+        return load_encoder(self.file, readout=self.readout)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and of what the side-car says of the architecture."""
+        side_car = self.file.with_suffix(".json")
+        described = json.loads(side_car.read_text()) if side_car.is_file() else {}
+        described.pop("training_log", None)
+        return _sha(hash_file(self.file), json.dumps(described, sort_keys=True), str(self.readout))
+
+
+class Animal:
+    """A recording, the encoding models of its neurons, its mask and its decoder.
+
+    Parameters
+    ----------
+    recording
+        With trials that have responses.
+    models
+        Encoding models of its neurons, loaded or in files: the ensemble.
+    mask
+        Transparency mask (height, width), or the .npy file that holds it. Without one every pixel is moved and scored.
+    decoder
+        Linear decoder, or its file: start and prior of the default preset.
+
+    Raises
+    ------
+    InputError
+        No model.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        models: Sequence[EncodingModel | ModelFile],
+        *,
+        mask: ArrayLike | Path | None = None,
+        decoder: RidgeDecoder | Path | None = None,
+    ) -> None:
+        if not models:
+            raise InputError(f"{recording.name} has no encoding model; give at least one")
+        self.recording = recording
+        self._models = tuple(models)
+        self._mask, self._decoder = mask, decoder
+        self._trial_hashes: dict[int, str] = {}
+
+    @property
+    def name(self) -> str:
+        """Of the recording."""
+        return self.recording.name
+
+    @property
+    def model_count(self) -> int:
+        """Size of the ensemble."""
+        return len(self._models)
+
+    @cached_property
+    def models(self) -> list[EncodingModel]:
+        """The encoding models, loaded."""
+        return [model.load() if isinstance(model, ModelFile) else model for model in self._models]
+
+    @cached_property
+    def mask(self) -> NDArray[np.float32] | None:
+        """The transparency mask (height, width), on the models' canvas or on the video."""
+        if self._mask is None or isinstance(self._mask, str | Path):
+            return None if self._mask is None else load_mask(self._mask)
+        return check_mask_values(np.asarray(self._mask), what=f"the mask of {self.name}")
+
+    @cached_property
+    def decoder(self) -> RidgeDecoder | None:
+        """The linear decoder."""
+        return RidgeDecoder.load(self._decoder) if isinstance(self._decoder, Path) else self._decoder
+
+    @cached_property
+    def model_hashes(self) -> tuple[str, ...]:
+        """A fingerprint of each model, without loading those in files."""
+        return tuple(m.fingerprint if isinstance(m, ModelFile) else hash_model(m) for m in self._models)
+
+    @cached_property
+    def mask_hash(self) -> str:
+        """Of the mask; empty without one."""
+        return "" if self.mask is None else hash_array(self.mask)
+
+    @cached_property
+    def decoder_hash(self) -> str:
+        """Of the decoder; empty without one."""
+        if self._decoder is None or isinstance(self._decoder, Path):
+            return "" if self._decoder is None else hash_file(self._decoder)
+        decoder = self._decoder
+        arrays = (decoder.weights, decoder.intercept, decoder.residual_covariance, decoder.residual_autocorrelation)
+        return _sha(*("" if array is None else hash_array(array) for array in arrays))
+
+    def trial_hash(self, number: int) -> str:
+        """Of movie, responses and behaviour of a trial; read once."""
+        if number not in self._trial_hashes:
+            self._trial_hashes[number] = _trial_hash(self.trial(number))
+        return self._trial_hashes[number]
+
+    def trial(self, number: int) -> Trial:
+        """A trial of the recording by its number; InputError if there is none, or it has no responses."""
+        if not 0 <= number < len(self.recording.tiers):
+            last = len(self.recording.tiers) - 1
+            raise InputError(f"there is no trial {number} in {self.name}; its trials are numbered 0 to {last}")
+        trial = self.recording.trials[number]
+        if trial.responses is None:
+            raise InputError(f"trial {number} of {self.name} has no responses (they are withheld); choose others")
+        return trial
+
+    def kept_neurons(self, fraction: float, trial: int, *, repeat: int = 0) -> NDArray[np.bool_]:
+        """(neurons,) boolean: the neurons that are kept, drawn anew for each trial (Bauer et al. 2026).
+
+        As published, the seed is (trial + 1) * (mouse + 1), with the number of the trial in its fold and of the mouse
+        among the models'. Recordings of other mice get a number from their name, so that the draw depends neither on
+        the order of the recordings nor on which others there are. Further repeats have seeds of their own.
+
+        Raises
+        ------
+        InputError
+            No neuron is kept.
+        """
+        if fraction >= 1:
+            return np.ones(self.recording.neurons, bool)
+        seed = (self._place_in_fold(trial) + 1) * (self.number + 1) + 1_000_003 * repeat
+        drawn = torch.rand(self.recording.neurons, 1, generator=torch.Generator().manual_seed(seed))
+        keep = drawn[:, 0].numpy() > 1 - fraction
+        if not keep.any():
+            raise InputError(
+                f"of the {self.recording.neurons} neurons of {self.name} none is left at a fraction of {fraction:g} in "
+                f"trial {trial}; keep a larger fraction"
+            )
+        return np.asarray(keep, bool)
+
+    @property
+    def number(self) -> int:
+        """Of the mouse: its place among the published models, or a number from its name."""
+        published = self._published_number
+        return zlib.crc32(self.name.encode()) % 100_003 if published is None else published
+
+    @property
+    def _published_number(self) -> int | None:
+        names = [(mouse, f"dynamic{mouse}") for mouse in PUBLISHED_MICE]
+        return next((number for number, starts in enumerate(names) if self.name.startswith(starts)), None)
+
+    def movies(self, fold: str) -> tuple[int, ...]:
+        """Numbers of the trials of a fold; of the published mice those that were published come first."""
+        numbers = self.recording.select(fold).indices
+        if self._published_number is None or fold != "fold_0":
+            return numbers
+        chosen = [numbers[place] for place in PUBLISHED_MOVIES[self._published_number] if place < len(numbers)]
+        return (*chosen, *(number for number in numbers if number not in chosen))
+
+    def _place_in_fold(self, trial: int) -> int:
+        words = self.recording.folds()
+        return words[:trial].count(words[trial])
+
+    def mean_behavior_hash(self) -> str:
+        """Of the mean behaviour that goes with a stimulus."""
+        statistics = self.recording.statistics
+        return _sha(*(hash_array(statistics[kind].mean) for kind in sorted(statistics) if kind != "responses"))
+
+    def __repr__(self) -> str:
+        return f"Animal({self.name!r}, {self.model_count} encoding models)"
+
+
+@lru_cache(maxsize=16)
+def _load_network(file: Path) -> EncodingModel:
+    return load_encoder(file)
+
+
+def _trial_hash(trial: Trial) -> str:
+    return _sha(*(hash_array(each) for each in (trial.needs_video(), trial.needs_responses(), trial.covariates)))
+
+
+def _sha(*parts: Any) -> str:
+    import hashlib
+
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()

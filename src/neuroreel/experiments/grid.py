@@ -1,0 +1,119 @@
+"""How much an experiment does: which movies, which fractions, which noise. Each takes from it what it needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from neuroreel.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The conditions of the experiments; those of the paper by default.
+
+    Attributes
+    ----------
+    fold, movies, trials
+        The first ``movies`` trials of this fold of each recording; or these trials, by their number in the recording.
+    fractions, repeats
+        Ablation: shares of the neurons that are kept, and how many draws of each.
+    mask_thresholds
+        Masks: pixels of the trained mask of at least this are updated; a sweep.
+    spatial_px, temporal_frames, noise_repeats, inversions
+        Noise: length constants (0 is white), draws, and whether each movie is shown as it is, inverted, or both.
+    directions_deg, spatial_frequencies, temporal_frequencies_hz
+        Gratings: degrees, cycles a degree, cycles a second.
+    stimulus_frames
+        Length of noise and gratings.
+    stimulus_target
+        Whose prediction noise and gratings are reconstructed from: the "ensemble", or its "first" model alone, as the
+        published code does by mistake.
+    stimulus_animals
+        How many of the recordings are shown noise and gratings.
+    noise_file, grating_file
+        The authors' movies in place of our own.
+    field_size_px, field_step_px
+        Receptive fields: size of the single ON or OFF pixel, and from one to the next (the size by default).
+    """
+
+    fold: str = "fold_0"
+    movies: int = 10
+    trials: tuple[int, ...] = ()
+    fractions: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
+    repeats: int = 1
+    mask_thresholds: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    spatial_px: tuple[float, ...] = (0, 1, 2, 4, 8, 16, 32)
+    temporal_frames: tuple[float, ...] = (0, 1, 2, 4, 8, 16, 32)
+    noise_repeats: int = 5
+    inversions: tuple[bool, ...] = (False, True)
+    directions_deg: tuple[float, ...] = (0, 90, 180, 270)
+    spatial_frequencies: tuple[float, ...] = (0.143, 0.071, 0.036, 0.018)
+    temporal_frequencies_hz: tuple[float, ...] = (15, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0)
+    stimulus_frames: int = 60
+    stimulus_target: str = "ensemble"
+    stimulus_animals: int = 3
+    noise_file: Path | None = None
+    grating_file: Path | None = None
+    field_size_px: int = 1
+    field_step_px: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("movies", "repeats", "noise_repeats", "stimulus_frames", "stimulus_animals", "field_size_px"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1")
+        for name in _NUMBERS:
+            values = getattr(self, name)
+            if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+                raise InputError(f"{name} is {values!r}; it must be one or more numbers")
+            if len(set(values)) < len(values):
+                raise InputError(f"{name} is {values!r}; each value may be there once")
+        for fraction in self.fractions:
+            if not 0 < fraction <= 1:
+                raise InputError(
+                    f"a fraction is {fraction!r}; a population keeps more than 0 and at most 1 of its neurons "
+                    "(0.25 for a quarter)"
+                )
+        if self.stimulus_target not in ("ensemble", "first"):
+            raise InputError(f"stimulus_target is {self.stimulus_target!r}; it must be 'ensemble' or 'first'")
+
+    def changed(self, changes: dict[str, Any]) -> Grid:
+        """A grid with some fields changed; InputError naming those there are for one that is not."""
+        known = {each.name for each in fields(self)}
+        if unknown := set(changes) - known:
+            raise InputError(f"the grid has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in changes.items()}
+        for name in ("noise_file", "grating_file"):
+            if values.get(name) is not None:
+                values[name] = Path(values[name])
+        return replace(self, **values)
+
+
+_NUMBERS = (
+    "fractions",
+    "mask_thresholds",
+    "spatial_px",
+    "temporal_frames",
+    "inversions",
+    "directions_deg",
+    "spatial_frequencies",
+    "temporal_frequencies_hz",
+)
+
+FULL = Grid()
+QUICK = Grid(
+    movies=2,
+    mask_thresholds=(0.5, 1.0),
+    spatial_px=(0, 1, 2, 4, 8, 16, 32),
+    temporal_frames=(0, 4, 16),
+    noise_repeats=1,
+    inversions=(False, True),
+    directions_deg=(0, 90),
+    spatial_frequencies=(0.143, 0.071, 0.036, 0.018),
+    temporal_frequencies_hz=(7.5, 1.875, 0),
+    stimulus_animals=2,
+    field_size_px=2,
+)

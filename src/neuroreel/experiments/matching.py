@@ -1,0 +1,129 @@
+"""Which encoding models, mask and decoder belong to which recording."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from neuroreel.errors import InputError
+from neuroreel.experiments.animals import Animal, ModelFile
+from neuroreel.recordings.disk import read_json
+from neuroreel.recordings.recording import Recording, open_recording
+
+
+def open_animals(
+    *,
+    recordings: Sequence[str | Path],
+    encoders: Sequence[str | Path],
+    masks: Sequence[str | Path] = (),
+    decoders: Sequence[str | Path] = (),
+    readouts: Sequence[int | str] = (),
+) -> list[Animal]:
+    """Open recordings, and find for each the files that were fitted to it.
+
+    With one recording all files belong to it. With several, a file belongs to the recording whose name is in its path
+    (``models/mouse_a/encoder_0.safetensors``, ``decoder_mouse_a.safetensors``); an encoding model without any of the
+    names belongs to all of them, and must have a readout for each.
+
+    Parameters
+    ----------
+    recordings
+        Folders in the Sensorium layout.
+    encoders
+        Files of encoding models, at least one for each recording.
+    masks, decoders
+        At most one for each recording.
+    readouts
+        One for each recording, where the models' readouts have no names: the published ``.pth`` files.
+
+    Raises
+    ------
+    InputError
+        Recordings of one name, a file that is not there, a recording without a model, several masks or decoders of one.
+    """
+    opened = [open_recording(folder) for folder in recordings]
+    names = [recording.name for recording in opened]
+    if not opened:
+        raise InputError("no recording was given; give the folder of at least one (--recordings)")
+    if len(set(names)) < len(names):
+        raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
+    if readouts and len(readouts) != len(opened):
+        raise InputError(f"there are {len(readouts)} readouts for {len(opened)} recordings; give one for each")
+    models = _by_name([Path(file) for file in encoders], names)
+    apart = {
+        what: _by_name([Path(file) for file in files], names)
+        for what, files in (("mask", masks), ("decoder", decoders))
+    }
+    return [
+        Animal(
+            recording,
+            _models(recording, models, alone=len(opened) == 1, readout=readouts[i] if readouts else None),
+            mask=_only_one(recording, apart["mask"], "mask", alone=len(opened) == 1),
+            decoder=_only_one(recording, apart["decoder"], "decoder", alone=len(opened) == 1),
+        )
+        for i, recording in enumerate(opened)
+    ]
+
+
+def _by_name(files: Sequence[Path], names: Sequence[str]) -> dict[str, list[Path]]:
+    """Files by the recording whose name is in their path; those without a name under the empty one."""
+    found: dict[str, list[Path]] = {name: [] for name in ("", *names)}
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"there is no file {file}; give the path of an encoding model, a mask or a decoder")
+        inside = [name for name in names if re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", str(file))]
+        found[max(inside, key=len, default="")].append(file)
+    return found
+
+
+def _models(
+    recording: Recording, files: dict[str, list[Path]], *, alone: bool, readout: int | str | None
+) -> list[ModelFile]:
+    own = files[recording.name]
+    mine = [*own, *files[""]]
+    if not mine:
+        raise InputError(
+            f"no encoding model was given for {recording.name}; give one whose path has the recording's name in it, or "
+            "one that has a readout for each recording (--encoders)"
+        )
+    return [
+        ModelFile(file=file, readout=_readout(file, recording, readout, sure=alone or file in own)) for file in mine
+    ]
+
+
+def _readout(file: Path, recording: Recording, asked: int | str | None, *, sure: bool) -> int | str:
+    """The readout asked for, else the one with the recording's name; the only one where the file is the recording's."""
+    if asked is not None:
+        return asked
+    names = _readout_names(file)
+    if recording.name in names:
+        return recording.name
+    if not sure:
+        raise InputError(
+            f"{file} has no readout called {recording.name!r} (it has {', '.join(names) or 'no names'}), nor has its "
+            "path any recording's name; put it into a folder of that name, or say which readout with --readouts"
+        )
+    if len(names) > 1:
+        raise InputError(
+            f"{file} has the readouts {', '.join(names)}; say which is for {recording.name} with --readouts"
+        )
+    return 0
+
+
+def _readout_names(file: Path) -> list[str]:
+    """The recordings that a model in our own format has readouts for; empty where it does not say."""
+    side_car = file.with_suffix(".json")
+    return list(read_json(side_car).get("readout_names", ())) if side_car.is_file() else []
+
+
+def _only_one(recording: Recording, files: dict[str, list[Path]], what: str, *, alone: bool) -> Path | None:
+    mine = files[recording.name] or (files[""] if alone else [])
+    if len(mine) > 1:
+        raise InputError(f"{recording.name} has {len(mine)} {what}s: {', '.join(map(str, mine))}; give one")
+    if not mine and (files[""] or any(files.values())):
+        raise InputError(
+            f"none of the {what}s has the name {recording.name} in its path; call it {what}_{recording.name}, or put "
+            "it into a folder of that name"
+        )
+    return mine[0] if mine else None

@@ -1,0 +1,169 @@
+"""The list of an experiment's jobs, checked before any of them runs, and parts of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from neuroreel.errors import InputError
+from neuroreel.experiments.animals import Animal
+from neuroreel.experiments.declarations import EXPERIMENTS, Declaration
+from neuroreel.experiments.grid import Grid
+from neuroreel.experiments.jobs import Job
+from neuroreel.experiments.method import Method
+from neuroreel.experiments.store import Store
+from neuroreel.experiments.work import Work
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """A line of the list: its number, the work, and where the result lies."""
+
+    number: int
+    work: Work
+    store: Store
+
+    @property
+    def key(self) -> str:
+        """Of the job."""
+        return self.work.job.key
+
+    @property
+    def state(self) -> str:
+        """done, stale, missing, or running in another process."""
+        state = self.store.state(self.key, self.work.hash)
+        if state == "done" or not (self.store.out / ".locks" / self.work.hash).exists():
+            return state
+        with self.store.claim(self.work.hash) as claim:
+            return "running" if claim is None else state
+
+    @property
+    def cost(self) -> int:
+        """In frames of movie through one model: whatever the machine."""
+        return self.work.passes * max(1, self.work.frames)
+
+
+def expand(
+    experiments: Sequence[str | Declaration], animals: Sequence[Animal], *, out: Path, grid: Grid, method: Method
+) -> list[Entry]:
+    """All jobs of some experiments, numbered, each checked: nothing is wrong with the last one after hours of others.
+
+    Raises
+    ------
+    InputError
+        An unknown experiment, no animals or two of one name, two jobs of one key, a job that cannot be done.
+    """
+    names = [animal.name for animal in animals]
+    if not animals or len(set(names)) < len(names):
+        raise InputError(f"the recordings are {names or 'none'}; give at least one, of different names")
+    entries: list[Entry] = []
+    for experiment in experiments:
+        name, declare = declaration_of(experiment)
+        works = [Work(job=job, animal=_animal_of(job, animals, name), method=method) for job in declare(animals, grid)]
+        if not works:
+            raise InputError(f"{name} has no jobs with this grid: it yields none")
+        _check_keys(name, [work.job for work in works])
+        for work in works:
+            work.check()
+            _ = work.hash  # reads the movie, and finds out whether it can be shown
+        store = Store(out=out, experiment=name)
+        entries += [Entry(number=len(entries) + i, work=work, store=store) for i, work in enumerate(works)]
+    return entries
+
+
+def declaration_of(experiment: str | Declaration) -> tuple[str, Declaration]:
+    """An experiment's name and its function."""
+    if callable(experiment):
+        return experiment.__name__, experiment
+    if experiment not in EXPERIMENTS:
+        raise InputError(f"there is no experiment {experiment!r}; there are {', '.join(EXPERIMENTS)}")
+    return experiment, EXPERIMENTS[experiment]
+
+
+def choose(entries: Sequence[Entry], *, part: str | None = None, jobs: Sequence[str] = ()) -> list[Entry]:
+    """The entries of a part "2/10", or those of these numbers or whose keys match these patterns.
+
+    Parts share the work evenly, one after another in turn; together they are all entries, each once.
+
+    Raises
+    ------
+    InputError
+        A part that cannot be, or a number or pattern without any job.
+    """
+    chosen = list(entries)
+    if jobs:
+        chosen = []
+        for word in jobs:
+            found = [e for e in entries if word == str(e.number) or fnmatch(e.key, word)]
+            if not found:
+                raise InputError(f"no job is called {word!r}; see --list for numbers and keys")
+            chosen += [entry for entry in found if entry not in chosen]
+    if part is None:
+        return chosen
+    match = re.fullmatch(r"(\d+)/(\d+)", part)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise InputError(f"the part is {part!r}; it must be I/N with I from 1 to N, for instance 3/10")
+    return chosen[int(match[1]) - 1 :: int(match[2])]
+
+
+def seconds_a_unit(entries: Sequence[Entry]) -> float | None:
+    """What a unit of cost took in jobs that are done; None before the first."""
+    took = []
+    for store in {entry.store for entry in entries}:
+        for record in store.records():
+            if record.get("seconds") and record.get("cost"):
+                took.append(record["seconds"] / record["cost"])
+    return median(took) if took else None
+
+
+def as_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The list as plain data: number, experiment, key, state, file, passes, seconds (estimated; None if unknown)."""
+    unit = seconds_a_unit(entries)
+    return [
+        {
+            "number": entry.number,
+            "experiment": entry.store.experiment,
+            "key": entry.key,
+            "state": entry.state,
+            "file": str(entry.store.result_file(entry.key)),
+            "passes": entry.work.passes,
+            "seconds": None if unit is None else round(unit * entry.cost, 1),
+        }
+        for entry in entries
+    ]
+
+
+def format_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """The list as text, and below it what there is to do."""
+    width = max(len(row["key"]) for row in rows)
+    first = max(len(row["experiment"]) for row in rows)
+    lines = [f"{'job':>5}  {'experiment':{first}}  {'key':{width}}  {'state':8}{'passes':>7}{'seconds':>9}"]
+    for row in rows:
+        seconds = "?" if row["seconds"] is None else f"{row['seconds']:.0f}"
+        lines.append(
+            f"{row['number']:>5}  {row['experiment']:{first}}  {row['key']:{width}}  {row['state']:8}"
+            f"{row['passes']:>7}{seconds:>9}"
+        )
+    todo = [row for row in rows if row["state"] != "done"]
+    known = [row["seconds"] for row in todo if row["seconds"] is not None]
+    about = f", about {sum(known):,.0f} s on a machine as before" if todo and len(known) == len(todo) else ""
+    return "\n".join([*lines, f"{len(rows)} jobs, {len(rows) - len(todo)} done, {len(todo)} to do{about}"])
+
+
+def _animal_of(job: Job, animals: Sequence[Animal], experiment: str) -> Animal:
+    for animal in animals:
+        if animal.name == job.recording:
+            return animal
+    raise InputError(f"{experiment} has a job about {job.recording!r}, which is none of the recordings given")
+
+
+def _check_keys(experiment: str, jobs: Sequence[Job]) -> None:
+    keys = [job.key for job in jobs]
+    twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
+    if twice:
+        raise InputError(f"{experiment} has several jobs called {', '.join(twice[:3])}; each must differ in something")

@@ -1,0 +1,46 @@
+"""``neuroreel experiment NAME --quick``: simulated mice, so that every experiment can be tried without any data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from neuroreel.demo import DemoSize, fit_mouse, simulated_mouse
+from neuroreel.experiments.animals import Animal, ModelFile
+
+MICE = ("mouse_a", "mouse_b")
+MODELS = 3
+SIZE = DemoSize(
+    trials=42,
+    seconds=6.0,
+    neurons=200,
+    epochs=2,
+    batches_per_epoch=20,
+    mask_steps=200,
+    movies=2,
+    expected="",
+)
+
+
+def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) -> list[Animal]:
+    """Simulated mice with an ensemble, a mask and a decoder each; what an earlier call left behind is taken as it is.
+
+    Parameters
+    ----------
+    folder
+        Gets ``recordings/NAME`` and ``models/NAME``.
+    seed
+        Of everything; each mouse has seeds of its own.
+    say
+        Called with a line of text before each step.
+    """
+    animals = []
+    for number, name in enumerate(MICE):
+        own = seed + 100 * number
+        say(f"{name}: a simulated mouse, not a real one, with {SIZE.neurons} neurons")
+        recording = simulated_mouse(folder / "recordings" / name, SIZE, own)
+        models = folder / "models" / name
+        fit_mouse(recording, models, SIZE, models=MODELS, seed=own, say=say)
+        files = [ModelFile(file=models / f"encoder_{each}.safetensors") for each in range(MODELS)]
+        animals.append(Animal(recording, files, mask=models / "mask.npy", decoder=models / "decoder.safetensors"))
+    return animals

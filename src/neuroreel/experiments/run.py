@@ -1,0 +1,197 @@
+"""Doing jobs: one after another, in any order and in several processes, none of them twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuroreel import __version__
+from neuroreel.experiments.animals import Animal
+from neuroreel.experiments.declarations import Declaration
+from neuroreel.experiments.grid import FULL, Grid
+from neuroreel.experiments.method import Method
+from neuroreel.experiments.plan import Entry, choose, declaration_of, expand
+from neuroreel.experiments.store import Claim, write_json
+from neuroreel.experiments.table import experiment_table
+from neuroreel.progress import bar_of
+from neuroreel.results.datasets import read_dataset
+from neuroreel.results.provenance import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WAIT_S = 1.0  # before asking again whether another process has finished
+
+
+def run_experiment(
+    experiment: str | Declaration,
+    animals: Sequence[Animal],
+    *,
+    out: str | Path,
+    grid: Grid = FULL,
+    method: Method | None = None,
+    part: str | None = None,
+    device: str = "auto",
+    say: Callable[[str], object] = lambda _: None,
+) -> pd.DataFrame:
+    """Do the jobs of an experiment that are not done yet.
+
+    A killed run goes on where it was; finished jobs are never done again, unless something that decides their results
+    was changed: then the old results are moved to the folder ``replaced``.
+
+    Parameters
+    ----------
+    experiment
+        The name of one of the paper's, or a function of one's own ``(animals, grid) -> jobs``, whose name it takes.
+    animals
+        Recordings and what was fitted to them.
+    out
+        Folder; the experiment gets one of its own in it.
+    grid
+        Which movies and conditions.
+    method
+        Preset, settings, seed, and how results are scored; the default preset by default.
+    part
+        "2/10": every tenth job, from the second on. Parts may run at the same time, on several machines.
+    device
+        "auto", "cpu", "cuda", "cuda:1", "mps".
+    say
+        Called with a line of text before each job.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table of all jobs finished so far: :func:`~neuroreel.experiments.table.experiment_table`.
+
+    Raises
+    ------
+    InputError
+        A job that cannot be done: before the first one starts.
+    ResourceError
+        The device is not there, or the disk is full.
+    """
+    entries = expand([experiment], animals, out=Path(out), grid=grid, method=method or Method())
+    write_plans(entries, grid=grid)
+    do_jobs(choose(entries, part=part), device=device, say=say)
+    return experiment_table(Path(out) / declaration_of(experiment)[0])
+
+
+def write_plans(entries: Sequence[Entry], *, grid: Grid) -> None:
+    """Write ``experiment.json`` of each experiment: what was asked, with the fingerprint of each job."""
+    for store in dict.fromkeys(entry.store for entry in entries):
+        own = [entry for entry in entries if entry.store == store]
+        animals = list(dict.fromkeys(entry.work.animal for entry in own))
+        method = own[0].work.method
+        asked = {
+            "experiment": store.experiment,
+            "recordings": [str(animal.recording.folder) for animal in animals],
+            "simulated": any(animal.recording.simulated for animal in animals),
+            "models": {animal.name: list(animal.model_hashes) for animal in animals},
+            "masks": {animal.name: animal.mask_hash for animal in animals},
+            "preset": method.preset,
+            "settings": dict(method.settings),
+            "seed": method.seed,
+            "scoring": method.scoring,
+            "grid": {name: _text(value) for name, value in vars(grid).items()},
+            "versions": {"neuroreel": __version__},
+            "jobs": {entry.key: entry.work.hash for entry in own},
+        }
+        write_json(store.folder / "experiment.json", asked)
+
+
+def do_jobs(entries: Sequence[Entry], *, device: str, say: Callable[[str], object]) -> None:
+    """Do what is not done yet; jobs that another process has in hand are waited for."""
+    left, told = list(entries), False
+    with bar_of(len(left), description="Jobs") as advance:
+        while left:
+            busy = []
+            for entry in left:
+                with entry.store.claim(entry.work.hash) as claim:
+                    if claim is None:
+                        busy.append(entry)
+                        continue
+                    _do(entry, claim, device=device, say=say)
+                advance()
+            if len(busy) == len(left):
+                if not told:
+                    say(f"waiting for {len(busy)} jobs that another process has in hand")
+                    told = True
+                time.sleep(WAIT_S)
+            left = busy
+
+
+def _do(entry: Entry, claim: Claim, *, device: str, say: Callable[[str], object]) -> None:
+    """One job: kept if it is done, taken over from another experiment if an equal one is, else done now."""
+    work, store, key = entry.work, entry.store, entry.key
+    name = f"{store.experiment}/{key}"
+    if store.state(key, work.hash) == "done":
+        _rescore(entry, device=device)
+        say(f"{name} is there already")
+        return
+    began = time.perf_counter()
+    equal = claim.equal_result()
+    if equal is not None:
+        record = read_equal(equal)
+        result = read_dataset(equal, kind=_kind(work.job.product))
+        say(f"{name} is the same as {equal.relative_to(store.out)}")
+    else:
+        record = {}
+        say(f"{name} ...")
+        snapshot = store.snapshot_file(key, work.hash)
+        snapshot.parent.mkdir(parents=True, exist_ok=True)
+        result = work.result(device=device, snapshot=snapshot)
+    scores = work.scores(result, device=device)
+    seconds = record.get("seconds", time.perf_counter() - began)
+    content = {**_record(entry, scores), "seconds": round(seconds, 3)}
+    store.save(key, equal if equal is not None else result, content)
+    if equal is None:
+        claim.remember(store.result_file(key))
+        say(f"{name}: {_headline(scores)}{seconds:.1f} s")
+
+
+def _record(entry: Entry, scores: dict[str, float]) -> dict[str, Any]:
+    work = entry.work
+    return {
+        "hash": work.hash,
+        "columns": work.columns,
+        "scores": scores,
+        "scoring": work.scoring,
+        "common": work.common,
+        "fitted": work.fitted,
+        "settings": {} if work.job.product == "fields" else work.settings.as_dict(),
+        "cost": entry.cost,
+        "decided_by": work.decided_by,
+    }
+
+
+def _rescore(entry: Entry, *, device: str) -> None:
+    """Scores of a finished job anew, where they were made in another way than is asked now."""
+    record = entry.store.record(entry.key)
+    assert record is not None  # the job is done
+    if record["scoring"] == plain(entry.work.scoring):
+        return
+    result = read_dataset(entry.store.result_file(entry.key), kind=_kind(entry.work.job.product))
+    scores = entry.work.scores(result, device=device)
+    entry.store.write_record(entry.key, {**_record(entry, scores), "seconds": record.get("seconds")})
+
+
+def read_equal(file: Path) -> dict[str, Any]:
+    """The record beside a result."""
+    from neuroreel.experiments.store import read_record
+
+    return read_record(file.with_suffix(".json"))
+
+
+def _kind(product: str) -> str:
+    return "receptive_fields" if product == "fields" else "reconstruction"
+
+
+def _headline(scores: dict[str, float]) -> str:
+    value = scores.get("video_correlation")
+    return "" if value is None else f"video correlation {value:.3f}, "
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

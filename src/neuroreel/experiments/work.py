@@ -1,0 +1,253 @@
+"""What a job comes to: its fingerprint before it is done, its result, and the result's scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.predict import predict
+from neuroreel.errors import InputError
+from neuroreel.evaluation.scores import evaluation_mask
+from neuroreel.experiments.animals import Animal
+from neuroreel.experiments.jobs import Job
+from neuroreel.experiments.method import Method
+from neuroreel.experiments.scoring import score_fields, score_reconstruction, score_responses
+from neuroreel.inversion.presets import Settings, resolve_settings
+from neuroreel.inversion.reconstruct import reconstruct
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.provenance import hash_array, plain
+from neuroreel.results.reconstruction import Reconstruction
+
+RESULTS_VERSION = 1
+"""Raised with every change of the package that changes results: jobs done before are then done again."""
+
+EVERY_PIXEL = -1e9  # a threshold that every pixel of a mask reaches
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Work:
+    """A job, the animal it is about and the method it is done with: all that decides its result."""
+
+    job: Job
+    animal: Animal
+    method: Method
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the reconstruction, resolved."""
+        job, method = self.job, self.method
+        threshold = EVERY_PIXEL if job.threshold is None else job.threshold
+        if job.threshold is None and method.preset == "published":
+            threshold = 0.0  # what the paper calls no mask
+        changes = {**method.settings, **job.settings, "ensemble": self._ensemble, "mask_threshold": threshold}
+        return resolve_settings(method.preset, changes)
+
+    @property
+    def _ensemble(self) -> str:
+        """One model has nothing to average: both words then mean one thing, and one result."""
+        return self.job.ensemble if len(self.members) > 1 else "gradients"
+
+    @cached_property
+    def members(self) -> tuple[int, ...]:
+        """Which of the animal's models invert."""
+        everyone = tuple(range(self.animal.model_count))
+        if self.job.members is None:
+            return everyone
+        if missing := set(self.job.members) - set(everyone):
+            raise InputError(f"{self.animal.name} has no encoding model {sorted(missing)}; it has {len(everyone)}")
+        return self.job.members
+
+    @cached_property
+    def decoder_used(self) -> bool:
+        """Whether the settings look at the animal's decoder."""
+        if self.job.product == "fields":
+            return False
+        return bool(self.animal.decoder_hash) and "decoder" in (self.settings.start, self.settings.prior)
+
+    @property
+    def _decoder_hash(self) -> str:
+        return self.animal.decoder_hash if self.decoder_used else ""
+
+    @cached_property
+    def keep(self) -> NDArray[np.bool_]:
+        """(neurons,) boolean: the neurons that are not ablated."""
+        if self.job.trial is None:
+            return np.ones(self.animal.recording.neurons, bool)
+        return self.animal.kept_neurons(self.job.fraction, self.job.trial, repeat=self.job.repeat)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of everything that decides the result, and of nothing else: where it lies, how it is scored."""
+        return hashlib.sha256(json.dumps(self.decided_by, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def decided_by(self) -> dict[str, Any]:
+        """What the fingerprint is taken of, as JSON."""
+        if self.job.product == "fields":
+            return {
+                "results_version": RESULTS_VERSION,
+                "models": list(self.animal.model_hashes),
+                "fields": plain(self.job.settings),
+                "behavior": self.animal.mean_behavior_hash(),
+            }
+        predicting = self.animal.model_hashes[: 1 if self.job.target_models == "first" else None]
+        return {
+            "results_version": RESULTS_VERSION,
+            "settings": plain(self.settings.as_dict()),
+            "seed": self.method.seed,
+            "inverting": [self.animal.model_hashes[number] for number in self.members],
+            "predicting": list(predicting) if self.job.target == "predicted" else None,
+            "movie": self._movie_hash,
+            "mask": self.animal.mask_hash,
+            "decoder": self._decoder_hash,
+            "neurons": hash_array(self.keep),
+        }
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """Fingerprints of what was fitted to the animal, and must be the same in all its results that are compared."""
+        models = {f"model {number}": self.animal.model_hashes[number] for number in self.members}
+        return models | {
+            "mask": self.animal.mask_hash,
+            "decoder": self._decoder_hash,
+        }
+
+    @cached_property
+    def _movie_hash(self) -> str:
+        if self.job.trial is not None:
+            return self.animal.trial_hash(self.job.trial)
+        return hash_array(self._stimulus_trial.needs_video()) + self.animal.mean_behavior_hash()
+
+    @property
+    def _stimulus_trial(self) -> Trial:
+        assert self.job.stimulus is not None  # a job without a trial has one
+        recording, stimulus = self.animal.recording, self.job.stimulus
+        return recording.trial_showing(stimulus.movie(recording), name=f"{recording.name}/{stimulus.key}")
+
+    @cached_property
+    def frames(self) -> int:
+        """Length of the movie."""
+        if self.job.stimulus is not None:
+            return self.job.stimulus.frames
+        return 0 if self.job.trial is None else self.animal.recording.trial_spec(self.job.trial).frames
+
+    @property
+    def passes(self) -> int:
+        """How often the movie goes through a model: what the work costs, whatever the machine."""
+        if self.job.product == "fields":
+            return self.animal.model_count
+        return self.settings.iterations * len(self.members)
+
+    def check(self) -> None:
+        """Raise InputError for what would be found out only after the work."""
+        scoring = self.method.scoring
+        if self.job.product == "fields":
+            return
+        if self.frames <= scoring["skip"] + 1:
+            raise InputError(
+                f"{self.job.key}: the movie has {self.frames} frames, of which the first {scoring['skip']:g} are not "
+                "scored; choose longer movies, or skip fewer frames (skip)"
+            )
+        mask = self.animal.mask
+        if mask is None:
+            return
+        evaluation_mask(mask, self.animal.recording.video_size, threshold=scoring["mask_threshold"])
+        if not (mask >= self.settings.mask_threshold).any():
+            raise InputError(
+                f"{self.job.key}: no pixel of the mask of {self.animal.name} reaches {self.settings.mask_threshold:g} "
+                f"(its largest value is {mask.max():g}); leave this threshold out, or learn the mask for more steps"
+            )
+
+    def trial(self, device: str) -> Trial:
+        """The trial that is reconstructed: with the recorded responses, or with predicted ones."""
+        trial = self._stimulus_trial if self.job.trial is None else self.animal.trial(self.job.trial)
+        if self.job.target == "recorded":
+            return trial
+        predicting = self.animal.models[: 1 if self.job.target_models == "first" else None]
+        return trial.replace(responses=predict(predicting, trial, device=device))
+
+    def result(self, *, device: str, snapshot: Path | None = None) -> xr.Dataset:
+        """Do the job."""
+        if self.job.product == "fields":
+            return self._fields(device)
+        models: list[EncodingModel] = [self.animal.models[number] for number in self.members]
+        made: Reconstruction = reconstruct(
+            self.trial(device),
+            models,
+            mask=self.animal.mask,
+            preset=self.method.preset,
+            decoder=self.animal.decoder if self.decoder_used else None,
+            neurons=self.keep,
+            seed=self.method.seed,
+            device=device,
+            snapshot=snapshot,
+            progress=False,
+            **_differences(self.settings, self.method.preset),
+        )
+        return made.dataset
+
+    def _fields(self, device: str) -> xr.Dataset:
+        from neuroreel.evaluation.receptive_fields import receptive_fields
+
+        return receptive_fields(
+            self.animal.models, self.animal.recording, device=device, progress=False, **self.job.settings
+        )
+
+    def scores(self, result: xr.Dataset, *, device: str) -> dict[str, float]:
+        """One number each, by name."""
+        if self.job.product == "fields":
+            return {} if self.animal.mask is None else score_fields(result, self.animal.mask, self.method.scoring)
+        made = Reconstruction(result)
+        values = score_reconstruction(made, self.method.scoring, keep=self.keep)
+        if self.job.product == "responses":
+            trial = self.trial(device)
+            models = [self.animal.models[number] for number in self.members]
+            values |= score_responses(made, models, trial, self.method.scoring, device=device)
+        return values
+
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """What decides the scores, once there is a result."""
+        return {**self.method.scoring, "product": self.job.product}
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Its place in the table."""
+        columns = {**self.job.columns, "simulated": self.animal.recording.simulated}
+        if self.job.product == "fields":
+            return columns | {"models": self.animal.model_count}
+        columns |= {
+            "ensemble": self.job.ensemble if len(self.members) > 1 else "single",
+            "models": len(self.members),
+            "neurons": int(self.keep.sum()),
+            "preset": self.method.preset,
+        }
+        return columns if self.animal.mask is not None else columns | {"mask": "none", "mask_threshold": None}
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What must be the same in all jobs of an experiment whose results are compared."""
+        varying = {"ensemble", "mask_threshold", *self.job.settings}
+        if self.job.product == "fields":
+            return {"results_version": RESULTS_VERSION}
+        settings = {name: value for name, value in self.settings.as_dict().items() if name not in varying}
+        return plain({"results_version": RESULTS_VERSION, "preset": self.method.preset, "settings": settings}) | {
+            "seed": self.method.seed,
+            "scoring": self.method.scoring,
+        }
+
+
+def _differences(settings: Settings, preset: str) -> Mapping[str, Any]:
+    """What must be told to ``reconstruct`` beside the preset's name."""
+    usual = resolve_settings(preset, {}).as_dict()
+    return {name: value for name, value in settings.as_dict().items() if value != usual[name]}
