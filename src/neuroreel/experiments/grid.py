@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from neuroreel.errors import InputError
+from neuroreel.stimuli.gratings import (
+    PUBLISHED_DIRECTIONS,
+    PUBLISHED_SPATIAL_FREQUENCIES,
+    PUBLISHED_TEMPORAL_LABELS,
+)
+from neuroreel.stimuli.noise import PUBLISHED_LENGTHS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +51,13 @@ class Grid:
     fractions: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
     repeats: int = 1
     mask_thresholds: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-    spatial_px: tuple[float, ...] = (0, 1, 2, 4, 8, 16, 32)
-    temporal_frames: tuple[float, ...] = (0, 1, 2, 4, 8, 16, 32)
+    spatial_px: tuple[float, ...] = PUBLISHED_LENGTHS
+    temporal_frames: tuple[float, ...] = PUBLISHED_LENGTHS
     noise_repeats: int = 5
     inversions: tuple[bool, ...] = (False, True)
-    directions_deg: tuple[float, ...] = (0, 90, 180, 270)
-    spatial_frequencies: tuple[float, ...] = (0.143, 0.071, 0.036, 0.018)
-    temporal_frequencies_hz: tuple[float, ...] = (15, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0)
+    directions_deg: tuple[float, ...] = PUBLISHED_DIRECTIONS
+    spatial_frequencies: tuple[float, ...] = PUBLISHED_SPATIAL_FREQUENCIES
+    temporal_frequencies_hz: tuple[float, ...] = PUBLISHED_TEMPORAL_LABELS
     stimulus_frames: int = 60
     stimulus_target: str = "ensemble"
     stimulus_animals: int = 3
@@ -107,12 +113,10 @@ FULL = Grid()
 QUICK = Grid(
     movies=2,
     mask_thresholds=(0.5, 1.0),
-    spatial_px=(0, 1, 2, 4, 8, 16, 32),
     temporal_frames=(0, 4, 16),
     noise_repeats=1,
     inversions=(False, True),
     directions_deg=(0, 90),
-    spatial_frequencies=(0.143, 0.071, 0.036, 0.018),
     temporal_frequencies_hz=(7.5, 1.875, 0),
     stimulus_animals=2,
     field_size_px=2,

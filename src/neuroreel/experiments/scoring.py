@@ -99,7 +99,7 @@ def score_responses(
 
 def score_fields(fields: xr.Dataset, mask: NDArray[np.float32], scoring: Mapping[str, Any]) -> dict[str, float]:
     """How well the population's receptive fields and the mask agree."""
-    from neuroreel.evaluation.receptive_fields import mask_agreement
+    from neuroreel.evaluation.population import mask_agreement
 
     agreement = mask_agreement(fields, mask, mask_threshold=scoring["mask_threshold"])
     return {f"rf_mask_{name}": float(value) for name, value in agreement.items()}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from neuroreel.errors import InputError
 from neuroreel.recordings.recording import Recording
+from neuroreel.stimuli.gratings import drifting_grating
+from neuroreel.stimuli.sets import grating_stimuli, noise_stimuli
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +60,20 @@ class NoiseStimulus:
 
     def movie(self, recording: Recording) -> NDArray[np.float32]:
         """(frames, height, width) of the recording's frame size, grey levels 0..255."""
-        from neuroreel.stimuli.noise import noise_stimuli
-
         height, width = recording.video_size
-        chosen: dict[str, Any] = {
-            "spatial_px": (self.spatial_px,),
-            "temporal_frames": (self.temporal_frames,),
-            "repeats": (self.repeat,),
-        }
-        stimuli = noise_stimuli(self.file, **chosen, frames=self.frames, height=height, width=width)
-        one = stimuli.sel(inverted=self.inverted).isel(spatial_px=0, temporal_frames=0, repeat=0)
-        return np.asarray(one.values, np.float32)
+        chosen = {"repeat": self.repeat, "spatial_px": self.spatial_px, "temporal_frames": self.temporal_frames}
+        if self.file is not None:
+            return _one_of(_noise_of(self.file), {**chosen, "inverted": self.inverted})
+        stimuli = noise_stimuli(
+            repeats=(self.repeat,),
+            spatial_px=(self.spatial_px,),
+            temporal_frames=(self.temporal_frames,),
+            inverted=(self.inverted,),
+            frames=self.frames,
+            height=height,
+            width=width,
+        )
+        return np.asarray(stimuli.values[0, 0, 0, 0], np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +103,7 @@ class GratingStimulus:
     @property
     def key(self) -> str:
         """Short and readable: what this movie's files are called."""
-        return f"grating-{self.direction_deg:g}deg-{self.spatial_frequency:g}cpd-{self.temporal_frequency_hz:g}hz"
+        return f"grating-{self.direction_deg:g}deg-{self.spatial_frequency:.3g}cpd-{self.temporal_frequency_hz:.3g}hz"
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -108,21 +116,38 @@ class GratingStimulus:
 
     def movie(self, recording: Recording) -> NDArray[np.float32]:
         """(frames, height, width) of the recording's frame size, grey levels 0..255."""
-        from neuroreel.stimuli.gratings import grating_stimuli
-
+        if self.file is not None:
+            return _one_of(_gratings_of(self.file), self.columns)
         height, width = recording.video_size
-        stimuli = grating_stimuli(
-            self.file,
-            directions_deg=(self.direction_deg,),
-            spatial_frequencies=(self.spatial_frequency,),
-            temporal_frequencies_hz=(self.temporal_frequency_hz,),
+        return drifting_grating(
+            direction_deg=self.direction_deg,
+            spatial_frequency=self.spatial_frequency,
+            temporal_frequency_hz=self.temporal_frequency_hz,
             frames=self.frames,
             height=height,
             width=width,
             frame_rate_hz=recording.frame_rate_hz,
         )
-        one = stimuli.isel(direction_deg=0, spatial_frequency=0, temporal_frequency_hz=0)
-        return np.asarray(one.values, np.float32)
 
 
 Stimulus = NoiseStimulus | GratingStimulus
+
+
+@lru_cache(maxsize=1)
+def _noise_of(file: Path) -> xr.DataArray:
+    """All movies of the file, which is read once for all jobs."""
+    return noise_stimuli(file)
+
+
+@lru_cache(maxsize=1)
+def _gratings_of(file: Path) -> xr.DataArray:
+    return grating_stimuli(file)
+
+
+def _one_of(stimuli: xr.DataArray, wanted: dict[str, Any]) -> NDArray[np.float32]:
+    """The movie with these labels; InputError naming those there are where one is not."""
+    for axis, value in wanted.items():
+        if value not in stimuli[axis].values:
+            there = ", ".join(f"{each:g}" for each in stimuli[axis].values)
+            raise InputError(f"{stimuli.attrs['source']} has no {axis} {value:g}; it has {there}")
+    return np.asarray(stimuli.sel(wanted).values, np.float32)

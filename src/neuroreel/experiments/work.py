@@ -107,7 +107,7 @@ class Work:
             "seed": self.method.seed,
             "inverting": [self.animal.model_hashes[number] for number in self.members],
             "predicting": list(predicting) if self.job.target == "predicted" else None,
-            "movie": self._movie_hash,
+            "movie": self._movie[0],
             "mask": self.animal.mask_hash,
             "decoder": self._decoder_hash,
             "neurons": hash_array(self.keep),
@@ -123,10 +123,13 @@ class Work:
         }
 
     @cached_property
-    def _movie_hash(self) -> str:
+    def _movie(self) -> tuple[str, int]:
+        """Fingerprint and length of the movie and what goes with it."""
         if self.job.trial is not None:
-            return self.animal.trial_hash(self.job.trial)
-        return hash_array(self._stimulus_trial.needs_video()) + self.animal.mean_behavior_hash()
+            frames = self.animal.recording.trial_spec(self.job.trial).frames
+            return self.animal.trial_hash(self.job.trial), frames
+        shown = self._stimulus_trial.needs_video()
+        return f"{hash_array(shown)} {self.animal.mean_behavior_hash()}", len(shown)
 
     @property
     def _stimulus_trial(self) -> Trial:
@@ -134,12 +137,10 @@ class Work:
         recording, stimulus = self.animal.recording, self.job.stimulus
         return recording.trial_showing(stimulus.movie(recording), name=f"{recording.name}/{stimulus.key}")
 
-    @cached_property
+    @property
     def frames(self) -> int:
         """Length of the movie."""
-        if self.job.stimulus is not None:
-            return self.job.stimulus.frames
-        return 0 if self.job.trial is None else self.animal.recording.trial_spec(self.job.trial).frames
+        return 0 if self.job.product == "fields" else self._movie[1]
 
     @property
     def passes(self) -> int:
