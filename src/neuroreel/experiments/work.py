@@ -126,8 +126,8 @@ class Work:
     def _movie(self) -> tuple[str, int]:
         """Fingerprint and length of the movie and what goes with it."""
         if self.job.trial is not None:
-            frames = self.animal.recording.trial_spec(self.job.trial).frames
-            return self.animal.trial_hash(self.job.trial), frames
+            fingerprint = self.animal.trial_hash(self.job.trial)
+            return fingerprint, self.animal.recording.trial_spec(self.job.trial).frames
         shown = self._stimulus_trial.needs_video()
         return f"{hash_array(shown)} {self.animal.mean_behavior_hash()}", len(shown)
 
