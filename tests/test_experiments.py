@@ -280,7 +280,7 @@ def test_mixed_results_are_refused(animals: list[Animal], tmp_path: Path) -> Non
 def test_results_of_other_models_are_not_mixed(animals: list[Animal], tmp_path: Path) -> None:
     run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=1), method=METHOD)
     swapped = Animal(animals[0].recording, animals[0]._models[::-1], mask=animals[0].mask)
-    with pytest.raises(nr.InputError, match="model 0: .* of mouse_a"):
+    with pytest.raises(nr.InputError, match=r"model 0: .* of mouse_a"):
         run_experiment("natural", [swapped], out=tmp_path, grid=small(trials=(2,)), method=METHOD)
 
 

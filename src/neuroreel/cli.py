@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -469,7 +470,8 @@ def experiment(
         device=device,
     )
     if list:
-        _say(list_jobs(command, part=part, jobs=jobs, as_json=json))
+        aside = partial(print, file=sys.stderr, flush=True)  # what is printed may be read by a program
+        _say(list_jobs(command, part=part, jobs=jobs, as_json=json, say=aside))
     else:
         run_command(command, part=part, jobs=jobs, say=_say)
 

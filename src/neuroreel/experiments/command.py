@@ -99,9 +99,11 @@ class ExperimentCommand:
         return simulated_animals(self.out / "simulated", seed=self.seed, say=say)
 
 
-def list_jobs(command: ExperimentCommand, *, part: str | None, jobs: Sequence[str], as_json: bool) -> str:
-    """The jobs, as text or as JSON; none is done."""
-    entries = choose(command.entries(say=lambda _: None), part=part, jobs=jobs)
+def list_jobs(
+    command: ExperimentCommand, *, part: str | None, jobs: Sequence[str], as_json: bool, say: Callable[[str], None]
+) -> str:
+    """The jobs, as text or as JSON; none is done, but mice are simulated where they are needed."""
+    entries = choose(command.entries(say), part=part, jobs=jobs)
     rows = as_rows(entries)
     if not as_json:
         return format_rows(rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neuroreel.demo import DemoSize, fit_mouse, simulated_mouse
 from neuroreel.experiments.animals import Animal, ModelFile
+from neuroreel.experiments.store import locked
 
 MICE = ("mouse_a", "mouse_b")
 MODELS = 3
@@ -34,13 +35,15 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
     say
         Called with a line of text before each step.
     """
-    animals = []
-    for number, name in enumerate(MICE):
-        own = seed + 100 * number
-        say(f"{name}: a simulated mouse, not a real one, with {SIZE.neurons} neurons")
-        recording = simulated_mouse(folder / "recordings" / name, SIZE, own)
-        models = folder / "models" / name
-        fit_mouse(recording, models, SIZE, models=MODELS, seed=own, say=say)
-        files = [ModelFile(file=models / f"encoder_{each}.safetensors") for each in range(MODELS)]
-        animals.append(Animal(recording, files, mask=models / "mask.npy", decoder=models / "decoder.safetensors"))
-    return animals
+    with locked(folder / ".lock"):  # parts of an experiment may start at once, and need the same mice
+        return [_simulated_animal(folder, number, seed=seed, say=say) for number in range(len(MICE))]
+
+
+def _simulated_animal(folder: Path, number: int, *, seed: int, say: Callable[[str], None]) -> Animal:
+    name, own = MICE[number], seed + 100 * number
+    say(f"{name}: a simulated mouse, not a real one, with {SIZE.neurons} neurons")
+    recording = simulated_mouse(folder / "recordings" / name, SIZE, own)
+    models = folder / "models" / name
+    fit_mouse(recording, models, SIZE, models=MODELS, seed=own, say=say)
+    files = [ModelFile(file=models / f"encoder_{each}.safetensors") for each in range(MODELS)]
+    return Animal(recording, files, mask=models / "mask.npy", decoder=models / "decoder.safetensors")

@@ -78,19 +78,8 @@ class Store:
 
         The lock is the operating system's, so it goes with its process, however that ends.
         """
-        file = self.out / ".locks" / fingerprint
-        with explain_disk_errors(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            stream = file.open("a+")
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-                return
-            except OSError:  # a file system without locks: two processes may do one job, each writes it whole
-                pass
-            yield Claim(self.out, stream)
+        with locked(self.out / ".locks" / fingerprint, wait=False) as stream:
+            yield None if stream is None else Claim(self.out, stream)
 
     def save(self, key: str, result: xr.Dataset | Path, record: Mapping[str, Any]) -> None:
         """Write a result, or link to an equal one, then its record; what was there before is moved aside."""
@@ -122,6 +111,23 @@ class Store:
                 target = self.folder / "replaced" / f"{key}-{record['hash'][:8]}{file.suffix}"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(target)
+
+
+@contextmanager
+def locked(file: Path, *, wait: bool = True) -> Iterator[Any]:
+    """Hold a lock, whose open file is handed out; without ``wait``, None where another process holds it."""
+    with explain_disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        stream = file.open("a+")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield None
+            return
+        except OSError:  # a file system without locks: two processes may do one job, each writes it whole
+            pass
+        yield stream
 
 
 @dataclass(frozen=True)
