@@ -25,6 +25,7 @@ WORDS = {
     "predict": ["--encoders", "--videos", "--skip", "single-trial correlation"],
     "evaluate": ["--decoder", "--smooth", "baselines"],
     "report": ["--out", "HTML", "--title"],
+    "experiment": ["--recordings", "--encoders", "--part", "--list", "--quick", "natural", "receptive_fields"],
     "convert": [".pth", ".safetensors", "--out", "--run"],
     "download": ["recordings", "--to", "--only", "--parallel", "--yes", "--list", "--check"],
 }
