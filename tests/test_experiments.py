@@ -160,6 +160,26 @@ def test_finished_jobs_are_kept_and_changed_ones_done_again(animals: list[Animal
     assert sorted(nr.Reconstruction.load(file).settings["iterations"] for file in old) == [2, 2]
 
 
+def test_settings_that_come_back_find_their_results(animals: list[Animal], tmp_path: Path) -> None:
+    grid, said = small(movies=1), list[str]()
+    first = run_experiment("natural", animals[:1], out=tmp_path, grid=grid, method=METHOD)
+    video = nr.Reconstruction.load(first["file"][0]).video
+    run_experiment("natural", animals[:1], out=tmp_path, grid=grid, method=replace(METHOD, seed=1, settings={}))
+    again = run_experiment("natural", animals[:1], out=tmp_path, grid=grid, method=METHOD, say=said.append)
+    assert len(said) == 1 and "is the same as natural/replaced/mouse_a_t001-" in said[0]
+    np.testing.assert_array_equal(nr.Reconstruction.load(again["file"][0]).video, video)
+
+
+def test_a_new_version_of_results_does_them_again(
+    animals: list[Animal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD)
+    monkeypatch.setattr("neuroreel.experiments.work.RESULTS_VERSION", 2)
+    with pytest.raises(nr.InputError, match=r"results_version: \d \(1 jobs\), \d \(1 jobs\)"):
+        run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD, part="1/2")
+    assert len(run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD)) == 2
+
+
 def test_equal_results_of_two_experiments_are_made_once(animals: list[Animal], tmp_path: Path) -> None:
     said: list[str] = []
     grid = small(movies=1)

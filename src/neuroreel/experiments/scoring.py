@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
+from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import (
     mask_video,
     match_contrast,
@@ -98,8 +99,11 @@ def score_responses(
 
 
 def score_fields(fields: xr.Dataset, mask: NDArray[np.float32], scoring: Mapping[str, Any]) -> dict[str, float]:
-    """How well the population's receptive fields and the mask agree."""
+    """How well the population's receptive fields and the mask agree; empty where that is undefined."""
     from neuroreel.evaluation.population import mask_agreement
 
-    agreement = mask_agreement(fields, mask, mask_threshold=scoring["mask_threshold"])
+    try:
+        agreement = mask_agreement(fields, mask, mask_threshold=scoring["mask_threshold"])
+    except InputError:  # no spot, or each of them, lies in the mask; or no neuron responds to any
+        return {}
     return {f"rf_mask_{name}": float(value) for name, value in agreement.items()}

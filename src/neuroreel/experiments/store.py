@@ -79,7 +79,7 @@ class Store:
         The lock is the operating system's, so it goes with its process, however that ends.
         """
         with locked(self.out / ".locks" / fingerprint, wait=False) as stream:
-            yield None if stream is None else Claim(self.out, stream)
+            yield None if stream is None else Claim(self.out, fingerprint, stream)
 
     def save(self, key: str, result: xr.Dataset | Path, record: Mapping[str, Any]) -> None:
         """Write a result, or link to an equal one, then its record; what was there before is moved aside."""
@@ -135,14 +135,20 @@ class Claim:
     """The right to make a result; the lock's file remembers where it was put, for other experiments that need it."""
 
     out: Path
+    fingerprint: str
     stream: Any
 
     def equal_result(self) -> Path | None:
-        """A result of this fingerprint that lies in another experiment; None if there is none."""
+        """A result of this fingerprint, in another experiment or among those replaced; None if there is none."""
         self.stream.seek(0)
         told = self.stream.read().strip()
-        file = self.out / told
-        return file if told and file.exists() and file.with_suffix(".json").exists() else None
+        files = [self.out / told] if told else []
+        files += sorted(self.out.glob(f"*/replaced/*-{self.fingerprint[:8]}.nc"))
+        return next((file for file in files if self._is_equal(file)), None)
+
+    def _is_equal(self, file: Path) -> bool:
+        record = file.with_suffix(".json")
+        return file.exists() and record.exists() and read_record(record)["hash"] == self.fingerprint
 
     def remember(self, file: Path) -> None:
         """Where the result lies."""

@@ -151,7 +151,9 @@ class Work:
 
     def check(self) -> None:
         """Raise InputError for what would be found out only after the work."""
-        scoring = self.method.scoring
+        scoring, mask = self.method.scoring, self.animal.mask
+        if mask is not None:
+            evaluation_mask(mask, self.animal.recording.video_size, threshold=scoring["mask_threshold"])
         if self.job.product == "fields":
             return
         if self.frames <= scoring["skip"] + 1:
@@ -159,11 +161,7 @@ class Work:
                 f"{self.job.key}: the movie has {self.frames} frames, of which the first {scoring['skip']:g} are not "
                 "scored; choose longer movies, or skip fewer frames (skip)"
             )
-        mask = self.animal.mask
-        if mask is None:
-            return
-        evaluation_mask(mask, self.animal.recording.video_size, threshold=scoring["mask_threshold"])
-        if not (mask >= self.settings.mask_threshold).any():
+        if mask is not None and not (mask >= self.settings.mask_threshold).any():
             raise InputError(
                 f"{self.job.key}: no pixel of the mask of {self.animal.name} reaches {self.settings.mask_threshold:g} "
                 f"(its largest value is {mask.max():g}); leave this threshold out, or learn the mask for more steps"
