@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -231,6 +232,4 @@ def _trial_hash(trial: Trial) -> str:
 
 
 def _sha(*parts: Any) -> str:
-    import hashlib
-
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()

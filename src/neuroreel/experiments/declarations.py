@@ -94,9 +94,8 @@ def gratings(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
 
 def receptive_fields(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
     """Maps of the ensemble's receptive fields by single ON and OFF pixels, to hold against the mask."""
-    settings: dict[str, Any] = {"size_px": grid.field_size_px}
-    if grid.field_step_px is not None:
-        settings["step_px"] = grid.field_step_px
+    asked: dict[str, Any] = {"size_px": grid.field_size_px, "step_px": grid.field_step_px}
+    settings = {name: value for name, value in asked.items() if value not in (None, 1)}
     for animal in animals:
         yield Job(recording=animal.name, product="fields", settings=settings)
 

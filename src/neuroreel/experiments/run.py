@@ -13,7 +13,7 @@ from neuroreel.experiments.declarations import Declaration
 from neuroreel.experiments.grid import FULL, Grid
 from neuroreel.experiments.method import Method
 from neuroreel.experiments.plan import Entry, choose, declaration_of, expand
-from neuroreel.experiments.store import Claim, write_json
+from neuroreel.experiments.store import Claim, read_record, write_json
 from neuroreel.experiments.table import experiment_table
 from neuroreel.progress import bar_of
 from neuroreel.results.datasets import read_dataset
@@ -133,7 +133,7 @@ def _do(entry: Entry, claim: Claim, *, device: str, say: Callable[[str], object]
     began = time.perf_counter()
     equal = claim.equal_result()
     if equal is not None:
-        record = read_equal(equal)
+        record = read_record(equal.with_suffix(".json"))
         result = read_dataset(equal, kind=_kind(work.job.product))
         say(f"{name} is the same as {equal.relative_to(store.out)}")
     else:
@@ -175,13 +175,6 @@ def _rescore(entry: Entry, *, device: str) -> None:
     result = read_dataset(entry.store.result_file(entry.key), kind=_kind(entry.work.job.product))
     scores = entry.work.scores(result, device=device)
     entry.store.write_record(entry.key, {**_record(entry, scores), "seconds": record.get("seconds")})
-
-
-def read_equal(file: Path) -> dict[str, Any]:
-    """The record beside a result."""
-    from neuroreel.experiments.store import read_record
-
-    return read_record(file.with_suffix(".json"))
 
 
 def _kind(product: str) -> str:

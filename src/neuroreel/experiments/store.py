@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -91,7 +92,7 @@ class Store:
         else:
             write_dataset(result, file, overwrite=True)
         self.write_record(key, record)
-        for snapshot in file.parent.glob(f".{_escaped(key)}-????????*.pt"):
+        for snapshot in file.parent.glob(f".{escape(key)}-????????*.pt"):
             snapshot.unlink(missing_ok=True)
 
     def write_record(self, key: str, record: Mapping[str, Any]) -> None:
@@ -181,9 +182,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _escaped(key: str) -> str:
-    from glob import escape
-
-    return escape(key)
