@@ -35,6 +35,8 @@ class DemoSize:
     mask_steps: int
     movies: int
     expected: str
+    height: int = 36
+    width: int = 64
 
 
 FULL = DemoSize(
@@ -82,7 +84,7 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     from neuroreel.evaluation.table import format_table, score_table
 
     size = QUICK if quick else FULL
-    _check_same_demo(folder, quick=quick, seed=seed)
+    check_same_run(folder, f"quick={quick} seed={seed}\n")
     began = time.perf_counter()
     say(f"A simulated mouse, not a real one: {size.neurons} neurons, {size.trials} movies of {size.seconds:g} s.")
     say(f"This takes {size.expected}; everything goes to {folder}.\n")
@@ -147,7 +149,15 @@ def simulated_mouse(folder: Path, size: DemoSize, seed: int) -> Recording:
 
     if folder.exists():
         return nr.open_recording(folder)
-    return nr.simulate(folder, trials=size.trials, seconds=size.seconds, neurons=size.neurons, seed=seed)
+    return nr.simulate(
+        folder,
+        trials=size.trials,
+        seconds=size.seconds,
+        neurons=size.neurons,
+        height=size.height,
+        width=size.width,
+        seed=seed,
+    )
 
 
 def _kept(file: Path, load: Callable[[Path], Kept], make: Callable[[Path], object]) -> Kept:
@@ -157,12 +167,11 @@ def _kept(file: Path, load: Callable[[Path], Kept], make: Callable[[Path], objec
     return load(file)
 
 
-def _check_same_demo(folder: Path, *, quick: bool, seed: int) -> None:
-    """A folder holds one demo: refuse to go on with one of another size or seed."""
+def check_same_run(folder: Path, wanted: str) -> None:
+    """A folder holds one demo, which ``wanted`` describes: refuse to go on with one of another size or seed."""
     from neuroreel.files import atomic_path
 
     stamp = folder / "demo.txt"
-    wanted = f"quick={quick} seed={seed}\n"
     if folder.exists() and any(folder.iterdir()) and not stamp.exists():
         raise InputError(f"{folder} holds other files; choose a new or empty folder with --out")
     if not stamp.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from neuroreel.demo import DemoSize, fit_mouse, simulated_mouse
+from neuroreel.demo import DemoSize, check_same_run, fit_mouse, simulated_mouse
 from neuroreel.experiments.animals import Animal, ModelFile
 from neuroreel.experiments.store import locked
 
@@ -14,12 +14,14 @@ MODELS = 3
 SIZE = DemoSize(
     trials=42,
     seconds=6.0,
-    neurons=200,
+    neurons=300,
     epochs=2,
     batches_per_epoch=20,
     mask_steps=200,
     movies=2,
     expected="",
+    height=18,  # half the pixels of a real recording's movies, a quarter of the work
+    width=32,
 )
 
 
@@ -35,7 +37,9 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
     say
         Called with a line of text before each step.
     """
-    with locked(folder / ".lock"):  # parts of an experiment may start at once, and need the same mice
+    wanted = f"models={MODELS} neurons={SIZE.neurons} trials={SIZE.trials} epochs={SIZE.epochs} seed={seed}\n"
+    with locked(folder.parent / ".locks" / "simulated"):  # parts may start at once, and need the same mice
+        check_same_run(folder, wanted)
         return [_simulated_animal(folder, number, seed=seed, say=say) for number in range(len(MICE))]
 
 
