@@ -147,16 +147,12 @@ def test_an_experiment_on_simulated_mice(tmp_path: Path, monkeypatch: pytest.Mon
     from neuroreel.experiments import quick
 
     tiny = quick.DemoSize(
-        trials=21, seconds=3, neurons=20, epochs=1, batches_per_epoch=2, mask_steps=5, movies=1, expected=""
+        trials=21, seconds=3, neurons=30, epochs=1, batches_per_epoch=2, mask_steps=1, movies=1, expected=""
     )
     monkeypatch.setattr(quick, "SIZE", tiny)
-    settings = {"scoring": {"evaluation_threshold": 0.01}, "settings": {"iterations": 1}}
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    main(
-        typed(
-            "predicted_activity", "--quick", "--movies", 1, "--out", tmp_path, "--settings", tmp_path / "settings.json"
-        )
-    )
+    monkeypatch.setattr(quick, "MODELS", 1)
+    monkeypatch.setattr(nr, "learn_mask", lambda *_, **__: np.ones((36, 64), np.float32))  # none is learned so soon
+    main(typed("predicted_activity", "--quick", "--movies", 1, "--iterations", 1, "--out", tmp_path))
     table = experiment_table(tmp_path / "predicted_activity")
     assert sorted(table["recording"].unique()) == ["mouse_a", "mouse_b"]
     assert len(table) == 4 and table["simulated"].all()
