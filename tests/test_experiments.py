@@ -110,6 +110,43 @@ def test_every_experiment_runs_and_gives_its_table(name: str, animals: list[Anim
         assert np.isfinite(four.to_numpy(float)).all()
 
 
+def test_the_published_preset_is_to_the_letter(animals: list[Animal], tmp_path: Path) -> None:
+    method = Method(preset="published", settings={"iterations": 2}, skip=6)
+    table = run_experiment("masks", animals[:1], out=tmp_path, grid=small(movies=1), method=method)
+    assert (table["smoothing"] == 0.5).all() and (table["preset"] == "published").all()
+    made = {row["key"]: nr.Reconstruction.load(row["file"]) for row in table.to_dict("records")}
+    assert made["mouse_a_t001_mask-none"].settings["mask_threshold"] == 0  # what the paper calls no mask
+    assert made["mouse_a_t001_mask-strict"].settings["mask_threshold"] == 1
+    assert made["mouse_a_t001"].settings["ablated"] == "silenced"
+    smoothed = made["mouse_a_t001"].smooth(0.5)
+    expected = nr.video_correlation(smoothed.truth, smoothed.video, mask=smoothed.mask, skip=6)
+    assert table.set_index("key")["video_correlation"]["mouse_a_t001"] == pytest.approx(expected)
+
+
+def test_the_authors_movies_are_read_once(
+    animals: list[Animal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def stimuli(file: Path) -> xr.DataArray:
+        read.append(file)
+        movies = np.random.default_rng(0).random((2, 1, 2, 1, 24, HEIGHT, WIDTH)) * 255
+        labels = {"inverted": [False, True], "repeat": [0], "spatial_px": [1, 2], "temporal_frames": [4]}
+        axes = (*labels, "frame", "height", "width")
+        return xr.DataArray(movies, dims=axes, coords=labels, attrs={"source": str(file)})
+
+    monkeypatch.setattr("neuroreel.experiments.stimuli.noise_stimuli", stimuli)
+    file = tmp_path / "noise.npz"
+    grid = small(spatial_px=(2, 1), temporal_frames=(4,), noise_file=file)
+    table = run_experiment("noise", animals[:1], out=tmp_path, grid=grid, method=METHOD)
+    assert len(table) == 4 and read == [file]
+    row = table[(table["spatial_px"] == 2) & table["inverted"]]
+    truth = nr.Reconstruction.load(row["file"].item()).truth
+    np.testing.assert_allclose(truth, stimuli(file).sel(inverted=True, spatial_px=2).values[0, 0], rtol=1e-6)
+    with pytest.raises(nr.InputError, match=r"noise.npz has no spatial_px 8; it has 1, 2"):
+        run_experiment("noise", animals[:1], out=tmp_path, grid=replace(grid, spatial_px=(8,)), method=METHOD)
+
+
 def test_an_ablated_neuron_has_no_say(animals: list[Animal], tmp_path: Path) -> None:
     """Other responses of the neurons left out give the same movie; of one that is kept, another one."""
     animal = animals[0]
