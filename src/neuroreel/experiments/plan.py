@@ -45,7 +45,7 @@ class Entry:
     @property
     def cost(self) -> int:
         """In frames of movie through one model: whatever the machine."""
-        return self.work.passes * max(1, self.work.frames)
+        return self.work.passes * self.work.frames
 
 
 def expand(

@@ -31,6 +31,7 @@ from neuroreel.results.reconstruction import Reconstruction
 RESULTS_VERSION = 1
 """Raised with every change of the package that changes results: jobs done before are then done again."""
 
+SPOT_FRAMES = 45  # of the movie of one spot, at 30 Hz: 15 grey, 15 with the spot, 15 grey
 EVERY_PIXEL = -1e9  # a threshold that every pixel of a mask reaches
 
 
@@ -139,8 +140,12 @@ class Work:
 
     @property
     def frames(self) -> int:
-        """Length of the movie."""
-        return 0 if self.job.product == "fields" else self._movie[1]
+        """Length of the movie; of all spots, ON and OFF, where receptive fields are mapped."""
+        if self.job.product != "fields":
+            return self._movie[1]
+        step = self.job.settings.get("step_px") or self.job.settings.get("size_px", 1)
+        height, width = self.animal.recording.video_size
+        return 2 * (height // step) * (width // step) * SPOT_FRAMES
 
     @property
     def passes(self) -> int:
