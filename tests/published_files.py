@@ -12,7 +12,15 @@ import torch
 
 
 def result_fields(
-    *, frames: int = 20, neurons: int = 3, mouse: int = 0, trial: int = 0, model: int = 0, seed: int = 0
+    *,
+    frames: int = 20,
+    neurons: int = 3,
+    mouse: int = 0,
+    trial: int = 0,
+    model: int = 0,
+    seed: int = 0,
+    highest_mask: float = 1.0,
+    reduction: float = 0.5,
 ) -> dict[str, Any]:
     """The fields of a result. The true movie and the responses depend on mouse and trial alone."""
     movie, own = np.random.default_rng([seed, mouse, trial]), np.random.default_rng([seed, mouse, trial, model, 1])
@@ -26,10 +34,10 @@ def result_fields(
         "video_length": frames,
         "model_paths": [PosixPath(f"data/experiments/true_batch_002/fold_{model}/model-017-0.29.pth")],
         "model_list": np.array([model]),
-        "population_reduction": 0.5,
+        "population_reduction": reduction,
         "population_mask": movie.random((neurons, 1)) > 0.5,
         "use_adam": True,
-        "mask": np.random.default_rng(mouse).random((64, 64)).astype(np.float32),
+        "mask": np.random.default_rng(mouse).random((64, 64)).astype(np.float32) * np.float32(highest_mask),
         "device": torch.device("cuda", 0),
         "video_gt": movie.uniform(0, 255, (frames, 36, 64)).round(),
         "video_pred": own.uniform(0, 255, (frames, 36, 64)).astype(np.float32),

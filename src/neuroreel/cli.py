@@ -476,6 +476,32 @@ def experiment(
         run_command(command, part=part, jobs=jobs, say=_say)
 
 
+def figures(
+    experiment: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT")],
+    /,
+    *,
+    results: Path | None = None,
+    published: Path | None = None,
+    out: Path = Path("figures"),
+    overwrite: bool = False,
+) -> None:
+    """Draw the paper's figures: PDF, SVG and PNG, the numbers of each panel as CSV, the tests, and a caption.
+
+    EXPERIMENT is natural, gradient_ensembling, predicted_activity, masks, ablation, noise, gratings, receptive_fields,
+    responses, or all. Of incomplete results what is there is drawn, marked as partial.
+
+    Args:
+        experiment: Whose figures; all draws what there are results of.
+        results: Folder that neuroreel experiment wrote into.
+        published: In its place, a folder of the authors' results (reconstruction_summary_*.npy, in folders modelfold*).
+        out: Folder; each figure gets one of its own in it.
+        overwrite: Replace figures that are there.
+    """
+    from neuroreel.figures.command import draw_figures
+
+    draw_figures(experiment, results=results, published=published, out=out, overwrite=overwrite, say=_say)
+
+
 def _open_recordings(folders: tuple[Path, ...]) -> list[Any]:
     """Recordings of different names."""
     import neuroreel as nr
@@ -543,6 +569,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "convert": convert,
     "download": download,
     "experiment": experiment,
+    "figures": figures,
 }
 
 

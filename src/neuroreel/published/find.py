@@ -29,6 +29,16 @@ class Found:
     place: dict[str, int | str]
 
 
+def all_results(folder: Path) -> list[Found]:
+    """The results of all runs in a folder, or in the folders in it; InputError if there are none."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; give a folder of published results")
+    found = _results_in(folder) or [each for inner in sorted(folder.iterdir()) for each in _results_in(inner)]
+    if not found:
+        raise InputError(f"{folder} and the folders in it hold no {_PREFIX}….npy; give a folder of published results")
+    return found
+
+
 def find_results(folder: Path, run: str) -> list[Found]:
     """The results of one run, in the order of their places.
 
@@ -37,11 +47,7 @@ def find_results(folder: Path, run: str) -> list[Found]:
     InputError
         None there, several runs, several kinds, two files for one place, or a name that is not understood.
     """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; give a folder of published results")
-    found = _results_in(folder) or [each for inner in sorted(folder.iterdir()) for each in _results_in(inner)]
-    if not found:
-        raise InputError(f"{folder} and the folders in it hold no {_PREFIX}….npy; give a folder of published results")
+    found = all_results(folder)
     runs = {each.run for each in found}
     chosen = [each for each in found if each.run == run or fnmatchcase(each.run, run)]
     if len({each.run for each in chosen}) != 1:

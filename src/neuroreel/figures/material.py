@@ -1,0 +1,154 @@
+"""What a figure is drawn from, wherever it came from: a table of scores, histories, and movies to show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Floats = NDArray[np.float32]
+_MOST_LINES = 12  # of what is missing, one by one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """Movies to show one above the other, of one trial.
+
+    Parameters
+    ----------
+    name
+        Which trial of which animal, in a few words.
+    rows
+        What each movie is called, and the movie: (frames, height, width), grey 0..255.
+    frame_rate_hz
+        Frames a second.
+    mask
+        (height, width), the transparency mask; None if there was none.
+    beside
+        A line or two beside it, such as ``r = 0.57``.
+    """
+
+    name: str
+    rows: Mapping[str, Floats]
+    frame_rate_hz: float
+    mask: Floats | None = None
+    beside: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movies:
+    """What was shown and what was reconstructed in one job.
+
+    Parameters
+    ----------
+    truth, video
+        (frames, height, width), grey 0..255; the reconstruction as it was scored (smoothed, if it was).
+    frame_rate_hz
+        Frames a second.
+    mask
+        (height, width) on the video, the transparency mask; None if there was none.
+    model_videos
+        (models, frames, height, width): the reconstruction of each model, where they are known.
+    pixels_per_degree
+        At the middle of the screen, if known.
+    """
+
+    truth: Floats
+    video: Floats
+    frame_rate_hz: float
+    mask: Floats | None = None
+    model_videos: Floats | None = None
+    pixels_per_degree: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Everything one figure needs.
+
+    Parameters
+    ----------
+    experiment
+        Its name, such as ``ablation``.
+    table
+        Tidy, one row a finished job: ``recording``, ``trial``, the conditions, the scores
+        (see :func:`neuroreel.experiments.table.experiment_table`).
+    history
+        Called with rows of the table; gives ``recording, trial, iteration, loss, video_correlation,
+        response_correlation``, one row an iteration that was logged.
+    movies
+        Called with one row of the table; gives the movies of that job.
+    fields
+        Called with one row of the table; gives the receptive fields of that job: ``on``, ``off``, where known ``mask``.
+    said
+        What was run, for the caption: ``preset``, ``iterations``, ``version`` and the like, in the order to be said.
+    finished, expected, unit
+        How many results there are and how many there should be: fewer make a partial figure. What they are called.
+    missing
+        What is not there, one entry a file or job.
+    notes
+        Sentences for the caption.
+    simulated
+        True if no animal was recorded.
+    """
+
+    experiment: str
+    table: DataFrame
+    history: Callable[[DataFrame], DataFrame]
+    movies: Callable[[Mapping[str, Any]], Movies]
+    fields: Callable[[Mapping[str, Any]], xr.Dataset] | None = None
+    said: Mapping[str, str] = field(default_factory=dict)
+    finished: int
+    expected: int
+    unit: str = "results"
+    missing: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    simulated: bool = False
+
+    @property
+    def partial(self) -> str:
+        """``partial: 12 of 50 results``, or nothing."""
+        if self.finished >= self.expected:
+            return ""
+        return f"partial: {self.finished} of {self.expected} {self.unit}"
+
+
+def on_video(mask: Floats | None, size: tuple[int, ...]) -> Floats | None:
+    """A mask on the model's canvas, cut to the video (height, width) in its middle."""
+    if mask is None:
+        return None
+    top, left = ((canvas - pixels) // 2 for canvas, pixels in zip(mask.shape, size, strict=True))
+    return mask[top : top + size[0], left : left + size[1]]
+
+
+def needs_columns(table: DataFrame, *columns: str, figure: str) -> DataFrame:
+    """The rows in which all of these are known; InputError if a column is missing or no row is left."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"the {figure} figure needs {', '.join(missing)}, which the results do not have; "
+            f"they have {', '.join(map(str, table.columns))}"
+        )
+    known = table.dropna(subset=list(columns))
+    if known.empty:
+        raise InputError(f"no result has all of {', '.join(columns)}, which the {figure} figure needs")
+    return known
+
+
+def summary_of_missing(missing: Sequence[str]) -> list[str]:
+    """What is missing, one by one if it is little, else files counted by folder; ``missing.txt`` has it all."""
+    if len(missing) <= _MOST_LINES:
+        return list(missing)
+    others = [each for each in missing if "/" not in each]
+    folders = Counter(each.rpartition("/")[0] for each in missing if "/" in each)
+    few = others if len(others) <= _MOST_LINES else [f"{len(others)} results"]
+    return [*few, *(f"{count} files in {folder}" for folder, count in folders.items())]

@@ -1,0 +1,136 @@
+"""Where the neurons look: receptive fields from light and dark spots, beside the transparency mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from neuroreel.errors import InputError
+from neuroreel.figures.material import Material, needs_columns
+from neuroreel.figures.sheet import Drawn, Sheet, stacked
+from neuroreel.figures.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+    from pandas import DataFrame
+
+_MOST_ANIMALS = 5  # side by side
+_ROWS = {
+    "on": ("ON, mean over\nneurons", "RdBu_r", "response"),
+    "off": ("OFF, mean over\nneurons", "RdBu_r", "response"),
+    "population": ("population\nreceptive field", HEAT, "share of\nmaximum"),
+    "mask": ("transparency\nmask", "gray", "mask"),
+}
+
+
+def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
+    """A column an animal: mean response to light and to dark spots, population receptive field, mask.
+
+    Parameters
+    ----------
+    fields
+        ``on`` and ``off`` (neuron, row, column) as ``nr.receptive_fields`` gives them, with the attribute
+        ``recording``, and ``mask`` (height, width) where it is known.
+    subfigure
+        What to draw into.
+    """
+    import pandas as pd
+
+    shown = [_maps(each) for each in fields]
+    rows = [name for name in _ROWS if any(name in maps for maps in shown)]
+    grid = subfigure.subplots(len(rows), len(shown), squeeze=False)
+    for line, name in zip(grid, rows, strict=True):
+        label, colors, unit = _ROWS[name]
+        drawn = [_draw(maps, name, ax, colors=colors) for maps, ax in zip(shown, line, strict=True)]
+        line[0].set_ylabel(f"{label}\n\nelevation (deg)", fontsize=TICK)
+        image = next((each for each in reversed(drawn) if each is not None), None)
+        if image is not None:
+            subfigure.colorbar(image, ax=list(line), label=unit, fraction=0.03, pad=0.01)
+    for maps, ax in zip(shown, grid[0], strict=True):
+        ax.set_title(short_name(str(maps.attrs["recording"])), fontsize=TICK)
+    for ax in grid[-1]:
+        ax.set_xlabel("azimuth (deg)")
+    numbers = [_numbers(maps).assign(recording=maps.attrs["recording"]) for maps in shown]
+    neurons = " and ".join(str(each.sizes["neuron"]) for each in fields)
+    caption = (
+        f"Receptive fields of {neurons} neurons, a column an animal: mean change of the predicted response to a light "
+        "and to a dark spot at each place; the population receptive field (mean over neurons of their squared maps, "
+        "each scaled to a sum of 1). Blue: outline of the mask that is scored. Colour scales are those of the last "
+        "column in each row; each column is scaled alike."
+    )
+    return Drawn(numbers=pd.concat(numbers, ignore_index=True), caption=caption)
+
+
+def panel_overlap(table: DataFrame, ax: Axes) -> Drawn:
+    """How much area the mask and the population receptive field share, and what chance would give."""
+    names = ["rf_mask_overlap", "rf_mask_overlap_chance", "rf_mask_correlation"]
+    rows = needs_columns(table, "recording", *names, figure="receptive_fields").sort_values("recording")
+    looks = animal_looks(list(rows["recording"]))
+    for place, row in enumerate(rows.to_dict("records")):
+        ax.plot(place, row["rf_mask_overlap"], linestyle="", **looks[row["recording"]])
+        ax.plot([place - 0.3, place + 0.3], [row["rf_mask_overlap_chance"]] * 2, color=FAINT, linestyle="--")
+        ax.text(
+            place, row["rf_mask_overlap"] + 0.04, f"r = {row['rf_mask_correlation']:.2f}", ha="center", fontsize=TICK
+        )
+    ax.set_xticks(range(len(rows)), [short_name(name) for name in rows["recording"]])
+    ax.set(xlim=(-0.6, len(rows) - 0.4), ylim=(0, 1.1), xlabel="animal", ylabel="shared area (Jaccard index)")
+    animals = f"n = {len(rows)} animal{'s' if len(rows) > 1 else ''}"
+    caption = (
+        "Area that the mask (at least 1) and the strongest part of the population receptive field (of the same size) "
+        f"share, divided by the area of both; dashed: chance; r: correlation of map and mask over all spots. {animals}."
+    )
+    return Drawn(numbers=rows[["recording", *names]].reset_index(drop=True), caption=caption)
+
+
+def draw(material: Material) -> Sheet:
+    """The whole figure."""
+    if material.fields is None:
+        raise InputError("these results hold no receptive fields; run `neuroreel experiment receptive_fields`")
+    rows = material.table.sort_values("recording").to_dict("records")[:_MOST_ANIMALS]
+    fields = [material.fields(row) for row in rows]
+    masked = any("mask" in each for each in fields)
+    compared = "rf_mask_overlap" in material.table and material.table["rf_mask_overlap"].notna().any()
+    heights = [28.0 * (3 + masked), *([45.0] if compared else [])]
+    sheet = Sheet(PAGE, sum(heights), "Receptive fields and transparency masks.")
+    parts = stacked(sheet.figure, heights)
+    sheet.add("maps", panel_maps, fields, parts[0])
+    if compared:
+        sheet.add("overlap", panel_overlap, material.table, parts[1].subplots())
+    return sheet
+
+
+def _maps(fields: xr.Dataset) -> xr.Dataset:
+    """What is drawn of one animal: maps (row, column), and the mask on the video."""
+    from neuroreel.evaluation.population import population_map
+
+    maps = fields[["on", "off"]].mean("neuron").assign(population=population_map(fields))
+    if "mask" in fields:
+        maps = maps.assign(mask=(("height", "width"), fields["mask"].values))
+    return maps.assign_attrs(fields.attrs)
+
+
+def _draw(maps: xr.Dataset, name: str, ax: Axes, *, colors: str) -> Any:
+    """One map on the screen, with the mask's outline; None where it is not known."""
+    if name not in maps:
+        ax.set_axis_off()
+        return None
+    values = maps[name].values
+    limit = float(np.abs(values).max()) or 1.0
+    low = -limit if name in ("on", "off") else 0.0
+    up, right = maps["elevation"].values, maps["azimuth"].values
+    extent = (float(right.min()), float(right.max()), float(up.min()), float(up.max()))
+    image = ax.imshow(values, cmap=colors, vmin=low, vmax=limit, extent=extent, interpolation="nearest", aspect="auto")
+    if "mask" in maps:
+        mask = maps["mask"].values
+        if mask.min() < 1.0 <= mask.max():
+            ax.contour(mask >= 1.0, levels=[0.5], colors=SKY, linewidths=0.8, extent=extent, origin="upper")
+    return image
+
+
+def _numbers(maps: xr.Dataset) -> DataFrame:
+    table: DataFrame = maps.drop_vars("mask", errors="ignore").to_dataframe().reset_index()
+    return table
