@@ -54,7 +54,7 @@ def sheet_with_example(
     if not len(rows):  # no trial has all conditions
         return sheet, list(sheet.figure.subplots(1, panels, squeeze=False)[0])
     left, right = beside(sheet.figure, [5, 4] if panels == 1 else [4, 5])
-    labels = [order[value].replace("\n", " ") for value in rows[condition]]
+    labels = [order[value] for value in rows[condition]]
     example = side_by_side(material, rows, labels, score=score)
     columns = 4 if panels == 1 else 3
     sheet.add("frames", panel_strips, [example], left, columns=columns, what="A movie in the middle of the scores")

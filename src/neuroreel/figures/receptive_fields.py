@@ -45,22 +45,22 @@ def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
     grid = subfigure.subplots(len(rows), len(shown), squeeze=False)
     for line, name in zip(grid, rows, strict=True):
         label, colors, unit = _ROWS[name]
-        drawn = [_draw(maps, name, ax, colors=colors) for maps, ax in zip(shown, line, strict=True)]
-        line[0].set_ylabel(f"{label}\n\nelevation (deg)", fontsize=TICK)
+        limit = max(float(np.abs(maps[name]).max()) for maps in shown if name in maps) or 1.0
+        drawn = [_draw(maps, name, ax, colors=colors, limit=limit) for maps, ax in zip(shown, line, strict=True)]
+        line[0].set_ylabel(f"{label}\n\nrow (pixels)", fontsize=TICK)
         image = next((each for each in reversed(drawn) if each is not None), None)
         if image is not None:
             subfigure.colorbar(image, ax=list(line), label=unit, fraction=0.03, pad=0.01)
     for maps, ax in zip(shown, grid[0], strict=True):
         ax.set_title(short_name(str(maps.attrs["recording"])), fontsize=TICK)
     for ax in grid[-1]:
-        ax.set_xlabel("azimuth (deg)")
+        ax.set_xlabel("column (pixels)")
     numbers = [_numbers(maps).assign(recording=maps.attrs["recording"]) for maps in shown]
     neurons = " and ".join(str(each.sizes["neuron"]) for each in fields)
     caption = (
         f"Receptive fields of {neurons} neurons, a column an animal: mean change of the predicted response to a light "
         "and to a dark spot at each place; the population receptive field (mean over neurons of their squared maps, "
-        "each scaled to a sum of 1). Blue: outline of the mask that is scored. Colour scales are those of the last "
-        "column in each row; each column is scaled alike."
+        "each scaled to a sum of 1). Blue: outline of the mask that is scored."
     )
     return Drawn(numbers=pd.concat(numbers, ignore_index=True), caption=caption)
 
@@ -113,21 +113,23 @@ def _maps(fields: xr.Dataset) -> xr.Dataset:
     return maps.assign_attrs(fields.attrs)
 
 
-def _draw(maps: xr.Dataset, name: str, ax: Axes, *, colors: str) -> Any:
+def _draw(maps: xr.Dataset, name: str, ax: Axes, *, colors: str, limit: float) -> Any:
     """One map on the screen, with the mask's outline; None where it is not known."""
     if name not in maps:
         ax.set_axis_off()
         return None
     values = maps[name].values
-    limit = float(np.abs(values).max()) or 1.0
     low = -limit if name in ("on", "off") else 0.0
-    up, right = maps["elevation"].values, maps["azimuth"].values
-    extent = (float(right.min()), float(right.max()), float(up.min()), float(up.max()))
-    image = ax.imshow(values, cmap=colors, vmin=low, vmax=limit, extent=extent, interpolation="nearest", aspect="auto")
-    if "mask" in maps:
-        mask = maps["mask"].values
-        if mask.min() < 1.0 <= mask.max():
-            ax.contour(mask >= 1.0, levels=[0.5], colors=SKY, linewidths=0.8, extent=extent, origin="upper")
+    height, width, half = (maps.attrs[each] for each in ("video_height", "video_width", "spot_px"))
+    if name == "mask":
+        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    else:  # spots may leave a margin
+        half, rows, columns = half / 2, maps["row"].values, maps["column"].values
+        extent = (columns.min() - half, columns.max() + half, rows.max() + half, rows.min() - half)
+    image = ax.imshow(values, cmap=colors, vmin=low, vmax=limit, extent=extent, interpolation="nearest")
+    if "mask" in maps and maps["mask"].min() < 1.0 <= maps["mask"].max():
+        ax.contour(maps["mask"].values >= 1.0, levels=[0.5], colors=SKY, linewidths=0.8)
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal")
     return image
 
 

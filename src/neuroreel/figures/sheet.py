@@ -71,7 +71,8 @@ class Sheet:
 
     def lay_out(self) -> None:
         """Find a place for everything, once for all formats: it takes longer than drawing."""
-        self.figure.draw_without_rendering()
+        for _ in range(2):  # the second time it knows how large the pictures have become
+            self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
 
     def animal_legend(self, recordings: Sequence[str]) -> None:

@@ -42,7 +42,8 @@ def panel_strips(examples: Sequence[Example], subfigure: SubFigure, *, columns: 
         frames = chosen_frames(example, columns)
         timed = not number or frames != chosen_frames(examples[0], columns)
         _draw_strip(block.subplots(), example, frames, timed=timed)
-        block.supylabel(example.beside, fontsize=TICK, rotation="horizontal", ha="left")
+        if example.beside:
+            block.supylabel(example.beside, fontsize=TICK, rotation="horizontal", ha="left")
         shown += [
             {"example": number + 1, "trial": example.name, "frame": frame, "time_s": frame / example.frame_rate_hz}
             for frame in frames
@@ -70,7 +71,7 @@ def _draw_strip(ax: Axes, example: Example, frames: Sequence[int], *, timed: boo
             place = (left, left + width, top + height, top)
             ax.imshow(movie[frame], cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=place)
             _outline(ax, example.mask, left=left, top=top)
-    ax.set(xlim=(0, lefts[-1] + width), ylim=(tops[-1] + height, 0), aspect="equal")
+    ax.set(xlim=(0, lefts[-1] + width), ylim=(tops[-1] + height, 0), aspect="equal", anchor="W")
     ax.set_yticks(tops + height / 2, list(example.rows))
     ax.set_xticks(lefts + width / 2, [f"{frame / example.frame_rate_hz:.2f} s" for frame in frames])
     ax.tick_params(length=0, labelbottom=False, labeltop=timed, pad=2)
