@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from figure_tables import (
     noise_table,
     table_of,
 )
-from neuroreel.figures import ablation, gratings, masks, natural, noise, predicted_activity, responses
+from neuroreel.figures import ablation, gratings, masks, natural, noise, predicted_activity, quality, responses
 from neuroreel.figures.comparisons import COLUMNS, compare_conditions, format_p, stars, summary_of_tests
 from neuroreel.figures.conditions import panel_conditions
 from neuroreel.figures.curves import panel_convergence, panel_curve
@@ -203,6 +204,25 @@ def test_responses_are_of_the_movies_that_were_shown(ax: Axes) -> None:
     table = table_of("ensemble", {"videos": 0.0}, response_correlation=0.44, response_correlation_truth=0.38)
     assert set(responses.shown_movies(table)["movie"]) == {"true", "reconstructed"}
     assert responses.panel_movies(table, ax).numbers["response_correlation"].isin([0.44, 0.38]).sum() >= 24
+
+
+def test_quality_is_what_the_measures_say(ax: Axes) -> None:
+    movies = [movies_of({"trial": number}) for number in range(3)]
+    bands = quality.panel_bands(movies[:1], ax).numbers
+    own = movies[0]
+    expected = nr.band_correlation(own.truth, own.video, frame_rate_hz=30.0, mask=own.mask).correlation
+    np.testing.assert_allclose(bands["correlation"], np.ravel(expected))
+    assert own.model_videos is not None
+    found = nr.ensemble_uncertainty(own.truth, own.model_videos, mask=own.mask)
+    numbers = quality.panel_uncertainty([found], Figure().subplots()).numbers
+    np.testing.assert_allclose(numbers["error"], found.curve_error)
+    with pytest.raises(nr.InputError, match="several models"):
+        quality.panel_uncertainty([], Figure().subplots())
+    random = np.random.default_rng(0)
+    longer = [random.uniform(0, 255, (48, 12, 16)).astype(np.float32) for _ in movies]
+    shown = [replace(own, truth=each, video=0.5 * each) for each in longer]
+    told = quality.panel_identification(shown, Figure().subplots())
+    assert set(told.numbers["ways"]) == {2, 3} and told.numbers["accuracy"].tolist() == [1.0] * 4
 
 
 def test_strips_show_frames_that_are_scored() -> None:

@@ -166,7 +166,7 @@ def test_golden_files_are_drawn_in_one_command(
     main(["figures", "all", "--published", str(golden / "published_files"), "--out", str(tmp_path)])
     printed = capsys.readouterr().out
     drawn = {folder.name for folder in tmp_path.iterdir()}
-    assert drawn == {"natural", "convergence", "ablation", "noise", "responses"}
+    assert drawn == {"natural", "convergence", "quality", "ablation", "noise", "responses"}
     assert (
         "ablation is partial" in printed
         and "no run of 25% of the neurons" in (tmp_path / "ablation" / "missing.txt").read_text()

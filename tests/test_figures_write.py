@@ -82,7 +82,12 @@ def pdf_content(file: Path) -> bytes:
     return raw + b"".join(unpacked)
 
 
-@pytest.mark.parametrize("experiment", FIGURES)
+_FAST = ("ablation", "noise", "receptive_fields")
+
+
+@pytest.mark.parametrize(
+    "experiment", [pytest.param(each, marks=() if each in _FAST else pytest.mark.slow) for each in FIGURES]
+)
 def test_every_figure_is_written_whole(experiment: str, tmp_path: Path) -> None:
     for name in FIGURES[experiment]:
         folder = write_figure(name, material(experiment), tmp_path)

@@ -10,7 +10,7 @@ from neuroreel.figures.material import Material
 from neuroreel.figures.sheet import Sheet
 
 FIGURES: dict[str, tuple[str, ...]] = {  # experiment: its figures, each a module of this folder
-    "natural": ("natural", "convergence"),
+    "natural": ("natural", "convergence", "quality"),
     "gradient_ensembling": ("gradient_ensembling",),
     "predicted_activity": ("predicted_activity",),
     "masks": ("masks",),
