@@ -11,7 +11,6 @@ during the passes less what was before them (the weights and the libraries), and
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import statistics
 import subprocess
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 
-from _machine import described
+from _machine import described, reset_peak, resident_mib
 from _networks import LARGEST, PAPER_NEURONS, paper_config, settled_network
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
@@ -100,22 +99,6 @@ def timed(function: Callable[[], object]) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
-
-
-def reset_peak() -> None:
-    """Forget the peak of building the model. The rusage of a process will not do: it starts from its parent's peak."""
-    forget = Path("/proc/self/clear_refs")
-    if forget.exists():
-        ctypes.CDLL(None).malloc_trim(0)  # what building the model has freed is no longer resident
-        forget.write_text("5")
-
-
-def resident_mib(field: str) -> float | None:
-    """Resident memory now (VmRSS) or at most (VmHWM), as Linux tells it."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith(field))
 
 
 def about(config: DwiseNeuroConfig) -> dict[str, Any]:

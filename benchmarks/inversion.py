@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from _machine import described, peak_bytes
+from _machine import described, reset_peak, resident_mib
 from _networks import paper_config, settled_network, small_config
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.devices import choose_device
@@ -69,6 +69,7 @@ def compared(name: str, device: str, rates: dict[str, float], *, repeats: int) -
     for _ in range(repeats):
         for way, worker in workers.items():
             seconds[way].append(worker.ask("seconds"))
+    peaks = {way: worker.ask("peak") for way, worker in workers.items()}
     work = workers["ours"].ask("work")
     floor = max(work["operations"] / rates["operations_a_second"], work["bytes"] / rates["bytes_a_second"])
     rows = []
@@ -82,7 +83,7 @@ def compared(name: str, device: str, rates: dict[str, float], *, repeats: int) -
                 "seconds": median,
                 "ratio": statistics.median(seconds["published"]) / median,
                 "windows_a_second": 1 / median,
-                "peak_bytes": worker.ask("peak"),
+                "peak_mib": round(peaks[way]),
                 "gradient_error": float(error),
                 "floor_seconds": floor,
                 "part_of_floor": floor / median,
@@ -114,8 +115,6 @@ class Worker:
 
 def serve(connection: Connection, name: str, way: str, device_name: str) -> None:
     device = torch.device(device_name)
-    if way != "published":
-        keep_freed_memory()
     model = DwiseNeuro(settled_network(MODELS[name]()), readout=0).to(device)
     torch.manual_seed(1)
     movie = (torch.rand(1, FRAMES, *model.canvas.size) * 255).to(device)
@@ -128,11 +127,14 @@ def serve(connection: Connection, name: str, way: str, device_name: str) -> None
     engine: EncodingModel = model
     if way != "published":
         engine = engine_of(model, precision="bfloat16" if "bfloat16" in way else "float32")
-    before = peak_bytes(device)
+    if way != "published":
+        keep_freed_memory()
+    reset_peak()
+    before = held_mib(device) or 0.0
     answers: dict[str, Callable[[], Any]] = {
         "gradient": lambda: once(engine, movie, evidence).cpu(),
         "seconds": lambda: timed(lambda: once(engine, movie, evidence), device),
-        "peak": lambda: peak_bytes(device) - before,
+        "peak": lambda: (held_mib(device, most=True) or 0.0) - before,
         "work": lambda: work_of(model, movie, evidence),
     }
     while (what := connection.recv()) != "stop":
@@ -184,6 +186,13 @@ def copy_rate(device: torch.device) -> float:
     return 2 * 4 * 2**26 / min(timed(lambda: other.copy_(one), device) for _ in range(5))
 
 
+def held_mib(device: torch.device, *, most: bool = False) -> float | None:
+    """Memory of this process: of its tensors on a GPU, else all that is resident, where the system tells it."""
+    if device.type == "cuda":
+        return (torch.cuda.max_memory_allocated if most else torch.cuda.memory_allocated)(device) / 2**20
+    return resident_mib("VmHWM" if most else "VmRSS")
+
+
 def timed(function: Callable[[], object], device: torch.device) -> float:
     began = time.perf_counter()
     function()
@@ -196,7 +205,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     head = ("time", 9), ("ratio", 6), ("windows/s", 10), ("memory", 9), ("gradient error", 15), ("floor", 6)
     lines = [f"{'model':6} {'pass':15} " + " ".join(f"{name:>{width}}" for name, width in head)]
     for row in rows:
-        memory = f"{row['peak_bytes'] / 2**20:.0f} MiB"
+        memory = f"{row['peak_mib']} MiB"
         lines.append(
             f"{row['model']:6} {row['way']:15} {row['seconds']:7.3f} s {row['ratio']:5.1f}x "
             f"{row['windows_a_second']:10.2f} {memory:>9} {row['gradient_error']:15.1e} {row['part_of_floor']:6.0%}"

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from neuroreel.errors import ResourceError as ResourceError
     from neuroreel.evaluation.baselines import baselines as baselines
     from neuroreel.evaluation.baselines import shuffle_neurons as shuffle_neurons
-    from neuroreel.evaluation.population import mask_agreement as mask_agreement
-    from neuroreel.evaluation.population import population_map as population_map
-    from neuroreel.evaluation.receptive_fields import receptive_fields as receptive_fields
     from neuroreel.evaluation.frequency_bands import BandCorrelation as BandCorrelation
     from neuroreel.evaluation.frequency_bands import band_correlation as band_correlation
     from neuroreel.evaluation.identification import Identification as Identification
@@ -35,6 +32,9 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.overfit import OverfitGauge as OverfitGauge
     from neuroreel.evaluation.overfit import leave_out_neurons as leave_out_neurons
     from neuroreel.evaluation.overfit import overfit_gauge as overfit_gauge
+    from neuroreel.evaluation.population import mask_agreement as mask_agreement
+    from neuroreel.evaluation.population import population_map as population_map
+    from neuroreel.evaluation.receptive_fields import receptive_fields as receptive_fields
     from neuroreel.evaluation.scores import pixel_correlation as pixel_correlation
     from neuroreel.evaluation.scores import scores as scores
     from neuroreel.evaluation.scores import video_correlation as video_correlation

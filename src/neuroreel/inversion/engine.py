@@ -8,6 +8,7 @@ ones, over space and over time. On a CPU compiled code does most of it (:mod:`ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from neuroreel.encoding.dwiseneuro import Block, CortexLayer, DwiseNeuro, Readout, tile_channels
+from neuroreel.encoding.dwiseneuro import Block, CortexLayer, DwiseNeuro, Readout
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.inversion.wide_branch import LANES, MOST_INPUTS, Branch, can_run_native, native_wide_branch
 
@@ -286,7 +287,7 @@ def nearest(x: Tensor, size: Sequence[int]) -> Tensor:
 
 def tile_last(x: Tensor, channels: int) -> Tensor:
     """Channels, the last axis, repeated cyclically until there are ``channels`` of them."""
-    return tile_channels(x.movedim(-1, 1), channels).movedim(1, -1)
+    return torch.cat([x] * math.ceil(channels / x.shape[-1]), -1)[..., :channels] if channels != x.shape[-1] else x
 
 
 def folded(conv: nn.Conv3d | nn.Conv1d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:

@@ -55,9 +55,11 @@ inline Vector read(const float* from) { return *reinterpret_cast<const Vector*>(
 inline void write(Vector value, float* to) { *reinterpret_cast<Vector*>(to) = value; }
 
 inline float total(Vector x) {
-    float sum = 0.0f;
-    for (int lane = 0; lane < LANES; ++lane) sum += x[lane];
-    return sum;
+    float lanes[LANES];
+    write(x, lanes);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    return lanes[0];
 }
 
 // Calls body<V>(first vector) for each block of V vectors.
