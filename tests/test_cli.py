@@ -26,6 +26,7 @@ WORDS = {
     "evaluate": ["--decoder", "--smooth", "baselines"],
     "report": ["--out", "HTML", "--title"],
     "experiment": ["--recordings", "--encoders", "--part", "--list", "--quick", "natural", "receptive_fields"],
+    "figures": ["--results", "--published", "--out"],
     "convert": [".pth", ".safetensors", "--out", "--run"],
     "download": ["recordings", "--to", "--only", "--parallel", "--yes", "--list", "--check"],
 }

@@ -134,11 +134,33 @@ def test_reconstructions_are_the_same() -> None:
             frame_rate_hz=30,
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("neuroreel.inversion.job.engine_of", lambda each: each)
+            patch.setattr("neuroreel.inversion.job.engine_of", lambda each, **_: each)
             plain = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
         folded = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
         error = np.linalg.norm(folded.video - plain.video) / np.linalg.norm(plain.video - 127.5)
         assert 0 <= error < 1e-4
+
+
+def test_bfloat16_gives_the_same_reconstruction() -> None:
+    """The video correlation of a reconstruction is within 0.005 of that in single precision."""
+    sizes = {"core_features": (16, 16), "spatial_strides": (1, 1), "cortex_features": (64,)}
+    model = random_model(**sizes, readout_neurons=(5, 300))
+    rng = np.random.default_rng(0)
+    pictures = np.kron(rng.integers(0, 256, (5, 3, 5)), np.ones((1, 4, 4)))
+    video = np.repeat(pictures, 10, axis=0).astype(np.float32)
+    behavior = {"behavior": rng.random((2, 50)), "pupil_center": rng.random((2, 50))}
+    trial = nr.Trial(video=video, frame_rate_hz=30, **behavior)
+    trial = trial.replace(responses=nr.predict(model, trial))
+    videos = {
+        precision: nr.reconstruct(trial, model, preset="published", iterations=20, precision=precision, progress=False)
+        for precision in ("float32", "bfloat16", "auto")
+    }
+    scores = {each: nr.video_correlation(video, made.video, skip=20) for each, made in videos.items()}
+    assert scores["float32"] > 0.1
+    assert 0 < abs(scores["bfloat16"] - scores["float32"]) < 0.005
+    assert np.array_equal(videos["auto"].video, videos["float32"].video)  # there is no GPU, or this test says so
+    with pytest.raises(nr.InputError, match="precision is 'half'"):
+        nr.reconstruct(trial, model, precision="half")
 
 
 def test_without_a_compiler_there_is_no_library(tmp_path: Path) -> None:

@@ -7,6 +7,24 @@ import torch
 from neuroreel.errors import InputError, ResourceError
 
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """ "float32" or "bfloat16"; "auto" takes bfloat16 on a GPU that computes with it, and float32 elsewhere.
+
+    Raises
+    ------
+    InputError
+        Another word.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
 def choose_device(device: str = "auto") -> torch.device:
     """The torch device of this name; "auto" takes a GPU where there is one.
 

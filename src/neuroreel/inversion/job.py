@@ -34,6 +34,7 @@ class Job:
     keep: NDArray[np.bool_]
     decoder: RidgeDecoder | None
     device: torch.device
+    precision: str  # of what lies between a model's first and last layer
     frames: list[int]  # of each trial
     windows_at_once: int | None
     max_memory: int | None
@@ -51,7 +52,7 @@ class Job:
     @cached_property
     def engines(self) -> list[EncodingModel]:
         """The models in the form that inverts fastest; made at first use, when they lie on the device."""
-        return [engine_of(model) for model in self.models]
+        return [engine_of(model, precision=self.precision) for model in self.models]
 
     @cached_property
     def plan(self) -> Plan:

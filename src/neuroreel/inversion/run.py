@@ -173,6 +173,7 @@ class Run:
             start=hash_array(self.start.cpu().numpy()),
             prior=[hash_array(array) for array in self._prior_arrays()],
             seed=self.job.seed,
+            precision=self.job.precision,
         )
 
 
