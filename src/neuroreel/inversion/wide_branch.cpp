@@ -4,6 +4,8 @@
 // are applied on the way in, so that only what comes before them is stored. A place's channels are worked through in
 // blocks of up to four vectors of 16, which stay in registers.
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -304,14 +306,17 @@ void temporal_place_back(float* gradient, const float* constant, const float* in
 // Runs body(place, sums, workspace) over all places; what each thread gathers a channel is added up in sums, if any.
 template <class Body>
 void each_place(int places, int vectors, float* sums, int threads, Body body) {
-    if (sums) std::fill(sums, sums + vectors * LANES, 0.0f);
+    std::vector<Vectors> gathered(threads, Vectors(vectors, Vector{}));
 #pragma omp parallel num_threads(threads)
     {
-        Vectors mine(vectors, Vector{}), workspace;
+        Vectors workspace;
 #pragma omp for schedule(static)
-        for (int place = 0; place < places; ++place) body(place, mine.data(), workspace);
-#pragma omp critical
-        for (int v = 0; sums && v < vectors; ++v) write(read(sums + v * LANES) + mine[v], sums + v * LANES);
+        for (int place = 0; place < places; ++place) body(place, gathered[omp_get_thread_num()].data(), workspace);
+    }
+    for (int v = 0; sums && v < vectors; ++v) {  // in the order of the threads: the same numbers each time
+        Vector sum = {};
+        for (const Vectors& mine : gathered) sum += mine[v];
+        write(sum, sums + v * LANES);
     }
 }
 
