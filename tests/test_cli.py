@@ -29,6 +29,9 @@ WORDS = {
     "figures": ["--results", "--published", "--out"],
     "convert": [".pth", ".safetensors", "--out", "--run"],
     "download": ["recordings", "--to", "--only", "--parallel", "--yes", "--list", "--check"],
+    "import": ["NWB", ".csv", "--out", "--list", "--responses", "--stimulus", "--trials", "--frame-rate-hz"],
+    "export": ["--to", ".nwb", ".tif", ".mp4", "--metadata", "--with-truth"],
+    "doctor": ["--json", "missing"],
 }
 
 

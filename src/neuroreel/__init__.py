@@ -53,11 +53,13 @@ if TYPE_CHECKING:
     from neuroreel.published.folder import read_published_folder as read_published_folder
     from neuroreel.published.results import read_published as read_published
     from neuroreel.recordings.download.run import download as download
+    from neuroreel.recordings.nwb.importing import import_nwb as import_nwb
     from neuroreel.recordings.recording import Recording as Recording
     from neuroreel.recordings.recording import open_recording as open_recording
     from neuroreel.recordings.simulate import simulate_recording
 
     simulate = simulate_recording
+    from neuroreel.recordings.table import import_table as import_table
     from neuroreel.recordings.trial import Trial as Trial
     from neuroreel.recordings.writing import write_recording as write_recording
     from neuroreel.report import write_report as write_report
@@ -105,6 +107,8 @@ _HOMES = {
     "gaussian_noise": "stimuli.noise",
     "grating_stimuli": "stimuli.sets",
     "identify": "evaluation.identification",
+    "import_nwb": "recordings.nwb.importing",
+    "import_table": "recordings.table",
     "learn_mask": "inversion.mask",
     "leave_out_neurons": "evaluation.overfit",
     "load_encoder": "encoding.files",

@@ -383,6 +383,103 @@ def download(
         )
 
 
+def import_(
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")],
+    /,
+    *,
+    out: Path | None = None,
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    responses: tuple[str, ...] = (),
+    stimulus: tuple[str, ...] = (),
+    trials: str = "auto",
+    tier_column: str | None = None,
+    trial_seconds: float | None = None,
+    leave_out: tuple[int, ...] = (),
+    pupil: str = "auto",
+    running: str = "auto",
+    pupil_center: str = "auto",
+    neurons: Path | None = None,
+    frame_rate_hz: float | None = None,
+    grey_levels: tuple[float, float] = (0, 255),
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Make a recording of an NWB file, or of a table (.csv, .tsv) that names the files of each trial.
+
+    Series of an NWB file are named by their path, its end, or a pattern. A table has the columns video, responses,
+    behavior, pupil_center, tier and frame_rate_hz; of the options only --out and --frame-rate-hz go with it.
+
+    Args:
+        source: The NWB file (.nwb) or the table.
+        out: Folder for the recording.
+        show: Print what the NWB file holds, and stop.
+        responses: Series of responses; the neurons of several follow each other.
+        stimulus: Series of images.
+        trials: Table of intervals that tells the trials, or "stimulus" to cut at its pauses.
+        tier_column: Column of that table with a word a trial; "tier" or "split" by default.
+        trial_seconds: Cut trials into pieces of this length.
+        leave_out: Numbers of trials to leave out.
+        pupil: Series of pupil dilation; "none" leaves it out.
+        running: Series of running speed; "none" leaves it out.
+        pupil_center: Series of the pupil's center; "none" leaves it out.
+        neurons: A .npy file of booleans or numbers: which neurons to keep.
+        frame_rate_hz: Frames a second; that of the stimulus by default.
+        grey_levels: Stored values of black and white.
+        size: Height and width to which frames are scaled.
+    """
+    from neuroreel.recordings.importing import import_file, list_file
+
+    if show:
+        _say("\n".join(list_file(source)))
+        return
+    choices: dict[str, Any] = {"responses": responses, "stimulus": stimulus, "trials": trials}
+    choices |= {"tier_column": tier_column, "trial_seconds": trial_seconds, "leave_out": leave_out}
+    choices |= {"pupil": pupil, "running": running, "pupil_center": pupil_center, "neurons": neurons}
+    choices |= {"grey_levels": grey_levels, "size": size}
+    _say(repr(import_file(source, out, frame_rate_hz=frame_rate_hz, choices=choices, say=_say)))
+
+
+def export(
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULT [RESULT ...]")],
+    /,
+    *,
+    to: str,
+    metadata: Path | None = None,
+    with_truth: bool = False,
+    exact: bool = False,
+) -> None:
+    """Write reconstructions for other programs: NWB, TIFF (ImageJ) or MP4.
+
+    Args:
+        results: Files or folders that reconstruct wrote.
+        to: A name ending in .nwb (all results in one file), .tif or .mp4; {} in it stands for each result's name.
+        metadata: JSON file with fields of the NWB file, such as {"lab": "...", "subject": {"subject_id": "..."}}.
+        with_truth: Put the true movie beside the reconstruction (TIFF and MP4; NWB has it anyway).
+        exact: MP4 that is exact to the grey level, which some players do not show.
+    """
+    from neuroreel.results.exporting import export_results
+
+    files = _result_files(results)
+    if len({file.stem for file in files}) < len(files):
+        raise InputError(f"{', '.join(map(str, files))}: some have the same name; export them one after the other")
+    loaded = {file.stem: result for file, result in zip(files, _load_results(results), strict=True)}
+    for file in export_results(loaded, to, metadata=metadata, with_truth=with_truth, exact=exact):
+        _say(f"wrote {file}")
+
+
+def doctor(*, json: bool = False) -> None:
+    """Say what this machine has and what is missing for which command, and how to get it.
+
+    Args:
+        json: Print it as JSON.
+    """
+    from neuroreel.doctor import examine
+
+    health = examine()
+    _say(health.to_json() if json else str(health))
+    if health.broken:
+        sys.exit(1)
+
+
 def _agreed() -> bool:
     """Ask somebody at a terminal; a script is not asked."""
     if not sys.stdin.isatty():
@@ -544,13 +641,17 @@ def _refuse_existing(file: Path) -> None:
         raise InputError(f"{file} exists already and is not overwritten; choose another name, or delete it first")
 
 
-def _load_results(paths: tuple[Path, ...]) -> list[Any]:
-    import neuroreel as nr
-
+def _result_files(paths: tuple[Path, ...]) -> list[Path]:
     files = [file for path in paths for file in (sorted(path.glob("*.nc")) if path.is_dir() else [path])]
     if not files:
         raise InputError(f"no results in {', '.join(map(str, paths)) or 'nothing'}; give .nc files, or folders of them")
-    return [nr.Reconstruction.load(file) for file in files]
+    return files
+
+
+def _load_results(paths: tuple[Path, ...]) -> list[Any]:
+    import neuroreel as nr
+
+    return [nr.Reconstruction.load(file) for file in _result_files(paths)]
 
 
 def _say(line: str) -> None:
@@ -570,6 +671,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "download": download,
     "experiment": experiment,
     "figures": figures,
+    "import": import_,
+    "export": export,
+    "doctor": doctor,
 }
 
 

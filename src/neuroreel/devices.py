@@ -6,7 +6,6 @@ import torch
 
 from neuroreel.errors import InputError, ResourceError
 
-
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 

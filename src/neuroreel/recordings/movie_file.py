@@ -1,4 +1,4 @@
-"""A movie of one's own, in a file, as a trial of a recording that never showed it."""
+"""Movies in files, and such a movie as a trial of a recording that never showed it."""
 
 from __future__ import annotations
 
@@ -41,21 +41,42 @@ def movie_trial(file: str | Path, recording: Recording) -> Trial:
         The library that reads such files is not installed.
     """
     file = Path(file)
+    video, rate = read_movie(file, size=recording.video_size)
+    trial = recording.trial_showing(video, name=file.name)
+    return trial if rate is None else trial.replace(frame_rate_hz=rate)
+
+
+def read_movie(file: Path, *, size: tuple[int, int] | None = None) -> tuple[NDArray[Any], float | None]:
+    """The movie (frames, height, width) of a file, in grey levels, and its frame rate where the file tells it.
+
+    Parameters
+    ----------
+    file
+        ``.npy``, ``.tif`` or a video, of which the luma is taken.
+    size
+        (height, width) that it must have; None takes any.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, of another kind or size, or its white is 1 instead of 255.
+    ResourceError
+        The library that reads such files is not installed.
+    """
     if file.suffix.lower() not in ENDINGS:
         raise InputError(f"{file} ends in {file.suffix!r}; a movie's name must end in one of {', '.join(ENDINGS)}")
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a movie")
     read = {".npy": _read_npy, ".tif": _read_tiff, ".tiff": _read_tiff}.get(file.suffix.lower(), _read_video)
-    video, rate = read(file, recording.video_size)
+    video, rate = read(file, size)
     if video.dtype.kind == "f" and 0 < video.max() <= 1:
         raise InputError(f"{file}: the largest grey level is {video.max():g}; they must lie in 0..255: multiply by 255")
-    trial = recording.trial_showing(video, name=file.name)
-    return trial if rate is None else trial.replace(frame_rate_hz=rate)
+    return video, rate
 
 
-def _read_npy(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float | None]:
+def _read_npy(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], float | None]:
     video = read_array(file, rank=3)
-    if video.shape[:2] == size and video.shape[1:] != size:
+    if size is not None and video.shape[:2] == size and video.shape[1:] != size:
         raise InputError(
             f"{file} has shape {video.shape}, which looks like (height, width, frames), as recordings lie on disk; "
             "it must be (frames, height, width): np.moveaxis(video, -1, 0)"
@@ -64,7 +85,7 @@ def _read_npy(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float | 
     return video, None
 
 
-def _read_tiff(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float | None]:
+def _read_tiff(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], float | None]:
     tifffile = needs("tifffile")
     try:
         with tifffile.TiffFile(file) as tiff:
@@ -78,13 +99,13 @@ def _read_tiff(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float |
     return video, float(described["fps"]) if "fps" in described else None
 
 
-def _read_video(file: Path, size: tuple[int, int]) -> tuple[NDArray[Any], float | None]:
+def _read_video(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], float | None]:
     # YUV4MPEG begins with a line such as b"YUV4MPEG2 W64 H36 F30:1 ..."; the rate in it is not rounded
     header = _ffmpeg(file, "-frames:v", "1", "-f", "yuv4mpegpipe").partition(b"\n")[0].decode("ascii").split()[1:]
     words = {word[0]: word[1:] for word in header}
     _check_size(file, (1, int(words["H"]), int(words["W"])), size)
     video = np.frombuffer(_ffmpeg(file, "-f", "rawvideo"), np.uint8)
-    return video.reshape(-1, *size), float(Fraction(words["F"].replace(":", "/")))
+    return video.reshape(-1, int(words["H"]), int(words["W"])), float(Fraction(words["F"].replace(":", "/")))
 
 
 def _ffmpeg(file: Path, *options: str) -> bytes:
@@ -98,11 +119,11 @@ def _ffmpeg(file: Path, *options: str) -> bytes:
     return done.stdout
 
 
-def _check_size(file: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+def _check_size(file: Path, shape: tuple[int, ...], size: tuple[int, int] | None) -> None:
     """Before pixels are read: a film of full size would not fit into memory."""
     if len(shape) != 3:
         raise InputError(f"{file} has shape {shape}; it must be (frames, height, width), grey")
-    if tuple(shape[1:]) != size:
+    if size is not None and tuple(shape[1:]) != size:
         raise InputError(
             f"{file} is {shape[2]}x{shape[1]} pixels (width x height), the recording's movies are {size[1]}x{size[0]}: "
             "resize it"

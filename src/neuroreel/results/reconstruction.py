@@ -282,6 +282,12 @@ class Reconstruction:
             overwrite=overwrite,
         )
 
+    def to_nwb(self, path: str | Path, *, metadata: Mapping[str, Any] | None = None, overwrite: bool = False) -> Path:
+        """Write everything but the scores as an NWB file; see :func:`~neuroreel.results.nwb.write_nwb`."""
+        from neuroreel.results.nwb import write_nwb
+
+        return write_nwb(path, {"": self}, metadata=metadata, overwrite=overwrite)
+
     def _needs_truth(self) -> NDArray[np.float32]:
         if self.truth is None:
             raise InputError(f"the true movie of {self.name} is not known; leave out with_truth")

@@ -1,0 +1,181 @@
+"""What an NWB file holds that a recording can be made of, and which of it is meant."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neuroreel.errors import InputError
+from neuroreel.extras import needs
+
+AUTO, NONE = "auto", "none"
+
+_RUNNING = ("run", "speed", "veloc", "treadmill", "locomot", "wheel")
+_EYE = ("pupil", "eye", "gaze")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One series of the file, and the path by which it can be named."""
+
+    path: str
+    series: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its data; empty where they lie in another file."""
+        return tuple(getattr(self.series.data, "shape", ()))
+
+    def __str__(self) -> str:
+        size = " x ".join(map(str, self.shape)) or "no data"
+        external = getattr(self.series, "external_file", None)
+        size = f"{len(external)} external file(s)" if external is not None and len(external) else size
+        rate = f"{self.series.rate:g} Hz" if self.series.rate is not None else "with timestamps"
+        return f"{self.path} ({type(self.series).__name__}, {size}, {rate})"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What of an NWB file can become part of a recording: for each part its candidates."""
+
+    responses: list[Found]
+    stimulus: list[Found]
+    pupil: list[Found]
+    running: list[Found]
+    pupil_center: list[Found]
+    intervals: dict[str, Any]
+
+    def lines(self) -> list[str]:
+        """The candidates in words, one a line, by the options that choose among them."""
+        said = []
+        for option in ("responses", "stimulus", "pupil", "running", "pupil_center"):
+            said.append(f"--{option.replace('_', '-')}")
+            said += [f"  {found}" for found in getattr(self, option)] or ["  nothing that looks like it"]
+        said.append("--trials")
+        for name, table in self.intervals.items():
+            said.append(f"  {name} ({len(table)} rows; columns {', '.join(table.colnames)})")
+        return said if self.intervals else [*said, "  no table of intervals"]
+
+
+@contextmanager
+def open_nwb(file: str | os.PathLike[str]) -> Iterator[Any]:
+    """The pynwb.NWBFile of a file, whose arrays are read when they are looked at; InputError if it is none."""
+    pynwb = needs("pynwb", extra="nwb")
+    if not Path(file).is_file():
+        raise InputError(f"there is no file {file}; give the path of an NWB file")
+    with _opened(pynwb, file) as reader:
+        yield _read(reader, file)
+
+
+def _opened(pynwb: Any, file: str | os.PathLike[str]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other versions of the schema, odd but readable values
+        try:
+            return pynwb.NWBHDF5IO(str(file), "r", load_namespaces=True)
+        except Exception as error:  # h5py and hdmf meet damaged files with nearly anything
+            raise InputError(f"{file} cannot be opened as NWB ({error}); it may be damaged: copy it again") from error
+
+
+def _read(reader: Any, file: str | os.PathLike[str]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return reader.read()
+        except Exception as error:
+            raise InputError(f"{file} cannot be read as NWB ({error}); it may be damaged") from error
+
+
+def read_contents(nwb: Any) -> Contents:
+    """Find everything that a recording can be made of; nothing but names and shapes is read."""
+    from pynwb.image import ImageSeries, IndexSeries
+    from pynwb.ophys import RoiResponseSeries
+
+    shown = [Found(f"stimulus/{name}", series) for name, series in nwb.stimulus.items()]
+    others = [
+        found
+        for place, parts in (("processing", nwb.processing), ("acquisition", nwb.acquisition))
+        for name, part in parts.items()
+        for found in _series_of(part, f"{place}/{name}")
+        if not isinstance(found.series, ImageSeries | IndexSeries)
+    ]
+    rois = [found for found in others if isinstance(found.series, RoiResponseSeries)]
+    plain = [found for found in others if not isinstance(found.series, RoiResponseSeries)]
+    single = [found for found in plain if len(found.shape) == 1 or found.shape[1:] == (1,)]
+    of_eye = [found for found in plain if _speaks_of(found, _EYE)]
+    matrices = [found for found in plain if len(found.shape) == 2 and found.shape[1] > 2 and found not in of_eye]
+    intervals = {name: table for name, table in (nwb.intervals or {}).items() if name != "invalid_times"}
+    return Contents(
+        responses=rois or matrices,
+        stimulus=[found for found in shown if isinstance(found.series, ImageSeries | IndexSeries)],
+        pupil=[found for found in single if found in of_eye],
+        running=[found for found in single if found not in of_eye and _speaks_of(found, _RUNNING)],
+        pupil_center=[found for found in of_eye if found.shape[1:] == (2,)],
+        intervals=dict(sorted(intervals.items(), key=lambda item: item[0] != "trials")),
+    )
+
+
+def choose(found: Sequence[Found], names: Sequence[str], *, option: str) -> list[Found]:
+    """The series that are meant: the only one, or those named; a name may be a pattern or the end of a path.
+
+    Raises
+    ------
+    InputError
+        Several, and none is named; a name that nothing or, without being a pattern, more than one thing has.
+    """
+    listing = "".join(f"\n  {each}" for each in found) or " nothing"
+    if not names:
+        if len(found) == 1:
+            return list(found)
+        problem = f"the file has {len(found)} series that could be its {option.replace('_', ' ')}"
+        raise InputError(f"{problem}; name one with {_flag(option)} NAME:{listing}")
+    chosen: list[Found] = []
+    for name in names:
+        matching = [each for each in found if _is_called(each.path, name)]
+        if not matching or (len(matching) > 1 and not set("*?[") & set(name)):
+            problem = "is called" if not matching else "alone is called"
+            raise InputError(f"{_flag(option)}: nothing {problem} {name!r}; give more of the path of one of:{listing}")
+        chosen += [each for each in matching if each not in chosen]
+    return chosen
+
+
+def choose_optional(found: Sequence[Found], name: str, *, option: str) -> Found | None:
+    """Like :func:`choose`, for what may be absent: "none" leaves it out, "auto" takes the only one where there is."""
+    if name == NONE or (name == AUTO and not found):
+        return None
+    if name == AUTO and len(found) > 1:
+        listing = "".join(f"\n  {each}" for each in found)
+        problem = f"the file has {len(found)} series that could be its {option.replace('_', ' ')}"
+        raise InputError(f"{problem}; choose with {_flag(option)} NAME, or leave it out with none:{listing}")
+    (chosen,) = choose(found, () if name == AUTO else (name,), option=option)[:1]
+    return chosen
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
+def _is_called(path: str, name: str) -> bool:
+    return path == name or path.endswith(f"/{name}") or fnmatch.fnmatchcase(path, f"*/{name}")
+
+
+def _speaks_of(found: Found, words: Sequence[str]) -> bool:
+    return any(word in found.path.lower() for word in words)
+
+
+def _series_of(part: Any, path: str) -> Iterator[Found]:
+    """All time series in a part of the file, however deep."""
+    from pynwb import TimeSeries
+
+    if isinstance(part, TimeSeries):
+        yield Found(path, part)
+        return
+    if hasattr(part, "colnames"):  # a table: its columns are no series
+        return
+    for child in part.children:
+        yield from _series_of(child, f"{path}/{child.name}")

@@ -1,0 +1,235 @@
+"""``nr.import_nwb``: a session in an NWB file becomes a recording, one trial in memory at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError
+from neuroreel.files import refuse_existing
+from neuroreel.recordings.nwb.clock import Channels, farthest
+from neuroreel.recordings.nwb.contents import AUTO, Found, choose, choose_optional, open_nwb, read_contents
+from neuroreel.recordings.nwb.images import Look, open_stimulus
+from neuroreel.recordings.nwb.population import Population
+from neuroreel.recordings.nwb.shows import Show, find_epochs, find_show
+from neuroreel.recordings.recording import Recording
+from neuroreel.recordings.sensorium import WITHHELD_TIERS
+from neuroreel.recordings.trial import Trial
+from neuroreel.recordings.writing import write_recording
+
+SOURCE = "meta/nwb.json"  # what of which file the recording was made of
+_REACH_S = 0.5
+
+
+def import_nwb(
+    file: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    responses: Sequence[str] = (),
+    stimulus: Sequence[str] = (),
+    trials: str = AUTO,
+    tier_column: str | None = None,
+    trial_seconds: float | None = None,
+    leave_out: Sequence[int] = (),
+    pupil: str = AUTO,
+    running: str = AUTO,
+    pupil_center: str = AUTO,
+    neurons: NDArray[Any] | None = None,
+    frame_rate_hz: float | None = None,
+    grey_levels: tuple[float, float] = (0, 255),
+    size: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], object] = lambda line: None,
+) -> Recording:
+    """Make a recording of an NWB file: two-photon responses, and the images that were shown meanwhile.
+
+    The file is read a trial at a time. What it holds more than one of has to be named: by its path in the file, the
+    end of the path, or a pattern such as "movie_*".
+
+    Parameters
+    ----------
+    file
+        With RoiResponseSeries (fluorescence, dF/F or deconvolved events), and ImageSeries, OpticalSeries or
+        IndexSeries under stimulus; movies in other files (``external_file``) lie beside it.
+    folder
+        Of the recording; see :func:`write_recording`.
+    responses
+        Which series of responses; the neurons of several, such as those of several planes, follow each other.
+    stimulus
+        Which stimuli; several are taken in order of time.
+    trials
+        The table of intervals that tells the trials ("trials", "epochs", ...), or "stimulus": a trial is what was shown
+        without a pause of more than five images. "auto" takes the table "trials" where there is one.
+    tier_column
+        The table's column with one word a trial, such as "train"; by default "tier" or "split" where there is one.
+    trial_seconds
+        Cut each trial into pieces of this length; what is left over is left out.
+    leave_out
+        Numbers of trials, counted from 0 in the table or in time, to leave out.
+    pupil, running
+        The series that become behavior; "none" leaves one out.
+    pupil_center
+        The series of two columns with the pupil's center; "none" leaves it out.
+    neurons
+        (neurons,) booleans, or numbers: which to keep, counted over all series of responses.
+    frame_rate_hz
+        Frames a second of the recording; by default that of the first stimulus.
+    grey_levels
+        The stored values of black and white.
+    size
+        (height, width) to which the frames are scaled, a pixel being the mean of what it covers; as stored by default.
+    overwrite
+        Replace a recording that lies there.
+    say
+        Called with lines for the user, such as ``print``: what was taken, and which trials were left out and why.
+
+    Returns
+    -------
+    Recording
+        Its ``meta/nwb.json`` says what it was made of. Neurons without responses in some trial are refused; trials
+        without a stimulus, with a pause in it, or with frames more than 0.5 s away from any sample are left out.
+
+    Notes
+    -----
+    All series are brought onto the frames of the movie. One with two or more samples a frame is averaged over the
+    samples between a frame's onset and the next; a slower one is interpolated linearly at the onset of each frame. NaN
+    in behavior are missing samples. Conversion and offset are applied to all but images.
+
+    Raises
+    ------
+    InputError
+        A file that is no NWB, ambiguous or missing series, timestamps that do not increase, responses with NaN.
+    ResourceError
+        pynwb is not installed, or the disk is full.
+    """
+    file, folder = Path(file), Path(folder)
+    refuse_existing(folder, overwrite=overwrite)
+    look = Look(grey_levels=(float(grey_levels[0]), float(grey_levels[1])), size=size)
+    with open_nwb(file) as nwb:
+        contents = read_contents(nwb)
+        stimuli = [
+            open_stimulus(found, folder=file.parent) for found in choose(contents.stimulus, stimulus, option="stimulus")
+        ]
+        frame_s = _frame_s(frame_rate_hz, stimuli[0].image_s)
+        taken = choose(contents.responses, responses, option="responses")
+        epochs = find_epochs(
+            contents.intervals, stimuli, trials=trials, tier_column=tier_column, trial_seconds=trial_seconds
+        )
+        session = _Session(
+            population=Population(taken, keep=neurons),
+            behavior=_channels(contents, pupil=pupil, running=running),
+            pupil_center=_channels(contents, pupil_center=pupil_center),
+            look=look,
+            frame_s=frame_s,
+        )
+        shows, faults = [], Counter[str]()
+        for epoch in epochs:
+            show = find_show(epoch, stimuli, frame_s=frame_s) if epoch.number not in leave_out else "as asked for"
+            show = show if isinstance(show, str) else session.fault(show) or show
+            if isinstance(show, str):
+                faults[show] += 1
+            else:
+                shows.append(show)
+        said = session.summary([str(found) for found in taken], [each.path for each in stimuli])
+        said["left_out"] = dict(faults)
+        for line in _lines(said, trials=len(shows)):
+            say(line)
+        if not shows:
+            raise InputError(f"{file} has no trial that can be used: {'; '.join(faults) or 'there are none'}")
+        return write_recording(
+            folder,
+            (session.trial(show) for show in shows),
+            tiers=[show.epoch.tier for show in shows],
+            unit_ids=session.population.ids,
+            coordinates=session.population.coordinates,
+            extra={SOURCE: {"file": file.name, "identifier": str(nwb.identifier), **said}},
+            overwrite=overwrite,
+        )
+
+
+@dataclass(frozen=True)
+class _Session:
+    """Everything that was chosen from the file, ready to be read a trial at a time."""
+
+    population: Population
+    behavior: list[Channels]
+    pupil_center: list[Channels]
+    look: Look
+    frame_s: float
+
+    def fault(self, show: Show) -> str | None:
+        """Why a trial cannot be used, as far as the clocks tell."""
+        if self.population.farthest(show.frames_s) > max(_REACH_S, self.frame_s):
+            return "responses were not recorded in all of it"
+        for channels in (*self.behavior, *self.pupil_center):
+            if farthest(channels.times, show.frames_s) > max(_REACH_S, self.frame_s):
+                return f"{channels.path} was not recorded in all of it"
+        return None
+
+    def trial(self, show: Show) -> Trial:
+        """Read one trial."""
+        what = f"trial {show.epoch.number}"
+        responses = self.population.at(show.frames_s, frame_s=self.frame_s)
+        bad = np.flatnonzero(~np.isfinite(responses).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"{what}: the responses of {len(bad)} of {len(responses)} neurons are NaN or infinite (the first is "
+                f"neuron {bad[0]}); leave out the trial with --leave-out {show.epoch.number}, or choose neurons with "
+                "--neurons"
+            )
+        withheld = show.epoch.tier in WITHHELD_TIERS and not responses.any()
+        return Trial(
+            video=self.look(show.stimulus.read(show.images), what=f"{show.stimulus.path}, {what}"),
+            responses=None if withheld else responses,
+            behavior=self._at(self.behavior, show),
+            pupil_center=self._at(self.pupil_center, show),
+            frame_rate_hz=float(f"{1 / self.frame_s:.6g}"),
+            name=what,
+        )
+
+    def _at(self, channels: Sequence[Channels], show: Show) -> NDArray[np.float32] | None:
+        if not channels:
+            return None
+        return np.concatenate([each.at(show.frames_s, frame_s=self.frame_s) for each in channels])
+
+    def summary(self, responses: Sequence[str], stimuli: Sequence[str]) -> dict[str, Any]:
+        """What the recording is made of, as JSON."""
+        return {
+            "responses": list(responses),
+            "stimulus": list(stimuli),
+            "behavior": [channels.path for channels in self.behavior],
+            "pupil_center": [channels.path for channels in self.pupil_center],
+            "frame_rate_hz": float(f"{1 / self.frame_s:.6g}"),
+            "grey_levels": list(self.look.grey_levels),
+        }
+
+
+def _frame_s(frame_rate_hz: float | None, image_s: float) -> float:
+    if frame_rate_hz is None and not np.isfinite(image_s):
+        raise InputError("the stimulus has a single image, so its frame rate is not known; give --frame-rate-hz")
+    if frame_rate_hz is not None and not 0 < frame_rate_hz < np.inf:
+        raise InputError(f"frame_rate_hz is {frame_rate_hz}; it must be a positive number")
+    return image_s if frame_rate_hz is None else 1 / frame_rate_hz
+
+
+def _channels(contents: Any, **names: str) -> list[Channels]:
+    found: list[Found | None] = [
+        choose_optional(getattr(contents, option), name, option=option) for option, name in names.items()
+    ]
+    return [Channels(each.series, path=each.path) for each in found if each is not None]
+
+
+def _lines(said: dict[str, Any], *, trials: int) -> list[str]:
+    lines = [f"{part.replace('_', ' ')}: {', '.join(said[part])}" for part in _PARTS if said[part]]
+    lines.append(f"{trials} trials at {said['frame_rate_hz']:g} Hz")
+    return lines + [f"{count} trials left out: {fault}" for fault, count in said["left_out"].items()]
+
+
+_PARTS = ("responses", "stimulus", "behavior", "pupil_center")

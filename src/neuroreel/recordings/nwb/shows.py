@@ -1,0 +1,148 @@
+"""Which stretches of a session become trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.errors import InputError
+from neuroreel.recordings.nwb.contents import AUTO
+from neuroreel.recordings.nwb.images import Stimulus
+from neuroreel.recordings.splits import HASHED_FRAMES
+
+STIMULUS = "stimulus"
+LONGEST_TRIAL_S = 120.0  # a trial is held in memory
+_PAUSE = 5  # images usually following each other: a longer one ends a stretch
+_TIERS = ("tier", "split")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A stretch of the session: its number in the table, or in time, its ends in seconds and its tier."""
+
+    number: int
+    start_s: float
+    stop_s: float
+    tier: str = "train"
+
+
+@dataclass(frozen=True)
+class Show:
+    """An epoch with the stimulus that was shown in it: on the movie's clock, and where each frame lies."""
+
+    epoch: Epoch
+    stimulus: Stimulus
+    frames_s: NDArray[np.float64]
+    images: NDArray[np.int64]
+
+
+def find_epochs(
+    intervals: dict[str, Any],
+    stimuli: Sequence[Stimulus],
+    *,
+    trials: str,
+    tier_column: str | None,
+    trial_seconds: float | None,
+) -> list[Epoch]:
+    """The epochs of a table of intervals, or of the stimulus itself, cut into pieces where that is asked for."""
+    if trials == AUTO:
+        trials = "trials" if "trials" in intervals else STIMULUS
+    if trials == STIMULUS:
+        if tier_column is not None:
+            raise InputError("--tier-column names a column of a table; name the table with --trials")
+        epochs = _stretches(stimuli)
+    elif trials in intervals:
+        epochs = _rows(intervals[trials], name=trials, tier_column=tier_column)
+    else:
+        has = ", ".join(intervals) or "none"
+        raise InputError(f"there is no table of intervals {trials!r}; there is {has}, or use {STIMULUS!r}")
+    if trial_seconds is not None:
+        epochs = _cut(epochs, trial_seconds)
+    return epochs
+
+
+def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> Show | str:
+    """The frames shown in an epoch; or why there is no trial in it, in words.
+
+    The movie's clock starts with the first image in the epoch and goes on regularly; a frame shows the image that is
+    on at its onset (half an image or frame later, whichever is less, so that jitter does not matter).
+
+    Raises
+    ------
+    InputError
+        It would be too long to be held in memory.
+    """
+    shown = [
+        (stimulus, rows)
+        for stimulus in stimuli
+        if len(rows := np.flatnonzero(_within(stimulus.times, epoch, early=stimulus.image_s / 2)))
+    ]
+    if len(shown) != 1:
+        names = ", ".join(stimulus.path for stimulus, _ in shown)
+        return f"several stimuli were shown at once ({names})" if shown else "no stimulus was shown"
+    stimulus, rows = shown[0]
+    times = stimulus.times[rows]
+    if len(times) > 1 and np.diff(times).max() > _PAUSE * stimulus.image_s:
+        return f"the stimulus paused for {np.diff(times).max():.2g} s"
+    image_s = stimulus.image_s if np.isfinite(stimulus.image_s) else frame_s
+    count = round((min(epoch.stop_s, times[-1] + image_s) - times[0]) / frame_s)
+    if count * frame_s > LONGEST_TRIAL_S:
+        raise InputError(
+            f"trial {epoch.number} would last {count * frame_s:.0f} s, more than {LONGEST_TRIAL_S:.0f}; name the table "
+            "that tells trials with --trials, or cut them into pieces, for instance with --trial-seconds 10"
+        )
+    if count < HASHED_FRAMES:
+        return f"it has {max(count, 0)} frames; {HASHED_FRAMES} are the least"
+    frames_s = times[0] + np.arange(count) * frame_s
+    images = rows[np.searchsorted(times, frames_s + min(frame_s, image_s) / 2, "right") - 1]
+    return Show(epoch, stimulus, frames_s, images)
+
+
+def _within(times: NDArray[np.float64], epoch: Epoch, *, early: float) -> NDArray[np.bool_]:
+    """Images that came on in an epoch; half an image early is on time."""
+    early = early if np.isfinite(early) else 0.0
+    return (times >= epoch.start_s - early) & (times < epoch.stop_s - early)
+
+
+def _rows(table: Any, *, name: str, tier_column: str | None) -> list[Epoch]:
+    if tier_column is not None and tier_column not in table.colnames:
+        raise InputError(f"{name} has no column {tier_column!r}; it has {', '.join(table.colnames)}")
+    column = tier_column or next((known for known in _TIERS if known in table.colnames), None)
+    starts, stops = (np.asarray(table[side].data[:], np.float64) for side in ("start_time", "stop_time"))
+    words = ["train"] * len(starts) if column is None else [_word(value) for value in table[column].data[:]]
+    return [
+        Epoch(number, float(start), float(stop), word)
+        for number, (start, stop, word) in enumerate(zip(starts, stops, words, strict=True))
+    ]
+
+
+def _word(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _stretches(stimuli: Sequence[Stimulus]) -> list[Epoch]:
+    """Images that follow each other without a pause, and without a movie's starting again, in order of time."""
+    ends = []
+    for stimulus in stimuli:
+        pauses = np.flatnonzero(np.diff(stimulus.times) > _PAUSE * stimulus.image_s) + 1
+        for rows in np.split(np.arange(len(stimulus.times)), np.union1d(pauses, stimulus.restarts)):
+            image_s = stimulus.image_s if np.isfinite(stimulus.image_s) else 0.0
+            ends.append((stimulus.times[rows[0]], stimulus.times[rows[-1]] + image_s))
+    return [Epoch(number, float(start), float(stop)) for number, (start, stop) in enumerate(sorted(ends))]
+
+
+def _cut(epochs: Sequence[Epoch], seconds: float) -> list[Epoch]:
+    """Whole pieces of this length; what is left over at the end of an epoch is left out."""
+    if not (np.isfinite(seconds) and seconds > 0):
+        raise InputError(f"trial_seconds is {seconds}; it must be a positive number")
+    pieces = [
+        (epoch.start_s + piece * seconds, epoch.tier)
+        for epoch in epochs
+        if np.isfinite(epoch.stop_s - epoch.start_s)
+        for piece in range(int((epoch.stop_s - epoch.start_s) / seconds + 1e-6))
+    ]
+    return [Epoch(number, start, start + seconds, tier) for number, (start, tier) in enumerate(pieces)]

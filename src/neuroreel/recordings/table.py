@@ -1,0 +1,167 @@
+"""``nr.import_table``: a table that names the files of each trial becomes a recording."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neuroreel.errors import InputError
+from neuroreel.files import refuse_existing
+from neuroreel.recordings.disk import read_array
+from neuroreel.recordings.movie_file import ENDINGS, read_movie
+from neuroreel.recordings.recording import Recording
+from neuroreel.recordings.sensorium import WITHHELD_TIERS
+from neuroreel.recordings.trial import Trial
+from neuroreel.recordings.writing import write_recording
+
+FILES = ("video", "responses", "behavior", "pupil_center")
+COLUMNS = (*FILES, "tier", "frame_rate_hz")
+ENDINGS_OF_TABLES = (".csv", ".tsv")
+
+
+def import_table(
+    table: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    frame_rate_hz: float | None = None,
+    unit_ids: ArrayLike | None = None,
+    coordinates: ArrayLike | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], object] = lambda line: None,
+) -> Recording:
+    """Make a recording of a table that names one trial's files a row.
+
+    Parameters
+    ----------
+    table
+        ``.csv``, or ``.tsv`` with tabs. Its first row names the columns: ``video`` (.npy or .tif of (frames, height,
+        width), or any video), and where there are any ``responses`` (neurons, frames), ``behavior`` (channels, frames),
+        ``pupil_center`` (2, frames), all .npy; ``tier``, a word ("train" by default); ``frame_rate_hz``. File names
+        are relative to the table's folder. A cell may be empty.
+    folder
+        Of the recording; see :func:`write_recording`.
+    frame_rate_hz
+        Frames a second where the table has no such column; by default what the video file tells.
+    unit_ids, coordinates
+        Of the neurons; see :func:`write_recording`.
+    overwrite
+        Replace a recording that lies there.
+    say
+        Called with lines for the user, such as ``print``.
+
+    Returns
+    -------
+    Recording
+        Written a trial at a time, opened.
+
+    Raises
+    ------
+    InputError
+        A table that is missing, has other columns or names files that are not there; trials that do not fit each other.
+    ResourceError
+        A library that reads a movie is not installed, or the disk is full.
+    """
+    table, folder = Path(table), Path(folder)
+    refuse_existing(folder, overwrite=overwrite)
+    if frame_rate_hz is not None and not 0 < frame_rate_hz < np.inf:
+        raise InputError(f"frame_rate_hz is {frame_rate_hz}; it must be a positive number")
+    rows = read_rows(table, frame_rate_hz=frame_rate_hz)
+    say(f"{len(rows)} trials in {table}")
+    return write_recording(
+        folder,
+        (row.trial() for row in rows),
+        tiers=[row.tier for row in rows],
+        unit_ids=unit_ids,
+        coordinates=coordinates,
+        overwrite=overwrite,
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial of a table: where its files lie."""
+
+    name: str
+    files: dict[str, Path]
+    tier: str
+    frame_rate_hz: float | None
+
+    def trial(self) -> Trial:
+        """Read the files."""
+        video, told = read_movie(self.files["video"])
+        rate = self.frame_rate_hz or told
+        if rate is None:
+            raise InputError(
+                f"{self.name}: {self.files['video']} does not tell its frame rate; give --frame-rate-hz, or a column "
+                "frame_rate_hz"
+            )
+        arrays: dict[str, Any] = {
+            kind: read_array(file, rank=2) for kind, file in self.files.items() if kind != "video"
+        }
+        return Trial(video=video, frame_rate_hz=rate, name=self.name, **arrays)
+
+
+def read_rows(table: Path, *, frame_rate_hz: float | None = None) -> list[Row]:
+    """The rows of a table, all of whose files are there."""
+    if table.suffix.lower() not in ENDINGS_OF_TABLES:
+        raise InputError(f"{table} ends in {table.suffix!r}; a table ends in {' or '.join(ENDINGS_OF_TABLES)}")
+    if not table.is_file():
+        raise InputError(f"there is no file {table}; give the path of a table of trials")
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets write a byte order mark
+    except UnicodeDecodeError as error:
+        raise InputError(f"{table} is no text in UTF-8 ({error}); save it as such") from error
+    reader = csv.DictReader(lines, delimiter="\t" if table.suffix.lower() == ".tsv" else ",", restkey="", strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise InputError(f"{table} cannot be read as a table ({error}); mend it, its quotes for instance") from error
+    _check_columns(table, reader.fieldnames or ())
+    if not rows:
+        raise InputError(f"{table} has no rows; give one a trial")
+    return [_row(table, number, cells, frame_rate_hz=frame_rate_hz) for number, cells in enumerate(rows)]
+
+
+def _check_columns(table: Path, names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in COLUMNS]
+    twice = [name for name in COLUMNS if list(names).count(name) > 1]
+    if unknown or twice or "video" not in names:
+        fault = f"unknown columns {unknown}" if unknown else f"{twice} twice" if twice else "no column 'video'"
+        raise InputError(f"{table} has {fault}; its columns may be {', '.join(COLUMNS)}: rename or drop others")
+
+
+def _row(table: Path, number: int, cells: dict[str, str | None], *, frame_rate_hz: float | None) -> Row:
+    name = f"trial {number}"
+    if "" in cells:
+        raise InputError(f"{table}: {name} has more cells than there are columns; mend its row")
+    given = {column: (cell or "").strip() for column, cell in cells.items()}
+    files = {kind: table.parent / given[kind] for kind in FILES if given.get(kind)}
+    tier = given.get("tier") or "train"
+    wanted = ["video"] if tier in WITHHELD_TIERS else ["video", "responses"]
+    if missing := [kind for kind in wanted if kind not in files]:
+        raise InputError(f"{table}: {name}, of tier {tier!r}, names no {' and no '.join(missing)}")
+    for kind, file in files.items():
+        if not file.is_file():
+            raise InputError(f"{table}: {name} names {file} as its {kind}, which is not there")
+        endings = ENDINGS if kind == "video" else (".npy",)
+        if file.suffix.lower() not in endings:
+            raise InputError(f"{table}: {name} names {file} as its {kind}; it must end in {', '.join(endings)}")
+    rate = given.get("frame_rate_hz")
+    return Row(name, files, tier, _rate(rate, what=f"{table}: {name}") if rate else frame_rate_hz)
+
+
+def _rate(text: str, *, what: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < np.inf:
+        raise InputError(f"{what} has frame_rate_hz {text!r}; it must be a positive number")
+    return rate

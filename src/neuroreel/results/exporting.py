@@ -1,0 +1,54 @@
+"""``neuroreel export``: what the ending of the name decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from neuroreel.errors import InputError
+from neuroreel.files import refuse_existing
+from neuroreel.results.nwb import read_metadata, write_nwb
+from neuroreel.results.reconstruction import Reconstruction
+
+NWB, TIFF, MP4 = (".nwb",), (".tif", ".tiff"), (".mp4",)
+PLACE = "{}"
+
+
+def export_results(
+    results: Mapping[str, Reconstruction],
+    to: str,
+    *,
+    metadata: Path | None = None,
+    with_truth: bool = False,
+    exact: bool = False,
+) -> list[Path]:
+    """Write reconstructions, by their names, as the ending of ``to`` says; ``{}`` in it stands for the name.
+
+    Raises
+    ------
+    InputError
+        Another ending, one name for several movies, a file that exists already, an option that the kind does not have.
+    """
+    ending = Path(to).suffix.lower()
+    if ending not in (*NWB, *TIFF, *MP4):
+        raise InputError(f"--to is {to}; its name must end in .nwb, .tif or .mp4")
+    wrong = {"--metadata": metadata is not None and ending not in NWB, "--exact": exact and ending not in MP4}
+    wrong["--with-truth"] = with_truth and ending in NWB
+    if given := [option for option, fault in wrong.items() if fault]:
+        raise InputError(f"{', '.join(given)}: not for files that end in {ending}; leave it out")
+    if PLACE not in to and len(results) > 1 and ending not in NWB:
+        raise InputError(f"--to is {to}, one name for {len(results)} movies; put {{}} where each result's name goes")
+    fields = None if metadata is None else read_metadata(metadata)
+    files = {name: Path(to.replace(PLACE, name)) for name in results}
+    for file in files.values():  # before the first one is written
+        refuse_existing(file, overwrite=False)
+    if ending in NWB and PLACE not in to:
+        return [write_nwb(to, results, metadata=fields)]
+    return [
+        result.to_mp4(files[name], with_truth=with_truth, exact=exact)
+        if ending in MP4
+        else result.to_tiff(files[name], with_truth=with_truth)
+        if ending in TIFF
+        else write_nwb(files[name], {name: result}, metadata=fields)
+        for name, result in results.items()
+    ]

@@ -1,0 +1,382 @@
+"""NWB files become recordings: the same numbers, on the movie's clock, without being read whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuroreel as nr
+from neuroreel.recordings.nwb.clock import farthest, on_frames, rows_around
+from nwb_files import add_behavior, add_movie, add_responses, empty_file, ophys, write
+
+RATE = 30.0
+
+
+@pytest.fixture(scope="module")
+def mouse(tmp_path_factory: pytest.TempPathFactory) -> nr.Recording:
+    folder = tmp_path_factory.mktemp("simulated") / "mouse"
+    return nr.simulate(folder, trials=7, seconds=2, neurons=6, height=12, width=16, progress=False)
+
+
+def session_of(mouse: nr.Recording) -> Any:
+    """The mouse's trials one after the other, a second of rest after each, as one NWB session."""
+    nwb, rest = empty_file(), 30
+    trials = list(mouse.trials)
+    nwb.add_trial_column("tier", "of the trial")
+
+    def whole(arrays: list[Any]) -> Any:
+        return np.concatenate([np.pad(array, ((0, rest), (0, 0))) for array in arrays])
+
+    start = 0.0
+    for trial, tier in zip(trials, mouse.tiers, strict=True):
+        nwb.add_trial(start_time=start, stop_time=start + trial.duration_s, tier=tier)
+        start += trial.duration_s + rest / RATE
+    videos = [trial.needs_video().astype(np.uint8) for trial in trials]
+    stamps = np.concatenate([np.arange(60) / RATE + 3 * k for k in range(len(trials))])
+    add_movie(nwb, np.concatenate(videos), timestamps=stamps)
+    add_responses(nwb, whole([np.asarray(trial.responses).T for trial in trials]))
+    behavior = whole([np.asarray(trial.behavior).T for trial in trials])
+    center = whole([np.asarray(trial.pupil_center).T for trial in trials])
+    add_behavior(nwb, pupil=behavior[:, 0], running=behavior[:, 1], center=center)
+    return nwb
+
+
+def noise_session(*, seconds: float = 4, neurons: int = 3, seed: int = 0) -> Any:
+    """One movie at 30 Hz, with responses on the same clock; no trials."""
+    random, nwb, frames = np.random.default_rng(seed), empty_file(), round(seconds * RATE)
+    add_movie(nwb, random.integers(0, 256, (frames, 6, 8)).astype(np.uint8))
+    add_responses(nwb, random.random((frames, neurons), np.float32))
+    return nwb
+
+
+def data_of(nwb: Any, name: str = "dff") -> Any:
+    return ophys(nwb)["DfOverF"][name].data
+
+
+def test_a_session_comes_back_as_it_was(mouse: nr.Recording, tmp_path: Path) -> None:
+    file = write(session_of(mouse), tmp_path / "session.nwb")
+    said: list[str] = []
+    read = nr.import_nwb(file, tmp_path / "mouse", say=said.append)
+    assert read.tiers == mouse.tiers
+    assert read.frame_rate_hz == RATE
+    np.testing.assert_array_equal(read.unit_ids, 100 + np.arange(6))
+    assert read.coordinates is not None
+    np.testing.assert_allclose(read.coordinates, [[2 * k, 4 * k + 2] for k in range(6)])
+    for ours, theirs in zip(read.trials, mouse.trials, strict=True):
+        np.testing.assert_array_equal(ours.video, theirs.needs_video().astype(np.uint8))
+        for kind in ("responses", "behavior", "pupil_center"):
+            np.testing.assert_array_equal(getattr(ours, kind), np.asarray(getattr(theirs, kind), np.float32))
+    made_of = json.loads((read.folder / "meta" / "nwb.json").read_text())
+    assert made_of["responses"][0].startswith("processing/ophys/DfOverF/dff (")
+    assert made_of["behavior"] == [
+        "processing/behavior/PupilTracking/pupil_dilation",
+        "processing/behavior/BehavioralTimeSeries/running_speed",
+    ]
+    assert made_of["left_out"] == {}
+    assert "7 trials at 30 Hz" in said
+
+
+def test_positions_of_image_masks(tmp_path: Path) -> None:
+    nwb = empty_file()
+    add_movie(nwb, np.full((60, 4, 4), 9, np.uint8))
+    add_responses(nwb, np.ones((60, 3)), masks=False)
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a")
+    np.testing.assert_allclose(read.coordinates, [[0, 2], [2, 6], [4, 10]])  # type: ignore[arg-type]
+
+
+def test_stretches_between_pauses_are_trials(tmp_path: Path) -> None:
+    nwb = empty_file()
+    stamps = np.concatenate([np.arange(20) / RATE, 5 + np.arange(30) / RATE])
+    movie = np.random.default_rng(0).integers(0, 256, (50, 4, 5)).astype(np.uint8)
+    add_movie(nwb, movie, timestamps=stamps)
+    add_responses(nwb, np.ones((240, 2)))
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a")
+    assert [trial.frames for trial in read.trials] == [20, 30]
+    np.testing.assert_array_equal(read.trials[1].video, movie[20:])
+
+
+def test_an_index_series_shows_its_images_again_and_again(tmp_path: Path) -> None:
+    from pynwb.image import ImageSeries, IndexSeries
+
+    nwb = empty_file()
+    images = np.random.default_rng(0).integers(0, 256, (15, 4, 5)).astype(np.uint8)
+    template = ImageSeries(name="template", data=images, unit="n.a.", rate=30.0)
+    nwb.add_stimulus_template(template)
+    shown = np.tile(np.arange(15, dtype=np.uint32), 2)
+    series = IndexSeries.__new__(IndexSeries, in_construct_mode=True)  # an older way, which files still have
+    series.__init__(name="shown", data=shown, indexed_timeseries=template, unit="N/A", rate=30.0)
+    nwb.add_stimulus(series)
+    add_responses(nwb, np.ones((40, 2)))
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a")
+    assert len(read.trials) == 2
+    for trial in read.trials:
+        np.testing.assert_array_equal(trial.video, images)
+
+
+def test_pictures_held_on_the_screen_become_frames(tmp_path: Path) -> None:
+    from pynwb.base import ImageReferences, Images
+    from pynwb.image import GrayscaleImage, IndexSeries
+
+    nwb = empty_file()
+    pictures = [GrayscaleImage(name=f"p{k}", data=np.full((4, 5), 50 * k, np.uint8)) for k in range(3)]
+    order = ImageReferences(name="order_of_images", data=[pictures[2], pictures[0], pictures[1]])
+    images = Images(name="pictures", images=pictures, order_of_images=order)
+    nwb.add_stimulus_template(images)
+    shown = np.array([0, 2, 1], np.uint32)
+    nwb.add_stimulus(
+        IndexSeries(name="shown", data=shown, indexed_images=images, unit="N/A", timestamps=[0.5, 1.0, 1.5])
+    )
+    nwb.add_trial(start_time=0.5, stop_time=1.9)
+    add_responses(nwb, np.ones((90, 2)))
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", frame_rate_hz=10)
+    np.testing.assert_array_equal(read.trials[0].needs_video()[:, 0, 0], [100] * 5 + [50] * 5 + [0] * 4)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_grey_levels_size_and_colour(tmp_path: Path, scale: int) -> None:
+    nwb, random = empty_file(), np.random.default_rng(0)
+    colours = random.random((30, 4 * scale, 6 * scale, 3))
+    add_movie(nwb, colours)
+    add_responses(nwb, np.ones((30, 2)))
+    file = write(nwb, tmp_path / "a.nwb")
+    with pytest.raises(nr.InputError, match="--grey-levels 0 1"):
+        nr.import_nwb(file, tmp_path / "a")
+    read = nr.import_nwb(file, tmp_path / "a", grey_levels=(0, 1), size=(4, 6))
+    luma = 255 * (colours @ [0.299, 0.587, 0.114])
+    wanted = luma.reshape(30, 4, scale, 6, scale).mean(axis=(2, 4))
+    np.testing.assert_allclose(read.trials[0].video, wanted, atol=1e-3)  # type: ignore[arg-type]
+
+
+def test_a_movie_in_a_file_beside(tmp_path: Path) -> None:
+    from pynwb.image import ImageSeries
+
+    random, nwb = np.random.default_rng(0), empty_file()
+    movies = [random.integers(0, 256, (frames, 4, 5)).astype(np.uint8) for frames in (20, 25)]
+    for number, movie in enumerate(movies):
+        np.save(tmp_path / f"{number}.npy", movie)
+    files = {"external_file": ["0.npy", "1.npy"], "starting_frame": [0, 20], "format": "external", "num_samples": 45}
+    series = ImageSeries(name="film", unit="n.a.", rate=30.0, **files)
+    nwb.add_stimulus(series)
+    add_responses(nwb, np.ones((45, 2)))
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a")
+    np.testing.assert_array_equal(read.trials[0].video, np.concatenate(movies))
+    (tmp_path / "0.npy").unlink()
+    with pytest.raises(nr.InputError, match=r"0\.npy, which is not there"):
+        nr.import_nwb(tmp_path / "a.nwb", tmp_path / "b")
+
+
+def test_planes_follow_each_other_and_neurons_are_chosen(tmp_path: Path) -> None:
+    nwb = noise_session()
+    add_responses(nwb, np.random.default_rng(1).random((120, 2)).astype(np.float32), name="deeper")
+    file = write(nwb, tmp_path / "a.nwb")
+    with pytest.raises(nr.InputError, match=r"2 series that could be its responses; name one with --responses"):
+        nr.import_nwb(file, tmp_path / "a")
+    both = nr.import_nwb(file, tmp_path / "a", responses=["dff", "deeper"], trial_seconds=2)
+    assert [trial.frames for trial in both.trials] == [60, 60]
+    everything = np.concatenate([data_of(nwb), data_of(nwb, "deeper")], axis=1).T
+    np.testing.assert_array_equal(both.trials[1].responses, everything[:, 60:])
+    np.testing.assert_array_equal(both.unit_ids, np.arange(5))  # the planes' own ids overlap
+    keep = np.array([True, False, False, True, False])
+    some = nr.import_nwb(file, tmp_path / "b", responses=["d[ef]*"], neurons=keep)
+    deeper_first = np.roll(everything, 2, axis=0)  # in the order of the file
+    np.testing.assert_array_equal(some.trials[0].responses, deeper_first[keep])
+    with pytest.raises(nr.InputError, match="the file has 5 neurons"):
+        nr.import_nwb(file, tmp_path / "c", responses=["D*"], neurons=np.array([5]))
+
+
+def test_series_of_other_rates_are_brought_onto_the_frames(tmp_path: Path) -> None:
+    """A ramp stays a ramp, whichever the rate: interpolated, or as the mean over a frame."""
+    nwb = empty_file()
+    add_movie(nwb, np.full((300, 4, 4), 9, np.uint8), rate=30.0, starting_time=1.0)
+    slow, fast = np.arange(0, 12, 1 / 7), np.arange(0, 12, 1 / 300)
+    add_responses(nwb, np.stack([slow, 2 * slow], axis=1), rate=7.0)
+    pupil = fast.copy()
+    pupil[900:1000] = np.nan  # a blink
+    add_behavior(nwb, pupil=pupil, running=-fast, rate=300.0)
+    (trial,) = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a").trials
+    frames_s = 1 + np.arange(300) / 30
+    np.testing.assert_allclose(trial.responses, [frames_s, 2 * frames_s], rtol=1e-5)  # type: ignore[arg-type]
+    within = frames_s + 4.5 / 300  # the mean of ten samples from a frame's onset
+    assert trial.behavior is not None
+    np.testing.assert_allclose(trial.behavior[1], -within, rtol=1e-5)
+    blink = (frames_s > 2.99) & (frames_s < 3.34)
+    np.testing.assert_allclose(trial.behavior[0][~blink], within[~blink], rtol=1e-5)
+    np.testing.assert_allclose(trial.behavior[0][blink], within[blink], atol=0.02)
+
+
+def test_trials_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> None:
+    nwb = empty_file()
+    stamps = np.concatenate([np.arange(60) / RATE, 10 + np.arange(60) / RATE, 20 + np.arange(60) / RATE])
+    add_movie(nwb, np.full((180, 4, 4), 9, np.uint8), timestamps=stamps)
+    add_responses(nwb, np.ones((400, 2)))  # 13 s
+    for start, stop in ((0, 2), (5, 7), (0, 12), (10, 12), (0, 0.1), (20, 22), (np.nan, np.nan)):
+        nwb.add_trial(start_time=float(start), stop_time=float(stop))
+    said: list[str] = []
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", leave_out=[3], say=said.append)
+    assert len(read.trials) == 1
+    told = "\n".join(said)
+    for count, reason in ((2, "no stimulus was shown"), (1, "the stimulus paused for 8 s"), (1, "as asked for")):
+        assert f"{count} trials left out: {reason}" in told
+    assert "1 trials left out: it has 3 frames; 5 are the least" in told
+    assert "1 trials left out: responses were not recorded in all of it" in told
+
+
+def test_withheld_responses_stay_withheld(tmp_path: Path) -> None:
+    nwb = empty_file()
+    nwb.add_trial_column("split", "of the trial")
+    nwb.add_trial(start_time=0.0, stop_time=2.0, split="train")
+    nwb.add_trial(start_time=2.0, stop_time=4.0, split="none")
+    add_movie(nwb, np.full((120, 4, 4), 9, np.uint8))
+    add_responses(nwb, np.repeat([[1.0], [0.0]], 60, axis=0))
+    file = write(nwb, tmp_path / "a.nwb")
+    read = nr.import_nwb(file, tmp_path / "a")
+    assert read.tiers == ("train", "none")
+    assert read.trials[1].responses is None
+    with pytest.raises(nr.InputError, match="has no column 'side'; it has start_time, stop_time, split"):
+        nr.import_nwb(file, tmp_path / "b", tier_column="side")
+
+
+def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
+    """A file with one fault, the arguments, and what the message says."""
+    nwb = noise_session()
+    if case == "nan":
+        data_of(nwb)[70, 1] = np.nan
+        return nwb, {}, "1 of 3 neurons are NaN.*neuron 1.*--leave-out 0.*--neurons"
+    if case == "long":
+        nwb = empty_file()
+        add_movie(nwb, np.zeros((121 * 3, 2, 2), np.uint8), rate=3.0)
+        add_responses(nwb, np.ones((121 * 3, 2)), rate=3.0)
+        return nwb, {}, "would last 121 s, more than 120.*--trials.*--trial-seconds 10"
+    if case == "no stimulus":
+        nwb = empty_file()
+        add_responses(nwb, np.ones((40, 2)))
+        return nwb, {}, r"0 series that could be its stimulus; name one with --stimulus NAME: nothing"
+    if case == "two stimuli":
+        add_movie(nwb, np.zeros((120, 6, 8), np.uint8), name="other")
+        return nwb, {"stimulus": ["*"]}, "no trial that can be used: several stimuli were shown at once"
+    if case == "two pupils":
+        add_behavior(nwb, pupil=np.ones(120))
+        from pynwb import TimeSeries
+
+        nwb.add_acquisition(TimeSeries(name="pupil_area", data=np.ones(120), unit="pixels", rate=30.0))
+        return nwb, {}, "2 series that could be its pupil; choose with --pupil NAME, or leave it out with none"
+    if case == "backwards":
+        nwb = empty_file()
+        stamps = np.arange(40) / RATE
+        stamps[[7, 8]] = stamps[[8, 7]]
+        add_movie(nwb, np.zeros((40, 2, 2), np.uint8), timestamps=stamps)
+        add_responses(nwb, np.ones((40, 2)))
+        return nwb, {}, "stimulus/movie has timestamps that do not increase, the first at sample 8"
+    arguments: dict[str, dict[str, Any]] = {
+        "wrong name": {"responses": ["F"]},
+        "wrong table": {"trials": "presentations"},
+        "wrong rate": {"frame_rate_hz": -1},
+        "wrong grey": {"grey_levels": (3, 3)},
+        "wrong size": {"size": (0, 3)},
+        "wrong pieces": {"trial_seconds": 0},
+        "everything out": {"leave_out": [0]},
+    }
+    messages = {
+        "wrong name": "nothing is called 'F'; give more of the path of one of:\n  processing/ophys/DfOverF/dff",
+        "wrong table": "no table of intervals 'presentations'; there is none, or use 'stimulus'",
+        "wrong rate": "frame_rate_hz is -1; it must be a positive number",
+        "wrong grey": "values of black and white",
+        "wrong size": "a height and a width of at least one pixel",
+        "wrong pieces": "trial_seconds is 0; it must be a positive number",
+        "everything out": "no trial that can be used: as asked for",
+    }
+    return nwb, arguments[case], messages[case]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *["nan", "long", "no stimulus", "two stimuli", "two pupils", "backwards", "wrong name", "wrong table"],
+        *["wrong rate", "wrong grey", "wrong size", "wrong pieces", "everything out"],
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_left_behind(tmp_path: Path, case: str) -> None:
+    nwb, arguments, message = spoilt(case)
+    file = write(nwb, tmp_path / "a.nwb")
+    with pytest.raises(nr.InputError, match=message):
+        nr.import_nwb(file, tmp_path / "out", **arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nwb"]
+
+
+def test_what_is_no_nwb_is_refused(tmp_path: Path) -> None:
+    import h5py
+
+    (tmp_path / "text.nwb").write_text("no HDF5")
+    with h5py.File(tmp_path / "other.nwb", "w") as file:
+        file["x"] = [1]
+    whole = write(noise_session(), tmp_path / "whole.nwb").read_bytes()
+    (tmp_path / "cut.nwb").write_bytes(whole[: len(whole) // 2])
+    for name in ("text", "other", "cut"):
+        with pytest.raises(nr.InputError, match=f"{name}.nwb cannot be .* as NWB"):
+            nr.import_nwb(tmp_path / f"{name}.nwb", tmp_path / "out")
+    with pytest.raises(nr.InputError, match="there is no file"):
+        nr.import_nwb(tmp_path / "missing.nwb", tmp_path / "out")
+    nr.import_nwb(tmp_path / "whole.nwb", tmp_path / "out")
+    with pytest.raises(nr.InputError, match="exists already"):
+        nr.import_nwb(tmp_path / "whole.nwb", tmp_path / "out")
+
+
+def test_the_clock_against_numpy() -> None:
+    random = np.random.default_rng(0)
+    times = np.sort(random.random(200)) * 10
+    values = random.random((200, 3))
+    frames_s = 2 + np.arange(40) / 10
+    rows = rows_around(times, frames_s, frame_s=0.1)
+    got = on_frames(values[rows], times[rows], frames_s, frame_s=0.1)
+    for channel in range(3):
+        for frame, onset in enumerate(frames_s):
+            inside = (times >= onset) & (times < onset + 0.1)
+            at_onset = np.interp(onset, times, values[:, channel])
+            wanted = values[inside, channel].mean() if inside.any() else at_onset
+            assert got[channel, frame] == pytest.approx(wanted, rel=1e-5), (channel, frame)
+    assert farthest(times, frames_s) == pytest.approx(np.abs(times[:, None] - frames_s).min(axis=0).max())
+
+
+BIG = """
+import resource, sys
+import neuroreel as nr
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+recording = nr.import_nwb(sys.argv[1], sys.argv[2], neurons=None)
+print(len(recording.trials), before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_an_hour_of_8000_neurons_is_read_lazily(tmp_path: Path) -> None:
+    """3.4 GB of responses and 0.5 GB of movie on the session's clock, chunks of which were never written."""
+    import h5py
+    from pynwb import H5DataIO  # type: ignore[attr-defined]
+
+    frames, neurons = 60 * 60 * 30, 8000
+    nwb = empty_file()
+    for start in range(0, 3600, 300):
+        nwb.add_trial(start_time=float(start), stop_time=start + 10.0)
+    movie = {"shape": (frames, 36, 64), "dtype": np.uint8, "chunks": (300, 36, 64), "fillvalue": 90}
+    add_movie(nwb, H5DataIO(**movie))
+    from pynwb import TimeSeries
+
+    responses = {"shape": (frames, neurons), "dtype": np.float32, "chunks": (1000, 500), "fillvalue": 0.5}
+    ophys(nwb).add(TimeSeries(name="events", data=H5DataIO(**responses), unit="n.a.", rate=30.0))
+    file = write(nwb, tmp_path / "big.nwb")
+    assert file.stat().st_size < 50e6
+    with h5py.File(file) as opened:
+        assert opened["processing/ophys/events/data"].nbytes > 3.4e9
+    done = subprocess.run(
+        [sys.executable, "-c", BIG, str(file), str(tmp_path / "big")], capture_output=True, text=True, check=True
+    )
+    trials, before, peak = map(int, re.findall(r"\d+", done.stdout))
+    assert trials == 12
+    assert peak - before < 500, f"{before} MiB before, {peak} MiB at most"
