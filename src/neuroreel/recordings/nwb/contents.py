@@ -152,8 +152,10 @@ def choose_optional(found: Sequence[Found], name: str, *, option: str) -> Found 
         listing = "".join(f"\n  {each}" for each in found)
         problem = f"the file has {len(found)} series that could be its {option.replace('_', ' ')}"
         raise InputError(f"{problem}; choose with {_flag(option)} NAME, or leave it out with none:{listing}")
-    (chosen,) = choose(found, () if name == AUTO else (name,), option=option)[:1]
-    return chosen
+    chosen = choose(found, () if name == AUTO else (name,), option=option)
+    if len(chosen) > 1:
+        raise InputError(f"{_flag(option)}: {name!r} fits {', '.join(each.path for each in chosen)}; name one of them")
+    return chosen[0]
 
 
 def _flag(option: str) -> str:

@@ -111,7 +111,12 @@ def _template_of(series: Any, *, path: str, folder: Path) -> tuple[Callable[[NDA
     shapes = {tuple(image.data.shape) for image in images}
     if len(shapes) != 1:
         raise InputError(f"{path} shows images of different shapes, {sorted(shapes)}; a movie needs one")
-    return lambda numbers: np.stack([np.asarray(images[number].data[:]) for number in numbers]), len(images)
+
+    def read(numbers: NDArray[np.int64]) -> NDArray[Any]:
+        different, inverse = np.unique(numbers, return_inverse=True)
+        return np.stack([np.asarray(images[number].data[:]) for number in different])[inverse]
+
+    return read, len(images)
 
 
 def _reader_of(series: Any, *, path: str, folder: Path) -> tuple[Callable[[NDArray[np.int64]], NDArray[Any]], int]:
@@ -140,14 +145,15 @@ class _Films:
 
     def read(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
         which = np.searchsorted(self.starts, numbers, "right") - 1
-        pieces = []
-        for film in np.unique(which):  # numbers increase, so the pieces come in order
+        pieces, places = [], []
+        for film in np.unique(which):
             inside = numbers[which == film] - self.starts[film]
             frames = self._film(int(film))
             if inside.max() >= len(frames):
                 raise InputError(f"{self.files[film]} has {len(frames)} frames, frame {inside.max()} is asked for")
             pieces.append(frames[inside])
-        return np.concatenate(pieces)
+            places.append(np.flatnonzero(which == film))
+        return np.concatenate(pieces)[np.argsort(np.concatenate(places))]
 
     def _film(self, which: int) -> NDArray[Any]:
         if self._last is None or self._last[0] != which:

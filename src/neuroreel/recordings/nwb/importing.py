@@ -129,6 +129,8 @@ def import_nwb(
             look=look,
             frame_s=frame_s,
         )
+        if strange := sorted(set(leave_out) - {epoch.number for epoch in epochs}):
+            raise InputError(f"leave_out names {strange}; the trials are numbered 0 to {len(epochs) - 1}")
         shows, faults = [], Counter[str]()
         for epoch in epochs:
             show = find_show(epoch, stimuli, frame_s=frame_s) if epoch.number not in leave_out else "as asked for"
@@ -176,7 +178,14 @@ class _Session:
     def trial(self, show: Show) -> Trial:
         """Read one trial."""
         what = f"trial {show.epoch.number}"
-        responses = self.population.at(show.frames_s, frame_s=self.frame_s)
+        try:
+            responses = self.population.at(show.frames_s, frame_s=self.frame_s)
+            images = show.stimulus.read(show.images)
+        except OSError as error:
+            raise InputError(
+                f"{what} cannot be read from the NWB file ({error}); the file may be damaged: copy it again, or packed "
+                "with a filter that h5py lacks: pip install hdf5plugin"
+            ) from error
         bad = np.flatnonzero(~np.isfinite(responses).all(axis=1))
         if len(bad):
             raise InputError(
@@ -186,7 +195,7 @@ class _Session:
             )
         withheld = show.epoch.tier in WITHHELD_TIERS and not responses.any()
         return Trial(
-            video=self.look(show.stimulus.read(show.images), what=f"{show.stimulus.path}, {what}"),
+            video=self.look(images, what=f"{show.stimulus.path}, {what}"),
             responses=None if withheld else responses,
             behavior=self._at(self.behavior, show),
             pupil_center=self._at(self.pupil_center, show),
