@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import neuroreel as nr
 from neuroreel.cli import main
+from neuroreel.recordings.nwb import population
 from neuroreel.recordings.nwb.clock import farthest, on_frames, rows_around
 from nwb_files import add_behavior, add_movie, add_responses, empty_file, ophys, write
 
 RATE = 30.0
+SEEDS = st.integers(0, 9)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,7 @@ def test_a_session_comes_back_as_it_was(mouse: nr.Recording, tmp_path: Path) -> 
         "processing/behavior/BehavioralTimeSeries/running_speed",
     ]
     assert made_of["left_out"] == {}
-    assert "7 trials at 30 Hz" in said
+    assert "trials: 7, at 30 frames a second" in said
 
 
 def test_positions_of_image_masks(tmp_path: Path) -> None:
@@ -164,7 +168,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     np.save(tmp_path / "keep.npy", [2, 0])
     options = ["--neurons", tmp_path / "keep.npy", "--size", 3, 4, "--trial-seconds", 1, "--leave-out", 1]
     main(["import", str(file), "--out", str(tmp_path / "mouse"), *map(str, options)])
-    assert "1 trials left out: as asked for" in capsys.readouterr().out
+    assert "left out: 1, because you asked for it" in capsys.readouterr().out
     (trial,) = nr.open_recording(tmp_path / "mouse").trials
     np.testing.assert_array_equal(trial.responses, data_of(nwb)[:30, [2, 0]].T)
     np.testing.assert_array_equal(trial.behavior, [np.arange(30)])
@@ -186,6 +190,48 @@ def test_the_command_refuses(arguments: list[str], message: str, capsys: pytest.
         main(["import", *arguments])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_units_positions_and_long_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversion and offset; columns x, y, z; and chunks too large to be kept, which change no number."""
+    from pynwb import H5DataIO
+
+    nwb, random = empty_file(), np.random.default_rng(0)
+    stored = random.integers(0, 1000, (90, 3)).astype(np.int16)
+    add_movie(nwb, np.full((90, 4, 4), 9, np.uint8))
+    add_responses(nwb, H5DataIO(stored, chunks=(90, 1)), rate=30.0, conversion=0.5, offset=2.0)
+    table = ophys(nwb)["ImageSegmentation"]["plane_dff"]
+    places = random.random((3, 3))
+    for axis, name in enumerate("xyz"):
+        table.add_column(name=name, description=name, data=places[:, axis])
+    file = write(nwb, tmp_path / "a.nwb")
+    read = nr.import_nwb(file, tmp_path / "a", trial_seconds=1)
+    np.testing.assert_array_equal(read.coordinates, places)  # type: ignore[arg-type]
+    monkeypatch.setattr(population, "_KEPT_BYTES", 0)
+    again = nr.import_nwb(file, tmp_path / "b", trial_seconds=1)
+    for number in range(3):
+        wanted = stored[30 * number : 30 * (number + 1)].T * np.float32(0.5) + np.float32(2)
+        np.testing.assert_array_equal(read.trials[number].responses, wanted)
+        np.testing.assert_array_equal(again.trials[number].responses, wanted)
+
+
+@given(
+    rate=st.floats(1, 120),
+    start=st.floats(0, 1e4),
+    first=st.integers(0, 40),
+    frames=st.integers(2, 30),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=50, deadline=None)
+def test_a_series_on_the_clock_of_the_movie_is_not_changed(
+    rate: float, start: float, first: int, frames: int, seed: int
+) -> None:
+    values = np.random.default_rng(seed).random((80, 2)).astype(np.float32)
+    times = start + np.arange(80) / rate
+    frames_s = times[first] + np.arange(frames) / rate
+    rows = rows_around(times, frames_s, frame_s=1 / rate)
+    got = on_frames(values[rows], times[rows], frames_s, frame_s=1 / rate)
+    np.testing.assert_array_equal(got, values[first : first + frames].T)
 
 
 def test_pictures_held_on_the_screen_become_frames(tmp_path: Path) -> None:
@@ -290,10 +336,10 @@ def test_trials_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> Non
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", leave_out=[3], say=said.append)
     assert len(read.trials) == 1
     told = "\n".join(said)
-    for count, reason in ((2, "no stimulus was shown"), (1, "the stimulus paused for 8 s"), (1, "as asked for")):
-        assert f"{count} trials left out: {reason}" in told
-    assert "1 trials left out: it has 3 frames; 5 are the least" in told
-    assert "1 trials left out: responses were not recorded in all of it" in told
+    for count, reason in ((2, "no stimulus was shown"), (1, "the stimulus paused for 8 s"), (1, "you asked for it")):
+        assert f"left out: {count}, because {reason}" in told
+    assert "left out: 1, because it has 3 frames; 5 are the least" in told
+    assert "left out: 1, because responses were not recorded all the time" in told
 
 
 def test_withheld_responses_stay_withheld(tmp_path: Path) -> None:
@@ -360,7 +406,7 @@ def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
         "wrong size": "a height and a width of at least one pixel",
         "wrong pieces": "trial_seconds is 0; it must be a positive number",
         "unknown out": r"leave_out names \[7\]; the trials are numbered 0 to 0",
-        "everything out": "no trial that can be used: as asked for",
+        "everything out": "no trial that can be used: you asked for it",
     }
     return nwb, arguments[case], messages[case]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
-from neuroreel.results.nwb import read_metadata, write_nwb
+from neuroreel.recordings.disk import read_json
+from neuroreel.results.nwb import write_nwb
 from neuroreel.results.reconstruction import Reconstruction
 
 NWB, TIFF, MP4 = (".nwb",), (".tif", ".tiff"), (".mp4",)
@@ -38,7 +39,7 @@ def export_results(
         raise InputError(f"{', '.join(given)}: not for files that end in {ending}; leave it out")
     if PLACE not in to and len(results) > 1 and ending not in NWB:
         raise InputError(f"--to is {to}, one name for {len(results)} movies; put {{}} where each result's name goes")
-    fields = None if metadata is None else read_metadata(metadata)
+    fields = None if metadata is None else read_json(metadata)
     files = {name: Path(to.replace(PLACE, name)) for name in results}
     for file in files.values():  # before the first one is written
         refuse_existing(file, overwrite=False)

@@ -92,17 +92,6 @@ def write_nwb(
     return path
 
 
-def read_metadata(file: Path) -> dict[str, Any]:
-    """The fields in a JSON file; InputError if it holds none."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as JSON ({error}); mend it") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds a JSON {type(content).__name__}; it must be an object of fields")
-    return content
-
-
 def _file(results: Mapping[str, Reconstruction], metadata: dict[str, Any]) -> Any:
     """An NWB file without data: what is known of the session."""
     from pynwb import NWBFile

@@ -133,7 +133,7 @@ def import_nwb(
             raise InputError(f"leave_out names {strange}; the trials are numbered 0 to {len(epochs) - 1}")
         shows, faults = [], Counter[str]()
         for epoch in epochs:
-            show = find_show(epoch, stimuli, frame_s=frame_s) if epoch.number not in leave_out else "as asked for"
+            show = find_show(epoch, stimuli, frame_s=frame_s) if epoch.number not in leave_out else "you asked for it"
             show = show if isinstance(show, str) else session.fault(show) or show
             if isinstance(show, str):
                 faults[show] += 1
@@ -169,10 +169,10 @@ class _Session:
     def fault(self, show: Show) -> str | None:
         """Why a trial cannot be used, as far as the clocks tell."""
         if self.population.farthest(show.frames_s) > max(_REACH_S, self.frame_s):
-            return "responses were not recorded in all of it"
+            return "responses were not recorded all the time"
         for channels in (*self.behavior, *self.pupil_center):
             if farthest(channels.times, show.frames_s) > max(_REACH_S, self.frame_s):
-                return f"{channels.path} was not recorded in all of it"
+                return f"{channels.path} was not recorded all the time"
         return None
 
     def trial(self, show: Show) -> Trial:
@@ -237,8 +237,8 @@ def _channels(contents: Any, **names: str) -> list[Channels]:
 
 def _lines(said: dict[str, Any], *, trials: int) -> list[str]:
     lines = [f"{part.replace('_', ' ')}: {', '.join(said[part])}" for part in _PARTS if said[part]]
-    lines.append(f"{trials} trials at {said['frame_rate_hz']:g} Hz")
-    return lines + [f"{count} trials left out: {fault}" for fault, count in said["left_out"].items()]
+    lines.append(f"trials: {trials}, at {said['frame_rate_hz']:g} frames a second")
+    return lines + [f"left out: {count}, because {fault}" for fault, count in said["left_out"].items()]
 
 
 _PARTS = ("responses", "stimulus", "behavior", "pupil_center")
