@@ -10,7 +10,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def choose_precision(precision: str, device: torch.device) -> str:
-    """ "float32" or "bfloat16"; "auto" takes bfloat16 on a GPU that computes with it, and float32 elsewhere.
+    """The word "float32" or "bfloat16"; "auto" takes bfloat16 on a GPU that computes with it, float32 elsewhere.
 
     Raises
     ------
