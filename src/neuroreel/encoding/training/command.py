@@ -65,6 +65,7 @@ class TrainCommand:
             say(cost_of(self.kind, resolve_recipe(self.kind, self._options.get("recipe")), models=len(wanted)))
         for seed in wanted:
             say(f"Training {self._file(seed)}")
+            self._work(seed).mkdir(parents=True, exist_ok=True)  # others that end see that the packed trials are in use
             model = self._fit(seed)
             save_encoder(model, self._file(seed))
             shutil.rmtree(self._work(seed))

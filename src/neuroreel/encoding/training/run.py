@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.training.average import MovingAverage
 from neuroreel.encoding.training.bar import TrainingBar
+from neuroreel.encoding.training.checkpoint import WholeCheckpoints
 from neuroreel.encoding.training.clips import RandomClips
 from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.folder import TrainingFolder
@@ -106,6 +107,7 @@ def _trainer(training: Training) -> lightning.Trainer:
         gradient_clip_val=recipe.gradient_clip or None,
         check_val_every_n_epoch=recipe.validate_every,
         callbacks=_callbacks(training),
+        plugins=[WholeCheckpoints()],
         logger=False,
         default_root_dir=folder.path,
         use_distributed_sampler=False,  # the batches are shared by EpochSampler
