@@ -58,6 +58,7 @@ def train(
     epochs: int | None = None,
     settings: Path | None = None,
     teachers: tuple[Path, ...] = (),
+    decoder: bool = True,
     device: str = "auto",
     devices: int = 1,
 ) -> None:
@@ -69,12 +70,13 @@ def train(
         recordings: Folders of one or more recordings in the Sensorium layout.
         out: Folder for encoder_SEED.safetensors and decoder.safetensors (decoder_NAME.safetensors of several).
         kind: A small convolutional model that trains in a minute, or the published architecture.
-        seeds: One encoding model for each.
+        seeds: One encoding model for each; none to fit decoders only.
         test_fold: Trials never looked at here.
         validation_fold: Trials that stop the training early.
         epochs: How long at most; the kind decides by default.
         settings: JSON file {"recipe": {...}, "architecture": {...}} with what differs from the kind's own.
         teachers: Finished models of the same recordings: learn their predictions too (distillation).
+        decoder: Also fit a linear decoder for each recording.
         device: auto, cpu, cuda, cuda:1, mps.
         devices: How many devices share each batch.
     """
@@ -95,7 +97,7 @@ def train(
     command.train(seeds, say=_say)
     for name, (training, _) in command.trials.items():
         file = out / ("decoder.safetensors" if len(opened) == 1 else f"decoder_{name}.safetensors")
-        if not file.exists():
+        if decoder and not file.exists():
             _say(f"Fitting the linear decoder {file}")
             nr.fit_decoder(training).save(file)
 
@@ -599,6 +601,45 @@ def figures(
     draw_figures(experiment, results=results, published=published, out=out, overwrite=overwrite, say=_say)
 
 
+def workflow(
+    config: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")] = "quick",
+    /,
+    *,
+    out: Path | None = None,
+    profile: Literal["local", "slurm"] = "local",
+    dry_run: bool = False,
+    cores: int | None = None,
+    show: bool = False,
+    snakefile: bool = False,
+    table: Path | None = None,
+) -> None:
+    """Run a whole study, from recordings to figures, on one machine or on Slurm; killed, it goes on where it was.
+
+    Args:
+        config: A YAML file, or one that comes with neuroreel: quick (a simulated mouse, minutes), paper.
+        out: Folder for everything that is made; neuroreel-CONFIG by default.
+        profile: One machine, or Slurm.
+        dry_run: Only print the jobs that are left, their GPU-hours, memory and disk.
+        cores: How many cores of this machine may be used at once; all by default.
+        show: Print the configuration, to start one's own from.
+        snakefile: Print where the Snakefile is, for plain Snakemake.
+        table: Write table.md and table.csv in this folder of a workflow, our numbers beside the published ones.
+    """
+    from neuroreel.workflow.run import SNAKEFILE, configuration_text, run_workflow
+
+    if snakefile:
+        _say(str(SNAKEFILE))
+    elif show:
+        _say(configuration_text(config))
+    elif table is not None:
+        from neuroreel.workflow.comparison import write_comparison
+
+        _say(write_comparison(table))
+    else:
+        folder = Path(f"neuroreel-{Path(config).stem}") if out is None else out
+        run_workflow(config, out=folder, profile=profile, dry_run=dry_run, cores=cores, say=_say)
+
+
 def _open_recordings(folders: tuple[Path, ...]) -> list[Any]:
     """Recordings of different names."""
     import neuroreel as nr
@@ -674,6 +715,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_,
     "export": export,
     "doctor": doctor,
+    "workflow": workflow,
 }
 
 

@@ -1,0 +1,193 @@
+"""The last page of the workflow: our numbers beside the published ones of Bauer, Margrie & Clopath (eLife 2026)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuroreel.errors import InputError
+from neuroreel.files import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Number = tuple[float, ...]
+"""One number, or the smallest and the largest of a range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published number and how ours is taken from an experiment's table: rows first, then what of them."""
+
+    experiment: str
+    what: str
+    published: str
+    rows: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
+    take: Callable[[pd.DataFrame], Number]
+
+
+def _mean(column: str) -> Callable[[pd.DataFrame], Number]:
+    return lambda rows: (float(rows[column].mean()),)
+
+
+def _where(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda table: table[table[column] == value]
+
+
+def _range_over(column: str) -> Callable[[pd.DataFrame], Number]:
+    """Smallest and largest of the means of the video correlation within each value of a column."""
+
+    def of(rows: pd.DataFrame) -> Number:
+        means = rows.groupby(column)["video_correlation"].mean()
+        return float(means.min()), float(means.max())
+
+    return of
+
+
+def _best_noise(rows: pd.DataFrame) -> Number:
+    """Mean of the best pair of length constants."""
+    return (float(rows.groupby(["spatial_px", "temporal_frames"])["video_correlation"].mean().max()),)
+
+
+def _noise_8px_4_frames(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["spatial_px"] == 8) & (table["temporal_frames"] == 4)]
+
+
+_VIDEO = _mean("video_correlation")
+PUBLISHED = (
+    Published(experiment="natural", what="natural movies, seven models", published="0.569", take=_VIDEO),
+    Published(
+        experiment="natural",
+        what="the same without smoothing",
+        published="0.533",
+        take=_mean("video_correlation_unsmoothed"),
+    ),
+    Published(
+        experiment="natural",
+        what="single model",
+        published="about 0.44",
+        take=_mean("single_video_correlation"),
+    ),
+    Published(
+        experiment="gradient_ensembling",
+        what="one video, gradients averaged",
+        published="0.552",
+        rows=_where("ensemble", "gradients"),
+        take=_VIDEO,
+    ),
+    Published(
+        experiment="predicted_activity",
+        what="from predicted responses",
+        published="0.766",
+        rows=_where("target", "predicted"),
+        take=_VIDEO,
+    ),
+    *(
+        Published(experiment="masks", what=f"{mask} mask", published=value, rows=_where("mask", mask), take=_VIDEO)
+        for mask, value in (("none", "0.510"), ("strict", "0.551"))
+    ),
+    *(
+        Published(
+            experiment="ablation",
+            what=f"{fraction:.1%} of the neurons",
+            published=value,
+            rows=_where("fraction", fraction),
+            take=_VIDEO,
+        )
+        for fraction, value in ((0.5, "0.512"), (0.25, "0.427"), (0.125, "0.344"))
+    ),
+    Published(experiment="noise", what="Gaussian noise, best length constants", published="0.91", take=_best_noise),
+    Published(
+        experiment="noise",
+        what="Gaussian noise, 8 pixels and 4 frames",
+        published="0.91",
+        rows=_noise_8px_4_frames,
+        take=_VIDEO,
+    ),
+    Published(
+        experiment="noise",
+        what="white in space, over temporal constants",
+        published="0.08-0.21",
+        rows=_where("spatial_px", 0),
+        take=_range_over("temporal_frames"),
+    ),
+    Published(
+        experiment="gratings",
+        what="drifting gratings, over directions",
+        published="0.41-0.43",
+        take=_range_over("direction_deg"),
+    ),
+    Published(
+        experiment="responses",
+        what="responses predicted for the true movie",
+        published="0.379",
+        take=_mean("response_correlation_truth"),
+    ),
+    Published(
+        experiment="responses",
+        what="responses predicted for the reconstruction",
+        published="0.442",
+        take=_mean("response_correlation"),
+    ),
+)
+
+
+def write_comparison(folder: Path) -> str:
+    """Write ``table.md`` and ``table.csv`` into a workflow's folder, and hand out the text of the first.
+
+    Raises
+    ------
+    InputError
+        The folder has no finished experiment.
+    """
+    rows = list(_rows(folder / "experiments"))
+    if not rows:
+        raise InputError(f"{folder / 'experiments'} holds no finished experiment")
+    text, table = _markdown(rows), io.StringIO()
+    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    for name, content in (("table.csv", table.getvalue()), ("table.md", text + "\n")):
+        with atomic_path(folder / name, overwrite=True) as partial:
+            partial.write_text(content)
+    return text
+
+
+def _rows(folder: Path) -> Iterator[dict[str, str]]:
+    """A row a published number, with ours where the experiment was done."""
+    from neuroreel.experiments.table import experiment_status, experiment_table
+
+    for experiment in dict.fromkeys(each.experiment for each in PUBLISHED):
+        if not (folder / experiment).is_dir():
+            continue
+        table, status = experiment_table(folder / experiment), experiment_status(folder / experiment)
+        note = "" if status["done"] == status["asked"] else f"{status['done']} of {status['asked']} results"
+        for each in PUBLISHED:
+            if each.experiment == experiment:
+                yield _row(each, table, note)
+
+
+def _row(each: Published, table: pd.DataFrame, note: str) -> dict[str, str]:
+    rows = each.rows(table)
+    numbers = each.take(rows) if len(rows) else ()
+    ours = "-".join(f"{number:.3f}" for number in numbers if number == number)  # not NaN
+    simulated = bool(rows["simulated"].fillna(False).any()) if len(rows) else False
+    return {
+        "experiment": each.experiment,
+        "what": each.what,
+        "published": each.published,
+        "ours": ours,
+        "results": str(len(rows)),
+        "recordings": str(rows["recording"].nunique()),
+        "note": "; ".join(filter(None, ["simulated" if simulated else "", note])),
+    }
+
+
+def _markdown(rows: list[dict[str, str]]) -> str:
+    head = list(rows[0])
+    lines = [head, ["---"] * len(head), *([row[key] or "-" for key in head] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

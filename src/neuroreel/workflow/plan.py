@@ -1,0 +1,246 @@
+"""From a configuration to steps: which file each leaves behind, what it waits for, what its command is told.
+
+All paths are relative to the workflow's folder, in which Snakemake runs::
+
+    recordings/NAME/                 simulated recordings (others stay where they are)
+    downloads/                       what ``neuroreel download`` fetched
+    models/GROUP/encoder_SEED.safetensors   GROUP: the recording, or "all" where one model serves all of them
+    decoders/NAME/decoder.safetensors
+    masks/NAME.npy
+    experiments/EXPERIMENT/jobs/     one result a reconstruction
+    figures/  report.html  table.csv  table.md
+    steps/STEP/….done                one a finished step: command, seconds, machine; delete one to have it checked again
+    logs/STEP/….log
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from neuroreel.workflow.configuration import Configuration, Resources
+
+Done = list[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the rules ask for."""
+
+    configuration: Configuration
+
+    @property
+    def names(self) -> list[str]:
+        """Of the recordings, in the configuration's order."""
+        return list(self.configuration.recordings)
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Recordings whose encoding models are trained together: DwiseNeuro has a readout for each."""
+        train = self.configuration.encoders.train
+        if train is None:
+            return {}
+        together = train.get("kind") == "dwiseneuro" and len(self.names) > 1
+        return {"all": self.names} if together else {name: [name] for name in self.names}
+
+    @property
+    def seeds(self) -> list[int]:
+        """One encoding model for each."""
+        return self.configuration.encoders.seeds
+
+    def steps(self) -> dict[str, Done]:
+        """The files that tell that a job is done, by step, in the order in which steps can run."""
+        configuration = self.configuration
+        simulated = [name for name, source in configuration.recordings.items() if source.simulate is not None]
+        steps = {
+            "download": [_done("download")] if configuration.downloads else [],
+            "simulate": [_done("simulate", name) for name in simulated],
+            "decoder": [_done("decoder", name) for name in self.names if configuration.decoders],
+            "train": [_done("train", group, str(seed)) for group in self.groups for seed in self.seeds],
+            "mask": [_done("mask", name) for name in self.names if configuration.masks],
+            "experiment": [done for name in configuration.experiments for done in self.parts_done(name)],
+            "report": [_done("report")] if configuration.report is not None else [],
+            "figures": [_done("figures")] if configuration.figures is not None else [],
+            "table": [_done("table")],
+        }
+        return {step: done for step, done in steps.items() if done}
+
+    def goals(self) -> Done:
+        """The ends of all chains."""
+        steps = self.steps()
+        return [done for step in ("experiment", "report", "figures", "table") for done in steps.get(step, [])]
+
+    # recordings
+
+    def recording(self, name: str) -> str:
+        """The folder of a recording."""
+        folder = self.configuration.recordings[name].folder
+        return f"recordings/{name}" if folder is None else folder
+
+    def recording_done(self, name: str) -> Done:
+        """What must be done before the recording is there."""
+        source = self.configuration.recordings[name]
+        return [_done("simulate", name)] if source.simulate is not None else self._downloaded(str(source.folder))
+
+    def _downloaded(self, path: str) -> Done:
+        """The download, for a path in its folder."""
+        return [_done("download")] if path.startswith("downloads/") else []
+
+    # encoding models, decoders, masks
+
+    def training_done(self, group: str) -> Done:
+        """What a training waits for."""
+        return [done for name in self.groups[group] for done in self.recording_done(name)]
+
+    def encoders(self, name: str) -> list[str]:
+        """Files of a recording's encoding models; they may be patterns, which the shell fills in."""
+        for group, names in self.groups.items():
+            if name in names:
+                return [f"models/{group}/encoder_{seed}.safetensors" for seed in self.seeds]
+        return self.configuration.encoders.files
+
+    def encoders_done(self, name: str, *, first: bool = False) -> Done:
+        """What must be done before a recording's encoding models are there, or the first of them."""
+        seeds = self.seeds[:1] if first else self.seeds
+        trained = [
+            _done("train", group, str(seed)) for group, names in self.groups.items() for seed in seeds if name in names
+        ]
+        return trained or [done for file in self.configuration.encoders.files for done in self._downloaded(file)]
+
+    def readout(self, name: str) -> int | str:
+        """Which readout of a model of several mice is the recording's."""
+        readout = self.configuration.recordings[name].readout
+        if readout is not None:
+            return readout
+        return name if "all" in self.groups else 0
+
+    def mask_link(self, name: str) -> str:
+        """The option that makes a link to a finished mask in place of learning one."""
+        source = self.mask_source(name)
+        return "" if source is None else f"--link {source}"
+
+    def mask_source(self, name: str) -> str | None:
+        """The file of a finished mask; None where masks are learned."""
+        masks = self.configuration.masks
+        return masks.files.get(name) if masks is not None else None
+
+    def mask_done(self, name: str) -> Done:
+        """What learning a mask waits for, or the file of a finished one."""
+        source = self.mask_source(name)
+        waits = self.encoders_done(name, first=True) if source is None else self._downloaded(source)
+        return self.recording_done(name) + waits
+
+    # experiments
+
+    def parts_done(self, experiment: str) -> Done:
+        """One a part; named after the options too, so that other options are another job."""
+        options = self.configuration.experiments[experiment]
+        stamp = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:8]
+        return [
+            _done("experiment", experiment, f"{i}-of-{options['parts']}-{stamp}")
+            for i in range(1, options["parts"] + 1)
+        ]
+
+    def materials_done(self) -> Done:
+        """What experiments wait for: recordings, models, masks and decoders of all animals."""
+        steps = self.steps()
+        waits = [done for name in self.names for done in self.recording_done(name) + self.encoders_done(name)]
+        return list(dict.fromkeys(waits + steps.get("mask", []) + steps.get("decoder", [])))
+
+    def experiment_arguments(self, experiment: str) -> str:
+        """What every part of an experiment is told, but for which part it is; patterns are left to the shell."""
+        configuration = self.configuration
+        encoders = dict.fromkeys(file for name in self.names for file in self.encoders(name))
+        words = ["--recordings", *(shlex.quote(self.recording(name)) for name in self.names), "--encoders", *encoders]
+        if any(source.readout is not None for source in configuration.recordings.values()):
+            words += ["--readouts", *(str(self.readout(name)) for name in self.names)]
+        if configuration.masks is not None:
+            words += ["--masks", *(f"masks/{name}.npy" for name in self.names)]
+        if configuration.decoders:
+            words += ["--decoders", *(f"decoders/{name}/decoder.safetensors" for name in self.names)]
+        options = {key: value for key, value in configuration.experiments[experiment].items() if key != "parts"}
+        return " ".join([*words, flags(_with_file(options, experiment))])
+
+    # options of commands
+
+    def simulate_options(self, name: str) -> str:
+        """Of ``neuroreel simulate``."""
+        return flags(self.configuration.recordings[name].simulate or {})
+
+    def train_options(self) -> str:
+        """Of ``neuroreel train``; settings given as a block are in a file that the workflow wrote."""
+        return flags(_with_file(self.configuration.encoders.train or {}, "train"))
+
+    def decoder_options(self) -> str:
+        """Of ``neuroreel train`` when it fits decoders only: which folds."""
+        folds = {
+            key: value for key, value in (self.configuration.encoders.train or {}).items() if key.endswith("_fold")
+        }
+        return flags(folds)
+
+    def mask_options(self) -> str:
+        """Of ``neuroreel mask``."""
+        return flags((self.configuration.masks.learn if self.configuration.masks else None) or {})
+
+    def report_options(self) -> str:
+        """Of ``neuroreel report``; the baselines of a decoder are those of one recording."""
+        options = dict(self.configuration.report or {})
+        if self.configuration.decoders and len(self.names) == 1:
+            options["decoder"] = f"decoders/{self.names[0]}/decoder.safetensors"
+        return flags(options)
+
+    def figures_options(self) -> str:
+        """Of ``neuroreel figures``."""
+        return flags(self.configuration.figures or {})
+
+    def download_arguments(self) -> str:
+        """Of ``neuroreel download``: names, then options."""
+        options = dict(self.configuration.downloads or {})
+        names = options.pop("names", [])
+        return " ".join([*map(shlex.quote, names), flags(options)])
+
+    def settings_files(self) -> dict[str, str]:
+        """Files that commands read, {name: text}, from blocks of the configuration."""
+        asked = {**self.configuration.experiments, "train": self.configuration.encoders.train or {}}
+        blocks = {name: options["settings"] for name, options in asked.items() if _has_block(options)}
+        return {_settings_file(name): json.dumps(block, indent=1) + "\n" for name, block in blocks.items()}
+
+    # resources
+
+    def resources(self, step: str, name: str | None = None) -> Resources:
+        """What one job takes."""
+        return self.configuration.resources_of(step, name)
+
+
+def flags(options: Mapping[str, Any]) -> str:
+    """Options as the command line spells them, quoted for the shell."""
+    words: list[str] = []
+    for key, value in options.items():
+        flag = f"--{key.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            items = value if isinstance(value, list | tuple) else [value]
+            words += [flag, *(shlex.quote(str(item)) for item in items)]
+    return " ".join(words)
+
+
+def _with_file(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Options of a command, with the file that the workflow wrote in place of a block of settings."""
+    return {**options, "settings": _settings_file(name)} if _has_block(options) else dict(options)
+
+
+def _has_block(options: Mapping[str, Any]) -> bool:
+    return isinstance(options.get("settings"), Mapping)
+
+
+def _settings_file(name: str) -> str:
+    return f"settings/{name}.json"
+
+
+def _done(*parts: str) -> str:
+    return "/".join(["steps", *parts]) + ".done"

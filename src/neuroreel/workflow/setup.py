@@ -1,0 +1,125 @@
+"""What the Snakefile does before its rules: check the configuration, take the folder, write what commands read."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from neuroreel.errors import InputError
+from neuroreel.files import atomic_path
+from neuroreel.locks import folder_lock
+from neuroreel.recordings.disk import read_json
+from neuroreel.workflow.configuration import Configuration, check_configuration
+from neuroreel.workflow.plan import Plan
+from neuroreel.workflow.step import busy
+
+RECORD = "workflow.json"
+DECIDES = ("recordings", "encoders", "masks")  # what is made of these is kept, so they must stay what they are
+LEFT_OVER = re.compile(r"\..+\.[a-z0-9_]{8}\.partial")  # what atomic_path calls its temporary folders
+
+_held = ExitStack()  # the lock, as long as the process lives
+_taken: set[Path] = set()
+
+
+def open_workflow(raw: Mapping[str, Any], *, main: bool) -> Plan:
+    """The plan of a configuration, with the recordings looked at in the main process.
+
+    Snakemake reads the Snakefile in the process of each job too; those find everything checked.
+    """
+    plan = Plan(check_configuration(raw))
+    if main:
+        check_recordings(plan)
+    return plan
+
+
+def step_command(plan: Plan) -> str:
+    """How rules call a step: with this Python, or with the one of the container."""
+    python = "python3" if plan.configuration.container else shlex.quote(sys.executable)
+    return f"{python} -m neuroreel.workflow.step"
+
+
+def take_folder(folder: Path, plan: Plan, raw: Mapping[str, Any]) -> None:
+    """Lock the folder until the process ends, and note there what is made in it.
+
+    Raises
+    ------
+    ResourceError
+        Another run works there, or it may not be written.
+    InputError
+        It holds the results of other settings.
+    """
+    folder = folder.resolve()
+    if folder in _taken:
+        return
+    _held.enter_context(folder_lock(folder, what="workflow"))
+    _taken.add(folder)
+    claim(folder, raw)
+    if not busy(folder):
+        sweep(folder)
+    for file, text in plan.settings_files().items():
+        if not (folder / file).exists() or (folder / file).read_text() != text:
+            with atomic_path(folder / file, overwrite=True) as partial:
+                partial.write_text(text)
+
+
+def claim(folder: Path, raw: Mapping[str, Any]) -> None:
+    """Note what is made here; InputError where something was made of other recordings, encoders or masks."""
+    record = folder / RECORD
+    wanted = json.loads(json.dumps(dict(raw)))
+    if record.exists():
+        found = read_json(record)
+        for way, before, now in _changes(_deciding(found), _deciding(wanted)):
+            raise InputError(
+                f"{folder} was made with {way}: {before}, and the configuration has {now} now; choose another folder "
+                f"with --out, or delete what was made of it there and {record.name}"
+            )
+        if found == wanted:
+            return
+    with atomic_path(record, overwrite=True) as partial:
+        partial.write_text(json.dumps(wanted, indent=1) + "\n")
+
+
+def _deciding(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that must not change; more seeds, recordings or masks may come."""
+    decides: dict[str, Any] = {key: raw.get(key) for key in DECIDES}
+    encoders = {key: value for key, value in (decides["encoders"] or {}).items() if key != "seeds"}
+    return {**decides, "encoders": encoders}
+
+
+def _changes(before: Any, now: Any, way: str = "") -> list[tuple[str, Any, Any]]:
+    """Where both have a value and the values differ: (way, before, now)."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            change
+            for key in before
+            if key in now
+            for change in _changes(before[key], now[key], f"{way}: {key}" if way else key)
+        ]
+    return [] if before == now else [(way, before, now)]
+
+
+def sweep(folder: Path) -> None:
+    """Delete the temporary folders that killed processes left behind, when no step is at work."""
+    for path in list(folder.rglob(".*.partial")):
+        if LEFT_OVER.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def check_recordings(plan: Plan) -> None:
+    """Raise InputError for a recording that is named by its folder and is missing, or lacks files."""
+    from neuroreel.recordings.recording import open_recording
+
+    configuration: Configuration = plan.configuration
+    for name, source in configuration.recordings.items():
+        if source.folder is not None and not source.folder.startswith("downloads/"):
+            try:
+                open_recording(source.folder)
+            except InputError as error:
+                raise InputError(f"recordings: {name}: {error}") from error

@@ -1,0 +1,402 @@
+"""The workflow before anything runs: its configuration, its plan, what it costs, its steps one by one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import neuroreel.cli
+from neuroreel.errors import InputError, ResourceError
+from neuroreel.workflow import configuration, cost, run, setup, step
+from neuroreel.workflow.configuration import check_configuration, read_configuration, ready_names
+from neuroreel.workflow.plan import Plan, flags
+from workflows import TINY, changed, workflow, written
+
+
+def plan_of(raw: dict[str, Any]) -> Plan:
+    return Plan(check_configuration(raw))
+
+
+# the configuration
+
+
+def test_names_of_experiments_are_those_there_are() -> None:
+    from neuroreel.experiments import EXPERIMENTS
+
+    assert set(configuration.EXPERIMENTS) == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", ready_names())
+def test_ready_configurations_are_valid(name: str) -> None:
+    raw = read_configuration(name)
+    for command in {"downloads": "download", "figures": "figures"}.items():
+        if command[0] in raw and command[1] not in neuroreel.cli.COMMANDS:
+            pytest.skip(f"needs neuroreel {command[1]}")
+    plan = plan_of(raw)
+    assert plan.steps()["experiment"]
+    assert all(row.jobs for row in cost.costs(plan, Path("nowhere")))
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "message"),
+    [
+        ("experimants", {}, "unknown key 'experimants'; did you mean experiments?"),
+        ("experiments/nois", {}, "experiments has the unknown key 'nois'; did you mean noise?"),
+        (
+            "experiments/natural/iteratons",
+            3,
+            "experiments: natural has the unknown key 'iteratons'; did you mean iterations",
+        ),
+        ("experiments/natural/movies", "ten", "experiments: natural: movies is 'ten'; it must be a whole number"),
+        ("experiments/natural/parts", 0, "parts is 0; it must be a whole number of at least 1"),
+        (
+            "experiments/natural/settings",
+            {"grit": {}},
+            "settings has the unknown key 'grit'; did you mean grid",
+        ),
+        ("experiments", {}, "experiments names none"),
+        ("recordings/mouse/simulate/neuron", 3, "recordings: mouse: simulate has the unknown key 'neuron'"),
+        ("recordings/mouse/folder", "/data/mouse", "must have either simulate or folder"),
+        ("recordings/mouse/simulate", None, "must have either simulate or folder"),
+        ("recordings/a mouse", {"folder": "a mouse"}, "use letters, digits"),
+        ("recordings", {}, "names no recordings"),
+        ("recordings/cat", {"folder": "/data/dog"}, "name it as its folder, dog"),
+        ("encoders/train/kind", "dwise", "kind is 'dwise'; it must be 'readout' or 'dwiseneuro'"),
+        ("encoders/train/settings/recip", {}, "unknown key 'recip'; did you mean recipe"),
+        ("encoders/train", None, "either train (options of neuroreel train) or files"),
+        ("encoders/seeds", [0, 0], "different whole numbers"),
+        ("encoders/seeds", "0 1", "it must be a list: each item a whole number"),
+        ("masks/files", {"mouse": "m.npy"}, "either learn (options of neuroreel mask) or files"),
+        ("masks", {"files": {"mouze": "m.npy"}}, "unknown key 'mouze'; did you mean mouse"),
+        ("masks/learn/steps", True, "steps is True; it must be a whole number"),
+        ("decoders", "yes", "decoders is 'yes'; it must be true or false"),
+        ("resources/trian", {}, "unknown key 'trian'; did you mean train"),
+        ("resources/train", {"memory": 4}, "unknown key 'memory'; did you mean memory_gb"),
+        ("resources/train", {"memory_gb": "4 GB"}, "memory_gb is '4 GB'; it must be a number"),
+        (
+            "downloads",
+            {"names": "new"},
+            "downloads: names is 'new'; it must be a list of what `neuroreel download --list` names",
+        ),
+        ("snakemake", "--keep-going", "must be a list of words"),
+        ("container", 3, "must be an image"),
+    ],
+)
+def test_bad_configuration(way: str, value: object, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_configuration(changed(way, value))
+
+
+@pytest.mark.parametrize("text", ["recordings: [", "\x00", "- a\n- b", "3"])
+def test_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"mine\.yaml"):
+        read_configuration(file)
+
+
+def test_missing_configuration_names_the_ready_ones() -> None:
+    with pytest.raises(InputError, match="paper, quick"):
+        read_configuration("quik")
+
+
+def test_paths_are_meant_from_the_file_on(tmp_path: Path) -> None:
+    raw = changed("recordings", {"mouse": {"folder": "data/mouse"}})
+    raw["encoders"] = {"files": ["models/*.pth", "downloads/w/*.pth"]}
+    read = read_configuration(written(raw, tmp_path))
+    assert read["recordings"]["mouse"]["folder"] == str(tmp_path / "data/mouse")
+    assert read["encoders"]["files"] == [str(tmp_path / "models/*.pth"), "downloads/w/*.pth"]
+
+
+# the plan
+
+
+def test_flags_are_the_command_lines_own() -> None:
+    assert flags({"out_file": "a b", "seeds": [0, 1], "quick": True, "decoder": False, "none": []}) == (
+        "--out-file 'a b' --seeds 0 1 --quick --no-decoder --none"
+    )
+
+
+def test_settings_of_every_experiment_and_of_one_are_put_together() -> None:
+    raw = changed("experiments/natural/settings", {"grid": {"movies": 1}, "scoring": {"skip": 5}})
+    options = check_configuration(raw).experiments["natural"]
+    assert options["settings"] == {"grid": {"movies": 1}, "scoring": {"evaluation_threshold": 0.5, "skip": 5}}
+    assert "settings/natural.json" in plan_of(raw).settings_files()
+
+
+def test_several_mice_share_a_dwiseneuro_and_have_a_readout_model_each() -> None:
+    mice = {f"mouse_{k}": {"simulate": {"seed": k}} for k in range(2)}
+    raw = changed("recordings", mice)
+    assert plan_of(raw).groups == {"mouse_0": ["mouse_0"], "mouse_1": ["mouse_1"]}
+    assert plan_of(raw).encoders("mouse_1") == [f"models/mouse_1/encoder_{k}.safetensors" for k in (0, 1)]
+    raw["encoders"]["train"]["kind"] = "dwiseneuro"
+    together = plan_of(raw)
+    assert together.groups == {"all": ["mouse_0", "mouse_1"]}
+    assert together.readout("mouse_1") == "mouse_1"
+    assert together.training_done("all") == ["steps/simulate/mouse_0.done", "steps/simulate/mouse_1.done"]
+
+
+def test_other_options_of_an_experiment_are_other_jobs() -> None:
+    before, after = plan_of(TINY), plan_of(changed("experiments/natural/iterations", 7))
+    assert set(before.parts_done("natural")).isdisjoint(after.parts_done("natural"))
+    assert before.parts_done("ablation") == after.parts_done("ablation")
+
+
+# what it costs
+
+
+def test_cost_counts_what_is_left(tmp_path: Path) -> None:
+    raw = changed("resources/train", {"gpus": 2, "hours": 3.0, "cpus": 4, "disk_gb": 0.5})
+    rows = {row.name: row for row in cost.costs(plan_of(raw), tmp_path)}
+    assert (rows["train"].left, rows["train"].gpu_hours, rows["train"].cpu_hours, rows["train"].disk_gb) == (
+        2,
+        12,
+        24,
+        1,
+    )
+    (tmp_path / "steps/train/mouse").mkdir(parents=True)
+    (tmp_path / "steps/train/mouse/1.done").touch()
+    assert {row.name: row for row in cost.costs(plan_of(raw), tmp_path)}["train"].gpu_hours == 6
+    assert rows["ablation"].jobs == 2
+    assert "in all" in cost.cost_table(rows.values())
+
+
+def test_disk_that_is_too_small(tmp_path: Path) -> None:
+    rows = cost.costs(plan_of(changed("resources/train", {"disk_gb": 1e6})), tmp_path)
+    with pytest.raises(ResourceError, match=r"will write about 2000000\.\d GB .* free some"):
+        cost.check_disk(rows, tmp_path / "not" / "there")
+
+
+def test_dry_run_counts_the_jobs_that_snakemake_counts(tmp_path: Path) -> None:
+    done = workflow(written(TINY, tmp_path), "--out", tmp_path / "out", "--dry-run")
+    ours = re.search(r"^in all +(\d+)", done.stdout, re.MULTILINE)
+    theirs = re.search(r"^total +(\d+)", done.stdout, re.MULTILINE)
+    assert ours and theirs and int(ours[1]) == int(theirs[1]) - 1 == 10  # theirs has the rule "all" too
+    assert not (tmp_path / "out").exists()
+
+
+# the folder
+
+
+def test_folder_made_with_other_settings_is_refused(tmp_path: Path) -> None:
+    setup.claim(tmp_path, TINY)
+    setup.claim(tmp_path, changed("experiments/natural/iterations", 7))
+    setup.claim(tmp_path, changed("encoders/seeds", [0, 1, 2]))
+    with pytest.raises(InputError, match="made with masks: learn: steps: 120, and the configuration has 7 now"):
+        setup.claim(tmp_path, changed("masks/learn/steps", 7))
+
+
+def test_leftovers_of_killed_processes_are_swept_and_nothing_else(tmp_path: Path) -> None:
+    kept = [tmp_path / "models/packed/.mouse-0123456789abcdef.partial", tmp_path / "recordings/a.partial"]
+    swept = [tmp_path / "masks/.mouse.npy.ab_12xyz.partial", tmp_path / "recordings/.mouse.abcdefgh.partial"]
+    for folder in kept + swept:
+        folder.mkdir(parents=True)
+    setup.sweep(tmp_path)
+    assert all(folder.exists() for folder in kept) and not any(folder.exists() for folder in swept)
+
+
+@pytest.mark.parametrize("damage", ["missing", "half"])
+def test_recording_that_is_not_all_there(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "mouse"
+    if damage == "half":
+        import neuroreel as nr
+
+        nr.simulate(folder, trials=7, seconds=2.0, neurons=5, progress=False)
+        (folder / "data/responses/3.npy").unlink()
+    raw = changed("recordings", {"mouse": {"folder": str(folder)}})
+    with pytest.raises(InputError, match=r"recordings: mouse: .*(is no folder|missing 3\.npy.*copy)"):
+        setup.check_recordings(plan_of(raw))
+
+
+def test_two_runs_in_one_folder(tmp_path: Path) -> None:
+    from neuroreel.locks import folder_lock
+
+    config = written(TINY, tmp_path)
+    with folder_lock(tmp_path / "out", what="workflow"):
+        done = workflow(config, "--out", tmp_path / "out", check=False)
+    assert done.returncode == 2
+    assert re.search(rf"another run of neuroreel works in .*out \(workflow, process {os.getpid()} on ", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    done = workflow(written(TINY, tmp_path), "--out", "/proc/neuroreel", check=False)
+    assert done.returncode == 2
+    assert "/proc/neuroreel" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_plain_snakemake_takes_the_same_lock(tmp_path: Path) -> None:
+    from neuroreel.locks import folder_lock
+
+    snakefile = str(run.SNAKEFILE)
+    command = ["snakemake", "-s", snakefile, "--configfile", str(written(TINY, tmp_path)), "--directory", str(tmp_path)]
+    with folder_lock(tmp_path, what="workflow"):
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--cores", "1"], capture_output=True, text=True, check=False
+        )
+    assert done.returncode != 0 and "another run of neuroreel works in" in done.stdout + done.stderr
+    assert not (tmp_path / "steps").exists()
+
+
+# steps
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that steps ran; each writes "made" to the file named last."""
+    ran: list[list[str]] = []
+
+    def main(arguments: list[str]) -> None:
+        ran.append(arguments)
+        Path(arguments[-1]).write_text("made")
+
+    monkeypatch.setattr(neuroreel.cli, "main", main)
+    return ran
+
+
+def test_step_is_done_once(tmp_path: Path, commands: list[list[str]]) -> None:
+    done, result = tmp_path / "steps/mask/mouse.done", tmp_path / "mask"
+    for _ in range(2):
+        step.main(["--done", str(done), "--makes", str(result), "--", "mask", str(result)])
+    assert commands == [["mask", str(result)]]
+    assert '"seconds"' in done.read_text()
+
+
+def test_step_killed_before_its_mark_keeps_the_result(tmp_path: Path, commands: list[list[str]]) -> None:
+    done, result = tmp_path / "mouse.done", tmp_path / "mask"
+    result.write_text("made before")
+    step.main(["--done", str(done), "--makes", str(result), "--", "mask", str(result)])
+    assert not commands and done.exists() and result.read_text() == "made before"
+
+
+def test_step_that_makes_a_page_anew(tmp_path: Path, commands: list[list[str]]) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("old")
+    step.main(["--done", str(tmp_path / "report.done"), "--remakes", str(page), "--", "report", str(page)])
+    assert page.read_text() == "made" and len(commands) == 1
+
+
+def test_failed_step_leaves_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def main(arguments: list[str]) -> None:
+        raise SystemExit(2)
+
+    monkeypatch.setattr(neuroreel.cli, "main", main)
+    with pytest.raises(SystemExit, match="2"):
+        step.main(["--done", str(tmp_path / "a.done"), "--", "mask"])
+    assert not (tmp_path / "a.done").exists()
+
+
+def test_mask_of_ones_own_is_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "masks" / "mouse.npy"
+    source = tmp_path / "mine.npy"
+    arguments = ["--done", str(tmp_path / "a.done"), "--makes", str(target), "--link", str(source), "--", "mask"]
+    with pytest.raises(SystemExit, match="2"):
+        step.main(arguments)
+    assert "mine.npy is missing" in capsys.readouterr().err
+    source.write_text("mask")
+    step.main(arguments)
+    assert target.read_text() == "mask"
+
+
+def test_step_waits_for_the_process_that_is_at_it(tmp_path: Path) -> None:
+    done = tmp_path / "steps" / "mouse.done"
+    with step.alone(done):
+        assert step.busy(tmp_path) == [done]
+        code = f"from neuroreel.workflow import step; step.main(['--done', {str(done)!r}, '--', 'nothing'])"
+        waiting = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+        assert waiting.stderr is not None and "another process is at this step" in waiting.stderr.readline()
+        done.write_text("done")
+    assert waiting.wait(timeout=20) == 0 and done.read_text() == "done"
+    waiting.stderr.close()
+    assert step.busy(tmp_path) == []
+
+
+# Slurm, as far as it can be asked without one
+
+
+def put(folder: Path, name: str, script: str) -> None:
+    file = folder / name
+    file.write_text("#!/bin/sh\n" + script)
+    file.chmod(0o755)
+
+
+def test_partition_that_slurm_does_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    put(tmp_path, "sinfo", "echo gpu; echo long")
+    put(tmp_path, "sbatch", "")
+    put(tmp_path, "sacct", "exit 1")
+    assert run.slurm_options(plan_of(TINY)) == ["--slurm-no-account", "--slurm-status-command", "squeue"]
+    with pytest.raises(InputError, match="train: partition is 'gpus'; this Slurm has gpu, long"):
+        run.slurm_options(plan_of(changed("resources/train", {"partition": "gpus"})))
+    put(tmp_path, "sinfo", "echo Unable to contact slurm controller >&2; exit 1")
+    with pytest.raises(ResourceError, match="sinfo says Unable to contact slurm controller"):
+        run.slurm_options(plan_of(TINY))
+
+
+def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ResourceError, match="there is no sbatch here"):
+        run.slurm_options(plan_of(TINY))
+
+
+def test_jobs_of_an_earlier_run_are_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    put(tmp_path, "squeue", f"echo '7|{tmp_path}'; echo '8|/elsewhere'")
+    put(tmp_path, "scancel", f'echo "$@" > {tmp_path}/cancelled')
+    said: list[str] = []
+    run.cancel_orphans(tmp_path, say=said.append)
+    assert (tmp_path / "cancelled").read_text().split() == ["7"] and "7" in said[0]
+
+
+# the last table
+
+
+def test_table_of_our_numbers_beside_the_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pandas as pd
+
+    from neuroreel.experiments import table as tables
+    from neuroreel.workflow.comparison import write_comparison
+
+    noise = pd.DataFrame(
+        [
+            {
+                "spatial_px": px,
+                "temporal_frames": frames,
+                "video_correlation": score,
+                "recording": name,
+                "simulated": False,
+            }
+            for name, shift in (("a", 0.0), ("b", 0.1))
+            for px, frames, score in ((8, 4, 0.8 + shift), (0, 0, 0.1 + shift), (0, 32, 0.2 + shift))
+        ]
+    )
+    noise["simulated"] = False
+    masks = pd.DataFrame(
+        {"mask": ["none", "strict", "none"], "video_correlation": [0.4, 0.5, 0.6], "recording": "a", "simulated": True}
+    )
+    found = {"noise": noise, "masks": masks}
+    for name in found:
+        (tmp_path / "experiments" / name).mkdir(parents=True)
+    monkeypatch.setattr(tables, "experiment_table", lambda folder: found[folder.name])
+    monkeypatch.setattr(tables, "experiment_status", lambda folder: {"asked": 6, "done": len(found[folder.name])})
+    lines = write_comparison(tmp_path).splitlines()
+    assert "| masks | none mask | 0.510 | 0.500 | 2 | 1 | simulated; 3 of 6 results |" in lines
+    assert "| masks | strict mask | 0.551 | 0.500 | 1 | 1 | simulated; 3 of 6 results |" in lines
+    assert "| noise | Gaussian noise, best length constants | 0.91 | 0.850 | 6 | 2 | - |" in lines
+    assert "| noise | Gaussian noise, 8 pixels and 4 frames | 0.91 | 0.850 | 2 | 2 | - |" in lines
+    assert "| noise | white in space, over temporal constants | 0.08-0.21 | 0.150-0.250 | 4 | 2 | - |" in lines
+    assert len(lines) == 2 + 5 and (tmp_path / "table.md").read_text().splitlines() == lines
+    assert (tmp_path / "table.csv").read_text().startswith("experiment,what,published,ours,")
+
+
+def test_table_of_nothing(tmp_path: Path) -> None:
+    from neuroreel.workflow.comparison import write_comparison
+
+    with pytest.raises(InputError, match="holds no finished experiment"):
+        write_comparison(tmp_path)
