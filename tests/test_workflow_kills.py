@@ -1,0 +1,171 @@
+"""kill -9 at random moments, again and again, over the whole workflow: nothing is lost, half-written, or done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from neuroreel.workflow import step
+from neuroreel.workflow.configuration import check_configuration, read_configuration
+from neuroreel.workflow.plan import Plan
+from workflows import TINY, numbers_in, planned_commands, workflow, written
+
+pytestmark = pytest.mark.slow
+STEP_KILLS, LEAST_KILLS, SNAKEMAKE_KILLS = 56, 50, 5
+
+SERVER = """
+import contextlib, os, sys, torch, lightning, matplotlib, xarray, h5netcdf, skimage, sklearn, pandas, jinja2
+import lightning.pytorch, neuroreel.cli, neuroreel.experiments.command, neuroreel.workflow.step as step
+torch.set_num_threads(1)
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        folder, log, *arguments = line.rstrip("\\n").split("\\t")
+        os.chdir(folder)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1), os.dup2(output, 2)
+        status = 1
+        try:
+            step.main(arguments)
+            status = 0
+        except SystemExit as ended:
+            status = ended.code or 0
+        finally:
+            os._exit(status)
+    print(child, flush=True)
+    sys.stdin.readline()  # until then the child is not waited for: its number is nobody else's
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class StepServer:
+    """Runs steps in processes forked from one that has imported everything, so that a kill hits work, not an import."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-W", "ignore", "-c", SERVER]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._line() == "ready"
+
+    def run(self, folder: Path, arguments: list[str], *, kill_after_s: float | None = None) -> int:
+        """One step; its exit status, -9 if it was killed before its end."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\t".join([str(folder), str(folder / "steps.log"), *arguments]) + "\n")
+        self.process.stdin.flush()
+        child = int(self._line())
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            os.kill(child, signal.SIGKILL)
+        self.process.stdin.write("wait for it\n")
+        self.process.stdin.flush()
+        return int(self._line())
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def close(self) -> None:
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+        self.process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(TINY, tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StepServer]:
+    server = StepServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config: Path, server: StepServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing happened to."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    for arguments in prepared(config, out):
+        assert server.run(out, arguments) == 0, (out / "steps.log").read_text()
+    return out
+
+
+def prepared(config: Path, out: Path) -> list[list[str]]:
+    """The steps, in a folder with the files of settings that they read."""
+    plan = Plan(check_configuration(read_configuration(config)))
+    (out / "settings").mkdir()
+    for file, text in plan.settings_files().items():
+        (out / file).write_text(text)
+    return planned_commands(config, out)
+
+
+def stamps(out: Path) -> dict[str, int]:
+    """When each result was written: one that is done again has another time."""
+    kept = ("recordings/*/meta", "models/*/*.safetensors", "decoders/*/*", "masks/*", "experiments/*/jobs/*.nc")
+    return {str(file): file.stat().st_mtime_ns for pattern in kept for file in out.glob(pattern)}
+
+
+def assert_equal_results(out: Path, undisturbed: Path) -> None:
+    found, wanted = numbers_in(out), numbers_in(undisturbed)
+    assert sorted(found) == sorted(wanted)
+    assert [name for name in wanted if found[name] != wanted[name]] == []
+
+
+def test_steps_killed_at_random_moments(config: Path, undisturbed: Path, server: StepServer, tmp_path: Path) -> None:
+    planned = prepared(config, tmp_path)
+    durations = _durations(undisturbed, planned)
+    draw, kills = random.Random(6), 0
+    for number, arguments in enumerate(planned):
+        wanted = round(STEP_KILLS * (number + 1) / len(planned)) - kills
+        for _ in range(wanted):
+            before = stamps(tmp_path)
+            kills += _killed(server, tmp_path, arguments, draw.uniform(0, durations[number]), before)
+        before = stamps(tmp_path)
+        assert server.run(tmp_path, arguments) == 0, (tmp_path / "steps.log").read_text()
+        assert before.items() <= stamps(tmp_path).items()
+    assert kills >= LEAST_KILLS, "the kills came too late: the steps had ended"
+    assert_equal_results(tmp_path, undisturbed)
+
+
+def _killed(server: StepServer, out: Path, arguments: list[str], after_s: float, before: dict[str, int]) -> bool:
+    """Kill a step; what was there before is as it was."""
+    status = server.run(out, arguments, kill_after_s=after_s)
+    assert status in (0, -signal.SIGKILL), (out / "steps.log").read_text()
+    assert before.items() <= stamps(out).items()
+    return status != 0
+
+
+def _durations(undisturbed: Path, planned: list[list[str]]) -> list[float]:
+    """Seconds until which a kill may come: what the step took."""
+    marks = [undisturbed / arguments[arguments.index("--done") + 1] for arguments in planned]
+    return [json.loads(mark.read_text())["seconds"] for mark in marks]
+
+
+def test_snakemake_killed_at_random_moments(config: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """The main process alone: the step that it had started goes on, and the next run waits for it."""
+    draw, kills, out = random.Random(7), 0, tmp_path / "out"
+    command = [sys.executable, "-m", "neuroreel", "workflow", str(config), "--out", str(out), "--cores", "1"]
+    while kills < SNAKEMAKE_KILLS:
+        before = stamps(out)
+        head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(draw.uniform(1.5, 6))
+        head.send_signal(signal.SIGKILL)
+        if head.wait() == 0:
+            break
+        kills += 1
+        assert before.items() <= stamps(out).items()
+    workflow(*command[4:])
+    assert kills >= 4
+    assert step.busy(out) == [] and not list(out.rglob("*.partial"))
+    assert_equal_results(out, undisturbed)
