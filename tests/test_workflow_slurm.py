@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ RemoteExecutor.sleep = sleep
 from neuroreel.cli import main
 main(["workflow", *sys.argv[1:]])
 """
-SNAKEMAKE = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--retries", "5"]
+SNAKEMAKE = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--retries", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +43,22 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 
 
 def configuration() -> dict[str, Any]:
-    """Three models with enough epochs to be caught in the middle; a training may take a minute."""
+    """Three models with enough epochs to be caught in the middle."""
     raw = changed("encoders/seeds", [1, 0, 2])
     raw["encoders"]["train"] = {"epochs": 15, "settings": {"recipe": {"batches_per_epoch": 3, "patience": 50}}}
     raw["resources"]["default"] |= {"hours": 0.1}
-    raw["resources"]["train"] = {"limit_hours": 1 / 60, "memory_gb": 0.5}
     return {**raw, "snakemake": SNAKEMAKE}
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", IMPATIENT, *map(str, arguments), "--profile", "slurm"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@contextmanager
+def started(config: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
+    """``neuroreel workflow``, killed at the end if it still runs."""
+    command = [sys.executable, "-c", IMPATIENT, str(config), "--out", str(out), "--profile", "slurm"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as head:
+        try:
+            yield head
+        finally:
+            head.kill()
 
 
 def step_process(done: str) -> int | None:
@@ -104,18 +110,20 @@ def test_disturbed_jobs_resume_with_the_same_results(slurm: Callable[..., str], 
         requeued.append(slurm_job(process))
         slurm("scontrol", "requeue", requeued[0])
 
+    def run_out_of_time(process: int) -> None:
+        os.kill(process, signal.SIGSTOP)
+        slurm("scontrol", "update", f"JobId={slurm_job(process)}", "TimeLimit=1")  # minute, since its start
+
     first, second, third = (Training(out, seed) for seed in (0, 1, 2))
-    head = start(config, "--out", out)
-    while head.poll() is None:
-        for training in (first, second, third):
-            training.look()
-        first.disturb(lambda process: os.kill(process, signal.SIGKILL))
-        second.disturb(requeue)
-        third.disturb(lambda process: os.kill(process, signal.SIGSTOP))  # until Slurm ends it at its time limit
-        time.sleep(0.02)
-    assert head.stdout is not None
-    said = head.stdout.read()
-    head.stdout.close()
+    with started(config, out) as head:
+        while head.poll() is None:
+            for training in (first, second, third):
+                training.look()
+            first.disturb(lambda process: os.kill(process, signal.SIGKILL))
+            second.disturb(requeue)
+            third.disturb(run_out_of_time)
+            time.sleep(0.02)
+        said = head.communicate()[0]
     assert head.returncode == 0, said
     assert "jobs of an earlier run are cancelled" in said
     states = slurm("squeue", "-t", "all", "-h", "-o", "%T").split()
@@ -130,14 +138,9 @@ def test_disturbed_jobs_resume_with_the_same_results(slurm: Callable[..., str], 
 
 def killed_head(slurm: Callable[..., str], config: Path, out: Path) -> None:
     """Snakemake dies while a job runs, which Slurm goes on with."""
-    head = start(config, "--out", out)
-    assert head.stdout is not None
-    for line in head.stdout:
-        if "has been submitted" in line:
-            break
-    os.kill(head.pid, signal.SIGKILL)
-    head.wait()
-    head.stdout.close()
+    with started(config, out) as head:
+        assert head.stdout is not None
+        next(line for line in head.stdout if "has been submitted" in line)
     assert slurm("squeue", "-h"), "no job was left"
 
 
@@ -151,8 +154,8 @@ def assert_equal_to_an_undisturbed_run(config: Path, out: Path, undisturbed: Pat
 def test_job_that_slurm_rejects(slurm: Callable[..., str], tmp_path: Path) -> None:
     raw = configuration()
     raw["resources"]["simulate"] = {"memory_gb": 10_000}
-    head = start(written(raw, tmp_path), "--out", tmp_path / "out")
-    said = head.communicate(timeout=60)[0]
+    with started(written(raw, tmp_path), tmp_path / "out") as head:
+        said = head.communicate(timeout=120)[0]
     assert head.returncode == 2
     assert "sbatch: error: Memory specification can not be satisfied" in said
     assert "neuroreel: a step has failed; its messages are above" in said
@@ -161,7 +164,7 @@ def test_job_that_slurm_rejects(slurm: Callable[..., str], tmp_path: Path) -> No
 def test_partition_that_slurm_does_not_have(slurm: Callable[..., str], tmp_path: Path) -> None:
     raw = configuration()
     raw["resources"]["train"] |= {"partition": "gpu"}
-    head = start(written(raw, tmp_path), "--out", tmp_path / "out")
-    said = head.communicate(timeout=60)[0]
+    with started(written(raw, tmp_path), tmp_path / "out") as head:
+        said = head.communicate(timeout=120)[0]
     assert head.returncode == 2
     assert "resources: train: partition is 'gpu'; this Slurm has main" in said and "Traceback" not in said
