@@ -292,6 +292,24 @@ def test_failed_step_leaves_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "a.done").exists()
 
 
+def test_processes_share_a_step_and_end_with_it(
+    tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helpers: list[subprocess.Popen[bytes]] = []
+
+    def helper(command: list[str]) -> subprocess.Popen[bytes]:
+        assert command[1:4] == ["-m", "neuroreel", "experiment"]
+        helpers.append(real(["sleep", "60"]))
+        return helpers[-1]
+
+    real = subprocess.Popen
+    monkeypatch.setattr(step.subprocess, "Popen", helper)
+    arguments = ["--done", str(tmp_path / "a.done"), "--processes", "3", "--", "experiment", str(tmp_path / "result")]
+    step.main(arguments)
+    assert len(helpers) == 2 and len(commands) == 1
+    assert all(each.returncode is not None for each in helpers)
+
+
 def test_mask_of_ones_own_is_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "masks" / "mouse.npy"
     source = tmp_path / "mine.npy"
