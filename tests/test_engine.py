@@ -185,6 +185,14 @@ def test_without_a_compiler_there_is_no_library(tmp_path: Path) -> None:
         assert done.stdout.strip() == "True", changes
 
 
+def test_loading_the_library_leaves_small_numbers_alone() -> None:
+    """Denormal numbers are not taken for zero by the rest of the process."""
+    if native_library() is None:
+        pytest.skip("no C++ compiler here")
+    assert np.float32(1e-40) * np.float32(0.5) > 0
+    assert torch.tensor([1e-40]).mul(0.5).item() > 0
+
+
 def test_a_library_is_built_once(tmp_path: Path) -> None:
     if native_library() is None:
         pytest.skip("no C++ compiler here")

@@ -222,7 +222,7 @@ def test_as_many_windows_as_fit(free: Any) -> None:
     models = [small_readout()]
     whole = planned([60] * 20, models)
     assert (whole.windows_at_once, len(whole.groups[0])) == (8, 8)  # each window is a movie
-    assert (whole.windows, whole.first_windows, whole.passes, whole.models) == (20, 8, 8, 1)
+    assert (whole.windows, whole.first_windows, whole.passes, whole.models) == (20, 8, 4, 1)
     free(whole.needed)
     assert planned([60] * 20, models).windows_at_once == 8
     free(whole.needed // 2)
@@ -261,7 +261,7 @@ def test_too_little_memory_is_refused_with_numbers(free: Any) -> None:
 def test_the_line_before_the_start(free: Any) -> None:
     free(10**10)
     line = str(planned([60] * 20, [small_readout()] * 2))
-    assert line.startswith("20 movies, 2 models, 8 passes over 20 windows, 8 at once: about ")
+    assert line.startswith("20 movies, 2 models, 4 passes over 20 windows, 8 at once: about ")
     assert line.endswith(" MB of memory (10 GB may be used)")
     assert str(planned([40], [ToyEncoder()])).startswith("1 movie, 1 model, ")
 

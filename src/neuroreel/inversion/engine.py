@@ -48,7 +48,11 @@ class FoldedDwiseNeuro(EncodingModel):
             parts = list(network.core)
             codes, blocks = parts[::2], parts[1::2]
             self.code = codes[0]
-            self.blocks = nn.ModuleList(map(FoldedBlock, blocks, [*codes[1:], None]))
+            self.native = precision == "float32" and network.stem[0].weight.device.type == "cpu"
+            self.blocks = nn.ModuleList(
+                FoldedBlock(block, code, native=self.native)
+                for block, code in zip(blocks, [*codes[1:], None], strict=True)
+            )
             self.cortex = nn.ModuleList(FoldedCortexLayer(layer) for layer in network.cortex)
             self.readout = FoldedReadout(network.readouts[model.readout])
         self.kind = getattr(torch, precision)
@@ -61,7 +65,7 @@ class FoldedDwiseNeuro(EncodingModel):
     def forward(self, clips: Tensor) -> Tensor:
         """Clips (batch, channels, frames, height, width) to responses (batch, neurons, frames)."""
         clips = clips.permute(0, 2, 3, 4, 1).contiguous()  # (batch, frames, height, width, channels)
-        if clips.shape[-1] <= MOST_INPUTS and self.kind == torch.float32 and can_run_native(clips):
+        if self.native and clips.shape[-1] <= MOST_INPUTS and can_run_native(clips):
             # clip after clip, which caches prefer
             x = torch.cat([self._pooled(self._first_native(clip)) for clip in clips.split(1)])
         else:
@@ -152,12 +156,15 @@ class FoldedDepthwise(nn.Module):
 
 
 class FoldedBlock(nn.Module):
-    """An inverted residual block and the position code after it, which is one more constant to add."""
+    """An inverted residual block and the position code after it, which is one more constant to add.
 
-    def __init__(self, block: nn.Module, code: nn.Module | None) -> None:
+    ``native`` lets compiled code do it where it can.
+    """
+
+    def __init__(self, block: nn.Module, code: nn.Module | None, *, native: bool) -> None:
         super().__init__()
         assert isinstance(block, Block)
-        self.next_code = code
+        self.next_code, self.native = code, native
         self.expansion = FoldedLinear.of(block.expansion[0], block.expansion[1])
         self.spatial = FoldedDepthwise(block.spatial[0], block.spatial[1], over_time=False)
         self.temporal = FoldedDepthwise(block.temporal[0], block.temporal[1], over_time=True)
@@ -175,7 +182,9 @@ class FoldedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, height, width, channels) to the block's channels and stride; position codes are in both."""
         base = self.join(nearest(x, self.branch.out_size(x.shape[1:4])))
-        return native_wide_branch(x, base, self.branch) if can_run_native(x) else self._wide_branch(x) + base
+        if self.native and can_run_native(x):
+            return native_wide_branch(x, base, self.branch)
+        return self._wide_branch(x) + base
 
     def join(self, shortcut: Tensor) -> Tensor:
         """What is added to the wide branch: the shortcut (batch, frames, out height, out width, inputs), constants."""

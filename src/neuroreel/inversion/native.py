@@ -18,10 +18,11 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("wide_branch.cpp")
-FLAGS = (
-    *("-std=c++20", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fopenmp", "-shared", "-fPIC"),
-    "-Wno-ignored-attributes",  # of vectors as template arguments, which is harmless
-)
+COMPILE = ("-c", "-std=c++20", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fopenmp", "-fPIC")
+LINK = (
+    "-shared",
+    "-fopenmp",
+)  # not -ffast-math: with it, loading the library would change all arithmetic of the process
 _LONGEST_BUILD_S = 120
 
 
@@ -49,7 +50,7 @@ def _cache_folder() -> Path:
 def _fingerprint(compiler: str) -> str:
     """Of all that decides what is built: source, compiler, flags, and the processor that ``-march=native`` means."""
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=_LONGEST_BUILD_S).stdout
-    parts = [SOURCE.read_bytes(), compiler.encode(), version, " ".join(FLAGS).encode(), _processor()]
+    parts = [SOURCE.read_bytes(), compiler.encode(), version, " ".join((*COMPILE, *LINK)).encode(), _processor()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
@@ -65,8 +66,7 @@ def _build(compiler: str, file: Path) -> None:
     """Compile under a temporary name, then rename: two processes may build at the same time."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        built = Path(folder) / file.name
-        subprocess.run(
-            [compiler, *FLAGS, str(SOURCE), "-o", str(built)], capture_output=True, check=True, timeout=_LONGEST_BUILD_S
-        )
+        made, built = Path(folder) / "wide_branch.o", Path(folder) / file.name
+        for arguments in ((*COMPILE, str(SOURCE), "-o", str(made)), (*LINK, str(made), "-o", str(built))):
+            subprocess.run([compiler, *arguments], capture_output=True, check=True, timeout=_LONGEST_BUILD_S)
         built.replace(file)
