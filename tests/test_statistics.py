@@ -280,3 +280,21 @@ def test_a_mixed_model_needs_animals_with_several_conditions() -> None:
     ]
     with pytest.raises(InputError, match="too few to tell conditions from animals"):
         nr.mixed_model(pd.concat(apart), condition="fraction", **SMALL)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mixed_model_of_scores_without_interaction(seed: int) -> None:
+    """A variance that is 0 makes matrices singular on the way; the model is found all the same."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"recording": f"mouse {animal}", "trial": trial, "fraction": fraction, "score": level + height}
+        for animal in range(5)
+        for trial in range(10)
+        for height in [rng.normal(0, 0.05)]
+        for fraction, level in ((1.0, 0.5), (0.5, 0.45), (0.25, 0.4))
+    ]
+    table = pd.DataFrame(rows)
+    table["score"] += rng.normal(0, 0.02, len(table))
+    found = nr.mixed_model(table, score="score", condition="fraction")
+    assert found.overall.p < 1e-6
+    assert found.pairs[0].estimate == pytest.approx(0.05, abs=0.02)

@@ -154,17 +154,10 @@ def _fit(model: Any, coded: DataFrame) -> tuple[Floats, Floats, dict[str, float]
         parts["trial"] = "0 + C(trial)"
     center, spread = coded["score"].mean(), coded["score"].std(ddof=0)
     scaled = coded.assign(score=(coded["score"] - center) / spread)  # the search for variances wants them around 1
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tells of variances of 0, which are no fault
-            built = model.from_formula(
-                "score ~ 0 + C(condition)", scaled, groups="animal", re_formula="1", vc_formula=parts or None
-            )
-            # without derivatives: they vanish where a variance is 0, and the default search stops short of it
-            found = built.fit(reml=True, method="powell", xtol=1e-6, ftol=1e-9)
-            covariance = np.asarray(found.cov_params())
-    except np.linalg.LinAlgError as error:
-        raise InputError(f"the mixed model cannot be fitted to these {len(coded)} scores: {error}") from error
+    built = model.from_formula(
+        "score ~ 0 + C(condition)", scaled, groups="animal", re_formula="1", vc_formula=parts or None
+    )
+    found, covariance = _found(built, scores=len(coded))
     means = np.asarray(found.fe_params)
     covariance = covariance[: len(means), : len(means)]
     if not (np.isfinite(covariance).all() and (np.diag(covariance) > 0).all()):
@@ -174,6 +167,24 @@ def _fit(model: Any, coded: DataFrame) -> tuple[Floats, Floats, dict[str, float]
     names = ("animal", "interaction", "trial", "residual")
     deviations = {f"{name}_sd": float(spread * np.sqrt(variances.get(name, np.nan))) for name in names}
     return center + spread * means, spread**2 * covariance, deviations
+
+
+def _found(built: Any, *, scores: int) -> tuple[Any, Floats]:
+    """The fitted model, and the covariance of its parameters.
+
+    The first search takes no derivatives: they vanish where a variance is 0, and statsmodels' default search stops
+    short of it. Where it steps onto a variance of 0 exactly, which makes a matrix singular, the others are tried.
+    """
+    reasons = []
+    for search in ({"method": "powell", "xtol": 1e-6, "ftol": 1e-9}, {"method": "nm"}, {"method": "lbfgs"}):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # tells of variances of 0, which are no fault
+                found = built.fit(reml=True, **search)
+                return found, np.asarray(found.cov_params())
+        except np.linalg.LinAlgError as error:
+            reasons.append(str(error))
+    raise InputError(f"the mixed model cannot be fitted to these {scores} scores: {', '.join(sorted(set(reasons)))}")
 
 
 def _t_test(
