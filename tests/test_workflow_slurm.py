@@ -163,7 +163,7 @@ def test_job_that_slurm_rejects(slurm: Callable[..., str], tmp_path: Path) -> No
 
 def test_partition_that_slurm_does_not_have(slurm: Callable[..., str], tmp_path: Path) -> None:
     raw = configuration()
-    raw["resources"]["train"] |= {"partition": "gpu"}
+    raw["resources"]["train"] = {**raw["resources"].get("train", {}), "partition": "gpu"}
     with started(written(raw, tmp_path), tmp_path / "out") as head:
         said = head.communicate(timeout=120)[0]
     assert head.returncode == 2
