@@ -105,7 +105,10 @@ def _log_axis(ax: Axes, values: list[float]) -> None:
         raise InputError(f"a logarithmic axis needs positive numbers; the smallest is {values[0]:g}")
     ax.set_xscale("log")
     if len(values) <= 8:
-        ax.set_xticks(values, [f"{value:g}" for value in values])
+        apart = values[:1]
+        for value in values[1:]:
+            apart += [value] if value >= 1.2 * apart[-1] else []  # labels of closer ones would overlap
+        ax.set_xticks(apart, [f"{value:g}" for value in apart])
         ax.minorticks_off()
 
 
