@@ -67,6 +67,7 @@ with style():
     drawn = panel_fractions(table, left)
     panel_neurons(table, right)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # What the figure says of itself, and the numbers behind its bars:
@@ -89,6 +90,7 @@ with style():
     example = side_by_side(material, rows, [f"{100 * kept:g}%" for kept in rows["fraction"]])
     panel_strips([example], figure, columns=6, what="A movie in the middle of the scores")
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # ## The neurons that were left out

@@ -95,6 +95,7 @@ with style():
     panel_directions(table, left)
     panel_frequencies(table, right)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # ## What they look like
@@ -114,3 +115,4 @@ with style():
         examples.append(replace(example, beside=f"{spatial:g} c/deg\n{temporal:.2g} Hz\n{example.beside}"))
     panel_strips(examples, figure, columns=6, what="Gratings")
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()

@@ -77,6 +77,7 @@ with style():
     axes[0, 0].set_ylabel("row (pixels)")
     axes[1, 0].set_ylabel("row (pixels)")
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # ## The figure: maps beside the mask
@@ -93,6 +94,7 @@ with style():
     figure = plt.figure(figsize=(7, 5.4), layout="constrained", dpi=150)
     drawn = panel_maps(fields, figure)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # How much of the area they share, against chance (dashed), and the correlation of the two maps. **The simulated mice
@@ -103,6 +105,7 @@ with style():
     figure, ax = plt.subplots(figsize=(2.6, 2.4), layout="constrained", dpi=150)
     panel_overlap(table, ax)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # ## Which pixels may move
@@ -121,6 +124,7 @@ with style():
     panel_variants(movies, left)
     panel_thresholds(movies, right)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # **The simulated mice do not show the paper's differences**: here all variants are within 0.01. In the paper, pixels
@@ -136,6 +140,7 @@ with style():
     example = side_by_side(material, rows, [ORDER[name] for name in rows["mask"]])
     panel_strips([example], figure, columns=6, what="A movie in the middle of the scores")
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # With no mask the whole screen is filled; with the strict one, only what is inside the blue line.

@@ -79,6 +79,7 @@ with style():
     examples = [example_of(material, row) for row in at_percentiles(averaged, (67, 33)).to_dict("records")]
     panel_strips(examples, figure, columns=6, what="Movies in the middle of the scores")
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # ## One model or several
@@ -97,6 +98,7 @@ with style():
     panel_movies(averaged, left)
     panel_ensembles(table, right)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # The paper's rule starts from grey, has no prior, and goes on for 1000 passes. Here are 20 of them, on one movie of
@@ -113,6 +115,7 @@ with style():
     figure, ax = plt.subplots(figsize=(3.3, 2.6), layout="constrained", dpi=150)
     panel_ensembles(published, ax)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # There are no stars and brackets over the conditions: tests count animals, as in the paper, and two animals are too
@@ -132,6 +135,7 @@ with style():
     figure, ax = plt.subplots(figsize=(3.3, 2.6), layout="constrained", dpi=150)
     panel_targets(bound, ax)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # ## Is it the right movie, and which part of it?
@@ -148,6 +152,7 @@ with style():
     panel_identification(movies, left)
     panel_bands(movies, right)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # ## Does it fit the neurons' noise?

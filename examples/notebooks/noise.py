@@ -55,6 +55,7 @@ with style():
             movie = nr.gaussian_noise(spatial_px=px, temporal_frames=frames, height=18, width=32)
             ax.imshow(movie[30], cmap="gray", vmin=0, vmax=255)
             ax.set(xticks=[], yticks=[], title=f"{px} px, {frames} frames")
+    plt.show()
 
 # %% [markdown]
 # ## The experiment
@@ -91,6 +92,7 @@ with style():
     panel_noise(table, left, inverted=False, highest=highest, bar=False)
     panel_noise(table, right, inverted=True, highest=highest)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
 
 # %% [markdown]
 # The best, the middle and the worst of them (only frames after the first second are scored and shown):
@@ -106,3 +108,4 @@ with style():
     ]
     panel_strips(examples, figure, columns=6, what="Best, middle, worst")
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
+    plt.show()
