@@ -39,7 +39,7 @@ from neuroreel.figures.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here
 animals = simulated_animals(folder / "simulated", seed=0, say=print)
-simulated = "simulated mice, not real ones"  # said in every picture
+simulated = "a simulated mouse, not a real one"  # said in every picture
 
 # %% [markdown]
 # ## Units
@@ -84,10 +84,11 @@ table = run_experiment("gratings", animals, out=folder, grid=grid)
 # Left by direction (0 drifts to the right, 90 upwards), a dot for each pair of frequencies. Right by frequencies,
 # mean over directions.
 #
-# What it means. The two directions are alike, as in the paper: receptive fields of all orientations are there. The
-# frequencies are not: wide and slow stripes come back, narrow or fast ones do not. **Only part of this is the paper's
-# result.** 300 neurons and a prior of natural movies, which have few fine stripes, make the fall much steeper than
-# 8000 neurons do; and the coarsest stripes have less than a cycle inside the mask, which makes them easy.
+# What it means. The two directions differ little, as in the paper: receptive fields of all orientations are there.
+# The frequencies differ much: wide and slow stripes come back, narrow or fast ones do not. Wide ones of 3.75 Hz even
+# come back in the wrong phase, with less than 0: calcium is too slow to say where they were. **Only part of this is
+# the paper's result.** 300 neurons and a prior of natural movies, which have few fine stripes, make the fall much
+# steeper than 8000 neurons do; and of the widest stripes about one cycle is inside the mask, which makes them easy.
 
 # %%
 with style():
@@ -100,8 +101,9 @@ with style():
 # %% [markdown]
 # ## What they look like
 #
-# Three gratings that drift to the right, from wide and slow to narrow and fast. Where the correlation is near 0, look
-# whether the reconstruction is grey (nothing was known) or has stripes in the wrong place (the phase was not).
+# Three gratings that drift to the right, from wide and slow to narrow and fast. In the first the stripes are there
+# and move. In the last nothing moves: what is left is a still pattern, which is shown at the true movie's contrast
+# and looks like more than it is. The last frames are grey: the responses to them would have come after the end.
 
 # %%
 material = read_experiment(folder / "gratings")

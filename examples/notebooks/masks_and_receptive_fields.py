@@ -31,9 +31,10 @@ from matplotlib import pyplot as plt
 
 from neuroreel.experiments import QUICK, run_experiment
 from neuroreel.experiments.quick import simulated_animals
-from neuroreel.figures.examples import one_trial, side_by_side
+from neuroreel.figures.examples import one_trial
 from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.masks import ORDER, panel_thresholds, panel_variants, variants
+from neuroreel.figures.material import Example
 from neuroreel.figures.receptive_fields import panel_maps, panel_overlap
 from neuroreel.figures.strips import panel_strips
 from neuroreel.figures.style import style
@@ -70,8 +71,8 @@ with style():
     for (above, below), animal in zip(axes.T, animals, strict=True):
         coverage = 100 * load_truth(animal.recording.folder).coverage()
         agreement = np.corrcoef(animal.mask.ravel(), coverage.ravel())[0, 1]
-        figure.colorbar(above.imshow(animal.mask, cmap="gray", vmin=0), ax=above, label="mask")
-        figure.colorbar(below.imshow(coverage, cmap="gray", vmin=0), ax=below, label="coverage (%)")
+        figure.colorbar(above.imshow(animal.mask, cmap="gray", vmin=0), ax=above, label="mask", shrink=0.7)
+        figure.colorbar(below.imshow(coverage, cmap="gray", vmin=0), ax=below, label="coverage (%)", shrink=0.7)
         above.set_title(f"{animal.name}, r = {agreement:.2f}")
         below.set(xlabel="column (pixels)")
     axes[0, 0].set_ylabel("row (pixels)")
@@ -82,9 +83,9 @@ with style():
 # %% [markdown]
 # ## The figure: maps beside the mask
 #
-# A column an animal. ON and OFF maps are means over neurons and have no sign of their own: a neuron that likes light
-# and one that likes dark cancel. The third row squares them first. The last is the mask. The blue line, in all of
-# them, is the mask at 1.
+# A column an animal. ON and OFF maps are means over neurons. They are much alike, and nowhere below 0: many neurons
+# respond to any change, light or dark. The third row squares each neuron's maps before the mean, so that no two can
+# cancel. The last is the mask. The blue line, in all of them, is the mask at 1.
 #
 # What it means: mask and population receptive field are learned in unrelated ways, and show one place. So the mask is
 # no artefact of its training. They need not be equal: a mask grows where *enough* neurons look, and stops there.
@@ -130,17 +131,25 @@ with style():
 # **The simulated mice do not show the paper's differences**: here all variants are within 0.01. In the paper, pixels
 # that no neuron sees were moved all the same, by a rule that scales every window's gradient to one length, and took
 # part in the fit. The default preset's prior holds pixels that nobody sees at the decoder's value, so there is
-# nothing for a mask to prevent. It decides what is shown and what is scored.
+# nothing for a mask to prevent. It decides what is filled in and what is scored.
 
 # %%
 material = read_experiment(folder / "masks")
 rows = one_trial(variants(material.table), condition="mask", order=list(ORDER))
+made = {ORDER[row["mask"]]: material.movies(row) for row in rows.to_dict("records")}
+trained = made[ORDER["trained"]]
+example = Example(
+    name="a movie in the middle of the scores",
+    rows={"true": trained.truth, **{name: movies.video for name, movies in made.items()}},
+    frame_rate_hz=trained.frame_rate_hz,
+    mask=trained.mask,
+)
 with style():
     figure = plt.figure(figsize=(7, 2.8), layout="constrained", dpi=150)
-    example = side_by_side(material, rows, [ORDER[name] for name in rows["mask"]])
-    panel_strips([example], figure, columns=6, what="A movie in the middle of the scores")
+    panel_strips([example], figure, columns=6, what="As reconstructed")
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
     plt.show()
 
 # %% [markdown]
-# With no mask the whole screen is filled; with the strict one, only what is inside the blue line.
+# With no mask the whole screen is filled, and what is outside is the prior's guess. With the strict one the movie
+# ends at the blue line. Inside the line the three are the same movie.

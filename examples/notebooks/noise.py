@@ -37,7 +37,7 @@ from neuroreel.figures.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here
 animals = simulated_animals(folder / "simulated", seed=0, say=print)
-simulated = "simulated mice, not real ones"  # said in every picture
+simulated = "a simulated mouse, not a real one"  # said in every picture
 
 # %% [markdown]
 # ## The movies
@@ -73,14 +73,15 @@ table = run_experiment("noise", animals, out=folder, grid=grid)
 # Each field is the video correlation at one pair of length constants: left the noise, right its inversion.
 #
 # What it means, row by row. White noise (bottom) does not come back: a pixel is smaller than any receptive field, and
-# what averages out inside one never reaches a neuron. Noise that changes with every frame (left column) does not
-# either, for the temporal kernels last several frames. In between there is a scale at which the models see
-# everything; at 4 frames it lies at 4 to 16 pixels, with 0.85 and more.
+# what averages out inside one never reaches a neuron. Noise that is new in every frame (left column) hardly does, for
+# the temporal kernels last several frames; what little there is has a best scale in the middle, 2 to 4 pixels. Noise
+# that is smooth over 4 frames and 4 pixels or more comes back with 0.8 to 0.9.
 #
 # **What the simulated mouse does not show** is the paper's fall towards the coarsest, slowest noise: here the largest
-# length constants are the best, with 0.98. The prior does that. The default preset starts from a linear decoder that
-# was fitted to natural movies, which are coarse and slow too, while the published rule starts from grey and moves
-# each pixel by itself. With short movies, slow noise is also little more than one picture.
+# length constants are the best, with 0.98 and more. The prior does that. The default preset starts from a linear
+# decoder that was fitted to natural movies, which are coarse and slow too, while the published rule starts from grey
+# and moves each pixel by itself. In one second of scored frames, slow noise is also little more than one picture, and
+# coarse noise little more than a slope of grey.
 #
 # Both panels should look alike. A model that only knew bright things on dark would fail at one of them. In the paper,
 # too, inversions came back as well as the noise itself.
