@@ -4,7 +4,8 @@
 
 The published pass is re-created from the paper: the model as it was trained, a window at a time, gradients of all
 weights computed along. Ours is what ``nr.reconstruct`` does; on a GPU it is measured in bfloat16 too. Each has a
-process of its own, as its user would, and they take turns, so that noise of the machine meets both. Weights are random.
+process of its own, as its user would, and they take turns of a second or a pass, so that noise of the machine meets
+both. Weights are random.
 
 Prints and stores seconds a window, windows a second, peak memory beyond the model's, the relative error of our gradient
 of the video against the published one in float32, and which part of the time the floor is: the pass's operations at the
@@ -133,7 +134,7 @@ def serve(connection: Connection, name: str, way: str, device_name: str) -> None
     before = held_mib(device) or 0.0
     answers: dict[str, Callable[[], Any]] = {
         "gradient": lambda: once(engine, movie, evidence).cpu(),
-        "seconds": lambda: timed(lambda: once(engine, movie, evidence), device),
+        "seconds": lambda: a_turn(lambda: once(engine, movie, evidence), device),
         "peak": lambda: (held_mib(device, most=True) or 0.0) - before,
         "work": lambda: work_of(model, movie, evidence),
     }
@@ -191,6 +192,14 @@ def held_mib(device: torch.device, *, most: bool = False) -> float | None:
     if device.type == "cuda":
         return (torch.cuda.max_memory_allocated if most else torch.cuda.memory_allocated)(device) / 2**20
     return resident_mib("VmHWM" if most else "VmRSS")
+
+
+def a_turn(function: Callable[[], object], device: torch.device) -> float:
+    """Seconds a pass, of as many as fill a second: a reconstruction makes thousands without a pause."""
+    seconds: list[float] = []
+    while sum(seconds) < 1:
+        seconds.append(timed(function, device))
+    return statistics.median(seconds)
 
 
 def timed(function: Callable[[], object], device: torch.device) -> float:
