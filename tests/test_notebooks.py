@@ -64,9 +64,8 @@ def executed(name: str, folder: Path) -> Any:
 
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     place = {"metadata": {"path": str(folder)}}
-    NotebookClient(
-        notebook, timeout=600, iopub_timeout=60, resources=place
-    ).execute()  # figures come late on a busy machine
+    # on a busy machine figures come some seconds after their cell has ended
+    NotebookClient(notebook, timeout=600, iopub_timeout=60, resources=place).execute()
     return notebook
 
 

@@ -131,7 +131,7 @@ with style():
 # **The simulated mice do not show the paper's differences**: here all variants are within 0.01. In the paper, pixels
 # that no neuron sees were moved all the same, by a rule that scales every window's gradient to one length, and took
 # part in the fit. The default preset's prior holds pixels that nobody sees at the decoder's value, so there is
-# nothing for a mask to prevent. It decides what is filled in and what is scored.
+# nothing for a mask to prevent. Here the mask decides little but what is scored.
 
 # %%
 material = read_experiment(folder / "masks")
@@ -151,5 +151,6 @@ with style():
     plt.show()
 
 # %% [markdown]
-# With no mask the whole screen is filled, and what is outside is the prior's guess. With the strict one the movie
-# ends at the blue line. Inside the line the three are the same movie.
+# Here reconstructions are shown as they are. The three are nearly the same movie, outside the line too: pixels that
+# may not move stay at the linear decoder's movie, from which the search starts, and those that may move are pulled
+# there by the prior. They have less contrast than the true movie: what the responses do not tell is left grey.
