@@ -293,3 +293,15 @@ def test_what_a_panel_lacks_is_said() -> None:
     with pytest.raises(nr.InputError, match="score map"):
         panel_map(table, ax, x="a", y="b", x_label="", y_label="", score="score", what="")
     assert material_of("masks", table, finished=3, expected=9).partial == "partial: 3 of 9 results"
+
+
+def test_the_style_gives_back_what_it_set_and_nothing_else() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    with style():
+        assert matplotlib.rcParams["pdf.fonttype"] == 42
+        matplotlib.rcParams["interactive"] = not before["interactive"]  # as a notebook does at its first figure
+    assert matplotlib.rcParams["interactive"] is not before["interactive"]
+    matplotlib.rcParams["interactive"] = before["interactive"]
+    assert dict(matplotlib.rcParams) == before

@@ -60,11 +60,19 @@ _RC: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Within the block, Matplotlib draws and saves in our style."""
-    from matplotlib import rc_context
+    """Within the block, Matplotlib draws and saves in our style.
 
-    with rc_context(_RC):
+    Only what the style sets is set back: Matplotlib's own context would also undo that a notebook, at its first figure
+    within the block, turned the drawing of figures on.
+    """
+    from matplotlib import rcParams
+
+    before = {name: rcParams[name] for name in _RC}
+    rcParams.update(_RC)
+    try:
         yield
+    finally:
+        rcParams.update(before)
 
 
 def inches(millimetres: float) -> float:
