@@ -56,12 +56,23 @@ inline SiluAndSlope silu_and_slope(Vector x) {
 inline Vector read(const float* from) { return *reinterpret_cast<const Vector*>(from); }
 inline void write(Vector value, float* to) { *reinterpret_cast<Vector*>(to) = value; }
 
-inline float total(Vector x) {
-    float lanes[LANES];
-    write(x, lanes);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-    return lanes[0];
+// The sum over the lanes of each of eight vectors: halves are added, two vectors' results lying in one, three times.
+inline void totals(const Vector* x, int count, float* to) {
+    Vector pairs[4], fours[2];
+    for (int i = 0; i < 4; ++i) {
+        const Vector a = x[2 * i], b = x[2 * i + 1];
+        pairs[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+                 + __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    }
+    for (int i = 0; i < 2; ++i) {
+        const Vector a = pairs[2 * i], b = pairs[2 * i + 1];
+        fours[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+                 + __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    }
+    const Vector a = fours[0], b = fours[1];
+    const Vector eight = __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29)
+                       + __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+    for (int i = 0; i < count; ++i) to[i] = eight[2 * i] + eight[2 * i + 1];
 }
 
 // Calls body<V>(first vector) for each block of V vectors.
@@ -141,7 +152,7 @@ struct Computed {
                     sums[i] += gradient[v] * read(source.weight + i * source.channels + (first + v) * LANES);
         }
         void finish() {
-            for (int i = 0; i < source.count; ++i) to[i] = total(sums[i]);
+            totals(sums, source.count, to);
         }
     };
 };
