@@ -32,6 +32,7 @@ WORDS = {
     "import": ["NWB", ".csv", "--out", "--list", "--responses", "--stimulus", "--trials", "--frame-rate-hz"],
     "export": ["--to", ".nwb", ".tif", ".mp4", "--metadata", "--with-truth"],
     "doctor": ["--json", "missing"],
+    "workflow": ["--out", "--profile", "--dry-run", "quick", "paper"],
 }
 
 
