@@ -2,7 +2,8 @@
 #   make demo     simulate a mouse, reconstruct movies it watched, write a report
 #   make test     the tests          make test-slow, make test-all    the slow ones, all of them
 #   make lint     ruff and mypy      make format                      what ruff can mend by itself
-#   make bench    the benchmarks     make docs                        docs/_build/html/index.html
+#   make bench    our speed beside the published loop's; make bench-all: all benchmarks, some hours
+#   make docs     docs/_build/html/index.html
 #   make wheel    dist/              make pins                        constraints.txt anew, newest versions
 # Options of a command go into ARGS: make demo ARGS="--quick", make test ARGS="-k mask -x".
 
@@ -23,7 +24,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all lint format bench docs wheel pins clean
+.PHONY: help demo test test-slow test-all lint format bench bench-all docs wheel pins clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -50,6 +51,9 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format
 
 bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/inversion.py $(ARGS)
+
+bench-all: $(VENV)/.installed-dev
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python "$$script" $(ARGS) || exit 1; done
 
 docs: $(VENV)/.installed-docs
