@@ -1,4 +1,4 @@
-"""One run at a time in a folder: a second one is told who is there instead of writing into the first one's files."""
+"""One process at a time, at a piece of work or in a folder. The system opens the lock of a process that was killed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,32 @@ from neuroreel.files import explain_disk_errors
 
 LOCK = ".neuroreel.lock"
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # a few network disks have none
+
+
+@contextmanager
+def file_lock(file: Path, *, wait: bool = True) -> Iterator[TextIO | None]:
+    """Hold the lock of a file, which is made where it is missing, until the block ends; hands out the open file.
+
+    Without ``wait`` it hands out None where another process holds the lock. On a disk without locks, which a few
+    network disks are, nobody is kept out: what is written there must be written whole.
+
+    Raises
+    ------
+    ResourceError
+        The file may not be written.
+    """
+    with explain_disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        stream = file.open("a+", encoding="utf-8")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield None
+            return
+        except OSError:
+            pass
+        yield stream
 
 
 @contextmanager

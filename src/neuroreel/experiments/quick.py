@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neuroreel.demo import DemoSize, check_same_run, fit_mouse, simulated_mouse
 from neuroreel.experiments.animals import Animal, ModelFile
-from neuroreel.experiments.store import locked
+from neuroreel.locks import file_lock
 
 MICE = ("mouse_a", "mouse_b")
 MODELS = 3
@@ -38,7 +38,7 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
         Called with a line of text before each step.
     """
     wanted = f"models={MODELS} neurons={SIZE.neurons} trials={SIZE.trials} epochs={SIZE.epochs} seed={seed}\n"
-    with locked(folder.parent / ".locks" / "simulated"):  # parts may start at once, and need the same mice
+    with file_lock(folder.parent / ".locks" / "simulated"):  # parts may start at once, and need the same mice
         check_same_run(folder, wanted)
         return [_simulated_animal(folder, number, seed=seed, say=say) for number in range(len(MICE))]
 

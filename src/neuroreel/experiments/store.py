@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,7 +18,8 @@ import xarray as xr
 
 from neuroreel import __version__
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path, explain_disk_errors
+from neuroreel.files import atomic_path
+from neuroreel.locks import file_lock
 from neuroreel.results.datasets import write_dataset
 from neuroreel.results.provenance import plain
 
@@ -79,7 +79,7 @@ class Store:
 
         The lock is the operating system's, so it goes with its process, however that ends.
         """
-        with locked(self.out / ".locks" / fingerprint, wait=False) as stream:
+        with file_lock(self.out / ".locks" / fingerprint, wait=False) as stream:
             yield None if stream is None else Claim(self.out, fingerprint, stream)
 
     def save(self, key: str, result: xr.Dataset | Path, record: Mapping[str, Any]) -> None:
@@ -112,23 +112,6 @@ class Store:
                 target = self.folder / "replaced" / f"{key}-{record['hash'][:8]}{file.suffix}"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(target)
-
-
-@contextmanager
-def locked(file: Path, *, wait: bool = True) -> Iterator[Any]:
-    """Hold a lock, whose open file is handed out; without ``wait``, None where another process holds it."""
-    with explain_disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        stream = file.open("a+")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-            return
-        except OSError:  # a file system without locks: two processes may do one job, each writes it whole
-            pass
-        yield stream
 
 
 @dataclass(frozen=True)

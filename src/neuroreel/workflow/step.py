@@ -6,7 +6,6 @@ command of ``neuroreel`` and then writes FILE. A step that another process is at
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 import shutil
@@ -15,11 +14,12 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from neuroreel.errors import InputError, NeuroreelError
 from neuroreel.files import atomic_path
+from neuroreel.locks import file_lock
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -88,19 +88,12 @@ def _stamp(done: Path, command: list[str], began: float) -> None:
 
 @contextmanager
 def alone(done: Path) -> Iterator[None]:
-    """One process at a time at this step: jobs outlive a Snakemake that was killed, and the next one starts them anew.
-
-    The system opens the lock of a process that was killed.
-    """
-    done.parent.mkdir(parents=True, exist_ok=True)
-    with done.with_name(f".{done.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    """One process at a time at this step: jobs outlive a Snakemake that was killed, which starts them anew."""
+    lock = done.with_name(f".{done.name}.lock")
+    with ExitStack() as held:
+        if held.enter_context(file_lock(lock, wait=False)) is None:
             sys.stderr.write(f"{done}: another process is at this step; waiting for it\n")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # a few network disks have no locks
-            pass
+            held.enter_context(file_lock(lock))
         yield
 
 
@@ -108,10 +101,8 @@ def busy(folder: Path) -> list[Path]:
     """Steps of a workflow's folder that a process of this machine, or of this file system, is at."""
     found = []
     for lock in sorted((folder / "steps").rglob(".*.done.lock")):
-        with lock.open("w") as file, suppress(OSError):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with file_lock(lock, wait=False) as held:
+            if held is None:
                 found.append(lock.with_name(lock.name[1:].removesuffix(".lock")))
     return found
 

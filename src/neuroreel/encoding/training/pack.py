@@ -13,13 +13,12 @@ Little-endian, without headers. Ten mice of the Sensorium competition take about
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from neuroreel.encoding.training.store import TimeFirst, TrialStore, digest_of, joint_digest
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.files import atomic_path, explain_disk_errors
+from neuroreel.locks import file_lock
 from neuroreel.progress import progress
 from neuroreel.recordings.checks import TrialSpec
 from neuroreel.recordings.disk import read_json
@@ -71,7 +71,7 @@ def pack(trials: Sequence[Trial], folder: Path, *, spec: TrialSpec, name: str, s
     home = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name) or 'recording'}-{key[:16]}"
     with explain_disk_errors(home):
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(home.with_name(f".{home.name}.lock")):
+        with file_lock(home.with_name(f".{home.name}.lock")):
             if not home.is_dir():
                 partial = home.with_name(f".{home.name}.partial")
                 _check_space(partial, spec)
@@ -179,12 +179,3 @@ def _check_space(folder: Path, spec: TrialSpec) -> None:
             f"the trials do not fit into memory, and packing them in {folder.parent} takes {needed / 1e9:.1f} GB of "
             f"disk, of which {free / 1e9:.1f} GB are free: free some, or choose another folder with packed=…"
         )
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One process at a time; the system opens the lock of a process that was killed."""
-    with lock.open("w") as file:
-        with suppress(OSError):  # a few network disks have no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
