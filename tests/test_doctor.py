@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from neuroreel import doctor
+from neuroreel import doctor, memory
 from neuroreel.cli import main
 from neuroreel.doctor import BROKEN, CORE, EXTRAS, MISSING, NOTE, OK, Finding, examine
 
@@ -148,14 +148,14 @@ def test_the_limit_of_control_groups(tmp_path: Path, monkeypatch: pytest.MonkeyP
     name = "memory.max" if version == 2 else "memory.limit_in_bytes"
     (step / name).write_text("max" if version == 2 else str(2**63 - 4096))
     (step.parent / name).write_text(str(8 * 2**30))
-    monkeypatch.setattr(doctor, "_CGROUPS", groups)
-    monkeypatch.setattr(doctor, "_PROC", proc)
-    assert doctor.memory_limit() == 8 * 2**30
+    monkeypatch.setattr(memory, "_CGROUPS", groups)
+    monkeypatch.setattr(memory, "_PROC", proc)
+    assert memory.memory_limit() == 8 * 2**30
     assert found("memory").detail == (
         "64.0 GiB, 32.0 GiB available; this process may use 8.0 GiB (its control group's limit)"
     )
     (step.parent / name).unlink()
-    assert doctor.memory_limit() is None
+    assert memory.memory_limit() is None
 
 
 def test_programs_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:

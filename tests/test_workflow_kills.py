@@ -112,9 +112,21 @@ def prepared(config: Path, out: Path) -> list[list[str]]:
 
 
 def stamps(out: Path) -> dict[str, int]:
-    """When each result was written: one that is done again has another time."""
-    kept = ("recordings/*/meta", "models/*/*.safetensors", "decoders/*/*", "masks/*", "experiments/*/jobs/*.nc")
-    return {str(file): file.stat().st_mtime_ns for pattern in kept for file in out.glob(pattern)}
+    """When each result was written: one that is done again has another time.
+
+    A job of an experiment is done when its record is there, which is written after its result; one killed between the
+    two starts again from its last snapshot.
+    """
+    kept = ("recordings/*/meta", "models/*/*.safetensors", "decoders/*/*", "masks/*", "experiments/*/jobs/*.json")
+    return {str(file): file.stat().st_mtime_ns for pattern in kept for file in _results(out, pattern)}
+
+
+def _results(out: Path, pattern: str) -> Iterator[Path]:
+    """Files that say that something is done; for a job's record, its result as well."""
+    for file in out.glob(pattern):
+        yield file
+        if file.suffix == ".json":
+            yield file.with_suffix(".nc")
 
 
 def assert_equal_results(out: Path, undisturbed: Path) -> None:

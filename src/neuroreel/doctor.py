@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuroreel import __version__
+from neuroreel.memory import machine_bytes, memory_limit
 
 OK, MISSING, BROKEN, NOTE = "ok", "missing", "broken", "note"
 
@@ -30,10 +31,6 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {  # of pyproject.toml: what th
     "workflow": (("snakemake", "snakemake_executor_plugin_slurm"), "workflow, on one machine or on Slurm"),
     "notebooks": (("jupytext", "nbclient", "ipykernel"), "notebooks"),
 }
-_MEMORY_FILES = ("memory.max", "memory.limit_in_bytes")
-_CGROUPS = Path("/sys/fs/cgroup")
-_PROC = Path("/proc")
-_NO_LIMIT = 2**60  # what version 1 of control groups writes for none is near 2**63
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def _why_unseen(built_for: str | None) -> tuple[str, str]:
 
 
 def _memory() -> Finding:
-    total, free = _meminfo("MemTotal"), _meminfo("MemAvailable")
+    total, free = machine_bytes("MemTotal"), machine_bytes("MemAvailable")
     limit = memory_limit()
     if total is None:
         return Finding("memory", NOTE, "not known on this system")
@@ -175,39 +172,6 @@ def _memory() -> Finding:
     if limit is not None and limit < total:
         detail += f"; this process may use {_size(limit)} (its control group's limit)"
     return Finding("memory", OK, detail)
-
-
-def memory_limit() -> int | None:
-    """Bytes that the control groups of this process (of Slurm, of a container) allow it; None without a limit."""
-    folders = [_CGROUPS, _CGROUPS / "memory"]
-    try:
-        lines = (_PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        base = _CGROUPS if not controllers else _CGROUPS / "memory" if "memory" in controllers.split(",") else None
-        if base is not None:
-            inside = base / path.lstrip("/")
-            folders += [inside, *(parent for parent in inside.parents if parent.is_relative_to(base))]
-    limits = [_number(folder / name) for folder in folders for name in _MEMORY_FILES]
-    return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
-
-
-def _number(file: Path) -> int | None:
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-    return int(text) if text.isdecimal() else None
-
-
-def _meminfo(word: str) -> int | None:
-    try:
-        lines = (_PROC / "meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{word}:")), None)
 
 
 def _disk(folder: Path) -> Finding:

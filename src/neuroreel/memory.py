@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from numbers import Real
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from neuroreel.errors import InputError
 
+if TYPE_CHECKING:
+    import torch  # the rest is of use where PyTorch is broken: neuroreel doctor says so
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _PROC = Path("/proc")
+_NO_LIMIT = 2**60
 _CGROUPS = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (  # the limit, what is taken, and what of that the kernel gives back when it is needed
     ("memory.max", "memory.current", "inactive_file"),
@@ -28,15 +31,21 @@ def free_bytes(device: torch.device | None = None) -> int | None:
     allow, and what ``ulimit -v`` leaves.
     """
     if device is not None and device.type == "cuda":
+        import torch
+
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept, but not in use
-    known = [found for found in (_free_on_machine(), *_free_in_cgroups(), _free_addresses()) if found is not None]
+    known = [
+        found for found in (machine_bytes("MemAvailable"), *_free_in_cgroups(), _free_addresses()) if found is not None
+    ]
     return max(0, min(known)) if known else None
 
 
 def used_bytes(device: torch.device) -> int:
     """Memory that this process has taken on a device; 0 where the system does not say."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.memory_allocated(device)
     try:
         pages = int((_PROC / "self" / "statm").read_text().split()[1])
@@ -53,7 +62,7 @@ def parse_bytes(amount: object, *, what: str) -> int:
     if isinstance(amount, str):
         found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([kmgt]i?|)b?\s*", amount, re.IGNORECASE)
         count = float(found[1]) * _UNITS[found[2].lower()] if found else math.nan
-    elif isinstance(amount, int | float | np.number) and not isinstance(amount, bool):
+    elif not isinstance(amount, bool) and isinstance(amount, Real):
         count = float(amount)
     if not (math.isfinite(count) and count >= 1):
         raise InputError(f"{what} is {amount!r}; it must be an amount of memory like '8 GB', '500 MiB', or bytes")
@@ -70,6 +79,8 @@ def in_words(amount: float) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """True if an error says that memory ran out: of a GPU, of the CPU, or of Python."""
+    import torch
+
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     # the CPU's allocator, a container's, and libraries that PyTorch calls raise plain RuntimeErrors
@@ -87,40 +98,60 @@ _OUT_OF_MEMORY = (
 )
 
 
-def _free_on_machine() -> int | None:
+def machine_bytes(what: str) -> int | None:
+    """What Linux calls "MemTotal", "MemAvailable" ... of the machine; None where the system does not say."""
     try:
         lines = (_PROC / "meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
     except (OSError, ValueError, IndexError, StopIteration):
         return None
 
 
+def memory_limit() -> int | None:
+    """Bytes that the control groups of this process (of Slurm, of a container) allow it; None without a limit."""
+    limits = [_limit_in(folder / name) for folder in _cgroups() for name, _, _ in _CGROUP_FILES]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
 def _free_in_cgroups() -> Iterator[int]:
-    """What each control group that this process is in, and each above it, leaves: version 2, and the memory of 1."""
+    """What each control group that this process is in, and each above it, leaves."""
+    for folder in _cgroups():
+        yield from _left_in(folder)
+
+
+def _cgroups() -> Iterator[Path]:
+    """Folders of the control groups that this process is in, and of those above: version 2, and the memory of 1."""
     try:
         lines = (_PROC / "self" / "cgroup").read_text().splitlines()
     except OSError:
-        return
+        lines = []
+    yield from (_CGROUPS, _CGROUPS / "memory")
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
+        if controllers and "memory" not in controllers.split(","):
             continue
-        top = _CGROUPS / controllers
+        top = _CGROUPS / "memory" if controllers else _CGROUPS
         inside = top / path.lstrip("/")  # in a container the path may be one of the host, which is not there
-        for folder in [inside, *inside.parents]:
-            yield from _left_in(folder)
-            if folder == top:
-                break
+        yield from (folder for folder in [inside, *inside.parents] if folder.is_relative_to(top) and folder != top)
+
+
+def _limit_in(file: Path) -> int | None:
+    """Bytes; None where there is no limit ("max", or in version 1 a number near 2^63) and no such file."""
+    try:
+        limit = int(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return limit if limit < _NO_LIMIT else None
 
 
 def _left_in(folder: Path) -> Iterator[int]:
     for limit, usage, reclaimable in _CGROUP_FILES:
+        most = _limit_in(folder / limit)
+        if most is None:
+            continue
         try:
-            most = (folder / limit).read_text().strip()
-            if most == "max":
-                continue
             statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            yield int(most) - int((folder / usage).read_text()) + int(statistics.get(reclaimable, 0))
+            yield most - int((folder / usage).read_text()) + int(statistics.get(reclaimable, 0))
         except (OSError, ValueError):
             continue
 
