@@ -93,6 +93,17 @@ def test_bad_configuration(way: str, value: object, message: str) -> None:
         check_configuration(changed(way, value))
 
 
+def test_numbers_that_yaml_takes_for_words(tmp_path: Path) -> None:
+    raw = changed("resources/default/disk_gb", "SMALL")
+    raw["encoders"]["train"]["settings"]["recipe"]["peak_learning_rate"] = "RATE"
+    file = written(raw, tmp_path)
+    file.write_text(file.read_text().replace('"SMALL"', "1e-5").replace('"RATE"', "3.E-4"))
+    read = check_configuration(read_configuration(file))
+    assert read.resources_of("train").disk_gb == 1e-5
+    assert read.encoders.train is not None
+    assert read.encoders.train["settings"]["recipe"]["peak_learning_rate"] == 3e-4
+
+
 @pytest.mark.parametrize("text", ["recordings: [", "\x00", "- a\n- b", "3"])
 def test_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
     file = tmp_path / "mine.yaml"

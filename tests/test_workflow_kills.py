@@ -1,10 +1,11 @@
-"""kill -9 at random moments, again and again, over the whole workflow: nothing is lost, half-written, or done twice."""
+"""kill -9 at random moments of the workflow, and a full disk: nothing is lost, half-written, or done twice."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +18,11 @@ import pytest
 from neuroreel.workflow import step
 from neuroreel.workflow.configuration import check_configuration, read_configuration
 from neuroreel.workflow.plan import Plan
-from workflows import TINY, numbers_in, planned_commands, workflow, written
+from workflows import TINY, changed, numbers_in, planned_commands, workflow, written
 
 pytestmark = pytest.mark.slow
 STEP_KILLS, LEAST_KILLS, SNAKEMAKE_KILLS = 56, 50, 5
+DISK_BYTES = 100_000_000
 
 SERVER = """
 import contextlib, os, sys, torch, lightning, matplotlib, xarray, h5netcdf, skimage, sklearn, pandas, jinja2
@@ -181,4 +183,37 @@ def test_snakemake_killed_at_random_moments(config: Path, undisturbed: Path, tmp
     workflow(*command[4:])
     assert kills >= 4
     assert step.busy(out) == [] and not list(out.rglob("*.partial"))
+    assert_equal_results(out, undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of DISK_BYTES; only root may make one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a file system of its own cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_disk_that_fills_again_and_again(undisturbed: Path, small_disk: Path, tmp_path: Path) -> None:
+    """In a recording, in what is trained, in an experiment: the command says so, and with more space it goes on."""
+    config = written(changed("resources/default/disk_gb", 1e-5), tmp_path)  # expected too low, or it would not start
+    out, filler, stopped_at = small_disk / "out", small_disk / "somebody's", []
+    for bytes_free in (1_700_000, 4_500_000, 45_000_000):
+        left = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+        filler.write_bytes(bytes(left - bytes_free))
+        before = stamps(out)
+        ended = workflow(config, "--out", out, "--cores", "1", check=False)
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == 2
+        assert "Traceback" not in said
+        stopped_at.append(re.findall(r"no space left on the disk while writing (?:\S*/out/)?(\w+)", said)[0])
+        assert before.items() <= stamps(out).items()
+        assert not list(out.rglob("*.partial"))
+        filler.unlink()
+    assert stopped_at in (["recordings", "models", "experiments"], ["recordings", "decoders", "experiments"])
+    workflow(config, "--out", out, "--cores", "1")
     assert_equal_results(out, undisturbed)

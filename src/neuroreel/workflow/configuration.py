@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
-from neuroreel.workflow.schema import block, build, check_keys, check_values, matches
+from neuroreel.workflow.schema import block, build, check_keys, check_values, matches, with_numbers
 
 READY = Path(__file__).parent / "configs"
 SECTIONS = (
@@ -176,6 +176,7 @@ def check_configuration(raw: Mapping[str, Any], *, where: str = "the configurati
         An unknown key (close matches are named), a value of a wrong type, a part that is missing.
     """
     check_keys(raw, SECTIONS, where=where)
+    raw = with_numbers(raw)
     recordings = {
         _name(name, where="recordings"): _recording(values, where=f"recordings: {name}")
         for name, values in block(raw.get("recordings"), where="recordings").items()

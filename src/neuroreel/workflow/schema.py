@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -39,6 +40,17 @@ def build(kind: type[Built], values: object, *, where: str) -> Built:
     if missing:
         raise InputError(f"{where} has no {', no '.join(missing)}")
     return kind(**given)
+
+
+def with_numbers(values: Any) -> Any:
+    """The values with 1e-3 as a number: YAML 1.1 reads it as a word, for want of a point and a sign (1.0e-3)."""
+    if isinstance(values, Mapping):
+        return {key: with_numbers(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [with_numbers(value) for value in values]
+    if isinstance(values, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", values):
+        return float(values)
+    return values
 
 
 def block(values: object, *, where: str) -> dict[str, Any]:
