@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuroreel import __version__
+from neuroreel.inversion.native import COMPILERS
 from neuroreel.memory import machine_bytes, memory_limit
 
 OK, MISSING, BROKEN, NOTE = "ok", "missing", "broken", "note"
@@ -244,8 +245,8 @@ PROGRAMS: Sequence[tuple[str, tuple[str, ...], str, str]] = (
     ("Apptainer", ("apptainer", "singularity"), "only a workflow in a container needs it", ""),
     (
         "C++ compiler",
-        ("c++", "g++", "clang++"),
-        "optional: PyTorch can compile models for CPUs with one",
+        COMPILERS,
+        "without one, reconstructing through DwiseNeuro models takes a CPU twice the time",
         "Debian, Ubuntu: apt-get install g++",
     ),
 )

@@ -18,11 +18,9 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("wide_branch.cpp")
+COMPILERS = ("c++", "g++", "clang++")
 COMPILE = ("-c", "-std=c++20", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fopenmp", "-fPIC")
-LINK = (
-    "-shared",
-    "-fopenmp",
-)  # not -ffast-math: with it, loading the library would change all arithmetic of the process
+LINK = ("-shared", "-fopenmp")  # -ffast-math here would change all arithmetic of the process that loads the library
 _LONGEST_BUILD_S = 120
 
 
@@ -31,7 +29,7 @@ def native_library() -> ctypes.CDLL | None:
     """The library of ``wide_branch.cpp``, built if need be; None where that is switched off or does not work."""
     if os.environ.get("NEUROREEL_NATIVE") == "0" or not sys.platform.startswith("linux"):
         return None
-    compiler = next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
+    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
     if compiler is None:
         return None
     try:
