@@ -56,6 +56,16 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str], monkeyp
     assert all(command in shown for command in COMMANDS)
 
 
+def test_output_that_nobody_reads_on() -> None:
+    """As in ``neuroreel workflow --show | head -1``."""
+    command = [sys.executable, "-m", "neuroreel", "workflow", "--show"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shown:
+        assert shown.stdout is not None and shown.stderr is not None
+        shown.stdout.close()
+        assert shown.stderr.read() == ""
+    assert shown.returncode == 128 + signal.SIGPIPE
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--version"])
     assert capsys.readouterr().out == f"neuroreel {nr.__version__}\n"

@@ -1,0 +1,1 @@
+"""The commands of ``neuroreel``: each reads files, calls one function of the package, and writes files."""

@@ -1,0 +1,74 @@
+"""What several commands share: files named on the command line, opened and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from neuroreel.errors import InputError
+
+Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+
+
+def open_recordings(folders: tuple[Path, ...]) -> list[Any]:
+    """Recordings of different names."""
+    import neuroreel as nr
+
+    if not folders:
+        raise InputError("no recording was given; give the folder of at least one")
+    opened = [nr.open_recording(folder) for folder in folders]
+    names = [recording.name for recording in opened]
+    if len(set(names)) < len(names):
+        raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
+    return opened
+
+
+def training_trials(opened: Any, test_fold: str, validation_fold: str | None) -> tuple[Any, Any]:
+    """Trials of all folds but the test and validation ones, and those of the validation fold."""
+    folds = sorted({word for word in opened.folds() if word.startswith("fold_")})
+    for asked in (test_fold, validation_fold):
+        if asked is not None and asked not in folds:
+            raise InputError(f"the recording has no trials of {asked!r}; it has {', '.join(folds) or 'no folds'}")
+    if test_fold == validation_fold:
+        raise InputError(f"{test_fold} cannot be test and validation fold at once; it has {', '.join(folds)}")
+    used = [fold for fold in folds if fold not in (test_fold, validation_fold)]
+    if not used:
+        raise InputError(f"no fold is left to train on beside {test_fold} and {validation_fold}")
+    return opened.select(*used), None if validation_fold is None else opened.select(validation_fold)
+
+
+def trial_numbers(opened: Any, trials: tuple[int, ...], fold: str) -> tuple[int, ...]:
+    """The trials asked for, each of them there."""
+    last = len(opened.trials) - 1
+    for number in trials:
+        if not 0 <= number <= last:
+            raise InputError(f"there is no trial {number} in {opened.name}; its trials are numbered 0 to {last}")
+    return trials or tuple(opened.select(fold).indices)
+
+
+def refuse_existing(file: Path) -> None:
+    """Raise InputError if the file is there: before long work starts."""
+    if file.exists():
+        raise InputError(f"{file} exists already and is not overwritten; choose another name, or delete it first")
+
+
+def result_files(paths: tuple[Path, ...]) -> list[Path]:
+    """The .nc files among the paths and in the folders among them; InputError if there are none."""
+    files = [file for path in paths for file in (sorted(path.glob("*.nc")) if path.is_dir() else [path])]
+    if not files:
+        raise InputError(f"no results in {', '.join(map(str, paths)) or 'nothing'}; give .nc files, or folders of them")
+    return files
+
+
+def load_results(paths: tuple[Path, ...]) -> list[Any]:
+    """The reconstructions in these files and folders."""
+    import neuroreel as nr
+
+    return [nr.Reconstruction.load(file) for file in result_files(paths)]
+
+
+def say(line: str) -> None:
+    """Print at once, also where the output is a file or a pipe."""
+    print(line, flush=True)
