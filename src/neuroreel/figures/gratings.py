@@ -71,7 +71,7 @@ def _example(material: Material, rows: DataFrame) -> Example:
     example = example_of(material, row)
     said = (
         f"{row['direction_deg']:g} deg",
-        f"{row['spatial_frequency']:g} c/deg",
+        f"{row['spatial_frequency']:.2g} c/deg",
         f"{row['temporal_frequency_hz']:.3g} Hz",
     )
     name = f"{', '.join(said)} ({short_name(str(row['recording']))})"

@@ -71,9 +71,14 @@ class Sheet:
 
     def lay_out(self) -> None:
         """Find a place for everything, once for all formats: it takes longer than drawing."""
+        from matplotlib import rcParams
+
+        shown_at = self.figure.dpi
+        self.figure.set_dpi(rcParams["savefig.dpi"])  # letters are wider there: coarse pixels round their widths
         for _ in range(2):  # the second time it knows how large the pictures have become
             self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
+        self.figure.set_dpi(shown_at)
 
     def animal_legend(self, recordings: Sequence[str]) -> None:
         """Under the panels: which colour and marker is which animal."""

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from neuroreel.evaluation.scores import SKIP_FRAMES
 from neuroreel.figures.material import Example
-from neuroreel.figures.sheet import Drawn, stacked
+from neuroreel.figures.sheet import Drawn
 from neuroreel.figures.style import SKY, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-_GAP = 0.06  # between frames, of their size
+_GAP = 0.06  # between frames, of their width
+_TIMES = 0.3  # room for a line of times, likewise
 
 
 def panel_strips(examples: Sequence[Example], subfigure: SubFigure, *, columns: int = 8, what: str) -> Drawn:
@@ -36,18 +37,23 @@ def panel_strips(examples: Sequence[Example], subfigure: SubFigure, *, columns: 
     """
     import pandas as pd
 
-    heights = [len(example.rows) + 0.3 * (number == 0) for number, example in enumerate(examples)]  # times above
-    shown = []
-    for number, (block, example) in enumerate(zip(stacked(subfigure, heights), examples, strict=True)):
+    ax, shown, below = subfigure.subplots(), [], 0.0
+    names: dict[float, str] = {}
+    for number, example in enumerate(examples):
         frames = chosen_frames(example, columns)
         timed = not number or frames != chosen_frames(examples[0], columns)
-        _draw_strip(block.subplots(), example, frames, timed=timed)
-        if example.beside:
-            block.supylabel(example.beside, fontsize=TICK, rotation="horizontal", ha="left")
+        middles, below = _draw_strip(ax, example, frames, top=below, timed=timed)
+        names |= dict(zip(middles, example.rows, strict=True))
+        beside = (1 + _GAP / columns, (middles[0] + middles[-1]) / 2)
+        ax.text(*beside, example.beside, transform=ax.get_yaxis_transform(), va="center", fontsize=TICK)
         shown += [
             {"example": number + 1, "trial": example.name, "frame": frame, "time_s": frame / example.frame_rate_hz}
             for frame in frames
         ]
+    ax.set(xlim=(0, columns * (1 + _GAP) - _GAP), ylim=(below, 0), aspect="equal", anchor="W", xticks=[])
+    ax.set_yticks(list(names), list(names.values()))
+    ax.tick_params(length=0, pad=2)
+    ax.spines[:].set_visible(False)
     outlined = " Blue: outline of the mask that is scored." if any(each.mask is not None for each in examples) else ""
     named = "; ".join(example.name for example in examples)
     return Drawn(numbers=pd.DataFrame(shown), caption=f"{what}: {named}.{outlined}")
@@ -61,26 +67,34 @@ def chosen_frames(example: Example, columns: int) -> list[int]:
     return [int(frame) for frame in np.linspace(first, length - 1, min(columns, length)).round()]
 
 
-def _draw_strip(ax: Axes, example: Example, frames: Sequence[int], *, timed: bool) -> None:
-    """All frames of an example in one set of axes, whose unit is a pixel: many small axes are slow to lay out."""
+def _draw_strip(
+    ax: Axes, example: Example, frames: Sequence[int], *, top: float, timed: bool
+) -> tuple[list[float], float]:
+    """The movies of an example from ``top`` down; the middles of its rows, and where they end.
+
+    All examples share one set of axes, whose unit is the width of a frame: many small axes are slow to lay out, and
+    end up of different sizes.
+    """
     height, width = next(iter(example.rows.values())).shape[1:]
-    lefts = np.arange(len(frames)) * (width + _GAP * width)
-    tops = np.arange(len(example.rows)) * (height + 2 * _GAP * height)
-    for top, movie in zip(tops, example.rows.values(), strict=True):
+    tall, middles = height / width, []
+    lefts = np.arange(len(frames)) * (1 + _GAP)
+    top += _TIMES if timed else 2 * _GAP
+    for left, frame in zip(lefts, frames, strict=True) if timed else ():
+        time = f"{frame / example.frame_rate_hz:.2f} s"
+        ax.text(left + 0.5, top - _GAP, time, ha="center", va="bottom", fontsize=TICK)
+    for movie in example.rows.values():
         for left, frame in zip(lefts, frames, strict=True):
-            place = (left, left + width, top + height, top)
+            place = (left, left + 1, top + tall, top)
             ax.imshow(movie[frame], cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=place)
             _outline(ax, example.mask, left=left, top=top)
-    ax.set(xlim=(0, lefts[-1] + width), ylim=(tops[-1] + height, 0), aspect="equal", anchor="W")
-    ax.set_yticks(tops + height / 2, list(example.rows))
-    ax.set_xticks(lefts + width / 2, [f"{frame / example.frame_rate_hz:.2f} s" for frame in frames])
-    ax.tick_params(length=0, labelbottom=False, labeltop=timed, pad=2)
-    ax.spines[:].set_visible(False)
+        middles.append(top + tall / 2)
+        top += tall + _GAP
+    return middles, top - _GAP
 
 
 def _outline(ax: Axes, mask: NDArray[Any] | None, *, left: float, top: float) -> None:
     """The edge of the pixels that are scored, on a frame whose upper left corner is there."""
     if mask is None or not mask.min() < 1.0 <= mask.max():
         return
-    rows, columns = (np.arange(size) + 0.5 for size in mask.shape)
+    rows, columns = ((np.arange(size) + 0.5) / mask.shape[1] for size in mask.shape)
     ax.contour(columns + left, rows + top, mask >= 1.0, levels=[0.5], colors=SKY, linewidths=0.6)
