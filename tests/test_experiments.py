@@ -367,6 +367,18 @@ def test_a_result_without_its_record_is_not_done(animals: list[Animal], tmp_path
         experiment_table(tmp_path / "natural")
 
 
+def test_mask_that_leaves_next_to_nothing_to_score(animals: list[Animal], tmp_path: Path) -> None:
+    whole, said, grid = animals[0], [], small(movies=1)
+    mask = np.full(whole.recording.video_size, 0.5, np.float32)
+    nothing = Animal(whole.recording, whole.models, mask=mask, decoder=whole.decoder)
+    with pytest.raises(nr.InputError, match="no pixel over the video is at least 1"):
+        run_experiment("natural", [nothing], out=tmp_path, grid=grid, method=METHOD)
+    mask[4, 4] = 1
+    pixel = Animal(whole.recording, whole.models, mask=mask, decoder=whole.decoder)
+    run_experiment("natural", [pixel], out=tmp_path, grid=grid, method=METHOD, say=said.append)
+    assert said[0].startswith(f"{whole.name}: 1 of {mask.size} pixels are scored")
+
+
 def test_two_processes_do_not_do_one_job(animals: list[Animal], tmp_path: Path) -> None:
     entry = expand(["natural"], animals[:1], out=tmp_path, grid=small(movies=1), method=METHOD)[0]
     with entry.store.claim(entry.work.hash) as first:

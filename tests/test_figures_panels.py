@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -238,11 +239,29 @@ def test_strips_show_frames_that_are_scored() -> None:
     images = [image for ax in figure.axes for image in ax.images]
     np.testing.assert_array_equal(np.asarray(images[4].get_array()), movies.video[34])
     (ax,) = figure.axes
-    assert [each.get_text() for each in ax.get_xticklabels()] == ["1.00 s", "1.13 s", "1.30 s"]
+    assert [each.get_text() for each in ax.texts] == ["1.00 s", "1.13 s", "1.30 s", "r = 0.57"]
     assert [each.get_text() for each in ax.get_yticklabels()] == ["true", "reconstructed"]
     left, right, bottom, top = images[4].get_extent()
-    assert (right - left, bottom - top) == pytest.approx((16, 12))
-    assert left > 16 and top > 12, "second frame of the second row"
+    assert (right - left, bottom - top) == pytest.approx((1, 12 / 16)), "in widths of a frame"
+    assert left > 1 and top > 12 / 16, "second frame of the second row"
+
+
+def test_strips_of_several_movies_do_not_overlap_and_have_frames_of_one_width() -> None:
+    movies = movies_of({"trial": 1})
+    tall = np.zeros((40, 30, 20), np.float32)
+    examples = [
+        Example(name="one", rows={"true": movies.truth, "again": movies.truth}, frame_rate_hz=30.0, beside="r = 0.57"),
+        Example(name="two", rows={"true": tall}, frame_rate_hz=10.0),
+    ]
+    figure = Figure(layout="constrained")
+    panel_strips(examples, figure.subfigures(1, 1), columns=2, what="Movies")
+    (ax,) = figure.axes
+    places = sorted([image.get_extent() for image in ax.images], key=lambda place: (place[3], place[0]))
+    assert [right - left for left, right, _, _ in places] == pytest.approx([1.0] * 6)
+    rows = [(top, bottom) for _, _, bottom, top in places[::2]]
+    assert all(upper[1] < lower[0] for upper, lower in itertools.pairwise(rows))
+    lowest, highest = ax.get_ylim()
+    assert highest == 0 < rows[0][0] and rows[-1][1] == pytest.approx(lowest)
 
 
 def test_examples_are_not_the_best() -> None:

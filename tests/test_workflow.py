@@ -399,7 +399,8 @@ def test_table_of_our_numbers_beside_the_published(tmp_path: Path, monkeypatch: 
                 "temporal_frames": frames,
                 "video_correlation": score,
                 "recording": name,
-                "simulated": False,
+                "models": 7,
+                "smoothing": 0.5,
             }
             for name, shift in (("a", 0.0), ("b", 0.1))
             for px, frames, score in ((8, 4, 0.8 + shift), (0, 0, 0.1 + shift), (0, 32, 0.2 + shift))
@@ -408,18 +409,20 @@ def test_table_of_our_numbers_beside_the_published(tmp_path: Path, monkeypatch: 
     noise["simulated"] = False
     masks = pd.DataFrame(
         {"mask": ["none", "strict", "none"], "video_correlation": [0.4, 0.5, 0.6], "recording": "a", "simulated": True}
-    )
+    ).assign(models=[2, 2, 3], smoothing=0.0)
     found = {"noise": noise, "masks": masks}
     for name in found:
         (tmp_path / "experiments" / name).mkdir(parents=True)
     monkeypatch.setattr(tables, "experiment_table", lambda folder: found[folder.name])
     monkeypatch.setattr(tables, "experiment_status", lambda folder: {"asked": 6, "done": len(found[folder.name])})
     lines = write_comparison(tmp_path).splitlines()
-    assert "| masks | none mask | 0.510 | 0.500 | 2 | 1 | simulated; 3 of 6 results |" in lines
-    assert "| masks | strict mask | 0.551 | 0.500 | 1 | 1 | simulated; 3 of 6 results |" in lines
-    assert "| noise | Gaussian noise, best length constants | 0.91 | 0.850 | 6 | 2 | - |" in lines
-    assert "| noise | Gaussian noise, 8 pixels and 4 frames | 0.91 | 0.850 | 2 | 2 | - |" in lines
-    assert "| noise | white in space, over temporal constants | 0.08-0.21 | 0.150-0.250 | 4 | 2 | - |" in lines
+    assert "| masks | none mask | 0.510 | 0.500 | 2 | 1 | 2 to 3 | simulated; not smoothed; 3 of 6 results |" in lines
+    assert "| masks | strict mask | 0.551 | 0.500 | 1 | 1 | 2 | simulated; not smoothed; 3 of 6 results |" in lines
+    assert "| noise | Gaussian noise, best length constants | 0.91 | 0.850 | 6 | 2 | 7 | - |" in lines
+    assert "| noise | Gaussian noise, 8 pixels and 4 frames | 0.91 | 0.850 | 2 | 2 | 7 | - |" in lines
+    assert (
+        "| noise | white in space, over temporal constants | 0.08 to 0.21 | 0.150 to 0.250 | 4 | 2 | 7 | - |" in lines
+    )
     assert len(lines) == 2 + 5 and (tmp_path / "table.md").read_text().splitlines() == lines
     assert (tmp_path / "table.csv").read_text().startswith("experiment,what,published,ours,")
 

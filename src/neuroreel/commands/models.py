@@ -103,8 +103,9 @@ def mask(
     refuse_existing(out)
     training, _ = training_trials(nr.open_recording(recording), test_fold, None)
     model = nr.load_encoder(encoder, readout=readout)
-    nr.save_mask(out, nr.learn_mask(model, training, steps=steps, seed=seed, device=device))
-    say(f"wrote {out}")
+    learned = nr.learn_mask(model, training, steps=steps, seed=seed, device=device)
+    nr.save_mask(out, learned)
+    say(f"wrote {out}; {int((learned >= 1).sum())} of its {learned.size} pixels reach 1, and are scored by default")
 
 
 def predict(

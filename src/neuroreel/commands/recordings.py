@@ -16,7 +16,16 @@ from neuroreel.errors import InputError
 
 
 def simulate(
-    folder: Folder, /, *, trials: int = 60, seconds: float = 10.0, neurons: int = 400, seed: int = 0, repeats: int = 0
+    folder: Folder,
+    /,
+    *,
+    trials: int = 60,
+    seconds: float = 10.0,
+    neurons: int = 400,
+    height: int = 36,
+    width: int = 64,
+    seed: int = 0,
+    repeats: int = 0,
 ) -> None:
     """Simulate a recording of mouse visual cortex (it is no real mouse) in the Sensorium layout.
 
@@ -25,12 +34,24 @@ def simulate(
         trials: How many movies.
         seconds: Length of each movie.
         neurons: How many neurons.
+        height: Of the movies, in pixels.
+        width: Likewise.
         seed: The same seed gives the same recording.
         repeats: How often one further movie is repeated, to measure noise.
     """
     import neuroreel as nr
 
-    say(repr(nr.simulate(folder, trials=trials, seconds=seconds, neurons=neurons, seed=seed, repeats=repeats)))
+    recording = nr.simulate(
+        folder,
+        trials=trials,
+        seconds=seconds,
+        neurons=neurons,
+        height=height,
+        width=width,
+        seed=seed,
+        repeats=repeats,
+    )
+    say(repr(recording))
 
 
 def download(

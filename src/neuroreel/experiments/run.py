@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroreel import __version__
+from neuroreel.evaluation.scores import evaluation_mask
 from neuroreel.experiments.animals import Animal
 from neuroreel.experiments.declarations import Declaration
 from neuroreel.experiments.grid import FULL, Grid
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WAIT_S = 1.0  # before asking again whether another process has finished
+FEW_PIXELS = 0.01  # of the movie: scores over fewer say little
 
 
 def run_experiment(
@@ -103,6 +105,7 @@ def write_plans(entries: Sequence[Entry], *, grid: Grid) -> None:
 
 def do_jobs(entries: Sequence[Entry], *, device: str, say: Callable[[str], object]) -> None:
     """Do what is not done yet; jobs that another process has in hand are waited for."""
+    _check_scored_pixels(entries, say=say)
     left, told = list(entries), False
     with bar_of(len(left), description="Jobs") as advance:
         while left:
@@ -120,6 +123,18 @@ def do_jobs(entries: Sequence[Entry], *, device: str, say: Callable[[str], objec
                     told = True
                 time.sleep(WAIT_S)
             left = busy
+
+
+def _check_scored_pixels(entries: Sequence[Entry], *, say: Callable[[str], object]) -> None:
+    """Say where a mask leaves next to nothing to score; InputError if it leaves nothing."""
+    works = [entry.work for entry in entries if entry.work.job.product != "fields"]
+    for animal, threshold in dict.fromkeys((work.animal, float(work.scoring["mask_threshold"])) for work in works):
+        scored = evaluation_mask(animal.mask, animal.recording.video_size, threshold=threshold)
+        if scored.mean() < FEW_PIXELS:
+            say(
+                f"{animal.name}: {scored.sum()} of {scored.size} pixels are scored, those where the mask is at least "
+                f"{threshold:g}: so few say little. Learn the mask for longer, or score with a lower threshold"
+            )
 
 
 def _do(entry: Entry, claim: Claim, *, device: str, say: Callable[[str], object]) -> None:

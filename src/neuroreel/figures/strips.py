@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _GAP = 0.06  # between frames, of their width
 _TIMES = 0.3  # room for a line of times, likewise
+_BESIDE = 0.1  # room for the words beside an example, of the strip's width
 
 
 def panel_strips(examples: Sequence[Example], subfigure: SubFigure, *, columns: int = 8, what: str) -> Drawn:
@@ -39,18 +40,19 @@ def panel_strips(examples: Sequence[Example], subfigure: SubFigure, *, columns: 
 
     ax, shown, below = subfigure.subplots(), [], 0.0
     names: dict[float, str] = {}
+    right = columns * (1 + _GAP) - _GAP
     for number, example in enumerate(examples):
         frames = chosen_frames(example, columns)
         timed = not number or frames != chosen_frames(examples[0], columns)
         middles, below = _draw_strip(ax, example, frames, top=below, timed=timed)
         names |= dict(zip(middles, example.rows, strict=True))
-        beside = (1 + _GAP / columns, (middles[0] + middles[-1]) / 2)
-        ax.text(*beside, example.beside, transform=ax.get_yaxis_transform(), va="center", fontsize=TICK)
+        ax.text(right + _GAP, (middles[0] + middles[-1]) / 2, example.beside, va="center", fontsize=TICK)
         shown += [
             {"example": number + 1, "trial": example.name, "frame": frame, "time_s": frame / example.frame_rate_hz}
             for frame in frames
         ]
-    ax.set(xlim=(0, columns * (1 + _GAP) - _GAP), ylim=(below, 0), aspect="equal", anchor="W", xticks=[])
+    room = _BESIDE * columns if any(example.beside for example in examples) else 0
+    ax.set(xlim=(0, right + room), ylim=(below, 0), aspect="equal", anchor="W", xticks=[])
     ax.set_yticks(list(names), list(names.values()))
     ax.tick_params(length=0, pad=2)
     ax.spines[:].set_visible(False)

@@ -122,7 +122,7 @@ def _any_simulated(results: Sequence[Reconstruction]) -> bool:
 def _names(results: Sequence[Reconstruction]) -> list[str]:
     """Short names where all are of one recording; numbered where two would be the same."""
     recordings = {result.dataset.attrs.get("recording", "") for result in results}
-    short = [str(r.dataset.attrs.get("trial", "")) or r.name for r in results]
+    short = [str(r.dataset.attrs.get("trial", "")).rpartition("/")[2] or r.name for r in results]
     names = short if len(recordings) == 1 else [result.name for result in results]
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 

@@ -187,6 +187,8 @@ class Reconstruction:
     def name(self) -> str:
         """The trial, and the recording it is from where that is known."""
         trial, recording = (str(self.dataset.attrs.get(key, "")) for key in ("trial", "recording"))
+        if "/" in trial:  # a recording's trials are called "mouse/trial 7"
+            return trial
         return " of ".join(part for part in (trial or "trial", recording) if part)
 
     @property

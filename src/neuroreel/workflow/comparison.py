@@ -59,7 +59,7 @@ def _noise_8px_4_frames(table: pd.DataFrame) -> pd.DataFrame:
 
 _VIDEO = _mean("video_correlation")
 PUBLISHED = (
-    Published(experiment="natural", what="natural movies, seven models", published="0.569", take=_VIDEO),
+    Published(experiment="natural", what="natural movies, ensemble", published="0.569", take=_VIDEO),
     Published(
         experiment="natural",
         what="the same without smoothing",
@@ -111,14 +111,14 @@ PUBLISHED = (
     Published(
         experiment="noise",
         what="white in space, over temporal constants",
-        published="0.08-0.21",
+        published="0.08 to 0.21",
         rows=_where("spatial_px", 0),
         take=_range_over("temporal_frames"),
     ),
     Published(
         experiment="gratings",
         what="drifting gratings, over directions",
-        published="0.41-0.43",
+        published="0.41 to 0.43",
         take=_range_over("direction_deg"),
     ),
     Published(
@@ -174,17 +174,26 @@ def _rows(folder: Path) -> Iterator[dict[str, str]]:
 def _row(each: Published, table: pd.DataFrame, note: str) -> dict[str, str]:
     rows = each.rows(table)
     numbers = each.take(rows) if len(rows) else ()
-    ours = "-".join(f"{number:.3f}" for number in numbers if number == number)  # not NaN
-    simulated = bool(rows["simulated"].fillna(False).any()) if len(rows) else False
     return {
         "experiment": each.experiment,
         "what": each.what,
         "published": each.published,
-        "ours": ours,
+        "ours": " to ".join(f"{number:.3f}" for number in numbers if number == number),  # not NaN
         "results": str(len(rows)),
         "recordings": str(rows["recording"].nunique()),
-        "note": "; ".join(filter(None, ["simulated" if simulated else "", note])),
+        "models": " to ".join(str(number) for number in sorted({*rows["models"].agg(["min", "max"])}))
+        if len(rows)
+        else "",
+        "note": "; ".join([*_notes(rows), *filter(None, [note])]),
     }
+
+
+def _notes(rows: pd.DataFrame) -> Iterator[str]:
+    """What a reader must know who holds the numbers against the paper's."""
+    if rows["simulated"].fillna(False).any():
+        yield "simulated"
+    if len(rows) and (rows["smoothing"] == 0).all():  # the paper scores a slightly blurred movie
+        yield "not smoothed"
 
 
 def _markdown(rows: list[dict[str, str]]) -> str:
