@@ -1,4 +1,4 @@
-"""The container recipes: they cannot be built here, but what they install can be compared with what was tested."""
+"""The container recipes: building them takes a registry, but what they install can be compared with what was tested."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ from neuroreel.cli import main
 main(["workflow", *sys.argv[1:]])
 """
 SNAKEMAKE = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--retries", "2"]
+ARRAY = "--slurm-array-jobs=experiment_ablation"  # its two parts; the others are jobs of their own
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def configuration() -> dict[str, Any]:
     raw = changed("encoders/seeds", [1, 0, 2])
     raw["encoders"]["train"] = {"epochs": 15, "settings": {"recipe": {"batches_per_epoch": 3, "patience": 50}}}
     raw["resources"]["default"] |= {"hours": 0.1}
-    return {**raw, "snakemake": SNAKEMAKE}
+    return {**raw, "snakemake": [*SNAKEMAKE, ARRAY]}
 
 
 @contextmanager
@@ -129,6 +130,7 @@ def test_disturbed_jobs_resume_with_the_same_results(slurm: Callable[..., str], 
     states = slurm("squeue", "-t", "all", "-h", "-o", "%T").split()
     assert "TIMEOUT" in states and "FAILED" in states and "CANCELLED" in states
     assert re.search(r"Restarts=1\b", slurm("scontrol", "show", "job", requeued[0]))
+    assert re.findall(r"_(\d)$", slurm("squeue", "-t", "all", "-h", "-S", "i", "-o", "%i"), re.MULTILINE) == ["1", "2"]
     for training in (first, second, third):
         assert training.disturbed_at is not None
         assert training.epochs == sorted(training.epochs), "a training began anew"
