@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -222,7 +223,24 @@ def test_recording_that_is_not_all_there(tmp_path: Path, damage: str) -> None:
         (folder / "data/responses/3.npy").unlink()
     raw = changed("recordings", {"mouse": {"folder": str(folder)}})
     with pytest.raises(InputError, match=r"recordings: mouse: .*(is no folder|missing 3\.npy.*copy)"):
-        setup.check_recordings(plan_of(raw))
+        setup.check_files(plan_of(raw))
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "message"),
+    [
+        ("encoders", {"files": ["HERE/fold_*/*.pth"]}, "encoders: files: HERE/fold_*/*.pth is not there"),
+        ("masks", {"files": {"mouse": "HERE/mask.npy"}}, "masks: files: mouse: HERE/mask.npy is not there"),
+        ("experiments/noise", {"stimuli": "HERE/noise.npz"}, "experiments: noise: stimuli: HERE/noise.npz is not"),
+    ],
+)
+def test_file_that_is_named_and_not_there(tmp_path: Path, way: str, value: Any, message: str) -> None:
+    """Before anything starts: a mask may be needed days later."""
+    here = str(tmp_path)
+    raw = changed(way, json.loads(json.dumps(value).replace("HERE", here)))
+    with pytest.raises(InputError, match=re.escape(message.replace("HERE", here))):
+        setup.check_files(plan_of(raw))
+    setup.check_files(plan_of(changed(way, json.loads(json.dumps(value).replace("HERE", "downloads")))))
 
 
 def test_two_runs_in_one_folder(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from neuroreel.extras import needs
 from neuroreel.workflow.schema import block, build, check_keys, check_values, matches, with_numbers
 
 READY = Path(__file__).parent / "configs"
+DOWNLOADS = "downloads/"  # how paths start of what is downloaded first
 SECTIONS = (
     "recordings",
     "downloads",
@@ -340,7 +341,7 @@ def _absolute(raw: dict[str, Any], base: Path) -> dict[str, Any]:
     """Paths that do not start with downloads/ are meant from the file's folder on; said once, in absolute words."""
 
     def path(value: object) -> object:
-        return str(base / value) if isinstance(value, str) and not value.startswith("downloads/") else value
+        return str(base / value) if isinstance(value, str) and not value.startswith(DOWNLOADS) else value
 
     def inside(values: object, key: str, change: Any) -> None:
         if isinstance(values, dict) and key in values:

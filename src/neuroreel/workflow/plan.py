@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neuroreel.workflow.configuration import Configuration, Resources
+from neuroreel.workflow.configuration import DOWNLOADS, Configuration, Resources
 
 Done = list[str]
 
@@ -88,7 +88,7 @@ class Plan:
 
     def _downloaded(self, path: str) -> Done:
         """The download, for a path in its folder."""
-        return [_done("download")] if path.startswith("downloads/") else []
+        return [_done("download")] if path.startswith(DOWNLOADS) else []
 
     # encoding models, decoders, masks
 

@@ -16,7 +16,7 @@ from neuroreel.extras import needs
 from neuroreel.workflow.configuration import check_configuration, configuration_file, read_configuration
 from neuroreel.workflow.cost import check_disk, cost_table, costs
 from neuroreel.workflow.plan import Plan
-from neuroreel.workflow.setup import RECORD, check_recordings, take_folder
+from neuroreel.workflow.setup import RECORD, check_files, take_folder
 
 HERE = Path(__file__).parent
 SNAKEFILE = HERE / "Snakefile"
@@ -65,7 +65,7 @@ def run_workflow(
     needs("snakemake", extra="workflow")
     raw = read_configuration(configuration)
     plan = Plan(check_configuration(raw, where=str(configuration)))
-    check_recordings(plan)
+    check_files(plan)
     options = [*(slurm_options(plan) if profile == "slurm" else []), *plan.configuration.snakemake]
     rows = costs(plan, out)
     say(cost_table(rows))

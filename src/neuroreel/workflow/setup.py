@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.locks import folder_lock
 from neuroreel.recordings.disk import read_json
-from neuroreel.workflow.configuration import Configuration, check_configuration
+from neuroreel.workflow.configuration import DOWNLOADS, Configuration, check_configuration
 from neuroreel.workflow.plan import Plan
 from neuroreel.workflow.step import busy
 
@@ -29,13 +29,13 @@ _taken: set[Path] = set()
 
 
 def open_workflow(raw: Mapping[str, Any], *, main: bool) -> Plan:
-    """The plan of a configuration, with the recordings looked at in the main process.
+    """The plan of a configuration, with the files that it names looked at in the main process.
 
     Snakemake reads the Snakefile in the process of each job too; those find everything checked.
     """
     plan = Plan(check_configuration(raw))
     if main:
-        check_recordings(plan)
+        check_files(plan)
     return plan
 
 
@@ -112,14 +112,38 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def check_recordings(plan: Plan) -> None:
-    """Raise InputError for a recording that is named by its folder and is missing, or lacks files."""
+def check_files(plan: Plan) -> None:
+    """Raise InputError for what the configuration names and is not there; downloads come later.
+
+    Recordings must have all their files, too.
+    """
     from neuroreel.recordings.recording import open_recording
 
     configuration: Configuration = plan.configuration
     for name, source in configuration.recordings.items():
-        if source.folder is not None and not source.folder.startswith("downloads/"):
+        if source.folder is not None and not source.folder.startswith(DOWNLOADS):
             try:
                 open_recording(source.folder)
             except InputError as error:
                 raise InputError(f"recordings: {name}: {error}") from error
+    for where, path in _named_files(configuration):
+        if not path.startswith(DOWNLOADS) and not _is_there(Path(path).absolute()):
+            raise InputError(f"{where}: {path} is not there; mend the path, or copy the file to it")
+
+
+def _named_files(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """Where each file is named, and its path, which may be a pattern."""
+    for path in configuration.encoders.files:
+        yield "encoders: files", path
+    for name, path in (configuration.masks.files if configuration.masks else {}).items():
+        yield f"masks: files: {name}", path
+    for name, options in configuration.experiments.items():
+        for key in ("stimuli", "settings"):
+            if isinstance(options.get(key), str):
+                yield f"experiments: {name}: {key}", options[key]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file, or one that a pattern matches, is there."""
+    root = Path(path.anchor)
+    return path.exists() or next(root.glob(str(path.relative_to(root))), None) is not None
