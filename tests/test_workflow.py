@@ -230,6 +230,7 @@ def test_recording_that_is_not_all_there(tmp_path: Path, damage: str) -> None:
     ("way", "value", "message"),
     [
         ("encoders", {"files": ["HERE/fold_*/*.pth"]}, "encoders: files: HERE/fold_*/*.pth is not there"),
+        ("encoders/train/settings", "HERE/recipe.json", "encoders: train: settings: HERE/recipe.json is not there"),
         ("masks", {"files": {"mouse": "HERE/mask.npy"}}, "masks: files: mouse: HERE/mask.npy is not there"),
         ("experiments/noise", {"stimuli": "HERE/noise.npz"}, "experiments: noise: stimuli: HERE/noise.npz is not"),
     ],

@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
             args=given or ["--help"],
         )
     except KeyboardInterrupt:
+        exec("")  # Python forgets that Ctrl-C came while a string was executed: else it ends by SIGINT, not with 130
         _stop("stopped; the same command goes on from what is finished", status=130)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():

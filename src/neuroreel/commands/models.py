@@ -105,7 +105,7 @@ def mask(
     model = nr.load_encoder(encoder, readout=readout)
     learned = nr.learn_mask(model, training, steps=steps, seed=seed, device=device)
     nr.save_mask(out, learned)
-    say(f"wrote {out}; {int((learned >= 1).sum())} of its {learned.size} pixels reach 1, and are scored by default")
+    say(f"wrote {out}; {int((learned >= 1).sum())} of its {learned.size} pixels reach 1: scored where the movie is")
 
 
 def predict(

@@ -8,10 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from neuroreel.commands.files import (
-    Folder,
-    say,
-)
+from neuroreel.commands.files import Folder, say
 from neuroreel.errors import InputError
 
 

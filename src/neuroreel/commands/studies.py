@@ -9,9 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from neuroreel.commands.files import (
-    say,
-)
+from neuroreel.commands.files import say
 from neuroreel.errors import InputError
 
 

@@ -137,10 +137,11 @@ def _named_files(configuration: Configuration) -> Iterator[tuple[str, str]]:
         yield "encoders: files", path
     for name, path in (configuration.masks.files if configuration.masks else {}).items():
         yield f"masks: files: {name}", path
-    for name, options in configuration.experiments.items():
+    blocks = {f"experiments: {name}": options for name, options in configuration.experiments.items()}
+    for where, options in {"encoders: train": configuration.encoders.train or {}, **blocks}.items():
         for key in ("stimuli", "settings"):
             if isinstance(options.get(key), str):
-                yield f"experiments: {name}: {key}", options[key]
+                yield f"{where}: {key}", options[key]
 
 
 def _is_there(path: Path) -> bool:
