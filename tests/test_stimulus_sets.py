@@ -64,7 +64,7 @@ def test_a_movie_does_not_change_with_what_else_is_asked_for() -> None:
 
 
 def test_noise_of_the_authors_has_the_layout_of_ours(noise_file: Path) -> None:
-    theirs = nr.noise_stimuli(noise_file, repeats=2)
+    theirs = nr.noise_stimuli(noise_file)  # it has two repeats, not the published five
     ours = nr.noise_stimuli(repeats=2, frames=3)
     assert theirs.dims == ours.dims == NOISE and theirs.shape == ours.shape and theirs.dtype == ours.dtype
     for name in ("inverted", "repeat", "spatial_px", "temporal_frames"):

@@ -13,7 +13,7 @@ from neuroreel.stimuli.gratings import (
     PUBLISHED_SPATIAL_FREQUENCIES,
     PUBLISHED_TEMPORAL_LABELS,
 )
-from neuroreel.stimuli.noise import PUBLISHED_LENGTHS
+from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, PUBLISHED_REPEATS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Grid:
     mask_thresholds: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     spatial_px: tuple[float, ...] = PUBLISHED_LENGTHS
     temporal_frames: tuple[float, ...] = PUBLISHED_LENGTHS
-    noise_repeats: int = 5
+    noise_repeats: int = PUBLISHED_REPEATS
     inversions: tuple[bool, ...] = (False, True)
     directions_deg: tuple[float, ...] = PUBLISHED_DIRECTIONS
     spatial_frequencies: tuple[float, ...] = PUBLISHED_SPATIAL_FREQUENCIES

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from neuroreel.allocator import give_back_freed_memory
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
 from neuroreel.errors import ResourceError
@@ -118,8 +119,9 @@ class PoissonLikelihood:
                 ) from error
         self.windows_at_once = len(windows) // 2
         self.say(f"Memory ran out with {len(windows)} windows at once; going on with {self.windows_at_once}.")
+        give_back_freed_memory()  # here, where the error no longer holds what had been computed
         if canvas_videos.device.type == "cuda":
-            torch.cuda.empty_cache()  # here, where the error no longer holds what had been computed
+            torch.cuda.empty_cache()
         return None
 
     def _windows(

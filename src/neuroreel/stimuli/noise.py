@@ -16,6 +16,9 @@ from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels, che
 PUBLISHED_LENGTHS = (0, 1, 2, 4, 8, 16, 32)
 """The length constants of Bauer et al. 2026: pixels in space, frames in time."""
 
+PUBLISHED_REPEATS = 5
+"""How many movies of each pair of length constants there are."""
+
 PADDING_GREY = 125.0
 PADDING_LEFT, PADDING_RIGHT = 11, 17  # columns, from 36 to 64
 

@@ -18,7 +18,7 @@ from neuroreel.stimuli.gratings import (
     PUBLISHED_TEMPORAL_LABELS,
     drifting_grating,
 )
-from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, gaussian_noise, shown_as_published
+from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, PUBLISHED_REPEATS, gaussian_noise, shown_as_published
 from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels
 
 MOVIE = ("frame", "height", "width")
@@ -43,7 +43,7 @@ _NEAR = 0.01  # two frequencies are the same if they differ by less than this sh
 def noise_stimuli(
     file: str | Path | None = None,
     *,
-    repeats: Sequence[int] | int = 5,
+    repeats: Sequence[int] | int | None = None,
     spatial_px: Sequence[float] = PUBLISHED_LENGTHS,
     temporal_frames: Sequence[float] = PUBLISHED_LENGTHS,
     inverted: Sequence[bool] = (False, True),
@@ -60,8 +60,8 @@ def noise_stimuli(
         The authors' ``gaussian_noise_movies.npz``, to be shown as by ``published_noise``. By default the movies are
         drawn with ``gaussian_noise``.
     repeats
-        How many of each, or the numbers of those wanted. Ours of one number come from the same white noise, and do
-        not change with what else is asked for.
+        How many of each, or the numbers of those wanted; by default five, or all that the file has. Ours of one number
+        come from the same white noise, and do not change with what else is asked for.
     spatial_px, temporal_frames
         Length constants.
     inverted
@@ -80,6 +80,9 @@ def noise_stimuli(
     InputError
         Numbers that cannot be, or that the file does not have; no such file, or another one.
     """
+    video = None if file is None else _read(Path(file), axis="repeat", kind="noise")
+    if repeats is None:
+        repeats = PUBLISHED_REPEATS if video is None else video.sizes["repeat"]
     numbers = repeats if isinstance(repeats, Sequence | np.ndarray) else range(check_pixels(repeats, "repeats"))
     asked = {"repeat": numbers, "spatial_px": spatial_px, "temporal_frames": temporal_frames}
     _check_asked(asked | {"inverted": inverted})
@@ -94,10 +97,10 @@ def noise_stimuli(
             seed=(seed, repeat),
         )
 
-    if file is None:
+    if video is None:
         movies = _made(make, asked, size=_movie_size(frames, height, width))
     else:
-        movies = _published_noise(Path(file), asked)
+        movies = _published_noise(video, asked, str(file))
     both = np.stack([255 - movies if negative else movies for negative in inverted])
     return _labelled(both, {"inverted": inverted, **asked}, source=file)
 
@@ -170,9 +173,8 @@ def _made(
     return movies
 
 
-def _published_noise(file: Path, asked: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+def _published_noise(video: xr.DataArray, asked: Mapping[str, Sequence[Any]], file: str) -> NDArray[np.float32]:
     """The movies asked for; the mean and deviation of all stimuli in the file are part of how they are shown."""
-    video = _read(file, axis="repeat", kind="noise")
     places = [
         _places(np.arange(video.sizes["repeat"]), asked["repeat"], "repeat", file),
         _places(_labels(video, "spatial", _NOISE_NAMES, file), asked["spatial_px"], "spatial_px", file),
@@ -201,7 +203,7 @@ def _read(file: Path, *, axis: str, kind: str) -> xr.DataArray:
     return video
 
 
-def _labels(video: xr.DataArray, axis: str, names: Mapping[str, str], file: Path) -> NDArray[np.float64]:
+def _labels(video: xr.DataArray, axis: str, names: Mapping[str, str], file: str | Path) -> NDArray[np.float64]:
     if names[axis] not in video.coords:
         raise InputError(
             f"{file} does not say what the {video.sizes[axis]} entries of its {axis} axis are (the published file has "
@@ -210,7 +212,7 @@ def _labels(video: xr.DataArray, axis: str, names: Mapping[str, str], file: Path
     return np.asarray(video[names[axis]].values, np.float64)
 
 
-def _places(there: NDArray[Any], asked: Sequence[Any], name: str, file: Path) -> list[int]:
+def _places(there: NDArray[Any], asked: Sequence[Any], name: str, file: str | Path) -> list[int]:
     """Where the values asked for stand among those of the file."""
     places = []
     for value in asked:
