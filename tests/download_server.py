@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-REPOSITORY = "lab/data"
+REPOSITORY = "[^/]+/[^/]+"  # whatever is asked for: all have the same files
 CATALOGUE = """
 [archive]
 url = "{url}"
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._raw(raw[1])
             elif contents := re.fullmatch(rf"/api/v1/repos/{REPOSITORY}/contents/(.*)", path):
                 self._contents(contents[1])
-            elif path == f"/{REPOSITORY}/archive/master.zip" and self.gin.snapshots:
+            elif re.fullmatch(f"/{REPOSITORY}/archive/master.zip", path) and self.gin.snapshots:
                 self._plain(self._snapshot(), "application/zip")
             else:
                 self._plain(b"not here", status=404)
@@ -257,6 +257,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _link(key: str) -> str:
     return f"../.git/annex/objects/aa/bb/{key}/{key}"
+
+
+def zipped(folder: Path, *, root: str | None = None, extra: dict[str, bytes] | None = None) -> bytes:
+    """A recording's folder as its zip in the archive, with what Macs leave in one."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"__MACOSX/._{folder.name}", b"litter")
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(path, f"{folder.name if root is None else root}/{path.relative_to(folder).as_posix()}")
+        for name, content in (extra or {}).items():
+            archive.writestr(name, content)
+    return stream.getvalue()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import neuroreel as nr
-from download_server import Fault, Gin, serving
+from download_server import Fault, Gin, serving, zipped
 from mice import made_up_trial
 from neuroreel.cli import main
 from neuroreel.recordings.download import transfer
@@ -66,17 +66,6 @@ def mouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nr.write_recording(folder, trials, tiers=tiers, extra=extra)
     assert not (folder / "meta" / "trials" / "folds.json").exists()
     return folder
-
-
-def zipped(folder: Path, *, root: str | None = None, extra: dict[str, bytes] | None = None) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"__MACOSX/._{folder.name}", b"litter")
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            archive.write(path, f"{folder.name if root is None else root}/{path.relative_to(folder).as_posix()}")
-        for name, content in (extra or {}).items():
-            archive.writestr(name, content)
-    return stream.getvalue()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -435,7 +435,7 @@ def test_table_of_our_numbers_beside_the_published(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tables, "experiment_table", lambda folder: found[folder.name])
     monkeypatch.setattr(tables, "experiment_status", lambda folder: {"asked": 6, "done": len(found[folder.name])})
     lines = write_comparison(tmp_path).splitlines()
-    assert "| masks | none mask | 0.510 | 0.500 | 2 | 1 | 2 to 3 | simulated; not smoothed; 3 of 6 results |" in lines
+    assert "| masks | no mask | 0.510 | 0.500 | 2 | 1 | 2 to 3 | simulated; not smoothed; 3 of 6 results |" in lines
     assert "| masks | strict mask | 0.551 | 0.500 | 1 | 1 | 2 | simulated; not smoothed; 3 of 6 results |" in lines
     assert "| noise | Gaussian noise, best length constants | 0.91 | 0.850 | 6 | 2 | 7 | - |" in lines
     assert "| noise | Gaussian noise, 8 pixels and 4 frames | 0.91 | 0.850 | 2 | 2 | 7 | - |" in lines

@@ -11,7 +11,7 @@ import xarray as xr
 from neuroreel.errors import InputError
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet, stacked
-from neuroreel.figures.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name
+from neuroreel.figures.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name, two_decimals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,9 +73,8 @@ def panel_overlap(table: DataFrame, ax: Axes) -> Drawn:
     for place, row in enumerate(rows.to_dict("records")):
         ax.plot(place, row["rf_mask_overlap"], linestyle="", **looks[row["recording"]])
         ax.plot([place - 0.3, place + 0.3], [row["rf_mask_overlap_chance"]] * 2, color=FAINT, linestyle="--")
-        ax.text(
-            place, row["rf_mask_overlap"] + 0.04, f"r = {row['rf_mask_correlation']:.2f}", ha="center", fontsize=TICK
-        )
+        correlation = f"r = {two_decimals(row['rf_mask_correlation'])}"
+        ax.text(place, row["rf_mask_overlap"] + 0.04, correlation, ha="center", fontsize=TICK)
     ax.set_xticks(range(len(rows)), [short_name(name) for name in rows["recording"]])
     ax.set(xlim=(-0.6, len(rows) - 0.4), ylim=(0, 1.1), xlabel="animal", ylabel="shared area (Jaccard index)")
     animals = f"n = {len(rows)} animal{'s' if len(rows) > 1 else ''}"

@@ -87,8 +87,8 @@ PUBLISHED = (
         take=_VIDEO,
     ),
     *(
-        Published(experiment="masks", what=f"{mask} mask", published=value, rows=_where("mask", mask), take=_VIDEO)
-        for mask, value in (("none", "0.510"), ("strict", "0.551"))
+        Published(experiment="masks", what=what, published=value, rows=_where("mask", mask), take=_VIDEO)
+        for mask, what, value in (("none", "no mask", "0.510"), ("strict", "strict mask", "0.551"))
     ),
     *(
         Published(
