@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import pytest
 import neuroreel.cli
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.workflow import configuration, cost, run, setup, step
-from neuroreel.workflow.configuration import check_configuration, read_configuration, ready_names
+from neuroreel.workflow.configuration import OWN, check_configuration, read_configuration, ready_names
+from neuroreel.workflow.paths import NAMED
 from neuroreel.workflow.plan import Plan, flags
 from workflows import TINY, changed, workflow, written
 
@@ -118,12 +121,34 @@ def test_missing_configuration_names_the_ready_ones() -> None:
         read_configuration("quik")
 
 
+SECTION_COMMANDS = {
+    "recordings/*/simulate": "simulate",
+    "downloads": "download",
+    "encoders/train": "train",
+    "masks/learn": "mask",
+    "experiments/*": "experiment",
+    "report": "report",
+    "figures": "figures",
+}
+
+
 def test_paths_are_meant_from_the_file_on(tmp_path: Path) -> None:
     raw = changed("recordings", {"mouse": {"folder": "data/mouse"}})
     raw["encoders"] = {"files": ["models/*.pth", "downloads/w/*.pth"]}
     read = read_configuration(written(raw, tmp_path))
     assert read["recordings"]["mouse"]["folder"] == str(tmp_path / "data/mouse")
     assert read["encoders"]["files"] == [str(tmp_path / "models/*.pth"), "downloads/w/*.pth"]
+
+
+def test_every_option_that_is_a_file_is_looked_for() -> None:
+    """A path that is an option of a command and not in the list of named files would be meant from elsewhere."""
+    found = {"recordings/*/folder", "encoders/files/*", "masks/files/*"}  # the configuration's own
+    for section, command in SECTION_COMMANDS.items():
+        hints = typing.get_type_hints(neuroreel.cli.COMMANDS[command])
+        for option in set(inspect.signature(neuroreel.cli.COMMANDS[command]).parameters) - OWN[command]:
+            if "Path" in str(hints[option]):
+                found.add(f"{section}/{option}" + ("/*" if "tuple" in str(hints[option]) else ""))
+    assert found == set(NAMED)
 
 
 # the plan
@@ -231,6 +256,7 @@ def test_recording_that_is_not_all_there(tmp_path: Path, damage: str) -> None:
     [
         ("encoders", {"files": ["HERE/fold_*/*.pth"]}, "encoders: files: HERE/fold_*/*.pth is not there"),
         ("encoders/train/settings", "HERE/recipe.json", "encoders: train: settings: HERE/recipe.json is not there"),
+        ("downloads", {"names": ["new"], "catalogue": "HERE/mirror.toml"}, "downloads: catalogue: HERE/mirror.toml is"),
         ("masks", {"files": {"mouse": "HERE/mask.npy"}}, "masks: files: mouse: HERE/mask.npy is not there"),
         ("experiments/noise", {"stimuli": "HERE/noise.npz"}, "experiments: noise: stimuli: HERE/noise.npz is not"),
     ],

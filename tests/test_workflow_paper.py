@@ -25,22 +25,14 @@ from neuroreel.workflow.configuration import EXPERIMENTS, READY
 from workflows import workflow, written
 
 pytestmark = pytest.mark.slow
+FEW = {"noise_repeats": 1, "spatial_frequencies": [0.0368], "stimulus_animals": 1}
 SMALLER: dict[str, dict[str, Any]] = {
     "natural": {"parts": 2},
     "gradient_ensembling": {"iterations": 25, "settings": {"grid": {"trials": [5]}}},  # as the golden reconstruction
     "masks": {"settings": {"grid": {"mask_thresholds": [1.0]}}},
     "ablation": {"fractions": [1.0, 0.5]},
-    "noise": {"parts": 2, "settings": {"grid": {"noise_repeats": 1, "spatial_px": [0, 8], "temporal_frames": [0, 4]}}},
-    "gratings": {
-        "settings": {
-            "grid": {
-                "directions_deg": [0, 90],
-                "spatial_frequencies": [0.0368],
-                "temporal_frequencies_hz": [0, 7.5],
-                "stimulus_animals": 1,
-            }
-        }
-    },
+    "noise": {"parts": 2, "settings": {"grid": {"spatial_px": [0, 8], "temporal_frames": [4], **FEW}}},
+    "gratings": {"settings": {"grid": {"directions_deg": [0, 90], "temporal_frequencies_hz": [0], **FEW}}},
     "receptive_fields": {"settings": {"grid": {"field_size_px": 12}}},
 }
 

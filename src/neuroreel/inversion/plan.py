@@ -19,7 +19,9 @@ from neuroreel.inversion.presets import Settings
 from neuroreel.inversion.windows import windows_for
 from neuroreel.memory import free_bytes, in_words, used_bytes
 
-SLACK = 2.0  # of the tensors' bytes: allocators lose some between blocks, more with each pass (1.2 to 2.1 were seen)
+SLACK, CLIP_SLACK = 2.0, 1.5
+"""Of the tensors' bytes: libraries take some, and allocators lose some between blocks, more so in later passes. Models
+of any length were seen to take 1.3 to 2.1 times those bytes, models of clips 0.9 to 1.2 times."""
 MOVIES_HELD = 20  # of a trial on the model's canvas: start, gradients, what the update and the prior need, results
 RESPONSES_HELD = 16  # of a trial: recorded, predicted, and what is computed on the way
 
@@ -170,10 +172,11 @@ def _trial_bytes(frames: int, model: EncodingModel, settings: Settings) -> int:
 def _window_bytes(frames: int, model: EncodingModel, settings: Settings, device: torch.device, *, most: float) -> int:
     """What a window of a trial takes; of a model of any length at least what predicting the whole trial takes."""
     _, length = _lay(model, settings, frames)
-    taken = window_bytes(model, frames=length, unit_norm=settings.window_norm, device=device, most=most / SLACK)
+    slack = SLACK if model.any_length else CLIP_SLACK
+    taken = window_bytes(model, frames=length, unit_norm=settings.window_norm, device=device, most=most / slack)
     if model.any_length and length < frames:
-        taken = max(taken, prediction_bytes(model, frames=frames, device=device, most=most / SLACK))
-    return int(SLACK * taken)
+        taken = max(taken, prediction_bytes(model, frames=frames, device=device, most=most / slack))
+    return int(slack * taken)
 
 
 def _lay(model: EncodingModel, settings: Settings, frames: int) -> tuple[list[int], int]:

@@ -12,10 +12,10 @@ from typing import Any, cast
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
+from neuroreel.workflow.paths import NamedFile, make_absolute, named_files
 from neuroreel.workflow.schema import block, build, check_keys, check_values, matches, with_numbers
 
 READY = Path(__file__).parent / "configs"
-DOWNLOADS = "downloads/"  # how paths start of what is downloaded first
 SECTIONS = (
     "recordings",
     "downloads",
@@ -132,6 +132,7 @@ class Configuration:
     resources: dict[str, Resources]
     container: str | None
     snakemake: list[str]
+    files: list[NamedFile]
 
     def resources_of(self, step: str, name: str | None = None) -> Resources:
         """Of an experiment by its name, else of the step, else the default."""
@@ -152,7 +153,9 @@ def read_configuration(file: str | Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    return _absolute(block(raw, where=str(path)), path.resolve().parent)
+    raw = block(raw, where=str(path))
+    make_absolute(raw, path.resolve().parent)
+    return raw
 
 
 def configuration_file(name: str | Path) -> Path:
@@ -196,6 +199,7 @@ def check_configuration(raw: Mapping[str, Any], *, where: str = "the configurati
         resources=_resources(raw.get("resources")),
         container=_container(raw.get("container")),
         snakemake=_snakemake(raw.get("snakemake", [])),
+        files=list(named_files(raw)),
     )
 
 
@@ -335,31 +339,3 @@ def _snakemake(value: object) -> list[str]:
     if not matches(value, list[str]):
         raise InputError(f"snakemake is {value!r}; it must be a list of words, such as [--slurm-no-account]")
     return list(cast(list[str], value))
-
-
-def _absolute(raw: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Paths that do not start with downloads/ are meant from the file's folder on; said once, in absolute words."""
-
-    def path(value: object) -> object:
-        return str(base / value) if isinstance(value, str) and not value.startswith(DOWNLOADS) else value
-
-    def inside(values: object, key: str, change: Any) -> None:
-        if isinstance(values, dict) and key in values:
-            values[key] = change(values[key])
-
-    for source in (raw.get("recordings") or {}).values() if isinstance(raw.get("recordings"), dict) else ():
-        inside(source, "folder", path)
-    inside(raw.get("encoders"), "files", lambda files: [path(f) for f in files] if isinstance(files, list) else files)
-    experiments = raw.get("experiments")
-    for options in experiments.values() if isinstance(experiments, dict) else ():
-        inside(options, "stimuli", path)
-        inside(options, "settings", path)
-    inside(
-        (raw.get("encoders") or {}).get("train") if isinstance(raw.get("encoders"), dict) else None, "settings", path
-    )
-    inside(
-        raw.get("masks"),
-        "files",
-        lambda files: {name: path(file) for name, file in files.items()} if isinstance(files, dict) else files,
-    )
-    return raw

@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neuroreel.workflow.configuration import DOWNLOADS, Configuration, Resources
+from neuroreel.workflow.configuration import Configuration, Resources
+from neuroreel.workflow.paths import DOWNLOADS
 
 Done = list[str]
 

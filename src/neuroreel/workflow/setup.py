@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.locks import folder_lock
 from neuroreel.recordings.disk import read_json
-from neuroreel.workflow.configuration import DOWNLOADS, Configuration, check_configuration
+from neuroreel.workflow.configuration import check_configuration
+from neuroreel.workflow.paths import DOWNLOADS
 from neuroreel.workflow.plan import Plan
 from neuroreel.workflow.step import busy
 
@@ -119,29 +120,15 @@ def check_files(plan: Plan) -> None:
     """
     from neuroreel.recordings.recording import open_recording
 
-    configuration: Configuration = plan.configuration
-    for name, source in configuration.recordings.items():
+    for name, source in plan.configuration.recordings.items():
         if source.folder is not None and not source.folder.startswith(DOWNLOADS):
             try:
                 open_recording(source.folder)
             except InputError as error:
                 raise InputError(f"recordings: {name}: {error}") from error
-    for where, path in _named_files(configuration):
-        if not path.startswith(DOWNLOADS) and not _is_there(Path(path).absolute()):
-            raise InputError(f"{where}: {path} is not there; mend the path, or copy the file to it")
-
-
-def _named_files(configuration: Configuration) -> Iterator[tuple[str, str]]:
-    """Where each file is named, and its path, which may be a pattern."""
-    for path in configuration.encoders.files:
-        yield "encoders: files", path
-    for name, path in (configuration.masks.files if configuration.masks else {}).items():
-        yield f"masks: files: {name}", path
-    blocks = {f"experiments: {name}": options for name, options in configuration.experiments.items()}
-    for where, options in {"encoders: train": configuration.encoders.train or {}, **blocks}.items():
-        for key in ("stimuli", "settings"):
-            if isinstance(options.get(key), str):
-                yield f"{where}: {key}", options[key]
+    for file in plan.configuration.files:
+        if not file.downloaded and not _is_there(Path(file.path).absolute()):
+            raise InputError(f"{file.where}: {file.path} is not there; mend the path, or copy the file to it")
 
 
 def _is_there(path: Path) -> bool:

@@ -1,0 +1,78 @@
+"""Where a configuration names files: the one list of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DOWNLOADS = "downloads/"  # how paths start of what is downloaded first
+NAMED = (
+    "recordings/*/folder",
+    "downloads/catalogue",
+    "encoders/files/*",
+    "encoders/train/settings",
+    "encoders/train/teachers/*",
+    "masks/files/*",
+    "experiments/*/settings",
+    "experiments/*/stimuli",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedFile:
+    """A path in a configuration.
+
+    Attributes
+    ----------
+    where
+        The way to it, in words: "masks: files: mouse".
+    path
+        It may be a pattern.
+    block, key
+        ``block[key]`` is the path.
+    """
+
+    where: str
+    path: str
+    block: Any
+    key: Any
+
+    @property
+    def downloaded(self) -> bool:
+        """Whether it comes with the downloads: it lies in the workflow's folder, and need not be there yet."""
+        return self.path.startswith(DOWNLOADS)
+
+
+def named_files(raw: Any) -> Iterator[NamedFile]:
+    """All of a configuration, checked or not: what is no path where one is expected is left to the check."""
+    for way in NAMED:
+        yield from _along(raw, way.split("/"), where="")
+
+
+def make_absolute(raw: Any, base: Path) -> None:
+    """Paths are meant from the configuration's folder on; those of downloads from the workflow's."""
+    for named in named_files(raw):
+        if not named.downloaded:
+            named.block[named.key] = str(base / named.path)
+
+
+def _along(block: Any, way: list[str], *, where: str) -> Iterator[NamedFile]:
+    keys = _keys(block) if way[0] == "*" else [way[0]]
+    for key in keys:
+        try:
+            value = block[key]
+        except (KeyError, IndexError, TypeError):
+            continue
+        words = where if isinstance(block, list) else f"{where}: {key}" if where else str(key)
+        if len(way) > 1:
+            yield from _along(value, way[1:], where=words)
+        elif isinstance(value, str):
+            yield NamedFile(where=words, path=value, block=block, key=key)
+
+
+def _keys(block: Any) -> list[Any]:
+    if isinstance(block, dict):
+        return list(block)
+    return list(range(len(block))) if isinstance(block, list) else []

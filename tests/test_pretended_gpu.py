@@ -1,0 +1,204 @@
+"""What may run on a GPU runs on a pretended one, with the CPU's numbers and every tensor where it belongs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import neuroreel as nr
+from mice import HEIGHT, WIDTH, made_up_mice, made_up_trial
+from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
+from neuroreel.inversion import likelihood
+from pretend_gpu import GPU, OnGpu, pretended_gpu
+
+TRIALS = [made_up_trial("mouse", neurons=7, seed=seed, frames=60) for seed in range(3)]
+MASK = np.ones((HEIGHT, WIDTH), np.float32)
+MASK[:, :3] = 0.2
+
+
+@pytest.fixture
+def gpu() -> Iterator[None]:
+    with pretended_gpu():
+        yield
+
+
+def model(kind: str, seed: int = 0) -> nr.EncodingModel:
+    torch.manual_seed(seed)
+    if kind == "readout":
+        sizes: dict[str, Any] = {"video_height": HEIGHT, "video_width": WIDTH, "frame_rate_hz": 30, "covariates": 4}
+        return ReadoutModel(ReadoutConfig(neurons=7, **sizes)).eval()
+    sizes = {"core_features": (8, 16), "spatial_strides": (2, 2), "cortex_features": (16,), "expansion_ratio": 2}
+    network = DwiseNeuroNetwork(DwiseNeuroConfig(readout_neurons=(5, 7), **sizes))
+    return DwiseNeuro(network.eval(), readout=1, video_size=(HEIGHT, WIDTH))
+
+
+def test_the_pretence_gives_the_numbers_and_refuses_mixtures(gpu: None) -> None:
+    here = torch.arange(6.0).reshape(2, 3)
+    there = here.to("cuda")
+    assert isinstance(there, OnGpu) and there.device == GPU and there[0].is_cuda and not here.is_cuda
+    assert torch.equal((there * 2 + 1).cpu(), here * 2 + 1) and float(there.sum()) == 15
+    assert torch.zeros_like(there).device == there.new_zeros(3).device == torch.ones(1, device="cuda").device == GPU
+    there += 1
+    assert float(here.sum()) == 15 and float(there[1].sum()) == 15
+    with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device"):
+        there + here
+    with pytest.raises(TypeError, match="can't convert cuda"):
+        there.numpy()
+    layer = torch.nn.Linear(3, 2)
+    expected = layer(here + 1).detach()
+    with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device"):
+        layer(there)
+    moved = layer.to("cuda")(there.requires_grad_())
+    assert torch.equal(moved.detach().cpu(), expected)
+    (gradient,) = torch.autograd.grad(moved.sum(), there)
+    assert gradient.device == layer.weight.device == GPU
+
+
+@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"preset": "published", "iterations": 3},
+        {"ensemble": "videos"},
+        {"held_out": 0.3, "decoder": True},
+        {"windows": "shifted", "iterations": 3},
+        {"decoder": True},
+        {"mask": MASK, "neurons": [True, False] * 3 + [True]},
+        {"max_memory": "2 GB"},
+    ],
+    ids=lambda settings: "-".join(settings) or "default",
+)
+def test_reconstruct(gpu: None, kind: str, settings: dict[str, Any]) -> None:
+    if settings.get("decoder"):
+        settings = {**settings, "decoder": nr.fit_decoder(TRIALS)}
+    made = {}
+    for device in ("cpu", "cuda"):
+        models = [model(kind), model(kind, seed=1)]
+        made[device] = nr.reconstruct(
+            TRIALS[:2], models, device=device, progress=False, precision="float32", **settings
+        )
+    for expected, result in zip(made["cpu"], made["cuda"], strict=True):
+        assert_equal(result.video, expected.video)
+        assert result.provenance["device"].startswith("cuda")
+
+
+def assert_equal(made: np.ndarray, expected: np.ndarray) -> None:
+    """But for rounding, which differs with the batch: a GPU takes all windows at once."""
+    spread = float(np.ptp(expected) if expected.size > 1 else abs(expected))
+    assert spread > 0
+    np.testing.assert_allclose(made, expected, atol=1e-3 * spread, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+def test_bfloat16_is_the_default(gpu: None, kind: str) -> None:
+    result = nr.reconstruct(TRIALS[0], model(kind), device="cuda", progress=False)
+    assert result.provenance["settings"]["precision"] == "bfloat16" and np.isfinite(result.video).all()
+
+
+def test_where_memory_runs_out(gpu: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = nr.reconstruct(TRIALS, model("readout"), device="cuda", progress=False)
+    calculate, most = likelihood.PoissonLikelihood._windows, 2
+
+    def limited(self: Any, model: Any, movies: Any, evidence: Any, windows: Any) -> Any:
+        if len(windows) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return calculate(self, model, movies, evidence, windows)
+
+    monkeypatch.setattr(likelihood.PoissonLikelihood, "_windows", limited)
+    made = nr.reconstruct(TRIALS, model("readout"), device="cuda")
+    assert "Memory ran out with" in capsys.readouterr().err
+    assert_equal(made[2].video, expected[2].video)
+
+
+def test_a_stopped_run_goes_on(gpu: None, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"device": "cuda", "progress": False, "iterations": 4, "preset": "published"}
+    expected = nr.reconstruct(TRIALS[0], model("dwiseneuro"), **options).video
+
+    class KilledError(Exception):
+        pass
+
+    def kill(progress: Any, _: Any) -> None:
+        if progress.iteration == 2:
+            raise KilledError
+
+    snapshot = tmp_path / "run.pt"
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("neuroreel.inversion.snapshot.time.monotonic", iter(range(0, 10**9, 100)).__next__)
+    with pytest.raises(KilledError):
+        nr.reconstruct(TRIALS[0], model("dwiseneuro"), snapshot=snapshot, callbacks=[kill], **options)
+    monkey.undo()
+    (saved,) = tmp_path.glob("run*.pt")
+    assert torch.load(saved, map_location="cpu", weights_only=True)["iteration"] == 3
+    made = nr.reconstruct(TRIALS[0], model("dwiseneuro"), snapshot=snapshot, **options).video
+    np.testing.assert_array_equal(made, expected)
+
+
+@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+def test_predictions_masks_and_receptive_fields(gpu: None, kind: str, tmp_path: Path) -> None:
+    recording = nr.write_recording(tmp_path / "mouse", TRIALS, tiers=["train"] * 3)
+    made = {
+        device: [
+            nr.predict(model(kind), TRIALS[0], device=device),
+            nr.encoder_correlation([model(kind)], TRIALS, device=device),
+            nr.learn_mask(model(kind), TRIALS, steps=4, first_frame=0, device=device, progress=False),
+            nr.receptive_fields(model(kind), recording, size_px=4, device=device, progress=False)["on"].values,
+        ]
+        for device in ("cpu", "cuda")
+    }
+    for expected, found in zip(made["cpu"], made["cuda"], strict=True):
+        assert_equal(np.asarray(found), np.asarray(expected))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator:UserWarning")
+@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+def test_training(gpu: None, kind: str, tmp_path: Path) -> None:
+    mice = made_up_mice()
+    trained = nr.fit_encoder(
+        mice if kind == "dwiseneuro" else mice["mouse 0"],
+        kind=kind,
+        recipe={"epochs": 2, "batches_per_epoch": 2, "batch_size": 2, "warmup_epochs": 1},
+        device="cuda",
+        folder=tmp_path,
+        progress=False,
+    )
+    assert np.isfinite(trained.training_log[-1]["train_loss"])
+
+
+@pytest.mark.slow
+def test_benchmark_of_a_window(gpu: None, benchmark_module: Callable[[str], ModuleType]) -> None:
+    """Its three processes for a GPU, one after the other in this one."""
+    inversion = benchmark_module("inversion")
+    assert min(rate(GPU) for rate in (inversion.matrix_rate, inversion.copy_rate)) > 0
+    answers: dict[str, dict[str, Any]] = {}
+    for way in ("published", "ours", "ours, bfloat16"):
+        asked = ["gradient", "seconds", "peak", "work"]
+        told: list[Any] = []
+        connection = SimpleNamespace(recv=iter([*asked, "stop"]).__next__, send=told.append)
+        inversion.serve(connection, "small", way, "cuda")
+        answers[way] = dict(zip(asked, told, strict=True))
+    expected = answers["published"]["gradient"]
+    for way, allowed in (("ours", 1e-5), ("ours, bfloat16", 0.2)):
+        assert (answers[way]["gradient"] - expected).norm() < allowed * expected.norm(), way
+    assert answers["ours"]["work"]["operations"] > 1e8 and answers["ours"]["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_benchmark_of_a_movie(
+    gpu: None, benchmark_module: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ["--model", "small", "--models", "2", "--iterations", "2", "--frames", "40"]
+    monkeypatch.setattr("sys.argv", ["movie.py", *few, "--out", str(tmp_path / "movie.json")])
+    benchmark_module("movie").main()
+    report = json.loads((tmp_path / "movie.json").read_text())
+    assert report["device"] == "cuda" and [row["precision"] for row in report["rows"]] == ["float32", "bfloat16"]
+    assert all(np.isfinite(row["video_correlation"]) and row["ratio"] > 0 for row in report["rows"])
