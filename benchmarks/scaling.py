@@ -24,9 +24,8 @@ import numpy as np
 import torch
 
 import neuroreel as nr
-from _machine import described
+from _machine import described, reset_peak, resident_mib
 from _networks import settled_network
-from full_size import reset_peak, resident_mib
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
 
 ALONE = {"frames": 300, "movies": 1, "models": 1}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.decimals import in_decimals
 from neuroreel.evaluation.scores import match_contrast
 from neuroreel.figures.material import Example, Material
-from neuroreel.figures.style import short_name, two_decimals
+from neuroreel.figures.style import short_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,7 +31,7 @@ def side_by_side(
     examples = [example_of(material, row) for row in rows.to_dict("records")]
     movies: dict[str, NDArray[np.float32]] = {"true": examples[0].rows["true"]}
     for label, example, value in zip(labels, examples, rows[score], strict=True):
-        movies[f"{label}\nr = {two_decimals(value)}"] = example.rows["reconstructed"]
+        movies[f"{label}\nr = {in_decimals(value, 2)}"] = example.rows["reconstructed"]
     return Example(name=examples[0].name, rows=movies, frame_rate_hz=examples[0].frame_rate_hz, mask=examples[0].mask)
 
 
@@ -60,7 +61,7 @@ def example_of(material: Material, row: Mapping[str, Any], *, score: str = "vide
         rows={"true": movies.truth, "reconstructed": matched},
         frame_rate_hz=movies.frame_rate_hz,
         mask=movies.mask,
-        beside=f"r = {two_decimals(row[score])}",
+        beside=f"r = {in_decimals(row[score], 2)}",
     )
 
 

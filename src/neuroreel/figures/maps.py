@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuroreel.decimals import in_decimals
 from neuroreel.figures.comparisons import counted
 from neuroreel.figures.material import needs_columns
 from neuroreel.figures.sheet import Drawn
-from neuroreel.figures.style import HEAT, TICK, two_decimals
+from neuroreel.figures.style import HEAT, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def panel_map(
         value = float(grid.iat[row, column])
         ink = "black" if value > 0.55 * top else "white"
         if np.isfinite(value):
-            ax.text(column, row, two_decimals(value), ha="center", va="center", fontsize=TICK, color=ink)
+            ax.text(column, row, in_decimals(value, 2), ha="center", va="center", fontsize=TICK, color=ink)
     ax.set_xticks(range(grid.shape[1]), [f"{value:.3g}" for value in grid.columns])
     ax.set_yticks(range(grid.shape[0]), [f"{value:.3g}" for value in grid.index])
     ax.set(xlabel=x_label, ylabel=y_label)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from neuroreel.decimals import in_decimals
 from neuroreel.figures.comparisons import counted
 from neuroreel.figures.conditions import panel_conditions
 from neuroreel.figures.examples import at_percentiles, example_of
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet, stacked
 from neuroreel.figures.strips import panel_strips
-from neuroreel.figures.style import FAINT, PAGE, TICK, animal_looks, correlation_axis, two_decimals
+from neuroreel.figures.style import FAINT, PAGE, TICK, animal_looks, correlation_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def panel_movies(table: DataFrame, ax: Axes) -> Drawn:
         ax.plot(own["place"], own["video_correlation"], linestyle="", **looks[str(name)])
     mean = movies.groupby("recording")["video_correlation"].mean().mean()
     ax.axhline(mean, color=FAINT, linewidth=0.8, linestyle="--", zorder=0)
-    ax.text(movies["place"].max() + 1.5, mean, f"mean\n{two_decimals(mean)}", fontsize=TICK, va="bottom")
+    ax.text(movies["place"].max() + 1.5, mean, f"mean\n{in_decimals(mean, 2)}", fontsize=TICK, va="bottom")
     ax.set_xlim(-1.5, movies["place"].max() * 1.08 + 3)
     ax.set_title(counted(movies), loc="right", fontsize=TICK)
     ax.set(xlabel="movie, sorted within its animal", ylabel="video correlation (r)", xticks=[])

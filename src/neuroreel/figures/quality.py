@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuroreel.decimals import in_decimals
 from neuroreel.errors import InputError
 from neuroreel.evaluation.frequency_bands import band_correlation
 from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.uncertainty import Uncertainty, ensemble_uncertainty
 from neuroreel.figures.material import Material, Movies
 from neuroreel.figures.sheet import Drawn, Sheet
-from neuroreel.figures.style import BLUE, FAINT, HEAT, PAGE, TICK, two_decimals
+from neuroreel.figures.style import BLUE, FAINT, HEAT, PAGE, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +78,7 @@ def panel_bands(movies: Sequence[Movies], ax: Axes) -> Drawn:
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             ink = "black" if value > 0.55 * top else "white"
-            ax.text(column, row, two_decimals(value), ha="center", va="center", fontsize=TICK, color=ink)
+            ax.text(column, row, in_decimals(value, 2), ha="center", va="center", fontsize=TICK, color=ink)
         rows.append(
             {
                 "spatial_low": bands.spatial_edges[row],

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from neuroreel.decimals import in_decimals
 from neuroreel.errors import InputError
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet, stacked
-from neuroreel.figures.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name, two_decimals
+from neuroreel.figures.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def panel_overlap(table: DataFrame, ax: Axes) -> Drawn:
     for place, row in enumerate(rows.to_dict("records")):
         ax.plot(place, row["rf_mask_overlap"], linestyle="", **looks[row["recording"]])
         ax.plot([place - 0.3, place + 0.3], [row["rf_mask_overlap_chance"]] * 2, color=FAINT, linestyle="--")
-        correlation = f"r = {two_decimals(row['rf_mask_correlation'])}"
+        correlation = f"r = {in_decimals(row['rf_mask_correlation'], 2)}"
         ax.text(place, row["rf_mask_overlap"] + 0.04, correlation, ha="center", fontsize=TICK)
     ax.set_xticks(range(len(rows)), [short_name(name) for name in rows["recording"]])
     ax.set(xlim=(-0.6, len(rows) - 0.4), ylim=(0, 1.1), xlabel="animal", ylabel="shared area (Jaccard index)")

@@ -95,11 +95,6 @@ def short_name(recording: str) -> str:
     return name if len(name) <= 18 else f"{name[:17]}…"
 
 
-def two_decimals(value: float) -> str:
-    """A correlation in a figure, with the minus sign that the axes have, and none before a zero."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
-
-
 def correlation_axis(ax: Axes, low: float, high: float) -> None:
     """Limits that keep 0 in sight and leave room above for brackets."""
     bottom = min(0.0, low * 1.1)

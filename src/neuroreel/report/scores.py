@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from neuroreel.decimals import in_decimals
 from neuroreel.errors import InputError
 
 
@@ -47,7 +48,7 @@ class Cell:
         if math.isnan(self.value):
             return "\N{EN DASH}"
         decimals = 3 if abs(self.value) < 10 else 1
-        return f"{self.value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+        return in_decimals(self.value, decimals)
 
     @property
     def defined(self) -> bool:
