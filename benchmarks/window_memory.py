@@ -27,7 +27,8 @@ from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.inversion.cost import window_bytes
 from neuroreel.inversion.engine import engine_of
 from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
-from neuroreel.inversion.plan import worthwhile_windows
+from neuroreel.inversion.plan import Plan, plan_work, worthwhile_windows
+from neuroreel.inversion.presets import PRESETS
 
 CPU = torch.device("cpu")
 MODELS: dict[str, Callable[[], EncodingModel]] = {
@@ -50,12 +51,10 @@ def main() -> None:
     rows = []
     for name in options.models:
         command = [sys.executable, __file__, "--alone", "--models", name, "--passes", str(options.passes)]
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        print(
-            "{model}: {windows} at once, tensors {tensors_mib} MiB, process {first_mib} to {last_mib} MiB".format(
-                **rows[-1]
-            )
-        )
+        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        rows.append(row)
+        print(f"{name}: {row['windows']} at once, tensors {row['tensors_mib']} MiB, process", end=" ")
+        print(f"{row['first_mib']} MiB after a pass, {row['last_mib']} MiB after {options.passes}; {row['plan']}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(described() | {"passes": options.passes, "rows": rows}, indent=1) + "\n")
 
@@ -81,7 +80,13 @@ def taken(name: str, passes: int) -> dict[str, Any]:
         likelihood(model, movies, evidence)
         grown.append(round((resident_mib("VmHWM") or 0.0) - before))
     sizes = {"tensors_mib": round(tensors / 2**20), "first_mib": grown[0], "last_mib": grown[-1]}
-    return {"model": name, "frames": frames, "windows": windows} | sizes
+    return {"model": name, "frames": frames, "windows": windows} | sizes | {"plan": str(planned(model))}
+
+
+def planned(model: EncodingModel) -> Plan:
+    """Of 16 movies of 300 frames and two such models, with the default preset."""
+    limits: dict[str, Any] = {"device": CPU, "windows_at_once": None, "max_memory": None}
+    return plan_work([300] * 16, models=[model, model], settings=PRESETS["default"], **limits)
 
 
 if __name__ == "__main__":

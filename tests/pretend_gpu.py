@@ -21,8 +21,8 @@ GPU = torch.device("cuda:0")
 BYTES = 64 * 2**30
 DEVICE, IS_CUDA, GRADIENT = (getattr(torch.Tensor, name).__get__ for name in ("device", "is_cuda", "grad"))
 FROM_THERE = {torch.Tensor.numpy, torch.Tensor.__array__}  # a GPU's tensors must come to the CPU first
-ANY_DEVICE = {torch.Tensor.copy_, torch.Tensor.to, torch.Tensor.__setitem__, torch.Tensor.type_as}
-INDEXED = {torch.Tensor.__getitem__, torch.Tensor.__setitem__, torch.Tensor.index_put_}  # by the CPU's indices, too
+ANY_DEVICE = {torch.Tensor.copy_, torch.Tensor.__setitem__, torch.Tensor.type_as}
+INDEXED = {torch.Tensor.__getitem__, torch.Tensor.index_put_}  # by the CPU's indices, too
 
 
 class OnGpu(Tensor):
@@ -61,8 +61,6 @@ class _Everywhere(TorchFunctionMode):
             return func(*args, **kwargs)  # the tensor's own affair
         if func is torch.Tensor.to:
             return _moved(*args, **kwargs)
-        if func is torch.Tensor.cuda:
-            return _there(args[0].clone())
         made = func(*args, **_on_cpu(kwargs))
         wanted = kwargs.get("device")
         return made if wanted is None or torch.device(wanted).type != "cuda" else tree_map(_there, made)

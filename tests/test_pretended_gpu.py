@@ -133,11 +133,10 @@ def test_a_stopped_run_goes_on(gpu: None, tmp_path: Path) -> None:
             raise KilledError
 
     snapshot = tmp_path / "run.pt"
-    monkey = pytest.MonkeyPatch()
-    monkey.setattr("neuroreel.inversion.snapshot.time.monotonic", iter(range(0, 10**9, 100)).__next__)
-    with pytest.raises(KilledError):
-        nr.reconstruct(TRIALS[0], model("dwiseneuro"), snapshot=snapshot, callbacks=[kill], **options)
-    monkey.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neuroreel.inversion.snapshot.time.monotonic", iter(range(0, 10**9, 100)).__next__)
+        with pytest.raises(KilledError):
+            nr.reconstruct(TRIALS[0], model("dwiseneuro"), snapshot=snapshot, callbacks=[kill], **options)
     (saved,) = tmp_path.glob("run*.pt")
     assert torch.load(saved, map_location="cpu", weights_only=True)["iteration"] == 3
     made = nr.reconstruct(TRIALS[0], model("dwiseneuro"), snapshot=snapshot, **options).video

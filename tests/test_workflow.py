@@ -121,6 +121,14 @@ def test_missing_configuration_names_the_ready_ones() -> None:
         read_configuration("quik")
 
 
+def test_paths_are_meant_from_the_file_on(tmp_path: Path) -> None:
+    raw = changed("recordings", {"mouse": {"folder": "data/mouse"}})
+    raw["encoders"] = {"files": ["models/*.pth", "downloads/w/*.pth"]}
+    read = read_configuration(written(raw, tmp_path))
+    assert read["recordings"]["mouse"]["folder"] == str(tmp_path / "data/mouse")
+    assert read["encoders"]["files"] == [str(tmp_path / "models/*.pth"), "downloads/w/*.pth"]
+
+
 SECTION_COMMANDS = {
     "recordings/*/simulate": "simulate",
     "downloads": "download",
@@ -130,14 +138,6 @@ SECTION_COMMANDS = {
     "report": "report",
     "figures": "figures",
 }
-
-
-def test_paths_are_meant_from_the_file_on(tmp_path: Path) -> None:
-    raw = changed("recordings", {"mouse": {"folder": "data/mouse"}})
-    raw["encoders"] = {"files": ["models/*.pth", "downloads/w/*.pth"]}
-    read = read_configuration(written(raw, tmp_path))
-    assert read["recordings"]["mouse"]["folder"] == str(tmp_path / "data/mouse")
-    assert read["encoders"]["files"] == [str(tmp_path / "models/*.pth"), "downloads/w/*.pth"]
 
 
 def test_every_option_that_is_a_file_is_looked_for() -> None:

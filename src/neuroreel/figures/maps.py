@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuroreel.decimals import in_decimals
 from neuroreel.figures.comparisons import counted
@@ -14,7 +15,19 @@ from neuroreel.figures.style import HEAT, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
     from pandas import DataFrame
+
+
+def draw_values(values: NDArray[np.float64], ax: Axes, *, top: float) -> AxesImage:
+    """Correlations (rows, columns) as colours from 0, or the least if that is less, to ``top``, and as numbers."""
+    least = min(0.0, float(np.nanmin(values)))
+    image = ax.imshow(values, cmap=HEAT, vmin=least, vmax=top, origin="lower", aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        ink = "black" if value > 0.55 * top else "white"
+        if np.isfinite(value):
+            ax.text(column, row, in_decimals(value, 2), ha="center", va="center", fontsize=TICK, color=ink)
+    return image
 
 
 def panel_map(
@@ -55,12 +68,7 @@ def panel_map(
     animals = rows.groupby(["recording", x, y], as_index=False)[score].mean()
     grid = animals.pivot_table(index=y, columns=x, values=score).sort_index().sort_index(axis=1)
     top = max(float(np.nanmax(grid)), 0.05) if highest is None else highest
-    image = ax.imshow(grid, cmap=HEAT, vmin=min(0.0, float(np.nanmin(grid))), vmax=top, origin="lower", aspect="auto")
-    for row, column in np.ndindex(*grid.shape):
-        value = float(grid.iat[row, column])
-        ink = "black" if value > 0.55 * top else "white"
-        if np.isfinite(value):
-            ax.text(column, row, in_decimals(value, 2), ha="center", va="center", fontsize=TICK, color=ink)
+    image = draw_values(grid.to_numpy(), ax, top=top)
     ax.set_xticks(range(grid.shape[1]), [f"{value:.3g}" for value in grid.columns])
     ax.set_yticks(range(grid.shape[0]), [f"{value:.3g}" for value in grid.index])
     ax.set(xlabel=x_label, ylabel=y_label)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroreel.decimals import in_decimals
 from neuroreel.errors import InputError
 from neuroreel.evaluation.frequency_bands import band_correlation
 from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.uncertainty import Uncertainty, ensemble_uncertainty
+from neuroreel.figures.maps import draw_values
 from neuroreel.figures.material import Material, Movies
 from neuroreel.figures.sheet import Drawn, Sheet
-from neuroreel.figures.style import BLUE, FAINT, HEAT, PAGE, TICK
+from neuroreel.figures.style import BLUE, FAINT, PAGE, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,14 +71,9 @@ def panel_bands(movies: Sequence[Movies], ax: Axes) -> Drawn:
     )
     values = np.asarray(bands.correlation)
     top = max(float(np.nanmax(values)), 0.05)
-    image = ax.imshow(
-        values, cmap=HEAT, vmin=min(0.0, float(np.nanmin(values))), vmax=top, origin="lower", aspect="auto"
-    )
+    image = draw_values(values, ax, top=top)
     rows = []
     for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            ink = "black" if value > 0.55 * top else "white"
-            ax.text(column, row, in_decimals(value, 2), ha="center", va="center", fontsize=TICK, color=ink)
         rows.append(
             {
                 "spatial_low": bands.spatial_edges[row],

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DOWNLOADS = "downloads/"  # how paths start of what is downloaded first
 NAMED = (
     "recordings/*/folder",
     "downloads/catalogue",
@@ -39,10 +38,10 @@ class NamedFile:
     block: Any
     key: Any
 
-    @property
-    def downloaded(self) -> bool:
-        """Whether it comes with the downloads: it lies in the workflow's folder, and need not be there yet."""
-        return self.path.startswith(DOWNLOADS)
+
+def is_downloaded(path: str) -> bool:
+    """Whether it comes with the downloads: it lies in the workflow's folder, and need not be there yet."""
+    return path.startswith("downloads/")
 
 
 def named_files(raw: Any) -> Iterator[NamedFile]:
@@ -54,7 +53,7 @@ def named_files(raw: Any) -> Iterator[NamedFile]:
 def make_absolute(raw: Any, base: Path) -> None:
     """Paths are meant from the configuration's folder on; those of downloads from the workflow's."""
     for named in named_files(raw):
-        if not named.downloaded:
+        if not is_downloaded(named.path):
             named.block[named.key] = str(base / named.path)
 
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuroreel.workflow.configuration import Configuration, Resources
-from neuroreel.workflow.paths import DOWNLOADS
+from neuroreel.workflow.paths import is_downloaded
 
 Done = list[str]
 
@@ -89,7 +89,7 @@ class Plan:
 
     def _downloaded(self, path: str) -> Done:
         """The download, for a path in its folder."""
-        return [_done("download")] if path.startswith(DOWNLOADS) else []
+        return [_done("download")] if is_downloaded(path) else []
 
     # encoding models, decoders, masks
 

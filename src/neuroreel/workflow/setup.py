@@ -17,7 +17,7 @@ from neuroreel.files import atomic_path
 from neuroreel.locks import folder_lock
 from neuroreel.recordings.disk import read_json
 from neuroreel.workflow.configuration import check_configuration
-from neuroreel.workflow.paths import DOWNLOADS
+from neuroreel.workflow.paths import is_downloaded
 from neuroreel.workflow.plan import Plan
 from neuroreel.workflow.step import busy
 
@@ -121,13 +121,13 @@ def check_files(plan: Plan) -> None:
     from neuroreel.recordings.recording import open_recording
 
     for name, source in plan.configuration.recordings.items():
-        if source.folder is not None and not source.folder.startswith(DOWNLOADS):
+        if source.folder is not None and not is_downloaded(source.folder):
             try:
                 open_recording(source.folder)
             except InputError as error:
                 raise InputError(f"recordings: {name}: {error}") from error
     for file in plan.configuration.files:
-        if not file.downloaded and not _is_there(Path(file.path).absolute()):
+        if not is_downloaded(file.path) and not _is_there(Path(file.path).absolute()):
             raise InputError(f"{file.where}: {file.path} is not there; mend the path, or copy the file to it")
 
 
