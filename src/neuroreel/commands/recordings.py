@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -118,6 +118,7 @@ def import_(
     frame_rate_hz: float | None = None,
     grey_levels: tuple[float, float] = (0, 255),
     size: tuple[int, int] | None = None,
+    image_axes: Literal["auto", "height-width", "width-height"] = "auto",
 ) -> None:
     """Make a recording of an NWB file, or of a table (.csv, .tsv) that names the files of each trial.
 
@@ -141,6 +142,7 @@ def import_(
         frame_rate_hz: Frames a second; that of the stimulus by default.
         grey_levels: Stored values of black and white.
         size: Height and width to which frames are scaled.
+        image_axes: Which side of stored images comes first; by default height, unless the series' "dimension" tells.
     """
     from neuroreel.recordings.importing import import_file, list_file
 
@@ -150,5 +152,5 @@ def import_(
     choices: dict[str, Any] = {"responses": responses, "stimulus": stimulus, "trials": trials}
     choices |= {"tier_column": tier_column, "trial_seconds": trial_seconds, "leave_out": leave_out}
     choices |= {"pupil": pupil, "running": running, "pupil_center": pupil_center, "neurons": neurons}
-    choices |= {"grey_levels": grey_levels, "size": size}
+    choices |= {"grey_levels": grey_levels, "size": size, "image_axes": image_axes}
     say(repr(import_file(source, out, frame_rate_hz=frame_rate_hz, choices=choices, say=say)))

@@ -20,8 +20,8 @@ def list_file(source: Path) -> list[str]:
     """What an NWB file holds, a line each."""
     if source.suffix.lower() != ENDING_OF_NWB:
         raise InputError(f"--list tells what an NWB file holds; {source} ends in {source.suffix!r}")
-    with open_nwb(source) as nwb:
-        return read_contents(nwb).lines()
+    with open_nwb(source) as (nwb, unreadable):
+        return read_contents(nwb, unreadable).lines()
 
 
 def import_file(

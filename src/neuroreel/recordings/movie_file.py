@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import warnings
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
+from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.disk import read_array
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial
@@ -46,8 +50,13 @@ def movie_trial(file: str | Path, recording: Recording) -> Trial:
     return trial if rate is None else trial.replace(frame_rate_hz=rate)
 
 
-def read_movie(file: Path, *, size: tuple[int, int] | None = None) -> tuple[NDArray[Any], float | None]:
+def read_movie(
+    file: Path, *, size: tuple[int, int] | None = None, by_number: bool = False
+) -> tuple[NDArray[Any], float | None]:
     """The movie (frames, height, width) of a file, in grey levels, and its frame rate where the file tells it.
+
+    Where the frames of a video come at a varying rate, frames are repeated or left out so that it plays at its usual
+    rate, with a warning.
 
     Parameters
     ----------
@@ -55,6 +64,8 @@ def read_movie(file: Path, *, size: tuple[int, int] | None = None) -> tuple[NDAr
         ``.npy``, ``.tif`` or a video, of which the luma is taken.
     size
         (height, width) that it must have; None takes any.
+    by_number
+        Give every stored frame once, whenever it is shown.
 
     Raises
     ------
@@ -67,7 +78,8 @@ def read_movie(file: Path, *, size: tuple[int, int] | None = None) -> tuple[NDAr
         raise InputError(f"{file} ends in {file.suffix!r}; a movie's name must end in one of {', '.join(ENDINGS)}")
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a movie")
-    read = {".npy": _read_npy, ".tif": _read_tiff, ".tiff": _read_tiff}.get(file.suffix.lower(), _read_video)
+    read_video = _read_stored_frames if by_number else _read_video
+    read = {".npy": _read_npy, ".tif": _read_tiff, ".tiff": _read_tiff}.get(file.suffix.lower(), read_video)
     video, rate = read(file, size)
     if video.dtype.kind == "f" and 0 < video.max() <= 1:
         raise InputError(f"{file}: the largest grey level is {video.max():g}; they must lie in 0..255: multiply by 255")
@@ -99,24 +111,63 @@ def _read_tiff(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], 
     return video, float(described["fps"]) if "fps" in described else None
 
 
-def _read_video(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], float | None]:
+def _read_video(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], float]:
+    """The movie as a player shows it."""
+    with TemporaryDirectory() as folder:
+        stamps = Path(folder) / "stamps"
+        video, told = _read_stored_frames(file, size, stamps=stamps)
+        clock = Clock(_read_stamps(stamps))
+    if len(clock.times) != len(video) or (np.diff(clock.times) <= 0).any():
+        raise InputError(f"{file} does not say when each of its frames is shown; convert it, for instance with ffmpeg")
+    every, usual = np.arange(len(video)), float(f"{1 / clock.interval_s:.6g}")
+    if clock.regular_frames(every, frame_s=1 / told):
+        return video, told
+    images = clock.frames(every, frame_s=1 / usual).images
+    if not np.array_equal(images, every):
+        warnings.warn(
+            f"{file} has a varying frame rate: its {len(every)} frames, of which some were repeated or left out, are "
+            f"read as {len(images)} at {usual:g} Hz",
+            stacklevel=3,
+        )
+    return video[images], usual
+
+
+def _read_stored_frames(
+    file: Path, size: tuple[int, int] | None, *, stamps: Path | None = None
+) -> tuple[NDArray[Any], float]:
+    """Every frame once, and the rate that the file tells; into the file ``stamps`` goes when each is shown."""
     # YUV4MPEG begins with a line such as b"YUV4MPEG2 W64 H36 F30:1 ..."; the rate in it is not rounded
     header = _ffmpeg(file, "-frames:v", "1", "-f", "yuv4mpegpipe").partition(b"\n")[0].decode("ascii").split()[1:]
     words = {word[0]: word[1:] for word in header}
-    _check_size(file, (1, int(words["H"]), int(words["W"])), size)
-    video = np.frombuffer(_ffmpeg(file, "-f", "rawvideo"), np.uint8)
-    return video.reshape(-1, int(words["H"]), int(words["W"])), float(Fraction(words["F"].replace(":", "/")))
+    height, width = int(words["H"]), int(words["W"])
+    _check_size(file, (1, height, width), size)
+    pixels = np.frombuffer(_ffmpeg(file, *_EVERY_FRAME, "-f", "rawvideo", stamps=stamps), np.uint8)
+    return pixels.reshape(-1, height, width), float(Fraction(words["F"].replace(":", "/")))
 
 
-def _ffmpeg(file: Path, *options: str) -> bytes:
+_EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "1:90000")
+
+
+def _ffmpeg(file: Path, *options: str, stamps: Path | None = None) -> bytes:
     """What ffmpeg makes of the file's first video stream, in grey levels."""
     program = needs("imageio_ffmpeg").get_ffmpeg_exe()
-    command = [program, "-v", "error", "-i", str(file), "-map", "0:v:0", *options, "-pix_fmt", "gray", "-"]
+    # "file:" as a colon in the name would make a protocol of what is before it
+    command = [program, "-v", "error", "-i", f"file:{file}", "-map", "0:v:0", *options, "-pix_fmt", "gray", "-"]
+    if stamps is not None:
+        command += ["-map", "0:v:0", *_EVERY_FRAME, "-f", "framecrc", f"file:{stamps}"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0 or not done.stdout:
         reason = done.stderr.decode(errors="replace").strip().splitlines()
         raise InputError(f"{file} cannot be read as a video ({reason[-1] if reason else 'it is empty'})")
     return done.stdout
+
+
+def _read_stamps(file: Path) -> NDArray[np.float64]:
+    """(frames,) seconds from ffmpeg's table: ``#tb 0: 1/90000``, then a line with commas for each frame, time third."""
+    text = file.read_text(encoding="utf-8")
+    unit = Fraction(re.findall(r"^#tb 0: (\S+)$", text, re.MULTILINE)[0])
+    ticks = re.findall(r"^0,[^,]+,\s*(-?\d+),", text, re.MULTILINE)
+    return np.array(ticks, np.float64) * float(unit)
 
 
 def _check_size(file: Path, shape: tuple[int, ...], size: tuple[int, int] | None) -> None:

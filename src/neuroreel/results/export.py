@@ -240,7 +240,8 @@ def _encode(path: Path, frames: NDArray[np.uint8], *, frame_rate_hz: float, opti
     rate = str(Fraction(frame_rate_hz).limit_denominator(1001))
     source = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, "-an", "-c:v", "libx264", *options]
-    done = subprocess.run([*command, str(path)], input=frames.tobytes(), capture_output=True, check=False)
+    # "file:" as a colon in the name would make a protocol of what is before it
+    done = subprocess.run([*command, f"file:{path}"], input=frames.tobytes(), capture_output=True, check=False)
     if done.returncode == 0:
         return
     reason = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"

@@ -21,6 +21,31 @@ _EYE = ("pupil", "eye", "gaze")
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """Stands in for a part of the file that pynwb cannot read, for instance as it has impossible timestamps.
+
+    Parameters
+    ----------
+    path
+        By which it can be named.
+    kind
+        The class that it would have.
+    data
+        The data in the file, or None.
+    reason
+        In pynwb's words.
+    """
+
+    path: str
+    kind: type
+    data: Any
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.kind.__name__}) cannot be read: {self.reason}"
+
+
+@dataclass(frozen=True)
 class Found:
     """One series of the file, and the path by which it can be named."""
 
@@ -28,16 +53,23 @@ class Found:
     series: Any
 
     @property
+    def kind(self) -> type:
+        """Its class in pynwb."""
+        return self.series.kind if isinstance(self.series, Unreadable) else type(self.series)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of its data; empty where they lie in another file."""
         return tuple(getattr(self.series.data, "shape", ()))
 
     def __str__(self) -> str:
+        if isinstance(self.series, Unreadable):
+            return str(self.series)
         size = " x ".join(map(str, self.shape)) or "no data"
         external = getattr(self.series, "external_file", None)
         size = f"{len(external)} external file(s)" if external is not None and len(external) else size
         rate = f"{self.series.rate:g} Hz" if self.series.rate is not None else "with timestamps"
-        return f"{self.path} ({type(self.series).__name__}, {size}, {rate})"
+        return f"{self.path} ({self.kind.__name__}, {size}, {rate})"
 
 
 @dataclass(frozen=True)
@@ -50,6 +82,7 @@ class Contents:
     running: list[Found]
     pupil_center: list[Found]
     intervals: dict[str, Any]
+    unreadable: list[Unreadable]
 
     def lines(self) -> list[str]:
         """The candidates in words, one a line, by the options that choose among them."""
@@ -59,13 +92,18 @@ class Contents:
             said += [f"  {found}" for found in getattr(self, option)] or ["  nothing that looks like it"]
         said.append("--trials")
         for name, table in self.intervals.items():
-            said.append(f"  {name} ({len(table)} rows; columns {', '.join(table.colnames)})")
-        return said if self.intervals else [*said, "  no table of intervals"]
+            if not isinstance(table, Unreadable):
+                said.append(f"  {name} ({len(table)} rows; columns {', '.join(table.colnames)})")
+        said += [] if self.intervals else ["  no table of intervals"]
+        return [*said, *map(str, self.unreadable)]
 
 
 @contextmanager
-def open_nwb(file: str | os.PathLike[str]) -> Iterator[Any]:
-    """The pynwb.NWBFile of a file, whose arrays are read when they are looked at; InputError if it is none."""
+def open_nwb(file: str | os.PathLike[str]) -> Iterator[tuple[Any, list[Unreadable]]]:
+    """The pynwb.NWBFile of a file, whose arrays are read when they are looked at, and what of it cannot be read.
+
+    InputError if the file is not an NWB file, or cannot be read at all.
+    """
     pynwb = needs("pynwb", extra="nwb")
     if not Path(file).is_file():
         raise InputError(f"there is no file {file}; give the path of an NWB file")
@@ -82,41 +120,63 @@ def _opened(pynwb: Any, file: str | os.PathLike[str]) -> Any:
             raise InputError(f"{file} cannot be opened as NWB ({error}); it may be damaged: copy it again") from error
 
 
-def _read(reader: Any, file: str | os.PathLike[str]) -> Any:
+def _read(reader: Any, file: str | os.PathLike[str]) -> tuple[Any, list[Unreadable]]:
+    """What can be read: parts that pynwb refuses are taken out of the tree of the file, one after the other."""
+    from hdmf.build import ConstructError
+
+    unreadable: list[Unreadable] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            return reader.read()
-        except Exception as error:
-            raise InputError(f"{file} cannot be read as NWB ({error}); it may be damaged") from error
+        while True:
+            try:
+                return reader.read(), unreadable
+            except ConstructError as error:
+                builder, said = error.args
+                reason = str(said).rpartition("due to: ")[2]
+                path = builder.path.removeprefix("root/").replace("stimulus/presentation/", "stimulus/")
+                siblings = builder.parent.groups if builder.parent is not None else {}
+                if siblings.pop(builder.name, None) is None:  # the file itself, or what a link points to
+                    raise InputError(f"{file} cannot be read as NWB: {path}: {reason}") from error
+                data = builder.get("data")
+                kind = reader.manager.get_cls(builder)
+                unreadable.append(Unreadable(path, kind, getattr(data, "data", None), reason))
+            except Exception as error:
+                raise InputError(f"{file} cannot be read as NWB ({error}); it may be damaged") from error
 
 
-def read_contents(nwb: Any) -> Contents:
+def read_contents(nwb: Any, unreadable: Sequence[Unreadable] = ()) -> Contents:
     """Find everything that a recording can be made of; nothing but names and shapes is read."""
+    from pynwb import TimeSeries
     from pynwb.image import ImageSeries, IndexSeries
     from pynwb.ophys import RoiResponseSeries
 
+    broken = [Found(part.path, part) for part in unreadable if issubclass(part.kind, TimeSeries)]
     shown = [Found(f"stimulus/{name}", series) for name, series in nwb.stimulus.items()]
+    shown += [found for found in broken if found.path.startswith("stimulus/")]
     others = [
         found
         for place, parts in (("processing", nwb.processing), ("acquisition", nwb.acquisition))
         for name, part in parts.items()
         for found in _series_of(part, f"{place}/{name}")
-        if not isinstance(found.series, ImageSeries | IndexSeries)
     ]
-    rois = [found for found in others if isinstance(found.series, RoiResponseSeries)]
-    plain = [found for found in others if not isinstance(found.series, RoiResponseSeries)]
-    single = [found for found in plain if len(found.shape) == 1 or found.shape[1:] == (1,)]
+    others += [found for found in broken if found.path.startswith(("processing/", "acquisition/"))]
+    others = [found for found in others if not issubclass(found.kind, (ImageSeries, IndexSeries))]
+    rois = [found for found in others if issubclass(found.kind, RoiResponseSeries)]
+    plain = [found for found in others if not issubclass(found.kind, RoiResponseSeries)]
+    single = [found for found in plain if len(found.shape) == 1 or (len(found.shape) == 2 and 1 in found.shape)]
     of_eye = [found for found in plain if _speaks_of(found, _EYE)]
     matrices = [found for found in plain if len(found.shape) == 2 and found.shape[1] > 2 and found not in of_eye]
-    intervals = {name: table for name, table in (nwb.intervals or {}).items() if name != "invalid_times"}
+    tables = {part.path.removeprefix("intervals/"): part for part in unreadable if part.path.startswith("intervals/")}
+    intervals = dict(nwb.intervals or {}) | tables
+    intervals.pop("invalid_times", None)
     return Contents(
         responses=rois or matrices,
-        stimulus=[found for found in shown if isinstance(found.series, ImageSeries | IndexSeries)],
+        stimulus=[found for found in shown if issubclass(found.kind, (ImageSeries, IndexSeries))],
         pupil=[found for found in single if found in of_eye],
         running=[found for found in single if found not in of_eye and _speaks_of(found, _RUNNING)],
-        pupil_center=[found for found in of_eye if found.shape[1:] == (2,)],
+        pupil_center=[found for found in of_eye if len(found.shape) == 2 and 2 in found.shape],
         intervals=dict(sorted(intervals.items(), key=lambda item: item[0] != "trials")),
+        unreadable=list(unreadable),
     )
 
 
@@ -126,12 +186,13 @@ def choose(found: Sequence[Found], names: Sequence[str], *, option: str) -> list
     Raises
     ------
     InputError
-        Several, and none is named; a name that nothing or, without being a pattern, more than one thing has.
+        Several, and none is named; a name that nothing or, without being a pattern, more than one thing has; a series
+        that cannot be read.
     """
     listing = "".join(f"\n  {each}" for each in found) or " nothing"
     if not names:
         if len(found) == 1:
-            return list(found)
+            return _readable(found, option=option)
         problem = f"the file has {len(found)} series that could be its {option.replace('_', ' ')}"
         raise InputError(f"{problem}; name one with {_flag(option)} NAME:{listing}")
     chosen: list[Found] = []
@@ -141,7 +202,14 @@ def choose(found: Sequence[Found], names: Sequence[str], *, option: str) -> list
             problem = "is called" if not matching else "alone is called"
             raise InputError(f"{_flag(option)}: nothing {problem} {name!r}; give more of the path of one of:{listing}")
         chosen += [each for each in matching if each not in chosen]
-    return chosen
+    return _readable(chosen, option=option)
+
+
+def _readable(chosen: Sequence[Found], *, option: str) -> list[Found]:
+    for each in chosen:
+        if isinstance(each.series, Unreadable):
+            raise InputError(f"{each}; please correct the file, or choose something else with {_flag(option)}")
+    return list(chosen)
 
 
 def choose_optional(found: Sequence[Found], name: str, *, option: str) -> Found | None:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
+from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.movie_file import read_movie
-from neuroreel.recordings.nwb.clock import times_of, typical_interval
 from neuroreel.recordings.nwb.contents import Found
+from neuroreel.recordings.nwb.series import times_of
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as video files have it
+
+
+BLANK = -1  # the number of no image: a grey screen
+GREY = 127
+_LARGEST = 2**32 - 1  # -1 in the type that NWB gives such numbers
+
+ImageAxes = Literal["auto", "height-width", "width-height"]
 
 
 @dataclass(frozen=True)
@@ -26,23 +34,55 @@ class Stimulus:
     ----------
     path
         Its name in messages.
-    times
-        (samples,) seconds: when each image came on; it stays until the next.
-    read
-        Takes whole numbers (frames,) below ``len(times)``, gives (frames, height, width) or with colours last.
-    restarts
-        The samples at which a movie starts again from an earlier image.
+    clock
+        When each image came on; it stays until the next.
+    shown
+        (samples,): the number of the image that came on, or ``BLANK``.
+    images
+        The images by their numbers.
     """
 
     path: str
-    times: NDArray[np.float64]
-    read: Callable[[NDArray[np.int64]], NDArray[Any]]
-    restarts: NDArray[np.int64]
+    clock: Clock
+    shown: NDArray[np.int64]
+    images: Images
 
     @property
-    def image_s(self) -> float:
-        """How long an image usually stays, in seconds."""
-        return typical_interval(self.times)
+    def restarts(self) -> NDArray[np.int64]:
+        """The samples at which a movie starts again from an earlier image; a blank is part of what was before it."""
+        latest = np.maximum.accumulate(np.where(self.shown == BLANK, 0, np.arange(len(self.shown))))
+        return np.flatnonzero(np.diff(self.shown[latest]) < 0) + 1
+
+    def read(self, samples: NDArray[np.int64], look: Look, *, what: str) -> NDArray[Any]:
+        """The images (samples, height, width) in grey levels that came on at some samples, in any order."""
+        numbers = self.shown[samples]
+        frames = look(self.images.read(np.maximum(numbers, 0)), what=f"{self.path}, {what}")
+        frames[numbers == BLANK] = GREY
+        return frames
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images by number, from 0 to ``count - 1``, and how they are stored.
+
+    Attributes
+    ----------
+    read
+        Takes whole numbers (frames,), gives a new array (frames, height, width), or with colors last.
+    count
+        How many there are.
+    axes
+        In words, how they lie in the file.
+    """
+
+    read: Callable[[NDArray[np.int64]], NDArray[Any]]
+    count: int
+    axes: str
+
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first image."""
+        height, width = self.read(np.zeros(1, np.int64)).shape[1:3]
+        return height, width
 
 
 @dataclass(frozen=True)
@@ -84,26 +124,43 @@ class Look:
         return images if self.size is None else _scaled(images, self.size)
 
 
-def open_stimulus(found: Found, *, folder: Path) -> Stimulus:
+def open_stimulus(found: Found, *, folder: Path, axes: ImageAxes) -> Stimulus:
     """The stimulus of an ImageSeries, OpticalSeries or IndexSeries; ``folder`` is where its file lies."""
     from pynwb.image import IndexSeries
 
     series, path = found.series, found.path
     if not isinstance(series, IndexSeries):
-        read, count = _reader_of(series, path=path, folder=folder)
-        return Stimulus(path, times_of(series, path=path, count=count), read, np.zeros(0, np.int64))
-    shown = np.asarray(series.data[:], np.int64)
-    template, count = _template_of(series, path=path, folder=folder)
-    if len(shown) and (shown.min() < 0 or shown.max() >= count):
-        raise InputError(f"{path} shows image {shown.max()} or {shown.min()}, but there are {count}: mend the file")
-    times = times_of(series, path=path, count=len(shown))
-    return Stimulus(path, times, lambda numbers: template(shown[numbers]), np.flatnonzero(np.diff(shown) < 0) + 1)
+        images = _images_of(series, path=path, folder=folder, axes=axes)
+        shown = np.arange(images.count)
+    else:
+        images = _template_of(series, path=path, folder=folder, axes=axes)
+        shown = _numbers(np.asarray(series.data[:]), path=path, count=images.count)
+    if not len(shown):
+        raise InputError(f"{path} shows no image at all; choose another series with --stimulus")
+    return Stimulus(path, Clock(times_of(series, path=path, count=len(shown))), shown, images)
 
 
-def _template_of(series: Any, *, path: str, folder: Path) -> tuple[Callable[[NDArray[np.int64]], NDArray[Any]], int]:
-    """What an IndexSeries points into, and how many images that has."""
+def _numbers(stored: NDArray[Any], *, path: str, count: int) -> NDArray[np.int64]:
+    """(samples,) numbers of images, ``BLANK`` where -1 was meant: some writers store it as the largest number."""
+    with np.errstate(invalid="ignore"):  # NaN, which is refused
+        numbers = stored.astype(np.int64)
+    if stored.dtype.kind == "f" and (numbers != stored).any():
+        raise InputError(f"{path} has numbers of images that are not whole; please correct the file")
+    largest = np.iinfo(stored.dtype).max if stored.dtype.kind == "u" else _LARGEST
+    numbers[(numbers >= count) & ((stored == _LARGEST) | (stored == largest))] = BLANK
+    wrong = np.flatnonzero((numbers < BLANK) | (numbers >= count))
+    if len(wrong):
+        raise InputError(
+            f"{path} shows image {stored[wrong[0]]}, but the images are numbered 0 to {count - 1} (-1 is a blank): "
+            "please correct the file"
+        )
+    return numbers
+
+
+def _template_of(series: Any, *, path: str, folder: Path, axes: ImageAxes) -> Images:
+    """What an IndexSeries points into."""
     if series.indexed_timeseries is not None:
-        return _reader_of(series.indexed_timeseries, path=path, folder=folder)
+        return _images_of(series.indexed_timeseries, path=path, folder=folder, axes=axes)
     if series.indexed_images is None:
         raise InputError(f"{path} points to no images; it cannot be shown")
     order = series.indexed_images.order_of_images
@@ -116,48 +173,76 @@ def _template_of(series: Any, *, path: str, folder: Path) -> tuple[Callable[[NDA
         different, inverse = np.unique(numbers, return_inverse=True)
         return np.stack([np.asarray(images[number].data[:]) for number in different])[inverse]
 
-    return read, len(images)
+    return _upright(read, len(images), axes=axes)
 
 
-def _reader_of(series: Any, *, path: str, folder: Path) -> tuple[Callable[[NDArray[np.int64]], NDArray[Any]], int]:
+def _images_of(series: Any, *, path: str, folder: Path, axes: ImageAxes) -> Images:
     if series.external_file is not None and len(series.external_file):
         films = _Films(series, path=path, folder=folder)
-        return films.read, films.count
-    if series.data is None or len(series.data.shape) not in (3, 4):
+        return Images(films.read, films.count, "(frame, height, width), in other files")
+    shape = tuple(getattr(series.data, "shape", ()))
+    if len(shape) not in (3, 4):
         raise InputError(f"{path} holds no images (frames, height, width)")
-    return lambda numbers: read_rows(series.data, numbers), int(series.data.shape[0])
+    dimension = [] if series.dimension is None else [int(length) for length in series.dimension[:2]]
+
+    def read(numbers: NDArray[np.int64]) -> NDArray[Any]:
+        return read_rows(series.data, numbers)
+
+    if axes == "auto" and dimension == list(shape[1:3]) and shape[1] != shape[2]:
+        return _upright(read, shape[0], axes="width-height", why=f", as its dimension {dimension} says")
+    return _upright(read, shape[0], axes=axes)
+
+
+def _upright(
+    read: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, *, axes: ImageAxes, why: str = ""
+) -> Images:
+    """Images of which height comes first, whichever way they are stored."""
+    if axes != "width-height":
+        return Images(read, count, f"(frame, height, width){why}")
+    return Images(lambda numbers: read(numbers).swapaxes(1, 2), count, f"(frame, width, height){why}")
 
 
 class _Films:
-    """The movie files beside an NWB file; the one that was looked at last is in memory."""
+    """The movie files beside an NWB file, whose frames are meant by number; the last one looked at is in memory."""
 
     def __init__(self, series: Any, *, path: str, folder: Path) -> None:
-        self.files = [folder / str(name) for name in series.external_file]
-        starts = [0] if series.starting_frame is None else list(series.starting_frame)
+        self.path, self.files = path, [folder / str(name) for name in series.external_file]
         for file in self.files:
             if not file.is_file():
                 raise InputError(f"{path} lies in the file {file}, which is not there; copy it beside the NWB file")
-        self.starts = np.asarray(starts[: len(self.files)], np.int64)
+        stored = series.starting_frame
+        starts = np.asarray([0] if stored is None else stored[:], np.int64)  # one file needs no start
+        if len(starts) != len(self.files) or starts[0] != 0 or (np.diff(starts) <= 0).any():
+            raise InputError(
+                f"{path} has {len(self.files)} files and the starting frames {starts.tolist()}; there must be one for "
+                "each file, from 0 and increasing: please correct the file"
+            )
         self._last: tuple[int, NDArray[Any]] | None = None
         stamps = series.timestamps
         told = getattr(series, "num_samples", None) if stamps is None else len(stamps)  # older files do not tell
-        self.count = int(self.starts[-1]) + len(self._film(len(self.files) - 1)) if told is None else int(told)
+        self._ends = np.append(starts[1:], 0 if told is None else int(told))
+        self._starts = starts
+        if told is None:
+            self._ends[-1] = starts[-1] + len(read_movie(self.files[-1], by_number=True)[0])
+        self.count = int(self._ends[-1])
 
     def read(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        which = np.searchsorted(self.starts, numbers, "right") - 1
+        which = np.searchsorted(self._starts, numbers, "right") - 1
         pieces, places = [], []
         for film in np.unique(which):
-            inside = numbers[which == film] - self.starts[film]
-            frames = self._film(int(film))
-            if inside.max() >= len(frames):
-                raise InputError(f"{self.files[film]} has {len(frames)} frames, frame {inside.max()} is asked for")
-            pieces.append(frames[inside])
+            pieces.append(self._film(int(film))[numbers[which == film] - self._starts[film]])
             places.append(np.flatnonzero(which == film))
         return np.concatenate(pieces)[np.argsort(np.concatenate(places))]
 
     def _film(self, which: int) -> NDArray[Any]:
         if self._last is None or self._last[0] != which:
-            self._last = (which, read_movie(self.files[which])[0])
+            self._last = (which, read_movie(self.files[which], by_number=True)[0])
+            stored, told = len(self._last[1]), self._ends[which] - self._starts[which]
+            if stored != told:
+                raise InputError(
+                    f"{self.files[which]} has {stored} frames, but {self.path} has timestamps, or numbers, for {told}; "
+                    "which frame came when is not known: please correct the NWB file"
+                )
         return self._last[1]
 
 

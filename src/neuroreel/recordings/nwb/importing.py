@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
-from neuroreel.recordings.nwb.clock import Channels, farthest
 from neuroreel.recordings.nwb.contents import AUTO, Found, choose, choose_optional, open_nwb, read_contents
-from neuroreel.recordings.nwb.images import Look, open_stimulus
+from neuroreel.recordings.nwb.images import BLANK, GREY, ImageAxes, Look, Stimulus, open_stimulus
 from neuroreel.recordings.nwb.population import Population
+from neuroreel.recordings.nwb.series import Channels
 from neuroreel.recordings.nwb.shows import Show, find_epochs, find_show
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.sensorium import WITHHELD_TIERS
@@ -45,6 +46,7 @@ def import_nwb(
     frame_rate_hz: float | None = None,
     grey_levels: tuple[float, float] = (0, 255),
     size: tuple[int, int] | None = None,
+    image_axes: ImageAxes = "auto",
     overwrite: bool = False,
     say: Callable[[str], object] = lambda line: None,
 ) -> Recording:
@@ -80,11 +82,15 @@ def import_nwb(
     neurons
         (neurons,) booleans, or numbers: which to keep, counted over all series of responses.
     frame_rate_hz
-        Frames a second of the recording; by default that of the first stimulus.
+        Frames per second of the recording; by default that of the first stimulus.
     grey_levels
         The stored values of black and white.
     size
         (height, width) to which the frames are scaled, a pixel being the mean of what it covers; as stored by default.
+    image_axes
+        Which side of the images comes first in the file: "height-width", as most writers have it, or "width-height", as
+        NWB's schema says. "auto" takes the latter where the series' ``dimension`` (width, height) says so. Movies in
+        other files are upright as they are.
     overwrite
         Replace a recording that lies there.
     say
@@ -98,26 +104,33 @@ def import_nwb(
 
     Notes
     -----
-    All series are brought onto the frames of the movie. One with two or more samples a frame is averaged over the
-    samples between a frame's onset and the next; a slower one is interpolated linearly at the onset of each frame. NaN
-    in behavior are missing samples. Conversion and offset are applied to all but images.
+    All series are brought onto the frames of the movie; their rules stand in :mod:`neuroreel.recordings.clock`. Images
+    that come on regularly are taken one by one, each with its own onset. In other trials, and at another frame rate,
+    frames repeat images or leave them out; how many is said, and kept in ``meta/nwb.json`` with the largest deviation
+    from a regular clock. So is how many frames lie where samples of a series are missing. Number -1 in an IndexSeries
+    is a blank, shown as grey. NaN in behavior, or in its timestamps, are missing samples. Conversion and offset are
+    applied to all but images.
 
     Raises
     ------
     InputError
-        A file that is no NWB, ambiguous or missing series, timestamps that do not increase, responses with NaN.
+        A file that is not NWB, ambiguous or missing series, timestamps that do not increase, responses with NaN, a film
+        with another number of frames than the file has timestamps for.
     ResourceError
         pynwb is not installed, or the disk is full.
     """
     file, folder = Path(file), Path(folder)
     refuse_existing(folder, overwrite=overwrite)
+    if image_axes not in get_args(ImageAxes):
+        raise InputError(f"image_axes is {image_axes!r}; it must be one of {', '.join(get_args(ImageAxes))}")
     look = Look(grey_levels=(float(grey_levels[0]), float(grey_levels[1])), size=size)
-    with open_nwb(file) as nwb:
-        contents = read_contents(nwb)
+    with open_nwb(file) as (nwb, unreadable):
+        contents = read_contents(nwb, unreadable)
         stimuli = [
-            open_stimulus(found, folder=file.parent) for found in choose(contents.stimulus, stimulus, option="stimulus")
+            open_stimulus(found, folder=file.parent, axes=image_axes)
+            for found in choose(contents.stimulus, stimulus, option="stimulus")
         ]
-        frame_s = _frame_s(frame_rate_hz, stimuli[0].image_s)
+        frame_s = _frame_s(frame_rate_hz, stimuli[0].clock.interval_s)
         taken = choose(contents.responses, responses, option="responses")
         epochs = find_epochs(
             contents.intervals, stimuli, trials=trials, tier_column=tier_column, trial_seconds=trial_seconds
@@ -125,7 +138,7 @@ def import_nwb(
         session = _Session(
             population=Population(taken, keep=neurons),
             behavior=_channels(contents, pupil=pupil, running=running),
-            pupil_center=_channels(contents, pupil_center=pupil_center),
+            pupil_center=_channels(contents, channels=2, pupil_center=pupil_center),
             look=look,
             frame_s=frame_s,
         )
@@ -139,8 +152,11 @@ def import_nwb(
                 faults[show] += 1
             else:
                 shows.append(show)
-        said = session.summary([str(found) for found in taken], [each.path for each in stimuli])
-        said["left_out"] = dict(faults)
+        said = {
+            **session.summary([str(found) for found in taken], stimuli, shows),
+            "left_out": dict(faults),
+            "cannot_be_read": [str(part) for part in unreadable],
+        }
         for line in _lines(said, trials=len(shows)):
             say(line)
         if not shows:
@@ -168,24 +184,20 @@ class _Session:
 
     def fault(self, show: Show) -> str | None:
         """Why a trial cannot be used, as far as the clocks tell."""
-        if self.population.farthest(show.frames_s) > max(_REACH_S, self.frame_s):
+        frames_s = show.frames.onsets_s
+        if self.population.farthest(frames_s) > max(_REACH_S, self.frame_s):
             return "responses were not recorded all the time"
         for channels in (*self.behavior, *self.pupil_center):
-            if farthest(channels.times, show.frames_s) > max(_REACH_S, self.frame_s):
+            if channels.clock.farthest(frames_s) > max(_REACH_S, self.frame_s):
                 return f"{channels.path} was not recorded all the time"
         return None
 
     def trial(self, show: Show) -> Trial:
         """Read one trial."""
         what = f"trial {show.epoch.number}"
-        try:
-            responses = self.population.at(show.frames_s, frame_s=self.frame_s)
-            images = show.stimulus.read(show.images)
-        except OSError as error:
-            raise InputError(
-                f"{what} cannot be read from the NWB file ({error}); the file may be damaged: copy it again, or packed "
-                "with a filter that h5py lacks: pip install hdf5plugin"
-            ) from error
+        with _reading(what):
+            responses = self.population.at(show.frames.onsets_s, frame_s=self.frame_s)
+            video = show.stimulus.read(show.frames.images, self.look, what=what)
         bad = np.flatnonzero(~np.isfinite(responses).all(axis=1))
         if len(bad):
             raise InputError(
@@ -195,29 +207,59 @@ class _Session:
             )
         withheld = show.epoch.tier in WITHHELD_TIERS and not responses.any()
         return Trial(
-            video=self.look(images, what=f"{show.stimulus.path}, {what}"),
+            video=video,
             responses=None if withheld else responses,
             behavior=self._at(self.behavior, show),
             pupil_center=self._at(self.pupil_center, show),
-            frame_rate_hz=float(f"{1 / self.frame_s:.6g}"),
+            frame_rate_hz=self.frame_rate_hz,
             name=what,
         )
 
     def _at(self, channels: Sequence[Channels], show: Show) -> NDArray[np.float32] | None:
         if not channels:
             return None
-        return np.concatenate([each.at(show.frames_s, frame_s=self.frame_s) for each in channels])
+        return np.concatenate([each.at(show.frames.onsets_s, frame_s=self.frame_s) for each in channels])
 
-    def summary(self, responses: Sequence[str], stimuli: Sequence[str]) -> dict[str, Any]:
+    @property
+    def frame_rate_hz(self) -> float:
+        """Without the noise of the timestamps."""
+        return float(f"{1 / self.frame_s:.6g}")
+
+    def summary(self, responses: Sequence[str], stimuli: Sequence[Stimulus], shows: Sequence[Show]) -> dict[str, Any]:
         """What the recording is made of, as JSON."""
+        with _reading(stimuli[0].path):
+            height, width = self.look.size or stimuli[0].images.size()
+        gaps = Counter[str]()
+        for show in shows:
+            gaps.update(self.population.in_gaps(show.frames.onsets_s))
+            for channels in (*self.behavior, *self.pupil_center):
+                gaps[channels.path] += int(channels.clock.in_gaps(show.frames.onsets_s).sum())
         return {
             "responses": list(responses),
-            "stimulus": list(stimuli),
+            "stimulus": [f"{stimulus.path}, stored as {stimulus.images.axes}" for stimulus in stimuli],
             "behavior": [channels.path for channels in self.behavior],
             "pupil_center": [channels.path for channels in self.pupil_center],
-            "frame_rate_hz": float(f"{1 / self.frame_s:.6g}"),
+            "movie": f"{width}x{height} pixels (width x height)",
+            "frame_rate_hz": self.frame_rate_hz,
             "grey_levels": list(self.look.grey_levels),
+            "frames": sum(len(show.frames.images) for show in shows),
+            "largest_deviation_ms": round(1e3 * max((show.frames.deviation_s for show in shows), default=0.0), 3),
+            "frames_that_repeat_an_image": sum(show.repeated for show in shows),
+            "images_in_no_frame": sum(show.lost for show in shows),
+            "blank_frames": sum(int((show.stimulus.shown[show.frames.images] == BLANK).sum()) for show in shows),
+            "frames_in_gaps": {path: count for path, count in gaps.items() if count},
         }
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{what} cannot be read from the NWB file ({error}); the file may be damaged: copy it again, or packed "
+            "with a filter that h5py lacks: pip install hdf5plugin"
+        ) from error
 
 
 def _frame_s(frame_rate_hz: float | None, image_s: float) -> float:
@@ -228,17 +270,34 @@ def _frame_s(frame_rate_hz: float | None, image_s: float) -> float:
     return image_s if frame_rate_hz is None else 1 / frame_rate_hz
 
 
-def _channels(contents: Any, **names: str) -> list[Channels]:
+def _channels(contents: Any, *, channels: int = 1, **names: str) -> list[Channels]:
     found: list[Found | None] = [
         choose_optional(getattr(contents, option), name, option=option) for option, name in names.items()
     ]
-    return [Channels(each.series, path=each.path) for each in found if each is not None]
+    return [Channels(each.series, path=each.path, channels=channels) for each in found if each is not None]
 
 
 def _lines(said: dict[str, Any], *, trials: int) -> list[str]:
+    """The summary for the user, a line each; what is as it should be is not said."""
+    rate, frames = f"{said['frame_rate_hz']:g} frames per second", said["frames"]
     lines = [f"{part.replace('_', ' ')}: {', '.join(said[part])}" for part in _PARTS if said[part]]
-    lines.append(f"trials: {trials}, at {said['frame_rate_hz']:g} frames a second")
-    return lines + [f"left out: {count}, because {fault}" for fault, count in said["left_out"].items()]
+    lines += [f"movie: {said['movie']}", f"trials: {trials}, at {rate}"]
+    repeated, lost = said["frames_that_repeat_an_image"], said["images_in_no_frame"]
+    if repeated or lost:
+        lines.append(
+            f"clock: images do not come on regularly at {rate}; {repeated} of {frames} frames repeat an image, and "
+            f"{lost} images are in no frame"
+        )
+    if said["blank_frames"]:
+        lines.append(
+            f"blanks: {said['blank_frames']} of {frames} frames have no image (number {BLANK}) and are grey {GREY}"
+        )
+    lines += [
+        f"gaps: {count} of {frames} frames lie where samples of {path} are missing, and are interpolated"
+        for path, count in said["frames_in_gaps"].items()
+    ]
+    lines += [f"left out: {count}, because {fault}" for fault, count in said["left_out"].items()]
+    return lines + said["cannot_be_read"]
 
 
 _PARTS = ("responses", "stimulus", "behavior", "pupil_center")

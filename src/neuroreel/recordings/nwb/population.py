@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
-from neuroreel.recordings.nwb.clock import as_float, farthest, on_frames, rows_around, times_of
+from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.nwb.contents import Found
+from neuroreel.recordings.nwb.series import as_float, times_of
 
 _KEPT_BYTES = 256 * 2**20  # of one series: chunks are read and unpacked once, not once a trial
 
@@ -44,7 +45,11 @@ class Population:
 
     def farthest(self, frames_s: NDArray[np.float64]) -> float:
         """Seconds from the nearest sample to the frame that is worst off, in the worst series."""
-        return max(farthest(series.times, frames_s) for series in self._series)
+        return max(series.clock.farthest(frames_s) for series in self._series)
+
+    def in_gaps(self, frames_s: NDArray[np.float64]) -> dict[str, int]:
+        """By the name of each series: how many frames lie where samples are missing."""
+        return {series.path: int(series.clock.in_gaps(frames_s).sum()) for series in self._series}
 
     def at(self, frames_s: NDArray[np.float64], *, frame_s: float) -> NDArray[np.float32]:
         """(neurons, frames)."""
@@ -69,15 +74,14 @@ class _Series:
                 else ""
             )
             raise InputError(
-                f"{self.path} has {self.neurons} columns for {len(self.rows)} regions{turned}: mend the file"
+                f"{self.path} has {self.neurons} columns for {len(self.rows)} regions{turned}: please correct the file"
             )
         self.ids = self.rows if self.regions is None else np.asarray(self.regions.table.id[:])[self.rows]
-        self.times = times_of(self.series, path=self.path, count=int(data.shape[0]))
+        self.clock = Clock(times_of(self.series, path=self.path, count=int(data.shape[0])))
         self._first, self._stretch = 0, np.zeros((0, self.neurons), np.float32)
 
     def at(self, frames_s: NDArray[np.float64], *, frame_s: float) -> NDArray[np.float32]:
-        rows = rows_around(self.times, frames_s, frame_s=frame_s)
-        return on_frames(self._read(rows), self.times[rows], frames_s, frame_s=frame_s)
+        return self.clock.on_frames(self._read, frames_s, frame_s=frame_s)
 
     def _read(self, rows: slice) -> NDArray[np.floating[Any]]:
         """(samples, neurons) of some samples, from whole chunks as long as these are of reasonable size."""

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
-from neuroreel.recordings.nwb.contents import AUTO
+from neuroreel.recordings.clock import PAUSE, Frames
+from neuroreel.recordings.nwb.contents import AUTO, Unreadable
 from neuroreel.recordings.nwb.images import Stimulus
 from neuroreel.recordings.splits import HASHED_FRAMES
 
 STIMULUS = "stimulus"
 LONGEST_TRIAL_S = 120.0  # a trial is held in memory
-_PAUSE = 5  # images usually following each other: a longer one ends a stretch
 _TIERS = ("tier", "split")
 
 
@@ -32,12 +32,19 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Show:
-    """An epoch with the stimulus that was shown in it: on the movie's clock, and where each frame lies."""
+    """An epoch with the stimulus that was shown in it, and the frames that its images make.
+
+    Attributes
+    ----------
+    repeated, lost
+        How many frames show the image of the frame before again, and how many images are in no frame.
+    """
 
     epoch: Epoch
     stimulus: Stimulus
-    frames_s: NDArray[np.float64]
-    images: NDArray[np.int64]
+    frames: Frames
+    repeated: int = 0
+    lost: int = 0
 
 
 def find_epochs(
@@ -68,8 +75,7 @@ def find_epochs(
 def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> Show | str:
     """The frames shown in an epoch; or why there is no trial in it, in words.
 
-    The movie's clock starts with the first image in the epoch and goes on regularly; a frame shows the image that is
-    on at its onset (half an image or frame later, whichever is less, so that jitter does not matter).
+    The first frame comes on with the first image in the epoch; for the others see :meth:`Clock.frames`.
 
     Raises
     ------
@@ -79,27 +85,26 @@ def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> S
     shown = [
         (stimulus, rows)
         for stimulus in stimuli
-        if len(rows := np.flatnonzero(_within(stimulus.times, epoch, early=stimulus.image_s / 2)))
+        if len(rows := np.flatnonzero(_within(stimulus.clock.times, epoch, early=stimulus.clock.interval_s / 2)))
     ]
     if len(shown) != 1:
         names = ", ".join(stimulus.path for stimulus, _ in shown)
         return f"several stimuli were shown at once ({names})" if shown else "no stimulus was shown"
     stimulus, rows = shown[0]
-    times = stimulus.times[rows]
-    if len(times) > 1 and np.diff(times).max() > _PAUSE * stimulus.image_s:
-        return f"the stimulus paused for {np.diff(times).max():.2g} s"
-    image_s = stimulus.image_s if np.isfinite(stimulus.image_s) else frame_s
-    count = round((min(epoch.stop_s, times[-1] + image_s) - times[0]) / frame_s)
+    pause_s = np.diff(stimulus.clock.times[rows]).max(initial=0)
+    if pause_s > PAUSE * stimulus.clock.interval_s:
+        return f"the stimulus paused for {pause_s:.2g} s"
+    frames = stimulus.clock.frames(rows, frame_s=frame_s, stop_s=epoch.stop_s)
+    count = len(frames.images)
     if count * frame_s > LONGEST_TRIAL_S:
         raise InputError(
             f"trial {epoch.number} would last {count * frame_s:.0f} s, more than {LONGEST_TRIAL_S:.0f}; name the table "
             "that tells trials with --trials, or cut them into pieces, for instance with --trial-seconds 10"
         )
     if count < HASHED_FRAMES:
-        return f"it has {max(count, 0)} frames; {HASHED_FRAMES} are the least"
-    frames_s = times[0] + np.arange(count) * frame_s
-    images = rows[np.searchsorted(times, frames_s + min(frame_s, image_s) / 2, "right") - 1]
-    return Show(epoch, stimulus, frames_s, images)
+        return f"it has {count} frames; {HASHED_FRAMES} are the least"
+    different = len(np.unique(frames.images))
+    return Show(epoch, stimulus, frames, repeated=count - different, lost=len(rows) - different)
 
 
 def _within(times: NDArray[np.float64], epoch: Epoch, *, early: float) -> NDArray[np.bool_]:
@@ -109,6 +114,8 @@ def _within(times: NDArray[np.float64], epoch: Epoch, *, early: float) -> NDArra
 
 
 def _rows(table: Any, *, name: str, tier_column: str | None) -> list[Epoch]:
+    if isinstance(table, Unreadable):
+        raise InputError(f"{table}; please correct the file, or choose something else with --trials")
     if tier_column is not None and tier_column not in table.colnames:
         raise InputError(f"{name} has no column {tier_column!r}; it has {', '.join(table.colnames)}")
     column = tier_column or next((known for known in _TIERS if known in table.colnames), None)
@@ -128,10 +135,10 @@ def _stretches(stimuli: Sequence[Stimulus]) -> list[Epoch]:
     """Images that follow each other without a pause, and without a movie's starting again, in order of time."""
     ends = []
     for stimulus in stimuli:
-        pauses = np.flatnonzero(np.diff(stimulus.times) > _PAUSE * stimulus.image_s) + 1
-        for rows in np.split(np.arange(len(stimulus.times)), np.union1d(pauses, stimulus.restarts)):
-            image_s = stimulus.image_s if np.isfinite(stimulus.image_s) else 0.0
-            ends.append((stimulus.times[rows[0]], stimulus.times[rows[-1]] + image_s))
+        times, image_s = stimulus.clock.times, stimulus.clock.interval_s
+        pauses = np.flatnonzero(np.diff(times) > PAUSE * image_s) + 1
+        for rows in np.split(np.arange(len(times)), np.union1d(pauses, stimulus.restarts)):
+            ends.append((times[rows[0]], times[rows[-1]] + (image_s if np.isfinite(image_s) else 0.0)))
     return [Epoch(number, float(start), float(stop)) for number, (start, stop) in enumerate(sorted(ends))]
 
 

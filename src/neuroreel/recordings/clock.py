@@ -1,0 +1,198 @@
+"""Every question of time: which frames a series of images makes, and what other series were at those frames.
+
+A sample belongs to the moment that its timestamp names; an image comes on then, and stays until the next. A series with
+two or more samples a frame is averaged over the length of a frame around each frame's onset; a slower one is
+interpolated linearly at the onset. Either way a frame's value is that of its onset, so that two series never shift
+against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAUSE = 5  # usual intervals: where images come further apart, the stimulus paused
+_REGULAR = 0.25  # of a frame: images that come on closer than this to a regular clock are its frames
+_GAP = 1.5  # usual intervals: where samples lie further apart, one or more are missing
+_ON_TIME = 1e-6  # of an interval: rounding of clocks, no real distance
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a movie whose images came on at certain times.
+
+    Attributes
+    ----------
+    onsets_s
+        (frames,) seconds.
+    images
+        (frames,): the number of the image that each frame shows.
+    deviation_s
+        How far images come on from a regular clock, at most.
+    """
+
+    onsets_s: NDArray[np.float64]
+    images: NDArray[np.int64]
+    deviation_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """When the samples, or the images, of a series came.
+
+    Parameters
+    ----------
+    times
+        (samples,) seconds, increasing.
+    """
+
+    times: NDArray[np.float64]
+
+    @cached_property
+    def interval_s(self) -> float:
+        """Seconds from one sample to the next, usually; infinite for fewer than two samples.
+
+        An interval counts as the whole number of usual ones that it is nearest to, and pauses do not count. So neither
+        timestamps in whole milliseconds nor dropped frames change it.
+        """
+        steps = np.diff(self.times)
+        if not len(steps):
+            return float("inf")
+        usual = steps[steps < 1.75 * np.median(steps)].mean()
+        steps = steps[steps <= PAUSE * usual]
+        return float(steps.sum() / np.rint(steps / usual).sum())
+
+    def frames(self, images: NDArray[np.int64], *, frame_s: float, stop_s: float = np.inf) -> Frames:
+        """The frames that successive images make in a movie of ``1 / frame_s`` frames per second.
+
+        Where the images come on regularly, each is a frame of its own; see :meth:`regular_frames`. Elsewhere the frames
+        come on regularly, from the first image on, and each shows the image that is on the screen in its middle (or
+        half an image after its onset, if that is sooner).
+
+        Parameters
+        ----------
+        images
+            (images,): their numbers, one after the other; at least one.
+        frame_s
+            How long a frame lasts.
+        stop_s
+            When the last image goes at the latest; by itself it stays for a usual interval.
+        """
+        if frames := self.regular_frames(images, frame_s=frame_s):
+            return frames
+        times, image_s = self.times[images], self._image_s(frame_s)
+        count = max(round((min(stop_s, times[-1] + image_s) - times[0]) / frame_s), 0)
+        onsets = times[0] + np.arange(count) * frame_s
+        shown = np.searchsorted(times, onsets + min(frame_s, image_s) / 2, "right") - 1
+        first = np.flatnonzero(np.diff(shown, prepend=-1))
+        off = np.abs(times[shown[first]] - onsets[first])
+        return Frames(onsets, images[shown], float(off.max(initial=0)))
+
+    def regular_frames(self, images: NDArray[np.int64], *, frame_s: float) -> Frames | None:
+        """One frame for each image, with the image's own onset.
+
+        None if an image comes on, or the last one goes, more than a quarter of a frame from where a regular clock of
+        ``1 / frame_s`` frames per second has it.
+        """
+        times = self.times[images]
+        offsets = np.append(times, times[-1] + self._image_s(frame_s)) - frame_s * np.arange(len(times) + 1)
+        if np.ptp(offsets) / 2 > _REGULAR * frame_s:
+            return None
+        return Frames(times, images, float(np.ptp(offsets[:-1])) / 2)
+
+    def _image_s(self, frame_s: float) -> float:
+        """How long an image stays: a usual interval, or a frame where there is a single image."""
+        return self.interval_s if np.isfinite(self.interval_s) else frame_s
+
+    def farthest(self, frames_s: NDArray[np.float64]) -> float:
+        """Seconds from the nearest sample to the frame that is worst off; infinite without samples."""
+        if not len(self.times):
+            return float("inf")
+        after = np.searchsorted(self.times, frames_s)
+        before, after = np.maximum(after - 1, 0), np.minimum(after, len(self.times) - 1)
+        return float(np.minimum(np.abs(frames_s - self.times[before]), np.abs(frames_s - self.times[after])).max())
+
+    def in_gaps(self, frames_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(frames,): whether samples are missing around a frame, so that its value is no more than a guess."""
+        first, last, on_time = self.times[:1], self.times[-1:], self.interval_s * _ON_TIME
+        times = np.concatenate([[-np.inf], first - self.interval_s, self.times, last + self.interval_s, [np.inf]])
+        before = times[np.searchsorted(times, frames_s + on_time, "right") - 1]
+        after = times[np.searchsorted(times, frames_s - on_time, "left")]
+        return np.asarray(after - before > _GAP * self.interval_s)
+
+    def on_frames(
+        self, read: Callable[[slice], NDArray[Any]], frames_s: NDArray[np.float64], *, frame_s: float
+    ) -> NDArray[np.float32]:
+        """The series at the frames of a movie, by the rule at the top.
+
+        Parameters
+        ----------
+        read
+            Takes the samples that are needed, gives (samples, channels).
+        frames_s
+            (frames,), seconds: the onset of each frame.
+        frame_s
+            How long a frame lasts.
+
+        Returns
+        -------
+        numpy.ndarray
+            (channels, frames). Beyond the ends of the series its first and last sample hold.
+        """
+        averaged = self.interval_s <= frame_s / 2 * (1 + _ON_TIME)
+        reach = frame_s / 2 if averaged else 0.0
+        rows = self._around(frames_s[0] - reach, frames_s[-1] + reach)
+        values, times = read(rows), self.times[rows]
+        made = _mean(values, times, frames_s, frame_s) if averaged else _interpolated(values, times, frames_s)
+        return np.ascontiguousarray(made.T, np.float32)
+
+    def _around(self, first_s: float, last_s: float) -> slice:
+        """The samples from one moment to another; where there is none at a moment, the one on its other side too."""
+        on_time = self.interval_s * _ON_TIME
+        first = int(np.searchsorted(self.times, first_s + on_time, "right")) - 1
+        last = int(np.searchsorted(self.times, last_s - on_time, "left")) + 1
+        return slice(min(max(first, 0), len(self.times) - 1), min(max(last, 1), len(self.times)))
+
+
+def _interpolated(
+    values: NDArray[Any], times: NDArray[np.float64], moments: NDArray[np.float64]
+) -> NDArray[np.floating[Any]]:
+    """(moments, channels) between the samples on either side; beyond the ends the first and last sample hold."""
+    if len(times) == 1:
+        return np.repeat(values, len(moments), axis=0)
+    before = _before(times, moments)
+    share = np.clip((moments - times[before]) / (times[before + 1] - times[before]), 0, 1)
+    share[share < _ON_TIME], share[share > 1 - _ON_TIME] = 0, 1  # so that equal clocks give equal numbers
+    weight = share[:, None].astype(np.result_type(values, np.float32))
+    return values[before] * (1 - weight) + values[before + 1] * weight
+
+
+def _mean(
+    values: NDArray[Any], times: NDArray[np.float64], frames_s: NDArray[np.float64], frame_s: float
+) -> NDArray[np.floating[Any]]:
+    """(frames, channels): the mean, over a frame's length around its onset, of a line through the samples."""
+    at_onset = _interpolated(values, times, frames_s)
+    if len(times) == 1:
+        return at_onset
+    steps = (values[1:] + values[:-1]) / 2 * np.diff(times)[:, None]
+    areas = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(steps, axis=0, dtype=np.float64)])
+
+    def area_until(moments: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
+        before = _before(times, moments)
+        mean = (values[before] + _interpolated(values, times, moments)) / 2
+        return np.asarray(areas[before] + mean * (moments - times[before])[:, None])
+
+    starts, stops = (np.clip(frames_s + side * frame_s / 2, times[0], times[-1]) for side in (-1, 1))
+    lengths = (stops - starts)[:, None]
+    recorded = lengths > _ON_TIME * frame_s
+    return np.where(recorded, (area_until(stops) - area_until(starts)) / np.where(recorded, lengths, 1), at_onset)
+
+
+def _before(times: NDArray[np.float64], moments: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of the last sample but one, at most, that is not after each moment; the first at least."""
+    return np.clip(np.searchsorted(times, moments, "right") - 1, 0, len(times) - 2)
