@@ -38,6 +38,7 @@ def test_everything_comes_back_and_the_file_is_valid(tmp_path: Path) -> None:
             series = module[f"reconstruction_of_model_{number}"]
             np.testing.assert_array_equal(series.data[:], result.dataset["model_video"][number])
         np.testing.assert_array_equal(nwb.stimulus["true_movie"].data[:], result.truth)
+        assert list(nwb.stimulus["true_movie"].dimension) == [result.truth.shape[2], result.truth.shape[1]]  # x, y
         np.testing.assert_array_equal(module["mask"]["transparency_mask"].data[:], result.mask)
         for name in ("responses", "predicted", "predicted_truth"):
             np.testing.assert_array_equal(module[name].data[:], result.dataset[name].values.T)

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 import neuroreel as nr
+from films import noise, write_film
 from neuroreel.cli import main
 from neuroreel.recordings.nwb import population
+from neuroreel.recordings.nwb.contents import Found
+from neuroreel.recordings.nwb.images import Look, Stimulus, open_stimulus
 from nwb_files import add_behavior, add_movie, add_responses, empty_file, ophys, write
 
 RATE = 30.0
@@ -104,16 +107,9 @@ def test_stretches_between_pauses_are_trials(tmp_path: Path) -> None:
 
 
 def test_an_index_series_shows_its_images_again_and_again(tmp_path: Path) -> None:
-    from pynwb.image import ImageSeries, IndexSeries
-
     nwb = empty_file()
     images = np.random.default_rng(0).integers(0, 256, (15, 4, 5)).astype(np.uint8)
-    template = ImageSeries(name="template", data=images, unit="n.a.", rate=30.0)
-    nwb.add_stimulus_template(template)
-    shown = np.tile(np.arange(15, dtype=np.uint32), 2)
-    series = IndexSeries.__new__(IndexSeries, in_construct_mode=True)  # an older way, which files still have
-    series.__init__(name="shown", data=shown, indexed_timeseries=template, unit="N/A", rate=30.0)
-    nwb.add_stimulus(series)
+    index_series(nwb, np.tile(np.arange(15, dtype=np.uint32), 2), images)
     add_responses(nwb, np.ones((40, 2)))
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a")
     assert len(read.trials) == 2
@@ -176,6 +172,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["a.nwb"], "no folder was given; give one with --out"),
         (["a.csv", "--out", "b", "--size", "3", "4"], "--size: of NWB files only"),
+        (["a.csv", "--out", "b", "--image-axes", "width-height"], "--image-axes: of NWB files only"),
         (["a.csv", "--list"], "--list tells what an NWB file holds"),
         (["a.mat", "--out", "b"], "ends in '.mat'; give a file that ends in .nwb, .csv, .tsv"),
         (["a.csv", "--out", "b"], "there is no file a.csv"),
@@ -211,6 +208,270 @@ def test_units_positions_and_long_chunks(tmp_path: Path, monkeypatch: pytest.Mon
         np.testing.assert_array_equal(again.trials[number].responses, wanted)
 
 
+def test_timestamps_in_milliseconds_keep_every_image(tmp_path: Path) -> None:
+    nwb, movie = empty_file(), np.random.default_rng(0).integers(0, 256, (300, 4, 5)).astype(np.uint8)
+    stamps = np.round(np.arange(300) / RATE, 3)
+    add_movie(nwb, movie, timestamps=stamps)
+    ramp = np.arange(400)[:, None] / RATE
+    add_responses(nwb, ramp)
+    said: list[str] = []
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
+    np.testing.assert_array_equal(read.trials[0].video, movie)
+    np.testing.assert_allclose(read.trials[0].responses, [stamps], atol=1e-6)  # type: ignore[arg-type]
+    assert read.frame_rate_hz == pytest.approx(299 / stamps[-1], rel=1e-5)
+    assert 0.3 < about(read)["largest_deviation_ms"] <= 1
+    assert not any(line.startswith("clock:") for line in said)
+
+
+def about(recording: nr.Recording) -> dict[str, Any]:
+    return dict(json.loads((recording.folder / "meta" / "nwb.json").read_text()))
+
+
+def test_dropped_frames_are_repeated_and_told(tmp_path: Path) -> None:
+    nwb, movie = empty_file(), np.random.default_rng(0).integers(0, 256, (60, 4, 5)).astype(np.uint8)
+    add_movie(nwb, movie, timestamps=np.delete(np.arange(62) / RATE, [20, 40]))
+    add_responses(nwb, np.ones((80, 2)))
+    said: list[str] = []
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
+    shown = np.insert(np.arange(60), [20, 39], [19, 38])
+    np.testing.assert_array_equal(read.trials[0].video, movie[shown])
+    assert "clock: images do not come on regularly at 30 frames per second; 2 of 62 frames repeat an image" in said[-1]
+    assert about(read)["frames_that_repeat_an_image"] == 2
+
+
+def test_jitter_shifts_no_trial(tmp_path: Path) -> None:
+    """Running at about twice the rate of the film: which rule holds must not depend on the jitter within a trial."""
+    random, nwb = np.random.default_rng(0), empty_file()
+    times = np.arange(0, 41, 1 / 60)
+    times += random.uniform(-5e-5, 5e-5, len(times))
+    add_movie(nwb, np.full((1200, 2, 3), 9, np.uint8))
+    add_responses(nwb, np.ones((1300, 1)))
+    add_behavior(nwb, running=times, timestamps=times)
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", trial_seconds=2)
+    assert len(read.trials) == 20
+    onsets = np.arange(1200).reshape(20, 1, 60) / RATE
+    np.testing.assert_allclose([trial.behavior for trial in list(read.trials)[1:]], onsets[1:], atol=1e-4)
+
+
+def test_samples_without_a_time_are_missing_ones(tmp_path: Path) -> None:
+    nwb, stamps = noise_session(), np.arange(180) / RATE
+    stamps[[50, 51, 52]] = np.nan
+    add_behavior(nwb, running=np.arange(180.0), timestamps=stamps)
+    said: list[str] = []
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
+    np.testing.assert_allclose(read.trials[0].behavior, [np.arange(120)], rtol=1e-6)  # type: ignore[arg-type]
+    path = "processing/behavior/BehavioralTimeSeries/running_speed"
+    assert said[-1] == f"gaps: 3 of 120 frames lie where samples of {path} are missing, and are interpolated"
+
+
+def test_gaps_of_responses_are_told(tmp_path: Path) -> None:
+    nwb, stamps = empty_file(), np.delete(np.arange(120) / RATE, np.arange(60, 75))
+    add_movie(nwb, np.full((120, 2, 3), 9, np.uint8))
+    add_responses(nwb, np.ones((105, 2)), timestamps=stamps)
+    said: list[str] = []
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
+    assert "gaps: 15 of 120 frames lie where samples of processing/ophys/DfOverF/dff are missing" in said[-1]
+    assert about(read)["frames_in_gaps"] == {"processing/ophys/DfOverF/dff": 15}
+
+
+def index_series(nwb: Any, shown: Any, images: Any, **about: Any) -> None:
+    """In an older way, which files still have."""
+    from pynwb.image import ImageSeries, IndexSeries
+
+    template = ImageSeries(name="template", data=images, unit="n.a.", rate=30.0, **about)
+    nwb.add_stimulus_template(template)
+    series = IndexSeries.__new__(IndexSeries, in_construct_mode=True)
+    series.__init__(name="shown", data=shown, indexed_timeseries=template, unit="N/A", rate=30.0)
+    nwb.add_stimulus(series)
+
+
+def test_number_minus_one_is_a_blank(tmp_path: Path) -> None:
+    nwb, images = empty_file(), np.random.default_rng(0).integers(0, 256, (20, 4, 5)).astype(np.uint8)
+    shown = np.tile(np.arange(20), 2)
+    shown[[0, 7, 39]] = -1
+    index_series(nwb, shown.astype(np.uint32), images)
+    add_responses(nwb, np.ones((60, 2)))
+    said: list[str] = []
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
+    assert [trial.frames for trial in read.trials] == [20, 20]  # a blank is no new start of the movie
+    for trial, numbers in zip(read.trials, np.split(shown, 2), strict=True):
+        wanted = np.where((numbers == -1)[:, None, None], 127, images[numbers])
+        np.testing.assert_array_equal(trial.video, wanted)
+    assert "blanks: 3 of 40 frames have no image (number -1) and are grey 127" in said
+
+
+def opened(series: Any, *, axes: Any = "auto") -> Stimulus:
+    return open_stimulus(Found("stimulus/shown", series), folder=Path(), axes=axes)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64, np.float64])
+def test_minus_one_in_any_type(kind: type) -> None:
+    nwb, shown = empty_file(), np.array([3, -1, 4, 0])
+    index_series(nwb, shown.astype(np.int64).astype(kind), np.zeros((20, 2, 3), np.uint8))
+    stimulus = opened(nwb.stimulus["shown"])
+    np.testing.assert_array_equal(stimulus.shown, shown)
+    np.testing.assert_array_equal(stimulus.restarts, [3])
+
+
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        (np.array([0, 1, -2]), "shows image -2, but the images are numbered 0 to 19"),
+        (np.array([0, 1, 20]), "shows image 20, but the images are numbered 0 to 19"),
+        (np.array([0, 1, 0.5]), "numbers of images that are not whole"),
+        (np.array([0, 1, np.nan]), "numbers of images that are not whole"),
+        (np.zeros(0, np.int64), "shows no image at all"),
+    ],
+)
+def test_impossible_numbers_of_images(shown: Any, message: str) -> None:
+    nwb = empty_file()
+    index_series(nwb, shown, np.zeros((20, 2, 3), np.uint8))
+    with pytest.raises(nr.InputError, match=message):
+        opened(nwb.stimulus["shown"])
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize(
+    ("turned", "dimension", "axes", "upright"),
+    [
+        (False, None, "auto", True),
+        (False, [5, 4], "auto", True),
+        (True, [5, 4], "auto", True),
+        (True, None, "auto", False),
+        (True, None, "width-height", True),
+        (False, [4, 5], "auto", False),  # NWB's schema has the width first
+        (False, [4, 5], "height-width", True),
+        (True, [5, 4, 3], "auto", True),
+        (True, [9, 9], "auto", False),
+    ],
+)
+def test_the_order_of_axes(
+    turned: bool, dimension: list[int] | None, axes: Any, upright: bool, color: bool, indexed: bool
+) -> None:
+    nwb, movie = empty_file(), np.random.default_rng(0).integers(0, 256, (30, 4, 5)).astype(np.uint8)
+    stored = movie.swapaxes(1, 2) if turned else movie
+    stored = np.repeat(stored[..., None], 3, axis=3) if color else stored
+    if indexed:
+        index_series(nwb, np.arange(30), stored, dimension=dimension)
+    else:
+        add_movie(nwb, stored, name="shown", dimension=dimension, rate=RATE)
+    stimulus = opened(nwb.stimulus["shown"], axes=axes)
+    wanted = movie if upright else movie.swapaxes(1, 2)
+    np.testing.assert_allclose(stimulus.read(np.arange(30), Look(), what=""), wanted, atol=1e-3)
+    assert stimulus.images.size() == wanted.shape[1:]
+
+
+def test_the_summary_tells_size_and_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nwb = empty_file()
+    add_movie(nwb, np.full((30, 6, 4), 9, np.uint8), dimension=[6, 4], rate=RATE)
+    add_responses(nwb, np.ones((30, 2)))
+    file = write(nwb, tmp_path / "a.nwb")
+    main(["import", str(file), "--out", str(tmp_path / "a")])
+    said = capsys.readouterr().out
+    assert "stimulus/movie, stored as (frame, width, height), as its dimension [6, 4] says\n" in said
+    assert "movie: 6x4 pixels (width x height)\n" in said
+    main(["import", str(file), "--out", str(tmp_path / "b"), "--image-axes", "height-width"])
+    assert "movie: 4x6 pixels (width x height)\n" in capsys.readouterr().out
+
+
+def spoil_timestamps(file: Path, path: str) -> Path:
+    """Two rows of timestamps, which pynwb refuses."""
+    import h5py
+
+    with h5py.File(file, "a") as opened:
+        group = opened[path]
+        data, kept = group["timestamps"][()], dict(group["timestamps"].attrs)
+        del group["timestamps"]
+        group["timestamps"] = np.stack([data, data])
+        group["timestamps"].attrs.update(kept)
+    return file
+
+
+def test_a_series_that_cannot_be_read_is_named_and_can_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nwb = noise_session()
+    add_behavior(nwb, running=np.arange(120.0), pupil=np.arange(120.0), timestamps=np.arange(120) / RATE)
+    running = "processing/behavior/BehavioralTimeSeries/running_speed"
+    file = spoil_timestamps(write(nwb, tmp_path / "a.nwb"), running)
+    with pytest.raises(nr.InputError) as refused:
+        nr.import_nwb(file, tmp_path / "a")
+    said = str(refused.value)
+    assert said.startswith(
+        f"{running} (TimeSeries) cannot be read: TimeSeries.__init__: incorrect shape for timestamps"
+    )
+    assert "--running" in said and len(said) < 300
+    main(["import", str(file), "--list"])
+    assert f"--running\n  {running} (TimeSeries) cannot be read" in capsys.readouterr().out
+    lines: list[str] = []
+    read = nr.import_nwb(file, tmp_path / "a", running="none", say=lines.append)
+    np.testing.assert_array_equal(read.trials[0].behavior, [np.arange(120)])
+    assert lines[-1].startswith(f"{running} (TimeSeries) cannot be read")
+
+
+@pytest.mark.parametrize("path", ["stimulus/presentation/movie", "processing/ophys/DfOverF/dff"])
+def test_what_is_needed_and_cannot_be_read(tmp_path: Path, path: str) -> None:
+    nwb, clock = empty_file(), {"timestamps": np.arange(60) / RATE}
+    add_movie(nwb, np.full((60, 2, 3), 9, np.uint8), **clock)
+    add_responses(nwb, np.ones((60, 2)), **clock)
+    file = spoil_timestamps(write(nwb, tmp_path / "a.nwb"), path)
+    with pytest.raises(nr.InputError, match=r"(stimulus/movie|DfOverF/dff) \(.*\) cannot be read: .*incorrect shape"):
+        nr.import_nwb(file, tmp_path / "a")
+
+
+def film_session(folder: Path, **files: Any) -> Path:
+    """A film of 20 and one of 25 frames beside the file."""
+    from pynwb.image import ImageSeries
+
+    nwb = empty_file()
+    for number, frames in enumerate((20, 25)):
+        np.save(folder / f"{number}.npy", np.full((frames, 4, 5), 9, np.uint8))
+    series = ImageSeries.__new__(ImageSeries, in_construct_mode=True)
+    given = {"external_file": ["0.npy", "1.npy"], "starting_frame": [0, 20], "format": "external"} | files
+    series.__init__(name="film", unit="n.a.", **given)
+    nwb.add_stimulus(series)
+    add_responses(nwb, np.ones((60, 2)))
+    return write(nwb, folder / "a.nwb")
+
+
+@pytest.mark.filterwarnings("ignore:.*starting_frame")  # pynwb sees it too
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"timestamps": np.arange(44) / RATE}, r"1\.npy has 25 frames, but stimulus/film has .* for 24"),
+        ({"timestamps": np.arange(46) / RATE}, r"1\.npy has 25 frames, but stimulus/film has .* for 26"),
+        ({"starting_frame": [0, 21], "rate": RATE}, r"0\.npy has 20 frames, but stimulus/film has .* for 21"),
+        ({"starting_frame": [0, 0], "rate": RATE}, r"2 files and the starting frames \[0, 0\]"),
+        ({"starting_frame": [1, 20], "rate": RATE}, r"2 files and the starting frames \[1, 20\]"),
+        ({"starting_frame": [0], "rate": RATE}, r"2 files and the starting frames \[0\]"),
+    ],
+)
+def test_films_whose_frames_do_not_fit_their_clock(tmp_path: Path, files: dict[str, Any], message: str) -> None:
+    with pytest.raises(nr.InputError, match=message):
+        nr.import_nwb(film_session(tmp_path, **files), tmp_path / "a")
+
+
+def test_films_may_leave_their_number_of_frames_open(tmp_path: Path) -> None:
+    assert nr.import_nwb(film_session(tmp_path, rate=RATE), tmp_path / "a").trials[0].frames == 45
+
+
+def test_a_film_of_varying_rate_is_taken_by_the_timestamps(tmp_path: Path) -> None:
+    """Its own clock has pauses; each stored frame is shown when the NWB file says."""
+    from pynwb.image import ImageSeries
+
+    write_film(tmp_path / "film.mkv", noise(60), ticks="3000*(N+floor(N/10))")
+    nwb = empty_file()
+    stamps = np.arange(60) / RATE
+    series = ImageSeries(
+        name="film", external_file=["film.mkv"], starting_frame=[0], format="external", timestamps=stamps
+    )
+    nwb.add_stimulus(series)
+    add_responses(nwb, np.ones((60, 2)))
+    read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a")
+    np.testing.assert_array_equal(read.trials[0].video, noise(60))
+
+
 def test_pictures_held_on_the_screen_become_frames(tmp_path: Path) -> None:
     from pynwb.base import ImageReferences, Images
     from pynwb.image import GrayscaleImage, IndexSeries
@@ -228,6 +489,7 @@ def test_pictures_held_on_the_screen_become_frames(tmp_path: Path) -> None:
     add_responses(nwb, np.ones((90, 2)))
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", frame_rate_hz=10)
     np.testing.assert_array_equal(read.trials[0].needs_video()[:, 0, 0], [100] * 5 + [50] * 5 + [0] * 4)
+    assert opened(nwb.stimulus["shown"], axes="width-height").images.size() == (5, 4)
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -360,7 +622,20 @@ def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
         add_movie(nwb, np.zeros((40, 2, 2), np.uint8), timestamps=stamps)
         add_responses(nwb, np.ones((40, 2)))
         return nwb, {}, "stimulus/movie has timestamps that do not increase, the first at sample 8"
+    if case in ("nan stimulus", "nan responses"):
+        nwb, stamps = empty_file(), {"timestamps": np.arange(40) / RATE}
+        broken = {"timestamps": np.where(np.arange(40) == 7, np.nan, np.arange(40) / RATE)}
+        add_movie(nwb, np.zeros((40, 2, 2), np.uint8), **(broken if case == "nan stimulus" else stamps))
+        add_responses(nwb, np.ones((40, 2)), **(broken if case == "nan responses" else stamps))
+        series = "stimulus/movie" if case == "nan stimulus" else "DfOverF/dff"
+        return nwb, {}, f"{series}: 1 of 40 timestamps are NaN or infinite, the first that of sample 7"
+    if case == "center first":
+        from pynwb import TimeSeries
+
+        nwb.add_acquisition(TimeSeries(name="pupil_center", data=np.ones((2, 120)), unit="pixels", rate=30.0))
+        return nwb, {}, r"pupil_center has shape \(2, 120\); it must be \(samples, 2\), time first"
     arguments: dict[str, dict[str, Any]] = {
+        "wrong axes": {"image_axes": "width"},
         "wrong name": {"responses": ["F"]},
         "wrong table": {"trials": "presentations"},
         "wrong rate": {"frame_rate_hz": -1},
@@ -371,6 +646,7 @@ def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
         "unknown out": {"leave_out": [0, 7]},
     }
     messages = {
+        "wrong axes": "image_axes is 'width'; it must be one of auto, height-width, width-height",
         "wrong name": "nothing is called 'F'; give more of the path of one of:\n  processing/ophys/DfOverF/dff",
         "wrong table": "no table of intervals 'presentations'; there is none, or use 'stimulus'",
         "wrong rate": "frame_rate_hz is -1; it must be a positive number",
@@ -388,6 +664,7 @@ def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
     [
         *["nan", "long", "no stimulus", "two stimuli", "two pupils", "backwards", "wrong name", "wrong table"],
         *["wrong rate", "wrong grey", "wrong size", "wrong pieces", "everything out", "unknown out"],
+        *["nan stimulus", "nan responses", "center first", "wrong axes"],
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_left_behind(tmp_path: Path, case: str) -> None:

@@ -119,9 +119,11 @@ def _read_video(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any],
         clock = Clock(_read_stamps(stamps))
     if len(clock.times) != len(video) or (np.diff(clock.times) <= 0).any():
         raise InputError(f"{file} does not say when each of its frames is shown; convert it, for instance with ffmpeg")
-    every, usual = np.arange(len(video)), float(f"{1 / clock.interval_s:.6g}")
+    every = np.arange(len(video))
     if clock.regular_frames(every, frame_s=1 / told):
         return video, told
+    usual = 1 / clock.interval_s  # some files tell a multiple of it
+    usual = told if abs(told / usual - 1) < 0.01 else float(f"{usual:.6g}")
     images = clock.frames(every, frame_s=1 / usual).images
     if not np.array_equal(images, every):
         warnings.warn(

@@ -154,7 +154,8 @@ def _add(nwb: Any, result: Reconstruction, *, suffix: str) -> None:
 
     def movie(name: str, values: Any, what: str) -> Any:
         about = {"description": f"{what}; (frames, height, width)", "unit": "grey level 0..255", "format": "raw"}
-        return ImageSeries(name=name, data=_packed(values), **about, **clock)
+        height, width = values.shape[1:]
+        return ImageSeries(name=name, data=_packed(values), dimension=[width, height], **about, **clock)
 
     for name in _MOVIES:
         if name in dataset:

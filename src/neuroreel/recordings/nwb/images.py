@@ -219,7 +219,9 @@ class _Films:
             )
         self._last: tuple[int, NDArray[Any]] | None = None
         stamps = series.timestamps
-        told = getattr(series, "num_samples", None) if stamps is None else len(stamps)  # older files do not tell
+        told = (
+            (getattr(series, "num_samples", None) or None) if stamps is None else len(stamps)
+        )  # older files tell none
         self._ends = np.append(starts[1:], 0 if told is None else int(told))
         self._starts = starts
         if told is None:
