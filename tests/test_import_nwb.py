@@ -235,8 +235,23 @@ def test_dropped_frames_are_repeated_and_told(tmp_path: Path) -> None:
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
     shown = np.insert(np.arange(60), [20, 39], [19, 38])
     np.testing.assert_array_equal(read.trials[0].video, movie[shown])
-    assert "clock: images do not come on regularly at 30 frames per second; 2 of 62 frames repeat an image" in said[-1]
+    assert said[-1].startswith("clock: images come on up to ")
+    assert said[-1].endswith("of 30 frames per second; 2 of 62 frames repeat an image, and 0 images are in no frame")
     assert about(read)["frames_that_repeat_an_image"] == 2
+
+
+def test_strong_jitter_is_told(tmp_path: Path) -> None:
+    """Half a frame off and more: no image is lost, but frames are not where the images came on."""
+    nwb, stamps = empty_file(), np.arange(60) / RATE
+    stamps[[20, 40]] += [-0.4 / RATE, 0.4 / RATE]
+    add_movie(nwb, np.full((60, 2, 3), 9, np.uint8), timestamps=stamps)
+    add_responses(nwb, np.ones((80, 2)))
+    said: list[str] = []
+    nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
+    assert said[-1] == (
+        "clock: images come on up to 13.3 ms off a regular clock of 30 frames per second; 0 of 60 frames repeat an "
+        "image, and 0 images are in no frame"
+    )
 
 
 def test_jitter_shifts_no_trial(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAUSE = 5  # usual intervals: where images come further apart, the stimulus paused
-_REGULAR = 0.25  # of a frame: images that come on closer than this to a regular clock are its frames
+REGULAR = 0.25  # of a frame: images that come on closer than this to a regular clock are its frames
 _GAP = 1.5  # usual intervals: where samples lie further apart, one or more are missing
 _ON_TIME = 1e-6  # of an interval: rounding of clocks, no real distance
 
@@ -101,7 +101,7 @@ class Clock:
         """
         times = self.times[images]
         offsets = np.append(times, times[-1] + self._image_s(frame_s)) - frame_s * np.arange(len(times) + 1)
-        if np.ptp(offsets) / 2 > _REGULAR * frame_s:
+        if np.ptp(offsets) / 2 > REGULAR * frame_s:
             return None
         return Frames(times, images, float(np.ptp(offsets[:-1])) / 2)
 

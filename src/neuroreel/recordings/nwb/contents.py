@@ -208,7 +208,8 @@ def choose(found: Sequence[Found], names: Sequence[str], *, option: str) -> list
 def _readable(chosen: Sequence[Found], *, option: str) -> list[Found]:
     for each in chosen:
         if isinstance(each.series, Unreadable):
-            raise InputError(f"{each}; please correct the file, or choose something else with {_flag(option)}")
+            none = "" if option in ("responses", "stimulus") else " (none leaves it out)"
+            raise InputError(f"{each}; please correct the file, or choose another with {_flag(option)}{none}")
     return list(chosen)
 
 

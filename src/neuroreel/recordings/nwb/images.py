@@ -219,14 +219,12 @@ class _Films:
             )
         self._last: tuple[int, NDArray[Any]] | None = None
         stamps = series.timestamps
-        told = (
-            (getattr(series, "num_samples", None) or None) if stamps is None else len(stamps)
-        )  # older files tell none
-        self._ends = np.append(starts[1:], 0 if told is None else int(told))
-        self._starts = starts
-        if told is None:
-            self._ends[-1] = starts[-1] + len(read_movie(self.files[-1], by_number=True)[0])
-        self.count = int(self._ends[-1])
+        told = getattr(series, "num_samples", None) if stamps is None else len(stamps)
+        if not told:  # older files do not tell
+            self._last = (len(starts) - 1, read_movie(self.files[-1], by_number=True)[0])
+            told = starts[-1] + len(self._last[1])
+        self.count = int(told)
+        self._starts, self._ends = starts, np.append(starts[1:], self.count)
 
     def read(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
         which = np.searchsorted(self._starts, numbers, "right") - 1

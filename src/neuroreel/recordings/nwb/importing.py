@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
+from neuroreel.recordings.clock import REGULAR
 from neuroreel.recordings.nwb.contents import AUTO, Found, choose, choose_optional, open_nwb, read_contents
 from neuroreel.recordings.nwb.images import BLANK, GREY, ImageAxes, Look, Stimulus, open_stimulus
 from neuroreel.recordings.nwb.population import Population
@@ -104,12 +105,15 @@ def import_nwb(
 
     Notes
     -----
-    All series are brought onto the frames of the movie; their rules stand in :mod:`neuroreel.recordings.clock`. Images
-    that come on regularly are taken one by one, each with its own onset. In other trials, and at another frame rate,
-    frames repeat images or leave them out; how many is said, and kept in ``meta/nwb.json`` with the largest deviation
-    from a regular clock. So is how many frames lie where samples of a series are missing. Number -1 in an IndexSeries
-    is a blank, shown as grey. NaN in behavior, or in its timestamps, are missing samples. Conversion and offset are
-    applied to all but images.
+    Images that come on regularly, to within a quarter of a frame, are taken one by one, each with its own onset. In
+    other trials, and at another frame rate, frames repeat images or leave them out; how many is said, and kept in
+    ``meta/nwb.json`` with the largest deviation from a regular clock. Number -1 in an IndexSeries is a blank, shown as
+    grey.
+
+    All other series are brought onto the onsets of the frames. One with two or more samples a frame is averaged over a
+    frame's length around each onset; a slower one is interpolated linearly. NaN in behavior, or in its timestamps, are
+    missing samples; how many frames lie where samples are missing is said too. Conversion and offset are applied to all
+    but images.
 
     Raises
     ------
@@ -283,10 +287,11 @@ def _lines(said: dict[str, Any], *, trials: int) -> list[str]:
     lines = [f"{part.replace('_', ' ')}: {', '.join(said[part])}" for part in _PARTS if said[part]]
     lines += [f"movie: {said['movie']}", f"trials: {trials}, at {rate}"]
     repeated, lost = said["frames_that_repeat_an_image"], said["images_in_no_frame"]
-    if repeated or lost:
+    off_ms = said["largest_deviation_ms"]
+    if repeated or lost or off_ms * said["frame_rate_hz"] > 1e3 * REGULAR:
         lines.append(
-            f"clock: images do not come on regularly at {rate}; {repeated} of {frames} frames repeat an image, and "
-            f"{lost} images are in no frame"
+            f"clock: images come on up to {off_ms:.3g} ms off a regular clock of {rate}; {repeated} of {frames} frames "
+            f"repeat an image, and {lost} images are in no frame"
         )
     if said["blank_frames"]:
         lines.append(

@@ -71,7 +71,7 @@ class Channels:
         if values.shape[1:] != (channels,):
             raise InputError(
                 f"{path} has shape {tuple(series.data.shape)}; it must be (samples, {channels}), time first: please "
-                "correct the file, or choose another series"
+                "correct the file, choose another series, or none"
             )
         recorded = np.isfinite(values).all(axis=1) & np.isfinite(times)
         _check_order(times[recorded], path=path)
