@@ -57,14 +57,19 @@ class Clock:
     def interval_s(self) -> float:
         """Seconds from one sample to the next, usually; infinite for fewer than two samples.
 
-        An interval counts as the whole number of usual ones that it is nearest to, and pauses do not count. So neither
-        timestamps in whole milliseconds nor dropped frames change it.
+        The mean, as the median of rounded timestamps is rounded itself. Pauses do not count, and where a sample was
+        dropped, an interval counts as the whole number of usual ones that it is nearest to.
         """
         steps = np.diff(self.times)
         if not len(steps):
             return float("inf")
-        usual = steps[steps < 1.75 * np.median(steps)].mean()
-        steps = steps[steps <= PAUSE * usual]
+        median = np.median(steps)
+        steps = steps[steps <= PAUSE * median]
+        mean = steps.mean()
+        offsets = np.cumsum(np.append(0, steps - mean))
+        if np.ptp(offsets) / 2 <= REGULAR * mean:
+            return float(mean)
+        usual = steps[steps < 1.75 * median].mean()
         return float(steps.sum() / np.rint(steps / usual).sum())
 
     def frames(self, images: NDArray[np.int64], *, frame_s: float, stop_s: float = np.inf) -> Frames:
