@@ -60,6 +60,29 @@ def test_tabs_empty_cells_and_a_rate_a_row(files: dict[str, np.ndarray], tmp_pat
     assert read.trials[1].responses is None and read.trials[0].behavior is None
 
 
+def test_what_spreadsheets_leave_behind(files: dict[str, np.ndarray], tmp_path: Path) -> None:
+    rows = (
+        "video;responses;tier",
+        "video_a.npy;responses_a.npy;train",
+        ";;",
+        " ; ;;;",
+        "video_b.npy;responses_b.npy;oracle",
+        ";;",
+    )
+    read = nr.import_table(table(tmp_path, *rows), tmp_path / "mouse", frame_rate_hz=30)
+    assert read.tiers == ("train", "oracle")
+    np.testing.assert_array_equal(read.trials[1].video, files["video_b"])
+
+
+def test_folds_of_a_column(files: dict[str, np.ndarray], tmp_path: Path) -> None:
+    rows = ("video,responses,tier,fold", "video_a.npy,responses_a.npy,,3", "video_b.npy,responses_b.npy,oracle,fold_12")
+    rows = (*rows, "video_b.npy,responses_b.npy,oracle,")
+    read = nr.import_table(table(tmp_path, *rows), tmp_path / "mouse", frame_rate_hz=30)
+    assert read.folds() == nr.open_recording(tmp_path / "mouse").folds() == ["fold_3", "fold_12", "oracle"]
+    empty = table(tmp_path, "video,responses,fold", "video_a.npy,responses_a.npy,", name="empty.csv")
+    assert nr.import_table(empty, tmp_path / "other", frame_rate_hz=30).folds()[0].startswith("fold_")
+
+
 def test_a_video_file_tells_its_rate(files: dict[str, np.ndarray], tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg comes with the export extra")
     from neuroreel.results.export import write_mp4
@@ -79,8 +102,12 @@ def test_a_video_file_tells_its_rate(files: dict[str, np.ndarray], tmp_path: Pat
         ),
         (("video,video,responses", "a,b,c"), r"\['video'\] twice"),
         (("responses", "responses_a.npy"), "no column 'video'"),
-        (("video,responses",), "has no rows; give one a trial"),
+        (("video,responses",), "has no rows; give one per trial"),
         (("video,responses", "video_a.npy,responses_a.npy,more"), "trial 0 has more cells than there are columns"),
+        (("video,responses,fold", "video_a.npy,responses_a.npy,test"), "trial 0 has the fold 'test'; it must be a num"),
+        (("video,responses,fold", "video_a.npy,responses_a.npy,-1"), "trial 0 has the fold '-1'"),
+        (("video,responses", ",", ","), "has no rows; give one per trial"),
+        (("video;responses,tier", "a;b,c"), "unknown columns"),
         (("video,responses", "video_a.npy,"), "trial 0, of tier 'train', names no responses"),
         (("video,responses", "video_a.npy,gone.npy"), r"names .*gone\.npy as its responses, which is not there"),
         (("video,responses", "trials.csv,responses_a.npy"), r"names .*trials\.csv as its video; it must end in \.npy"),
@@ -89,7 +116,7 @@ def test_a_video_file_tells_its_rate(files: dict[str, np.ndarray], tmp_path: Pat
             "frame_rate_hz 'fast'; it must be a pos",
         ),
         (("video,responses", "video_a.npy,responses_a.npy"), "does not tell its frame rate; give --frame-rate-hz"),
-        (("video,responses", 'video_a.npy,"responses_a.npy'), "cannot be read as a table .*; mend it"),
+        (("video,responses", 'video_a.npy,"responses_a.npy'), r"cannot be read as a table .*; correct it"),
     ],
 )
 def test_bad_tables_are_refused(
@@ -106,7 +133,7 @@ def test_what_is_no_table_is_refused(files: dict[str, np.ndarray], tmp_path: Pat
     with pytest.raises(nr.InputError, match="there is no file"):
         nr.import_table(tmp_path / "t.csv", tmp_path / "mouse")
     (tmp_path / "latin.csv").write_bytes("vidéo".encode("latin-1"))
-    with pytest.raises(nr.InputError, match="no text in UTF-8"):
+    with pytest.raises(nr.InputError, match="is not text in UTF-8"):
         nr.import_table(tmp_path / "latin.csv", tmp_path / "mouse")
     with pytest.raises(nr.InputError, match="frame_rate_hz is 0"):
         nr.import_table(tmp_path / "t.csv", tmp_path / "mouse", frame_rate_hz=0)

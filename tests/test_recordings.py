@@ -251,6 +251,24 @@ def test_a_recording_travels_to_another_process(folder):
     assert recording.trials[2].frames == 12
 
 
+def test_links_to_folders_of_one_name_keep_their_own_names(folder, tmp_path):
+    for number in (1, 2):
+        shutil.copytree(folder, tmp_path / "server" / f"animal_{number}" / "session1")
+        (tmp_path / f"mouse_{number}").symlink_to(f"server/animal_{number}/session1")
+    first, second = (open_recording(tmp_path / f"mouse_{number}") for number in (1, 2))
+    assert (first.name, second.name) == ("mouse_1", "mouse_2")
+    assert first.trials[0].recording == "mouse_1"
+    assert open_recording(tmp_path / "mouse_1/../session1").name == "session1"  # ".." is left where the link leads
+
+
+def test_what_a_link_leads_to_is_replaced_and_the_link_stays(folder, tmp_path):
+    (tmp_path / "link").symlink_to("mouse")
+    written = write_recording(tmp_path / "link", [make_trial(seed=5)], overwrite=True)
+    assert (written.name, len(written.trials)) == ("link", 1)
+    assert (tmp_path / "link").is_symlink()
+    assert len(open_recording(folder).trials) == 1
+
+
 def test_a_relative_path_and_a_home_are_understood(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder.parent))
@@ -261,7 +279,7 @@ def test_a_relative_path_and_a_home_are_understood(folder, monkeypatch):
 
 
 def test_a_folder_that_is_no_recording_says_what_was_looked_for(folder, tmp_path):
-    with pytest.raises(InputError, match=r"nowhere is no folder"):
+    with pytest.raises(InputError, match=r"nowhere is not a folder"):
         open_recording(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"looked for data/videos and meta/trials/tiers\.npy.*open one of them: mouse"):
         open_recording(tmp_path)
@@ -338,6 +356,10 @@ DAMAGED_AT_ACCESS = {
     "other neurons": (store("data/responses/2.npy", np.ones((4, 12))), r"trial 2 has 4 neurons.*recording has 3"),
     "another frame size": (store("data/videos/1.npy", np.zeros((6, 6, 12))), r"6x6 pixels.*recording has 3 and 6x4"),
     "a longer video": (store("data/videos/1.npy", np.zeros((4, 6, 13))), "trial 1: lengths differ, in frames"),
+    "time first": (store("data/videos/0.npy", np.zeros((12, 4, 6))), "videos seems to have its axes in another order"),
+    "neurons last": (store("data/responses/2.npy", np.ones((12, 3))), "responses seems to have its axes in another"),
+    "white is 1": (store("data/videos/0.npy", np.full((4, 6, 12), 0.5)), "largest grey level is 0.5, but white is 255"),
+    "booleans": (store("data/videos/0.npy", np.ones((4, 6, 12), bool)), "multiply the movie by 255"),
     "a shorter behavior": (store("data/behavior/0.npy", np.zeros((2, 11))), "trial 0: lengths differ, in frames"),
     "NaN in neuron 0": (with_value("data/responses/0.npy", (0, 5), np.nan), "NaN at frame 5 of 12 and numbers after"),
     "NaN in neuron 1": (with_value("data/responses/0.npy", (1, 5), np.nan), "responses holds 1 NaN"),
@@ -378,9 +400,65 @@ def test_damaged_statistics(folder):
 
 
 def test_strangers_in_the_folders_are_left_alone(folder):
-    for name in (".DS_Store", "notes.npy", "00.npy", "0.npy.part"):
-        (folder / "data" / "videos" / name).write_text("x")
+    for name in (".DS_Store", "._0.npy", "Thumbs.db", ".gitattributes", "notes.npy", "00.npy", "0.npy.part"):
+        for kind in ("videos", "responses", "behavior"):
+            (folder / "data" / kind / name).write_text("x")
+        (folder / "meta" / "trials" / name).write_text("x")
     assert len(open_recording(folder).trials) == 4
+
+
+def annexed(file):
+    """A link to content that git-annex has not fetched."""
+    file.unlink()
+    file.symlink_to(f"../.git/annex/objects/0a/b1/MD5E-s90--0123{file.suffix}/MD5E-s90--0123{file.suffix}")
+
+
+def unlocked(file):
+    file.write_text("/annex/objects/MD5E-s90--0123\n")
+
+
+def lfs(file):
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 90\n")
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "command"),
+    [(annexed, "'datalad get' or 'git annex get'"), (unlocked, "git annex get"), (lfs, "git lfs pull")],
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/videos/2.npy",
+        "data/responses/3.npy",  # withheld, if it were not there
+        "meta/trials/tiers.npy",
+        "meta/trials/folds.json",
+        "meta/neurons/unit_ids.npy",
+        "meta/neuroreel.json",
+        "meta/statistics/behavior/all/mean.npy",
+    ],
+)
+def test_content_that_was_not_fetched_is_asked_for(folder, stand_in, command, name):
+    open_recording(folder).folds()
+    (folder / name).touch()
+    stand_in(folder / name)
+
+    def look_at_everything():
+        recording = open_recording(folder)
+        return recording.folds(), list(recording.trials), recording.statistics
+
+    with pytest.raises(InputError, match=rf"{Path(name).name} has not been fetched.*{command}"):
+        look_at_everything()
+
+
+def test_a_link_to_nowhere_and_an_empty_subdataset(folder, tmp_path):
+    file = file_of(folder, "videos", 0)
+    file.unlink()
+    file.symlink_to("gone.npy")
+    with pytest.raises(InputError, match=r"0\.npy is a link to .*gone\.npy, which is not there"):
+        open_recording(folder)
+    (tmp_path / "subdataset").mkdir()
+    with pytest.raises(InputError, match="it is empty: if it is a DataLad subdataset, run 'datalad get"):
+        open_recording(tmp_path / "subdataset")
 
 
 def test_bytes_and_short_words_of_other_writers(folder):
@@ -403,12 +481,16 @@ def recordings(draw):
     def array(shape, dtype):
         return draw(npst.arrays(dtype, shape, elements=st.integers(0, 255)))
 
+    def movie(shape):
+        drawn = array(shape, movie_type)
+        return np.where(drawn == 1, 2, drawn).astype(movie_type)  # a movie of 0 and 1 is refused: its white is 1
+
     def trial():
         frames = draw(st.integers(1, 6))
         responses = array((sizes["neurons"], frames), number_type)
         responses[draw(st.integers(0, sizes["neurons"] - 1)), draw(st.integers(0, frames - 1))] = 1  # not all zero
         return Trial(
-            video=array((frames, sizes["height"], sizes["width"]), movie_type),
+            video=movie((frames, sizes["height"], sizes["width"])),
             responses=responses,
             frame_rate_hz=rate,
             **{kind: array((sizes["channels"], frames), number_type) for kind in kinds},
@@ -488,6 +570,7 @@ REFUSED = {
     "other size": ({"trials": [make_trial(), make_trial(width=7)]}, "7x4 pixels"),
     "other rate": ({"trials": [make_trial(), make_trial(frame_rate_hz=15)]}, "15 frames a second instead of 30"),
     "no pupil": ({"trials": [make_trial(), make_trial(pupil_center=None)]}, "0 pupil center channels instead of 2"),
+    "white is 1": ({"trials": [make_trial(video=np.ones((12, 4, 6), np.uint8))]}, "the largest grey level is 1, but"),
     "tiers too short": ({"tiers": ["train"]}, "tiers has 1 words for 2 trials"),
     "tiers too long": ({"tiers": ["train"] * 3}, "tiers has 3 words for 2 trials"),
     "tiers of folds": ({"tiers": ["train", "fold_0"]}, "trial 1 has 'fold_0'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -17,7 +18,7 @@ from PIL import Image
 
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.recordings import Trial, open_recording, splits, write_recording
-from neuroreel.recordings.splits import fold_of, video_hash
+from neuroreel.recordings.splits import fold_of, opening_of, video_hash
 
 OLD = "dynamic29156-11-10-Video-8744edeac3b4d1ce16b680916b5267ce"
 
@@ -29,6 +30,12 @@ def make_recording(folder, *, tiers, movies=None, **options):
     movies = movies or [random.integers(0, 256, (15, 8, 12)) for _ in tiers]
     trials = [Trial(video=movie, responses=np.ones((2, len(movie))), frame_rate_hz=30) for movie in movies]
     return write_recording(folder, trials, tiers=tiers, **options)
+
+
+def of_others(recording):
+    """The recording as if others had written it in this layout: nothing says by which rule it is folded."""
+    (recording.folder / "meta/neuroreel.json").unlink()
+    return open_recording(recording.folder)
 
 
 def test_golden_folds_exactly(golden, tmp_path):
@@ -53,12 +60,44 @@ def independent_hash(video: np.ndarray) -> int:
     return value
 
 
+def test_published_folds_outlive_a_copy_and_a_link(golden, tmp_path):
+    for number, (name, words) in enumerate(json.loads((golden / "folds.json").read_text()).items()):
+        recording = open_recording(golden / "recordings" / name)
+        assert write_recording(tmp_path / f"copy {number}", list(recording.trials[4:])).folds() == words[4:]
+        shutil.copytree(recording.folder, tmp_path / name)
+        (tmp_path / f"mouse {number}").symlink_to(name)
+        linked = open_recording(tmp_path / f"mouse {number}")
+        assert (linked.name, linked.folds()) == (f"mouse {number}", words)
+
+
 @pytest.mark.parametrize("frames", [5, 6, 9, 10, 70, 299, 300])
 def test_the_hash_follows_the_published_rule(frames):
     video = np.random.default_rng(frames).integers(0, 256, (frames, 36, 64)).astype(np.float32)
     assert video_hash(video) == independent_hash(video)
     assert fold_of(video) == independent_hash(video) % 7
     assert fold_of(video, folds=3) == independent_hash(video) % 3
+
+
+def independent_opening_hash(video: np.ndarray) -> int:
+    """The rule for other recordings, written out: from the frame before the first change on, five frames."""
+    video = video.astype(np.uint8)
+    change = next(i for i in range(1, len(video)) if not np.array_equal(video[i], video[0]))
+    start = min(change - 1, len(video) - 5)
+    numbers = []
+    for frame in video[start : start + 5]:
+        numbers += [independent_hash(np.stack([frame] * 5)), int(frame.sum(dtype=int)) // frame.size]
+    digest = hashlib.blake2b(b"".join(number.to_bytes(8, "little") for number in numbers), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+@pytest.mark.parametrize("lead", [0, 1, 7])
+def test_a_movie_is_known_by_where_its_picture_first_changes(lead):
+    movie = np.random.default_rng(1).integers(0, 256, (12, 8, 12))
+    shown = np.concatenate([np.full((lead, 8, 12), 90), movie])
+    first = shown[max(0, lead - 1) :]  # one frame of the grey lead is left
+    for frames in (5, 6, 9, len(first)):
+        np.testing.assert_array_equal(opening_of(first[:frames]), opening_of(shown))
+    assert (opening_of(shown) != opening_of(shown[::-1])).any()
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,23 +113,77 @@ def test_the_same_movie_has_the_same_fold_whatever_its_type(movie, dtype):
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_a_movie_never_lands_in_two_folds(tmp_path_factory, data):
-    """Two mice see some movies several times; trials are padded to other lengths; responses end early."""
-    lengths = data.draw(st.lists(st.integers(5, 20), min_size=1, max_size=4))
+    """Two mice see some movies several times, cut at any length, padded to other lengths; responses end early."""
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    shown = [random.integers(0, 256, (length, 4, 6)) for length in lengths]
+    shown = [random.integers(0, 256, (20, 4, 6)) for _ in range(data.draw(st.integers(1, 4)))]
     fold_of_movie: dict[int, str] = {}
     for _ in range(2):
         order = data.draw(st.lists(st.integers(0, len(shown) - 1), min_size=1, max_size=6))
         recording = make_recording(
             tmp_path_factory.mktemp("mouse") / "mouse",
             tiers=data.draw(st.lists(st.sampled_from(["train", "oracle"]), min_size=len(order), max_size=len(order))),
-            movies=[shown[i] for i in order],
+            movies=[shown[i][: data.draw(st.integers(5, 20))] for i in order],
             pad_to=data.draw(st.integers(20, 30)),
         )
         for index, trial in enumerate(recording.trials):
             cut_responses(recording, index, frames=data.draw(st.integers(1, trial.frames)))
         for movie, word in zip(order, recording.folds(), strict=True):
             assert fold_of_movie.setdefault(movie, word) == word
+
+
+def noise_and_cut():
+    """A movie of 300 frames, and the same without its last frame: the published rule takes other frames of it."""
+    movie = np.random.default_rng(4).integers(0, 256, (300, 8, 12)).astype(np.uint8)
+    assert fold_of(movie) != fold_of(movie[:-1])
+    return [movie, movie[:-1]]
+
+
+def test_a_movie_cut_by_one_frame_stays_in_its_fold(tmp_path):
+    recording = make_recording(tmp_path / "mouse", tiers=["train"] * 2, movies=noise_and_cut())
+    assert len(set(recording.folds())) == 1
+
+
+def test_where_the_published_rule_parts_one_movie_it_is_said(tmp_path):
+    recording = of_others(make_recording(tmp_path / "mouse", tiers=["train"] * 2, movies=noise_and_cut()))
+    with pytest.warns(UserWarning, match="movies of trials 0 and 1 begin almost alike, but are in fold_") as warned:
+        assert recording.folds() == [f"fold_{fold_of(movie)}" for movie in noise_and_cut()]
+    assert len(warned) == 1
+
+
+def flicker(count):
+    levels = np.random.default_rng(0).integers(0, 256, (count, 30, 1, 1))
+    return list(np.broadcast_to(levels, (count, 30, 8, 12)).astype(np.uint8))
+
+
+def test_uniform_frames_of_other_levels_are_other_movies(tmp_path):
+    recording = make_recording(tmp_path / "mouse", tiers=["train"] * 42, movies=flicker(21) * 2)
+    words = recording.folds()
+    assert words[:21] == words[21:]
+    assert len(set(words)) >= 5
+    kept = json.loads((recording.folder / "meta/trials/folds.json").read_text())
+    assert len(set(kept["hashes"])) == 21
+
+
+def test_that_the_published_rule_cannot_tell_uniform_frames_apart_is_said(tmp_path):
+    recording = of_others(make_recording(tmp_path / "mouse", tiers=["train"] * 9, movies=flicker(9)))
+    with pytest.warns(UserWarning, match="9 movies that begin differently have only 1 different hashes.*uniform"):
+        assert len(set(recording.folds())) == 1
+
+
+def test_movies_whose_white_is_one_are_not_folded(tmp_path):
+    recording = make_recording(tmp_path / "mouse", tiers=["train"] * 3)
+    file = recording.folder / "data/videos/1.npy"
+    np.save(file, np.load(file) / 255)
+    with pytest.raises(InputError, match=r"trial 1 of mouse: .* but white is 255"):
+        recording.folds()
+    assert not (recording.folder / "meta/trials/folds.json").exists()
+
+
+def test_a_rule_that_is_not_known_is_refused(tmp_path):
+    recording = make_recording(tmp_path / "mouse", tiers=["train"])
+    (recording.folder / "meta/neuroreel.json").write_text('{"frame_rate_hz": 30, "fold_rule": "dice"}')
+    with pytest.raises(InputError, match="fold_rule: 'dice'; it must be one of published, opening"):
+        recording.folds()
 
 
 def cut_responses(recording, index, *, frames):
@@ -121,8 +214,11 @@ def test_short_words_in_the_tiers_do_not_cut_the_folds(tmp_path):
     assert other == "none"
 
 
-def test_the_folds_are_kept_with_how_they_came_about(tmp_path):
-    recording = make_recording(tmp_path / "mouse", tiers=["train", "none", "oracle"])
+@pytest.mark.parametrize(
+    ("change", "hashed"), [(lambda mine: mine, independent_opening_hash), (of_others, independent_hash)]
+)
+def test_the_folds_are_kept_with_how_they_came_about(tmp_path, change, hashed):
+    recording = change(make_recording(tmp_path / "mouse", tiers=["train", "none", "oracle"]))
     file = recording.folder / "meta/trials/folds.json"
     assert not file.exists()
     words = recording.folds()
@@ -130,7 +226,7 @@ def test_the_folds_are_kept_with_how_they_came_about(tmp_path):
     assert kept["words"] == words
     assert kept["hashes"][1] is None
     for index in (0, 2):
-        assert int(kept["hashes"][index], 16) == independent_hash(recording.trials[index].video)
+        assert int(kept["hashes"][index], 16) == hashed(recording.trials[index].video)
         assert words[index] == f"fold_{int(kept['hashes'][index], 16) % 7}"
     assert {"ImageHash", "Pillow", "numpy", "scipy"} == set(kept["versions"])
     assert "perceptual hash" in kept["method"]
@@ -139,10 +235,12 @@ def test_the_folds_are_kept_with_how_they_came_about(tmp_path):
 def test_another_library_version_cannot_move_the_test_set(tmp_path, monkeypatch):
     recording = make_recording(tmp_path / "mouse", tiers=["train"] * 5)
     words = recording.folds()
-    monkeypatch.setattr(splits, "_frame_hash", lambda frame: 1)
+    monkeypatch.setattr(splits, "_frame_hash", lambda frame: int(frame[0, 0]))
     assert open_recording(recording.folder).folds() == words
     (recording.folder / "meta/trials/folds.json").unlink()
-    assert open_recording(recording.folder).folds() == ["fold_1"] * 5  # five ones XORed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such hashes are all alike
+        assert open_recording(recording.folder).folds() != words
 
 
 def test_given_folds_are_kept_as_they_are(tmp_path):

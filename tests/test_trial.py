@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis.extra import numpy as npst
 
 from neuroreel.errors import InputError
 from neuroreel.recordings import Trial, TrialSpec, check_trials
+from neuroreel.recordings.checks import check_responses
 
 small = st.integers(1, 5)
 
@@ -19,12 +23,9 @@ def arrays_of_a_trial(draw):
     """Valid arrays of any size, type and combination."""
     frames = draw(small)
     number = {"allow_nan": False, "allow_infinity": False, "width": 32}
-    movie = st.one_of(
-        npst.arrays(np.uint8, (frames, draw(small), draw(small))),
-        npst.arrays(
-            st.sampled_from([np.float32, np.float64]), (frames, draw(small), draw(small)), elements=st.integers(0, 255)
-        ),
-    )
+    grey = st.integers(2, 255) | st.just(0)  # a movie of 0 and 1 is refused where it is used: its white is 1
+    dtype = st.sampled_from([np.uint8, np.float32, np.float64])
+    movie = npst.arrays(dtype, (frames, draw(small), draw(small)), elements=grey)
     channels = npst.arrays(np.float32, (draw(small), frames), elements=st.floats(-1e6, 1e6, **number))
     return {
         "video": draw(movie),
@@ -84,7 +85,10 @@ FAULTS = {
     "objects": ({"responses": np.full((2, 4), None)}, "must hold real numbers"),
     "ragged": ({"responses": [[1, 2, 3, 4], [1]]}, "a list that NumPy cannot take"),
     "masked": ({"responses": np.ma.masked_array(np.ones((2, 4)), mask=np.eye(2, 4))}, "masked values"),
-    "time first": ({"responses": np.ones((4, 2))}, r"\(channels, frames\)"),
+    "time first": ({"responses": np.ones((4, 5))}, r"responses seems to have its axes in .* \(neurons, frames\)"),
+    "time last": ({"video": VIDEO.T, "responses": np.ones((5, 4))}, r"video seems .* \(frames, height, width\)"),
+    "any of two": ({"responses": np.ones((4, 2))}, r"cut or resample .* \(channels, frames\)"),
+    "sixteen bits": ({"video": VIDEO + 65535}, "black is 0 and white is 255"),
     "no rate": ({"frame_rate_hz": None}, "frame_rate_hz is None; it must be a positive number"),
     "rate as text": ({"frame_rate_hz": "30"}, "frame_rate_hz is '30'"),
     "rate zero": ({"frame_rate_hz": 0}, "positive"),
@@ -188,3 +192,65 @@ def test_only_what_is_needed_is_asked_for():
 def test_what_is_no_list_of_trials_is_refused(trials, words):
     with pytest.raises(InputError, match=words):
         check_trials(trials)
+
+
+ONES = np.random.default_rng(0).integers(0, 2, (4, 2, 3))
+
+
+@pytest.mark.parametrize("video", [ONES.astype(bool), ONES.astype(np.uint8), ONES, ONES * 0.6, np.float32(ONES) / 255])
+def test_a_movie_whose_white_is_one_is_refused_where_it_is_used(video):
+    trial = trial_like(video=video, name="odd one")
+    with pytest.raises(InputError, match=r"odd one: the largest grey level is .*white is 255; multiply the movie by"):
+        trial.needs_video()
+    with pytest.raises(InputError, match="odd one: the largest grey level is"):
+        check_trials([trial_like(), trial])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float64])
+def test_a_black_movie_is_a_movie(dtype):
+    assert check_trials([trial_like(video=np.zeros((4, 2, 3), dtype))]).frames == 4
+
+
+def responses_like(values):
+    return [trial_like(responses=np.asarray(each)) for each in values]
+
+
+def test_responses_of_which_most_are_negative_are_refused():
+    events = np.random.default_rng(0).gamma(0.5, size=(2, 5, 4))
+    for negative in (-events, events - 2):
+        with pytest.raises(InputError, match=r"training trials: \d+ % of the responses are negative.*flip the sign"):
+            check_trials(responses_like(negative), what="training trials")
+    assert check_trials(responses_like(-events), needs=["video"]).negative_responses == 40
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_z_scores_are_refused_though_half_of_them_are_positive(seed):
+    """Their mean is zero but for rounding, so that neither the share nor the sign of the mean decides by chance."""
+    scores = np.random.default_rng(seed).normal(size=(5, 40))
+    scores = (scores - scores.mean(axis=1, keepdims=True)) / scores.std(axis=1, keepdims=True)
+    scores -= np.minimum(0, np.sort(scores)[:, 18:19])  # fewer than half are negative
+    trials = responses_like(np.split(scores - scores.mean(axis=1, keepdims=True), 10, axis=1))
+    spec = TrialSpec.of(trials[0])
+    with pytest.raises(InputError, match=r"5 of 5 neurons are negative or zero on average \(the first is neuron 0\)"):
+        check_responses(trials, replace(spec, frames=40, negative_responses=1), what="trials")
+
+
+def test_a_neuron_that_is_negative_on_average_is_named():
+    responses = np.ones((2, 5, 4))
+    responses[:, 3] *= -1
+    trials = responses_like(responses)
+    with pytest.raises(InputError, match=r"1 of 5 neurons are negative .* neuron 3\).*leave these neurons out"):
+        check_responses(trials, check_trials(trials), what="trials")
+
+
+def test_overshoots_are_told_once_and_silent_neurons_are_none():
+    responses = np.ones((3, 5, 4))
+    responses[:, 0] = 0  # silent
+    responses[1:, 2, 1] = -0.25
+    trials = responses_like(responses)
+    with pytest.warns(UserWarning, match=r"trials: 3\.3 % of the responses are negative; they are cut to 0") as warned:
+        check_responses(trials, check_trials(trials), what="trials")
+    assert len(warned) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_responses(trials[:1], check_trials(trials[:1]), what="trials")

@@ -30,7 +30,11 @@ def training_trials(opened: Any, test_fold: str, validation_fold: str | None) ->
     folds = sorted({word for word in opened.folds() if word.startswith("fold_")})
     for asked in (test_fold, validation_fold):
         if asked is not None and asked not in folds:
-            raise InputError(f"the recording has no trials of {asked!r}; it has {', '.join(folds) or 'no folds'}")
+            raise InputError(
+                f"the recording has no trials of {asked!r}; it has {', '.join(folds) or 'no folds'}, as trials of one "
+                "movie share a fold: name other folds, or give the folds yourself (folds= of nr.write_recording, or a "
+                "table's column 'fold')"
+            )
     if test_fold == validation_fold:
         raise InputError(f"{test_fold} cannot be test and validation fold at once; it has {', '.join(folds)}")
     used = [fold for fold in folds if fold not in (test_fold, validation_fold)]

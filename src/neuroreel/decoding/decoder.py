@@ -17,6 +17,7 @@ from neuroreel.decoding.features import ResponseFeatures
 from neuroreel.decoding.symmetric import leading_components
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
+from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.trial import Trial
 
 FORMAT, VERSION = "neuroreel ridge decoder", "1"
@@ -176,6 +177,7 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Arrays and facts of a decoder file."""
     from safetensors import SafetensorError, safe_open
 
+    check_fetched(path)
     if not path.is_file():
         raise InputError(f"{path} is no file; give the file that RidgeDecoder.save wrote")
     try:

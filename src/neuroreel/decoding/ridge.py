@@ -26,7 +26,7 @@ from neuroreel.decoding.heldout import (
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
 from neuroreel.progress import progress as progress_bar
-from neuroreel.recordings.checks import TrialSpec, check_trials
+from neuroreel.recordings.checks import TrialSpec, check_responses, check_trials
 from neuroreel.recordings.trial import Trial
 
 PENALTIES = tuple(float(f"{10**exponent:.1g}") for exponent in np.arange(-2, 4.1, 0.5))  # 0.01, 0.03 … 10000
@@ -101,6 +101,7 @@ def fit_decoder(
     The means, deviations and components of steps 1 and 2 are those of all training trials, held-out ones too.
     """
     spec = check_trials(trials, what="training trials", needs=("video", "responses"))
+    check_responses(trials, spec, what="training trials")
     choices = _checked_penalties(penalties)
     if groups is not None and len(groups) != len(trials):
         raise InputError(f"groups has {len(groups)} labels for {len(trials)} trials; give one label a trial")

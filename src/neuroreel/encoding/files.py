@@ -12,6 +12,7 @@ from neuroreel.encoding.published import load_weights, read_published_checkpoint
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.recordings.disk import check_fetched
 
 FORMAT = "neuroreel encoder"
 FORMAT_VERSION = 1
@@ -40,6 +41,7 @@ def load_encoder(file: str | Path, *, readout: int | str = 0) -> EncodingModel:
         No such file, a damaged one, weights of another architecture, a readout that is not there.
     """
     file = Path(file)
+    check_fetched(file)
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a .safetensors or .pth encoding model")
     if file.suffix == ".pth":
@@ -131,6 +133,7 @@ def _build(description: dict[str, Any], readout: int | str) -> EncodingModel:
 
 
 def _read_side_car(file: Path) -> dict[str, Any]:
+    check_fetched(file)
     if not file.is_file():
         raise InputError(f"{file} is missing: the description that lies beside the weights; copy both files")
     try:

@@ -228,7 +228,8 @@ def _load_network(file: Path) -> EncodingModel:
 
 
 def _trial_hash(trial: Trial) -> str:
-    return _sha(*(hash_array(each) for each in (trial.needs_video(), trial.needs_responses(), trial.covariates)))
+    arrays = (trial.needs_video(), trial.needs_responses(), trial.covariates)
+    return _sha(trial.frame_rate_hz, *map(hash_array, arrays))
 
 
 def _sha(*parts: Any) -> str:

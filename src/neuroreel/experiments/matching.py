@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neuroreel.errors import InputError
 from neuroreel.experiments.animals import Animal, ModelFile
-from neuroreel.recordings.disk import read_json
+from neuroreel.recordings.disk import check_fetched, read_json
 from neuroreel.recordings.recording import Recording, open_recording
 
 
@@ -70,6 +70,7 @@ def _by_name(files: Sequence[Path], names: Sequence[str]) -> dict[str, list[Path
     """Files by the recording whose name is in their path; those without a name under the empty one."""
     found: dict[str, list[Path]] = {name: [] for name in ("", *names)}
     for file in files:
+        check_fetched(file)
         if not file.is_file():
             raise InputError(f"there is no file {file}; give the path of an encoding model, a mask or a decoder")
         inside = [name for name in names if re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", str(file))]

@@ -23,6 +23,7 @@ from neuroreel.figures.published_runs import Condition, Movie, absent_runs, cond
 from neuroreel.progress import progress
 from neuroreel.published.find import all_results
 from neuroreel.published.results import FRAME_RATE_HZ, read_published
+from neuroreel.recordings.disk import absolute
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -96,7 +97,7 @@ class PublishedFolder:
             raise InputError(f"no published result of {name} can be used: {'; '.join(problems)}")
         table = _with_single_models(pd.DataFrame(rows)) if name == "gradient_ensembling" else pd.DataFrame(rows)
         expected = [file for condition in conditions for file in condition.expected_files()]
-        read = {"/".join(Path(file).resolve().parts[-2:]) for files in table["files"] for file in files}
+        read = {"/".join(absolute(file).parts[-2:]) for files in table["files"] for file in files}
         missing = [file for file in expected if file not in read]
         absent = absent_runs(name, conditions)
         return Material(

@@ -10,6 +10,7 @@ from typing import Any
 
 from neuroreel.experiments.animals import PUBLISHED_MICE
 from neuroreel.published.find import MODEL, Found
+from neuroreel.recordings.disk import absolute
 from neuroreel.stimuli.gratings import PUBLISHED_DIRECTIONS, PUBLISHED_SPATIAL_FREQUENCIES, PUBLISHED_TEMPORAL_LABELS
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS
 
@@ -104,7 +105,7 @@ class Condition:
 
     def expected_files(self) -> list[str]:
         """The files that the paper's movies have, ``folder/name``."""
-        folders = sorted({each.file.resolve().parent.name for each in self.found})
+        folders = sorted({absolute(each.file).parent.name for each in self.found})
         if self.models > 1:  # one folder a model, named as those that are there
             start, _, end = re.split(r"(\[?\d+\]?)", folders[0], maxsplit=1)
             opening, closing = ("[", "]") if "[" in folders[0] else ("", "")

@@ -16,6 +16,7 @@ from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
 from neuroreel.inversion.presets import Settings
 from neuroreel.inversion.windows import windows_for
+from neuroreel.recordings.checks import TrialSpec, check_most_responses
 from neuroreel.recordings.trial import Trial
 
 
@@ -39,6 +40,7 @@ def check_trials_fit(
         if decoder is not None:
             check_decodable(decoder, trial)
         frames.append(trial.frames)
+    check_most_responses(map(TrialSpec.of, trials), what="trials to reconstruct")
     return frames
 
 

@@ -21,6 +21,8 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.inversion.checks import check_mask_values
 from neuroreel.progress import progress as progress_bar
+from neuroreel.recordings.checks import check_responses, check_trials
+from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.trial import Trial
 
 LARGEST_START = 0.05
@@ -84,6 +86,8 @@ def learn_mask(
             raise InputError(f"{name} is {value}; it must be at least {least}")
     for trial in trials:
         _check_trial(model, trial)
+    what = "trials to learn the mask from"
+    check_responses(trials, check_trials(trials, what=what), what=what)
     rng = np.random.default_rng(seed)
     frames = model.window_frames
     initial = rng.uniform(0, LARGEST_START, (frames, *model.canvas.size)).astype(np.float32)
@@ -180,6 +184,7 @@ def load_mask(file: str | Path) -> NDArray[np.float32]:
     InputError
         No such file, another kind of file, another shape, NaN or infinite values.
     """
+    check_fetched(Path(file))
     try:
         with Path(file).open("rb") as stream:
             mask = np.lib.format.read_array(stream, allow_pickle=False)

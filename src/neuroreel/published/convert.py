@@ -12,6 +12,7 @@ from neuroreel.files import atomic_path, refuse_existing
 from neuroreel.published.find import find_results
 from neuroreel.published.folder import read_published_folder
 from neuroreel.published.results import read_published
+from neuroreel.recordings.disk import absolute, check_fetched
 from neuroreel.results.datasets import netcdf_bytes
 from neuroreel.results.provenance import hash_file
 
@@ -74,9 +75,10 @@ def converted_names(files: Iterable[Path], *, run: str = "*") -> dict[Path, str]
     """
     names: dict[Path, str] = {}
     for file in files:
+        check_fetched(file)
         if not file.exists():
             raise InputError(f"there is no file {file}")
-        name = f"{_stem(file.resolve(), run)}{'.safetensors' if file.suffix == '.pth' else '.nc'}"
+        name = f"{_stem(absolute(file), run)}{'.safetensors' if file.suffix == '.pth' else '.nc'}"
         if name in names.values():
             other = next(each for each in names if names[each] == name)
             raise InputError(f"{other} and {file} would both become {name}; convert them into two folders")
@@ -113,7 +115,7 @@ def _convert_arrays(file: Path, out: Path, *, run: str, overwrite: bool) -> None
     dataset = read_published_folder(file, run=run) if file.is_dir() else read_published(file)
     if set(dataset) == {"mask"}:
         raise InputError(f"{file} is a mask and needs no conversion: nr.load_mask and --mask open it as it is")
-    source = {"name": file.resolve().name} if file.is_dir() else _source(file)
+    source = {"name": absolute(file).name} if file.is_dir() else _source(file)
     origin = {"converted_from": json.dumps(source), "converted_by": f"neuroreel {__version__}"}
     # in memory first: the HDF5 library crashes when the disk is full
     content = netcdf_bytes(dataset.assign_attrs(dataset.attrs | origin))
@@ -122,4 +124,4 @@ def _convert_arrays(file: Path, out: Path, *, run: str, overwrite: bool) -> None
 
 
 def _source(file: Path) -> dict[str, str]:
-    return {"name": f"{file.resolve().parent.name}/{file.name}", "sha256": hash_file(file)}
+    return {"name": f"{absolute(file).parent.name}/{file.name}", "sha256": hash_file(file)}

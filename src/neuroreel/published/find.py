@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from neuroreel.errors import InputError
+from neuroreel.recordings.disk import absolute
 
 MODEL = "model"
 
@@ -59,7 +60,7 @@ def find_results(folder: Path, run: str) -> list[Found]:
 
 def _results_in(folder: Path) -> list[Found]:
     files = sorted(folder.glob(f"{_PREFIX}*.npy")) if folder.is_dir() else []
-    name = folder.resolve().name
+    name = absolute(folder).name
     model, run = name, ""  # folders that were renamed are models of one run
     if match := _FOLDER.fullmatch(name):
         numbers = re.findall(r"\d+", match["models"])

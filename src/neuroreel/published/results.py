@@ -15,6 +15,7 @@ from neuroreel.errors import InputError
 from neuroreel.published.arrays import explain_damage, read_header, read_plain_array
 from neuroreel.published.stimuli import read_stimuli
 from neuroreel.published.unpickle import read_pickle
+from neuroreel.recordings.disk import check_fetched
 
 FRAME_RATE_HZ = 30.0
 
@@ -76,6 +77,7 @@ def read_published(file: str | Path) -> xr.Dataset:
     file = Path(file)
     if file.is_dir():
         raise InputError(f"{file} is a folder; read the results in it with nr.read_published_folder")
+    check_fetched(file)
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a published result, mask or stimulus file")
     if file.suffix == ".npz":

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from neuroreel.errors import InputError
+from neuroreel.grey import check_white
 from neuroreel.recordings.trial import Trial
 
 
@@ -26,6 +30,8 @@ class TrialSpec:
         Channels of behaviour and of the pupil centre; 0 where not recorded.
     frames
         Length of the trial, or of all trials together.
+    negative_responses
+        How many responses are below zero, likewise.
     """
 
     neurons: int
@@ -35,11 +41,14 @@ class TrialSpec:
     behavior_channels: int
     pupil_channels: int
     frames: int
+    negative_responses: int = 0
 
     @classmethod
     def of(cls, trial: Trial) -> TrialSpec:
-        """The spec of one trial."""
+        """The spec of one trial; InputError if its movie's white seems to be 1."""
         height, width = (0, 0) if trial.video is None else trial.video.shape[1:]
+        if trial.video is not None:
+            check_white(trial.video, what=trial.name)
         return cls(
             neurons=trial.neurons,
             video_height=height,
@@ -48,6 +57,7 @@ class TrialSpec:
             behavior_channels=0 if trial.behavior is None else len(trial.behavior),
             pupil_channels=0 if trial.pupil_center is None else len(trial.pupil_center),
             frames=trial.frames,
+            negative_responses=0 if trial.responses is None else int((trial.responses < 0).sum()),
         )
 
     @property
@@ -88,7 +98,7 @@ _COUNTED = {
 def check_trials(
     trials: Sequence[Trial], *, what: str = "trials", needs: Sequence[str] = ("video", "responses")
 ) -> TrialSpec:
-    """Raise InputError unless the trials share neurons, frame size, frame rate and behaviour channels.
+    """Raise InputError unless the trials share neurons, frame size, frame rate and behavior channels.
 
     Parameters
     ----------
@@ -102,15 +112,16 @@ def check_trials(
     Returns
     -------
     TrialSpec
-        What they share; ``frames`` is the sum of their lengths.
+        What they share; ``frames`` and ``negative_responses`` are sums over the trials.
 
     Raises
     ------
     InputError
-        No trials, something that is no trial, or one that differs from the first; the message names it.
+        No trials, something that is not a trial, or one that differs from the first; the message names it. Responses
+        that are needed, and of which most are negative.
     """
     first: TrialSpec | None = None
-    frames = 0
+    frames = negative = 0
     for index, spec in enumerate(trial_specs(trials, what=what)):
         first = first or spec
         fault = spec.lacks(needs) or first.difference(spec)
@@ -120,9 +131,62 @@ def check_trials(
                 "use trials of one recording, or bring them to the same neurons, size and rate first"
             )
         frames += spec.frames
+        negative += spec.negative_responses
     if first is None:
         raise InputError(f"{what}: there are none; give at least one trial")
-    return replace(first, frames=frames)
+    total = replace(first, frames=frames, negative_responses=negative)
+    if "responses" in needs:
+        check_most_responses([total], what=what)
+    return total
+
+
+def check_most_responses(specs: Iterable[TrialSpec], *, what: str) -> None:
+    """Raise InputError if more than half of the responses are negative: they would be cut to 0."""
+    values = negative = 0
+    for spec in specs:
+        values, negative = values + spec.neurons * spec.frames, negative + spec.negative_responses
+    if negative > values / 2:
+        raise InputError(
+            f"{what}: {100 * negative / values:.0f} % of the responses are negative, and would be cut to 0; {_POSITIVE}"
+        )
+
+
+def check_responses(trials: Sequence[Trial], spec: TrialSpec, *, what: str) -> None:
+    """Raise InputError if a neuron's responses are negative on average; warn if some responses are negative.
+
+    Everything that uses responses cuts them at 0 (see :meth:`Trial.needs_responses`): this takes the overshoots off
+    deconvolved calcium, but half of what z-scores say. Trials without negative responses are not read again.
+
+    Parameters
+    ----------
+    trials, what
+        As for :func:`check_trials`.
+    spec
+        What that returned.
+    """
+    if not spec.negative_responses:
+        return
+    total, size = np.zeros(spec.neurons), np.zeros(spec.neurons)
+    for index in range(len(trials)):
+        responses = trials[index].responses
+        assert responses is not None  # check_trials saw to it
+        total += responses.sum(axis=1, dtype=np.float64)
+        size += np.abs(responses).sum(axis=1, dtype=np.float64)
+    below = np.flatnonzero(total < _BALANCED * size)
+    if len(below):
+        raise InputError(
+            f"{what}: the responses of {len(below)} of {spec.neurons} neurons are negative or zero on average (the "
+            f"first is neuron {below[0]}), and negative ones would be cut to 0; leave these neurons out, or {_POSITIVE}"
+        )
+    share = spec.negative_responses / (spec.neurons * spec.frames)
+    warnings.warn(f"{what}: {100 * share:.2g} % of the responses are negative; they are cut to 0", stacklevel=1)
+
+
+_BALANCED = 1e-3  # a mean below this part of the mean size is zero but for rounding, as that of z-scores is
+_POSITIVE = (
+    "give responses that rise from 0 with activity, such as spike counts, events or dF/F over a low baseline (not "
+    "z-scores; for a dye that darkens, flip the sign)"
+)
 
 
 def trial_specs(trials: Sequence[Trial], *, what: str) -> Iterator[TrialSpec]:

@@ -1,9 +1,10 @@
-"""Reading arrays and JSON from disk, so that a damaged file is a clear error and not a traceback."""
+"""Reading arrays and JSON from disk, so that a damaged or absent file is a clear error and not a traceback."""
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -29,13 +30,14 @@ def read_array(path: Path, *, rank: int | tuple[int, ...], kinds: str = "fiub") 
     Raises
     ------
     InputError
-        The file is missing, cut short, no .npy file, or holds another rank or type than asked.
+        The file is missing, not fetched, cut short, not a .npy file, or holds another rank or type than asked.
     ResourceError
         Too many files are open at once: every memory-mapped array is one.
     """
     try:
         array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError as error:
+        check_fetched(path)
         raise InputError(f"{path} is missing; copy the recording again") from error
     except (OSError, ValueError, EOFError, TokenError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -43,6 +45,7 @@ def read_array(path: Path, *, rank: int | tuple[int, ...], kinds: str = "fiub") 
                 f"too many files are open to open {path}; go through recording.trials one at a time instead of "
                 "keeping them in a list, or raise the limit (ulimit -n 8192)"
             ) from error
+        check_fetched(path)
         raise InputError(
             f"{path} cannot be read as a NumPy array ({error}); it may be cut short: copy it again"
         ) from error
@@ -55,13 +58,14 @@ def read_array(path: Path, *, rank: int | tuple[int, ...], kinds: str = "fiub") 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; InputError if it is none."""
+    """The object in a JSON file; InputError if it does not hold one."""
+    check_fetched(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); mend or delete it") from error
+        raise InputError(f"{path} cannot be read as JSON ({error}); correct or delete it") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a JSON {type(content).__name__}; it must be an object; mend or delete it")
+        raise InputError(f"{path} holds a JSON {type(content).__name__}; it must be an object: correct or delete it")
     return content
 
 
@@ -69,3 +73,40 @@ def frames_before_nan(row: NDArray[Any]) -> int:
     """How many values (frames,) come before the first NaN: all of them where there is none."""
     nan = np.isnan(row)
     return int(nan.argmax()) if nan.any() else len(row)
+
+
+def check_fetched(path: Path) -> None:
+    """Raise InputError if a file is only a stand-in for content that git-annex, DataLad or Git LFS has not fetched.
+
+    Every reader asks here before it calls a file missing or damaged.
+    """
+    if path.is_symlink() and not path.exists():
+        target = os.path.realpath(path)
+        if "annex/objects/" in target:
+            raise _not_fetched(path, *_ANNEX)
+        raise InputError(f"{path} is a link to {target}, which is not there; copy that file, or correct the link")
+    if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
+        with path.open("rb") as file:
+            start = file.read(64)
+        for words, told in _POINTERS.items():
+            if start.startswith(words):
+                raise _not_fetched(path, *told)
+
+
+_LONGEST_POINTER = 2048  # bytes; a git-annex key ends in a checksum and an extension, Git LFS has three short lines
+_ANNEX = ("git-annex", "datalad get", "git annex get")
+_POINTERS = {b"/annex/objects/": _ANNEX, b"version https://git-lfs.github.com/spec/": ("Git LFS", "git lfs pull")}
+
+
+def _not_fetched(path: Path, keeper: str, *commands: str) -> InputError:
+    run = " or ".join(f"'{command}'" for command in commands)
+    return InputError(
+        f"{path} has not been fetched: it stands for content that {keeper} keeps elsewhere; run {run} on it, or on its "
+        "folder"
+    )
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """The absolute path under the name it was given: links are not followed, as their names may tell sessions apart."""
+    path = Path(path).expanduser()
+    return path.resolve() if ".." in path.parts else path.absolute()  # "link/.." is not the folder that holds the link

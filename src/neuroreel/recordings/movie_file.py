@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.errors import InputError
+from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
 from neuroreel.recordings.clock import Clock
-from neuroreel.recordings.disk import read_array
+from neuroreel.recordings.disk import check_fetched, read_array
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial
 
@@ -70,20 +70,18 @@ def read_movie(
     Raises
     ------
     InputError
-        The file is missing, damaged, of another kind or size, or its white is 1 instead of 255.
+        The file is missing, not fetched, damaged, or of another kind or size.
     ResourceError
         The library that reads such files is not installed.
     """
     if file.suffix.lower() not in ENDINGS:
         raise InputError(f"{file} ends in {file.suffix!r}; a movie's name must end in one of {', '.join(ENDINGS)}")
+    check_fetched(file)
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a movie")
     read_video = _read_stored_frames if by_number else _read_video
     read = {".npy": _read_npy, ".tif": _read_tiff, ".tiff": _read_tiff}.get(file.suffix.lower(), read_video)
-    video, rate = read(file, size)
-    if video.dtype.kind == "f" and 0 < video.max() <= 1:
-        raise InputError(f"{file}: the largest grey level is {video.max():g}; they must lie in 0..255: multiply by 255")
-    return video, rate
+    return read(file, size)
 
 
 def _read_npy(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], float | None]:
@@ -101,14 +99,61 @@ def _read_tiff(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], 
     tifffile = needs("tifffile")
     try:
         with tifffile.TiffFile(file) as tiff:
-            series, described = tiff.series[0], tiff.imagej_metadata or {}
-            _check_size(file, series.shape, size)
-            video = series.asarray()
-    except InputError:
+            described = tiff.imagej_metadata or {}
+            shape = _shape_of_series(file, tiff)
+            _check_size(file, shape, size)
+            pieces = [_pixels(file, series).reshape(-1, *shape[1:]) for series in tiff.series]
+    except NeuroreelError:
         raise
     except Exception as error:  # tifffile meets damaged files with nearly anything
         raise InputError(f"{file} cannot be read as TIFF ({error}); it may be damaged") from error
+    video = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     return video, float(described["fps"]) if "fps" in described else None
+
+
+def _shape_of_series(file: Path, tiff: Any) -> tuple[int, ...]:
+    """The shape of all series together: a program that appends pages leaves several. InputError if they do not fit."""
+    kinds = {(series.axes[-2:], series.shape[-2:], str(series.dtype)) for series in tiff.series}
+    pixels = {page.photometric.name for page in tiff.pages[:1]}
+    if pixels != {"MINISBLACK"} or any(axes != "YX" for axes, _, _ in kinds):
+        raise InputError(
+            f"{file} holds {', '.join(pixels) or 'no'} images, not grey ones with black at 0 (MINISBLACK): save it so"
+        )
+    if len(tiff.series) == 1:
+        return tuple(tiff.series[0].shape)
+    if len(kinds) > 1 or any(len(series.shape) > 3 for series in tiff.series):
+        shapes = ", ".join(f"{series.shape} {series.dtype}" for series in tiff.series[:5])
+        raise InputError(
+            f"{file} holds {len(tiff.series)} series of images that are not one movie ({shapes}); save the movie alone"
+        )
+    frames = sum(series.shape[0] if len(series.shape) == 3 else 1 for series in tiff.series)
+    return (frames, *tiff.series[0].shape[-2:])
+
+
+def _pixels(file: Path, series: Any) -> NDArray[Any]:
+    """The images of a series; by Pillow where tifffile lacks the codec that they are packed with."""
+    try:
+        return np.asarray(series.asarray())
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            images = []
+            for page in series.pages:
+                image.seek(page.index)
+                images.append(np.asarray(image))
+        pixels = np.stack(images).reshape(series.shape)
+    except (OSError, ValueError, EOFError):  # Pillow lacks it too
+        pixels = None
+    if pixels is None or pixels.dtype.newbyteorder("=") != series.dtype.newbyteorder("="):
+        raise ResourceError(
+            f"{file} is packed with {series.keyframe.compression.name}, which needs another library: "
+            "pip install imagecodecs"
+        )
+    return pixels
 
 
 def _read_video(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], float]:
@@ -179,5 +224,5 @@ def _check_size(file: Path, shape: tuple[int, ...], size: tuple[int, int] | None
     if size is not None and tuple(shape[1:]) != size:
         raise InputError(
             f"{file} is {shape[2]}x{shape[1]} pixels (width x height), the recording's movies are {size[1]}x{size[0]}: "
-            "resize it"
+            f"{'swap its height and width' if tuple(shape[:0:-1]) == size else 'resize it'}"
         )

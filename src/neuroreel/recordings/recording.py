@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from neuroreel.errors import InputError
 from neuroreel.recordings import sensorium
 from neuroreel.recordings.checks import TrialSpec
-from neuroreel.recordings.disk import read_array
+from neuroreel.recordings.disk import absolute, read_array
 from neuroreel.recordings.splits import assign_folds, is_fold
 from neuroreel.recordings.trial import Trial
 
@@ -34,7 +34,7 @@ class Recording:
     Parameters
     ----------
     folder
-        Where it lies.
+        Where it lies, as given: links are not followed.
     tiers
         One word a trial: train, oracle, live_test_main, live_test_bonus, final_test_main, final_test_bonus, none,
         or a word of the lab's own.
@@ -64,7 +64,7 @@ class Recording:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
+        """The folder's name; where a link was opened, the link's."""
         return self.folder.name
 
     @property
@@ -103,7 +103,7 @@ class Recording:
     @functools.cached_property
     def simulated(self) -> bool:
         """True if ``nr.simulate`` made it: no animal was recorded."""
-        return (self.folder / sensorium.SIMULATION).is_file()
+        return sensorium.is_listed(self.folder / sensorium.SIMULATION)
 
     @functools.cached_property
     def statistics(self) -> dict[str, sensorium.Statistics]:
@@ -258,7 +258,7 @@ def open_recording(folder: str | os.PathLike[str]) -> Recording:
     Raises
     ------
     InputError
-        The folder is no recording, files are missing or damaged, or they do not fit each other.
+        The folder is not a recording, files are missing or damaged, or they do not fit each other.
 
     Examples
     --------
@@ -266,7 +266,7 @@ def open_recording(folder: str | os.PathLike[str]) -> Recording:
     >>> recording.trials[0].responses.shape  # doctest: +SKIP
     (7863, 300)
     """
-    folder = Path(folder).expanduser().resolve()
+    folder = absolute(folder)
     sensorium.check_layout(folder)
     tiers = sensorium.read_tiers(folder)
     kinds = sensorium.check_files(folder, tiers)

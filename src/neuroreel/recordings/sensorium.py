@@ -10,7 +10,7 @@
     meta/trials/folds.json     one word a trial, see splits.py; ours
     meta/neurons/              unit_ids.npy (neurons,), cell_motor_coordinates.npy (neurons, 3)
     meta/statistics/           {responses,behavior,pupil_center}/all/{mean,std}.npy
-    meta/neuroreel.json        the frame rate; ours
+    meta/neuroreel.json        the frame rate, and how folds follow from movies; ours
 
 Trials shorter than the longest end in NaN. Source: Turishcheva et al. 2023, "The Dynamic Sensorium
 competition for predicting large-scale mouse visual cortex activity from videos", arXiv:2305.19654.
@@ -18,6 +18,8 @@ competition for predicting large-scale mouse visual cortex activity from videos"
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.recordings.disk import frames_before_nan, read_array, read_json
-from neuroreel.recordings.trial import Trial
+from neuroreel.recordings.trial import Trial, turned
 
 KINDS = ("videos", "responses", "behavior", "pupil_center")
 TIERS = Path("meta", "trials", "tiers.npy")
@@ -52,6 +54,11 @@ class Statistics:
     std: NDArray[np.float64]
 
 
+def is_published_name(name: str) -> bool:
+    """Whether a recording of this name is one of the published mice."""
+    return re.fullmatch(r"dynamic\d+-\d+-\d+-Video-[0-9a-f]{32}", name) is not None
+
+
 def data_file(folder: Path, kind: str, index: int) -> Path:
     """Where the array of one kind of one trial lies."""
     return folder / "data" / kind / f"{index}.npy"
@@ -62,18 +69,25 @@ def statistics_file(folder: Path, kind: str, which: str) -> Path:
     return folder / "meta" / "statistics" / kind / "all" / f"{which}.npy"
 
 
+def is_listed(path: Path) -> bool:
+    """Whether a folder lists this file, be it a link to content that is not there: reading that says so."""
+    return os.path.lexists(path)
+
+
 def check_layout(folder: Path) -> None:
     """Raise InputError unless the folder holds a recording, saying what was looked for and where one may be."""
     if not folder.is_dir():
         unpack = "; unpack it first" if folder.suffix == ".zip" and folder.is_file() else ""
-        raise InputError(f"{folder} is no folder{unpack}")
+        raise InputError(f"{folder} is not a folder{unpack}")
     wanted = ("data/videos", TIERS.as_posix())
-    missing = [name for name in wanted if not (folder / name).exists()]
+    missing = [name for name in wanted if not is_listed(folder / name)]
     if missing:
         inside = sorted(child.parents[2].name for child in folder.glob(f"*/{TIERS.as_posix()}"))
         hint = f"; there are recordings inside it, open one of them: {', '.join(inside[:5])}" if inside else ""
+        if not any(folder.iterdir()):
+            hint = f"; it is empty: if it is a DataLad subdataset, run 'datalad get {folder}'"
         raise InputError(
-            f"{folder} is no recording in the Sensorium layout: looked for {' and '.join(wanted)}, "
+            f"{folder} is not a recording in the Sensorium layout: looked for {' and '.join(wanted)}, "
             f"did not find {' and '.join(missing)}{hint}"
         )
 
@@ -90,7 +104,7 @@ def check_tiers(tiers: Sequence[object], *, what: str) -> None:
     """Raise InputError unless each trial has a word, and none that could be taken for a fold."""
     for index, word in enumerate(tiers):
         if not isinstance(word, str) or not word or word.startswith("fold"):
-            raise InputError(f"{what}: trial {index} has {word!r}; it must be a word such as 'train', and no fold")
+            raise InputError(f"{what}: trial {index} has {word!r}; it must be a tier such as 'train', not a fold")
     if not tiers:
         raise InputError(f"{what}: there are no trials")
 
@@ -120,10 +134,10 @@ def read_neurons(folder: Path, tiers: tuple[str, ...]) -> tuple[NDArray[Any] | N
     """
     counts = {}
     unit_ids = coordinates = None
-    if (folder / UNIT_IDS).exists():
+    if is_listed(folder / UNIT_IDS):
         unit_ids = np.array(read_array(folder / UNIT_IDS, rank=1, kinds="iufUS"))
         counts[UNIT_IDS.as_posix()] = len(unit_ids)
-    if (folder / COORDINATES).exists():
+    if is_listed(folder / COORDINATES):
         coordinates = np.array(read_array(folder / COORDINATES, rank=2))
         counts[COORDINATES.as_posix()] = len(coordinates)
     recorded = (data_file(folder, "responses", i) for i, tier in enumerate(tiers) if tier not in WITHHELD_TIERS)
@@ -136,7 +150,7 @@ def read_neurons(folder: Path, tiers: tuple[str, ...]) -> tuple[NDArray[Any] | N
 
 def read_frame_rate(folder: Path) -> float:
     """Frames a second: 30 unless the recording says otherwise."""
-    if not (folder / SETTINGS).exists():
+    if not is_listed(folder / SETTINGS):
         return FRAME_RATE_HZ
     rate = read_json(folder / SETTINGS).get("frame_rate_hz")
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < float("inf"):
@@ -147,7 +161,7 @@ def read_frame_rate(folder: Path) -> float:
 def read_statistics(folder: Path, kind: str) -> Statistics | None:
     """Mean and std of "responses", "behavior" or "pupil_center" as stored with the recording; None if absent."""
     files = [statistics_file(folder, kind, which) for which in ("mean", "std")]
-    if not all(file.exists() for file in files):
+    if not all(map(is_listed, files)):
         return None
     mean, std = (_one_axis(read_array(file, rank=(1, 2))) for file in files)
     if mean.shape != std.shape or not (np.isfinite(mean).all() and np.isfinite(std).all()):
@@ -183,7 +197,7 @@ def read_trial(
         A file is damaged, lengths differ, NaN before the padding, or all-zero responses where they are not withheld.
     """
     name = f"{recording.partition('-Video-')[0]}/trial {index}"
-    withheld = tier in WITHHELD_TIERS and not data_file(folder, "responses", index).exists()
+    withheld = tier in WITHHELD_TIERS and not is_listed(data_file(folder, "responses", index))
     stored = {
         kind: read_array(data_file(folder, kind, index), rank=3 if kind == "videos" else 2)
         for kind in kinds
@@ -235,7 +249,9 @@ def _length(stored: Mapping[str, NDArray[Any]], *, name: str) -> int:
         # Either padded to the same length on disk, or the same length without padding.
         if array.shape[-1] != len(row) and frames_before_nan(_row(array)) != frames:
             lengths = {kind: array.shape[-1] for kind, array in stored.items()}
-            raise InputError(f"{name}: lengths differ, in frames: {lengths}; they must be recorded on one clock")
+            odd = turned(lengths, {kind: array.shape for kind, array in stored.items()})
+            advice = f"{odd} seems to have its axes in another order" if odd else "they must be recorded on one clock"
+            raise InputError(f"{name}: lengths differ, in frames: {lengths}; {advice} (time is the last axis on disk)")
     return frames
 
 

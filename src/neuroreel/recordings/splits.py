@@ -1,17 +1,24 @@
 """Folds that never leak a movie: trials that show the same movie always land in the same fold.
 
 A movie is shown in several trials, and to several mice. A test set of trials drawn at random would hold movies that
-the model was trained on; so the fold follows from the movie itself. The rule is that of the published reconstructions.
+the model was trained on; so the fold follows from the movie itself. There are two rules:
+
+- that of the published reconstructions, for recordings in the Sensorium layout that others made, and for simulated
+  ones. It looks at five frames spread over the movie, so a movie that is cut at another length may get another fold,
+  and it cannot tell uniform frames apart;
+- for recordings that this package made of other data: it looks at five frames where the picture first changes, wherever
+  the movie ends, and at their mean level.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import operator
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,18 +28,22 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.files import atomic_path
+from neuroreel.grey import check_white
 from neuroreel.recordings.disk import read_json
-from neuroreel.recordings.sensorium import FOLDS, read_video
+from neuroreel.recordings.sensorium import FOLDS, SETTINGS, is_listed, read_video
 
 if TYPE_CHECKING:
     from neuroreel.recordings.recording import Recording
 
 FOLD_COUNT = 7
 HASHED_FRAMES = 5
-METHOD = (
-    "frames range(step // 2, length, step)[:5] with step = length // 5 of each movie, as uint8; "
-    "64-bit perceptual hash of each, XORed; fold = hash modulo 7"
-)
+PUBLISHED, OPENING = "published", "opening"
+METHODS = {
+    PUBLISHED: "frames range(step // 2, length, step)[:5] with step = length // 5 of each movie, as uint8; "
+    "64-bit perceptual hash of each, XORed; fold = hash modulo 7",
+    OPENING: "5 frames of each movie as uint8, the first of them the last before the picture first changes; BLAKE2b of "
+    "the 64-bit perceptual hash and the mean level of each; fold = hash modulo 7",
+}
 OLD_MICE = "8744edeac3b4d1ce16b680916b5267ce"
 """The names of the five "old" mice of Sensorium 2023 end so. All their trials but "none" are folded."""
 
@@ -50,20 +61,40 @@ def video_hash(video: NDArray[Any]) -> int:
     InputError
         Fewer than five frames, or values that are no grey levels.
     """
-    if video.ndim != 3 or len(video) < HASHED_FRAMES:
-        raise InputError(
-            f"a movie of shape {video.shape} has no hash; it must be (frames, height, width) with at least "
-            f"{HASHED_FRAMES} frames"
-        )
+    _check_length(video)
     step = len(video) // HASHED_FRAMES
-    frames = np.asarray(video[step // 2 :: step][:HASHED_FRAMES])
-    if not (np.isfinite(frames).all() and frames.min() >= 0 and frames.max() <= 255):
-        raise InputError("a movie must hold grey levels 0..255 to be hashed; it has others, or NaN")
-    return functools.reduce(operator.xor, map(_frame_hash, frames.astype(np.uint8)))
+    frames = _as_bytes(video[step // 2 :: step][:HASHED_FRAMES])
+    return functools.reduce(operator.xor, map(_frame_hash, frames))
+
+
+def opening_of(video: NDArray[Any]) -> NDArray[np.uint64]:
+    """What the movie looks like where the picture first changes: the same wherever the movie ends after that.
+
+    Parameters
+    ----------
+    video
+        (frames, height, width), grey levels 0..255.
+
+    Returns
+    -------
+    ndarray
+        (5, 2): perceptual hash and mean level of five frames, the first of them the last before the change.
+
+    Raises
+    ------
+    InputError
+        Fewer than five frames, or values that are not grey levels.
+    """
+    _check_length(video)
+    first = _as_bytes(video[0])
+    change = next((i for i in range(1, len(video)) if (_as_bytes(video[i]) != first).any()), 1)
+    start = min(change - 1, len(video) - HASHED_FRAMES)
+    frames = _as_bytes(video[start : start + HASHED_FRAMES])
+    return np.array([(_frame_hash(frame), frame.sum(dtype=np.uint64) // frame.size) for frame in frames], np.uint64)
 
 
 def fold_of(video: NDArray[Any], *, folds: int = FOLD_COUNT) -> int:
-    """The fold, 0 to ``folds - 1``, of a movie (frames, height, width): its hash modulo the number of folds."""
+    """The fold, 0 to ``folds - 1``, of a movie (frames, height, width), by the published rule."""
     return video_hash(video) % folds
 
 
@@ -79,24 +110,33 @@ def assign_folds(recording: Recording) -> list[str]:
     the versions of the libraries that computed it. From then on the file is read: an update of a library cannot move
     the test set.
 
+    Warns if movies that look alike are in different folds, or movies that look different have one hash.
+
     Raises
     ------
     InputError
         The file does not fit the recording, or a movie cannot be hashed.
     """
     file = recording.folder / FOLDS
-    if file.exists():
+    if is_listed(file):
         return read_folds(file, recording.tiers)
-    hashes = [_hash_of(recording, index) for index in range(len(recording.tiers))]
+    rule = _rule_of(recording.folder)
+    name = recording.folder.resolve().name  # a link's name says nothing of whose mouse it is
+    openings: dict[int, NDArray[np.uint64]] = {}
+    hashes: list[int | None] = [None] * len(recording.tiers)
+    for index, tier in enumerate(recording.tiers):
+        if is_folded(tier, recording_name=name):
+            openings[index], hashes[index] = _identify(recording, index, rule=rule)
     words = [
         tier if value is None else f"fold_{value % FOLD_COUNT}"
         for tier, value in zip(recording.tiers, hashes, strict=True)
     ]
+    _warn_of_doubts(recording.name, openings, hashes, words)
     try:
-        write_folds(file, words, hashes=hashes)
+        write_folds(file, words, hashes=hashes, rule=rule)
     except ResourceError as error:
         warnings.warn(
-            f"the folds of {recording.name} cannot be kept with it ({error}); they are computed anew each time, and "
+            f"the folds of {recording.name} cannot be kept with it ({error}); they are computed again each time, and "
             "another version of ImageHash or Pillow could move movies between them",
             stacklevel=2,
         )
@@ -107,14 +147,16 @@ def read_folds(file: Path, tiers: Sequence[str]) -> list[str]:
     """The words in a folds file; InputError if they do not fit the tiers of the recording."""
     words = read_json(file).get("words")
     if not isinstance(words, list):
-        raise InputError(f"{file} has no list of words; delete it to assign the folds anew")
-    check_words(words, tiers, what=f"{file} (delete it to assign the folds anew)")
+        raise InputError(f"{file} has no list of words; delete it to assign the folds again")
+    check_words(words, tiers, what=f"{file} (delete it to assign the folds again)")
     return words
 
 
-def write_folds(file: Path, words: Sequence[str], *, hashes: Sequence[int | None] | None = None) -> None:
+def write_folds(
+    file: Path, words: Sequence[str], *, hashes: Sequence[int | None] | None = None, rule: str = PUBLISHED
+) -> None:
     """Keep the folds and how they came about: from the movies' hashes, or given by whoever made the recording."""
-    content: dict[str, Any] = {"words": list(words), "method": METHOD if hashes else "given with the recording"}
+    content: dict[str, Any] = {"words": list(words), "method": METHODS[rule] if hashes else "given with the recording"}
     if hashes:
         content["hashes"] = [None if value is None else f"{value:016x}" for value in hashes]
         content["versions"] = {name: version(name) for name in ("ImageHash", "Pillow", "numpy", "scipy")}
@@ -138,18 +180,79 @@ def is_fold(word: object) -> bool:
     return isinstance(word, str) and re.fullmatch(r"fold_(0|[1-9][0-9]*)", word) is not None
 
 
-def _hash_of(recording: Recording, index: int) -> int | None:
-    """The hash of a trial's movie; None where the trial's tier has no folds.
+def _rule_of(folder: Path) -> str:
+    """By which rule a recording's folds follow from its movies: the published one unless its settings name another."""
+    rule = read_json(folder / SETTINGS).get("fold_rule", PUBLISHED) if is_listed(folder / SETTINGS) else PUBLISHED
+    if rule not in METHODS:
+        raise InputError(f"{folder / SETTINGS} says fold_rule: {rule!r}; it must be one of {', '.join(METHODS)}")
+    return str(rule)
+
+
+def _identify(recording: Recording, index: int, *, rule: str) -> tuple[NDArray[np.uint64], int]:
+    """The opening and the hash of a trial's movie.
 
     Of the movie as it lies on disk, not cut to the responses: the same movie must have the same hash in a trial whose
     responses ended early.
     """
-    if not is_folded(recording.tiers[index], recording_name=recording.name):
-        return None
     try:
-        return video_hash(read_video(recording.folder, index))
+        video = read_video(recording.folder, index)
+        opening = opening_of(video)
+        check_white(video, what="its movie")
+        if rule == PUBLISHED:
+            return opening, video_hash(video)
+        return opening, int.from_bytes(hashlib.blake2b(opening.astype("<u8").tobytes(), digest_size=8).digest(), "big")
     except InputError as error:
         raise InputError(f"trial {index} of {recording.name}: {error}") from error
+
+
+def _warn_of_doubts(
+    name: str, openings: Mapping[int, NDArray[np.uint64]], hashes: Sequence[int | None], words: Sequence[str]
+) -> None:
+    """Warn of movies that look alike but are in different folds, and of movies that only their hashes take for one."""
+    advice = "give the folds yourself where that matters (folds= of write_recording, or a table's column 'fold')"
+    trials = np.array(list(openings))
+    looks = np.array(list(openings.values())).reshape(-1, HASHED_FRAMES, 2)
+    folds = np.array([words[trial] for trial in trials])
+    for place, look in enumerate(looks):
+        bits = np.bitwise_count(looks[:, :, 0] ^ look[:, 0]).sum(axis=1)
+        levels = np.abs(looks[:, :, 1].astype(np.int64) - look[:, 1].astype(np.int64)).max(axis=1)
+        alike = trials[(bits <= _ALIKE_BITS) & (levels <= _ALIKE_LEVELS) & (folds != folds[place])]
+        if len(alike):
+            other = int(alike[0])
+            warnings.warn(
+                f"{name}: the movies of trials {trials[place]} and {other} begin almost alike, but are in "
+                f"{folds[place]} and {words[other]}; if they are one movie, a model may be tested on what it was "
+                f"trained on: {advice}",
+                stacklevel=3,
+            )
+            break
+    movies = len({look.tobytes() for look in looks})
+    if (found := len(set(hashes) - {None})) < movies:
+        warnings.warn(
+            f"{name}: {movies} movies that begin differently have only {found} different hashes, as frames without "
+            f"structure, such as uniform ones, cannot be told apart by the published rule; {advice}",
+            stacklevel=3,
+        )
+
+
+_ALIKE_BITS = 16  # of the 320 of five frames; movies that have nothing in common differ in 160
+_ALIKE_LEVELS = 2
+
+
+def _check_length(video: NDArray[Any]) -> None:
+    if video.ndim != 3 or len(video) < HASHED_FRAMES:
+        raise InputError(
+            f"a movie of shape {video.shape} has no hash; it must be (frames, height, width) with at least "
+            f"{HASHED_FRAMES} frames"
+        )
+
+
+def _as_bytes(frames: NDArray[Any]) -> NDArray[np.uint8]:
+    """Whole grey levels; InputError for what cannot be such."""
+    frames = np.asarray(frames)
+    if not (np.isfinite(frames).all() and frames.min() >= 0 and frames.max() <= 255):
+        raise InputError("a movie must hold grey levels 0..255 to be hashed; it has others, or NaN")
+    return frames.astype(np.uint8)
 
 
 def _frame_hash(frame: NDArray[np.uint8]) -> int:

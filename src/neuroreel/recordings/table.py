@@ -14,15 +14,16 @@ from numpy.typing import ArrayLike
 
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
-from neuroreel.recordings.disk import read_array
+from neuroreel.recordings.disk import check_fetched, read_array
 from neuroreel.recordings.movie_file import ENDINGS, read_movie
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.sensorium import WITHHELD_TIERS
+from neuroreel.recordings.splits import is_fold
 from neuroreel.recordings.trial import Trial
 from neuroreel.recordings.writing import write_recording
 
 FILES = ("video", "responses", "behavior", "pupil_center")
-COLUMNS = (*FILES, "tier", "frame_rate_hz")
+COLUMNS = (*FILES, "tier", "fold", "frame_rate_hz")
 ENDINGS_OF_TABLES = (".csv", ".tsv")
 
 
@@ -41,10 +42,11 @@ def import_table(
     Parameters
     ----------
     table
-        ``.csv``, or ``.tsv`` with tabs. Its first row names the columns: ``video`` (.npy or .tif of (frames, height,
-        width), or any video), and where there are any ``responses`` (neurons, frames), ``behavior`` (channels, frames),
-        ``pupil_center`` (2, frames), all .npy; ``tier``, a word ("train" by default); ``frame_rate_hz``. File names
-        are relative to the table's folder. A cell may be empty.
+        ``.csv``, with commas or semicolons, or ``.tsv``, with tabs. Its first row names the columns: ``video`` (.npy or
+        .tif of (frames, height, width), or any video), and where there are any ``responses`` (neurons, frames),
+        ``behavior`` (channels, frames), ``pupil_center`` (2, frames), all .npy; ``tier``, a word ("train" by default);
+        ``fold``, such as "fold_3" or 3, where folds should not follow from the movies (an empty cell: in no fold);
+        ``frame_rate_hz``. File names are relative to the table's folder. A cell may be empty; empty rows are skipped.
     folder
         Of the recording; see :func:`write_recording`.
     frame_rate_hz
@@ -74,10 +76,12 @@ def import_table(
         raise InputError(f"frame_rate_hz is {frame_rate_hz}; it must be a positive number")
     rows = read_rows(table, frame_rate_hz=frame_rate_hz)
     say(f"{len(rows)} trials in {table}")
+    folds = [row.fold or row.tier for row in rows]
     return write_recording(
         folder,
         (row.trial() for row in rows),
         tiers=[row.tier for row in rows],
+        folds=folds if any(row.fold for row in rows) else None,
         unit_ids=unit_ids,
         coordinates=coordinates,
         overwrite=overwrite,
@@ -91,6 +95,7 @@ class Row:
     name: str
     files: dict[str, Path]
     tier: str
+    fold: str
     frame_rate_hz: float | None
 
     def trial(self) -> Trial:
@@ -112,21 +117,35 @@ def read_rows(table: Path, *, frame_rate_hz: float | None = None) -> list[Row]:
     """The rows of a table, all of whose files are there."""
     if table.suffix.lower() not in ENDINGS_OF_TABLES:
         raise InputError(f"{table} ends in {table.suffix!r}; a table ends in {' or '.join(ENDINGS_OF_TABLES)}")
+    check_fetched(table)
     if not table.is_file():
         raise InputError(f"there is no file {table}; give the path of a table of trials")
     try:
         lines = table.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets write a byte order mark
     except UnicodeDecodeError as error:
-        raise InputError(f"{table} is no text in UTF-8 ({error}); save it as such") from error
-    reader = csv.DictReader(lines, delimiter="\t" if table.suffix.lower() == ".tsv" else ",", restkey="", strict=True)
+        raise InputError(f"{table} is not text in UTF-8 ({error}); save it as such") from error
+    reader = csv.DictReader(lines, delimiter=_delimiter(table, lines), restkey="", strict=True)
     try:
-        rows = list(reader)
+        rows = [cells for cells in reader if any(map(_has_content, cells.values()))]
     except csv.Error as error:
-        raise InputError(f"{table} cannot be read as a table ({error}); mend it, its quotes for instance") from error
+        raise InputError(f"{table} cannot be read as a table ({error}); correct it, its quotes for instance") from error
     _check_columns(table, reader.fieldnames or ())
     if not rows:
-        raise InputError(f"{table} has no rows; give one a trial")
+        raise InputError(f"{table} has no rows; give one per trial")
     return [_row(table, number, cells, frame_rate_hz=frame_rate_hz) for number, cells in enumerate(rows)]
+
+
+def _delimiter(table: Path, lines: Sequence[str]) -> str:
+    """A tab in .tsv files; in .csv files a comma, or the semicolon of spreadsheets whose decimal sign is the comma."""
+    if table.suffix.lower() == ".tsv":
+        return "\t"
+    header = lines[0] if lines else ""
+    return ";" if ";" in header and "," not in header else ","
+
+
+def _has_content(cell: str | list[str] | None) -> bool:
+    """Whether a cell, or the surplus cells of a row, hold anything."""
+    return bool("".join(cell or ()).strip())
 
 
 def _check_columns(table: Path, names: Sequence[str]) -> None:
@@ -137,24 +156,29 @@ def _check_columns(table: Path, names: Sequence[str]) -> None:
         raise InputError(f"{table} has {fault}; its columns may be {', '.join(COLUMNS)}: rename or drop others")
 
 
-def _row(table: Path, number: int, cells: dict[str, str | None], *, frame_rate_hz: float | None) -> Row:
+def _row(table: Path, number: int, cells: dict[str, Any], *, frame_rate_hz: float | None) -> Row:
     name = f"trial {number}"
-    if "" in cells:
-        raise InputError(f"{table}: {name} has more cells than there are columns; mend its row")
+    if _has_content(cells.pop("", None)):
+        raise InputError(f"{table}: {name} has more cells than there are columns; correct its row")
     given = {column: (cell or "").strip() for column, cell in cells.items()}
     files = {kind: table.parent / given[kind] for kind in FILES if given.get(kind)}
     tier = given.get("tier") or "train"
     wanted = ["video"] if tier in WITHHELD_TIERS else ["video", "responses"]
     if missing := [kind for kind in wanted if kind not in files]:
         raise InputError(f"{table}: {name}, of tier {tier!r}, names no {' and no '.join(missing)}")
+    fold = given.get("fold", "")
+    fold = f"fold_{fold}" if fold.isdecimal() else fold
+    if fold and not is_fold(fold):
+        raise InputError(f"{table}: {name} has the fold {fold!r}; it must be a number, or a word such as 'fold_3'")
     for kind, file in files.items():
+        check_fetched(file)
         if not file.is_file():
             raise InputError(f"{table}: {name} names {file} as its {kind}, which is not there")
         endings = ENDINGS if kind == "video" else (".npy",)
         if file.suffix.lower() not in endings:
             raise InputError(f"{table}: {name} names {file} as its {kind}; it must end in {', '.join(endings)}")
     rate = given.get("frame_rate_hz")
-    return Row(name, files, tier, _rate(rate, what=f"{table}: {name}") if rate else frame_rate_hz)
+    return Row(name, files, tier, fold, _rate(rate, what=f"{table}: {name}") if rate else frame_rate_hz)
 
 
 def _rate(text: str, *, what: str) -> float:

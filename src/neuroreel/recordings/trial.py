@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
+from neuroreel.grey import check_white
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,17 +62,19 @@ class Trial:
                 array = _as_array(array, f"{self.name}: {field}")
                 object.__setattr__(self, field, array)
                 _check_array(array, axes, f"{self.name}: {field}")
-        if self.video is not None and (self.video.min() < 0 or self.video.max() > 255):
-            raise InputError(
-                f"{self.name}: video has grey levels from {self.video.min():g} to {self.video.max():g}; "
-                "they must lie in 0..255 (multiply a 0..1 video by 255)"
-            )
+        if self.video is not None:
+            lowest, highest = self.video.min(), self.video.max()
+            if lowest < 0 or highest > 255:
+                raise InputError(
+                    f"{self.name}: video has grey levels from {lowest:g} to {highest:g}; they must lie in 0..255: "
+                    "scale the movie so that black is 0 and white is 255"
+                )
         lengths = {field: _frames(field, array) for field in _AXES if (array := getattr(self, field)) is not None}
         if len(set(lengths.values())) > 1:
-            raise InputError(
-                f"{self.name}: lengths differ, in frames: {lengths}; cut or resample them to one clock "
-                "(video is (frames, height, width), all others (channels, frames))"
-            )
+            advice = "cut or resample them to one clock; video is (frames, height, width), others (channels, frames)"
+            if odd := turned(lengths, {field: getattr(self, field).shape for field in lengths}):
+                advice = f"{odd} seems to have its axes in another order; it must be ({', '.join(_AXES[odd])})"
+            raise InputError(f"{self.name}: lengths differ, in frames: {lengths}; {advice}")
 
     @property
     def frames(self) -> int:
@@ -98,9 +102,10 @@ class Trial:
         return np.concatenate(recorded).astype(np.float32, copy=False)
 
     def needs_video(self) -> NDArray[np.float32]:
-        """The video as float32 (frames, height, width); InputError if it is not known."""
+        """The video as float32 (frames, height, width); InputError if it is not known, or its white seems to be 1."""
         if self.video is None:
             raise InputError(f"{self.name} has no video; this step needs the movie that was shown")
+        check_white(self.video, what=self.name)
         return np.ascontiguousarray(self.video, dtype=np.float32)
 
     def needs_responses(self) -> NDArray[np.float32]:
@@ -128,6 +133,16 @@ _AXES = {
     "behavior": ("channels", "frames"),
     "pupil_center": ("channels", "frames"),
 }
+
+
+def turned(lengths: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Which array seems to have its axes in another order: another axis of it has the length that all others agree on.
+
+    None where that is true of no array, or of several.
+    """
+    others = {kind: {lengths[other] for other in lengths if other != kind} for kind in lengths}
+    found = [kind for kind in lengths if len(others[kind]) == 1 and others[kind] <= set(shapes[kind])]
+    return found[0] if len(found) == 1 else None
 
 
 def _frames(field: str, array: NDArray[Any]) -> int:

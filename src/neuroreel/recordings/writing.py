@@ -18,9 +18,10 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing
 from neuroreel.recordings import sensorium
 from neuroreel.recordings.checks import TrialSpec
+from neuroreel.recordings.disk import absolute
 from neuroreel.recordings.moments import Moments
 from neuroreel.recordings.recording import Recording, open_recording
-from neuroreel.recordings.splits import check_words, write_folds
+from neuroreel.recordings.splits import OPENING, check_words, write_folds
 from neuroreel.recordings.trial import Trial
 
 
@@ -54,8 +55,9 @@ def write_recording(
     pad_to
         Frames to which shorter trials are padded with NaN on disk; by default the length of the longest.
     folds
-        One word a trial, "fold_3" or the trial's tier, where the folds are known already. Otherwise they follow from
-        the movies, see :func:`assign_folds`.
+        One word per trial, "fold_3" or the trial's tier, where the folds are known already. Otherwise they follow from
+        the movies, see :func:`assign_folds`: by the published rule if the folder has the name of a published recording,
+        or the trials are of one or are simulated.
     extra
         Further files: a path inside the folder, such as "meta/simulation.json" or "meta/neurons/fields.npy", and
         what to write there (JSON, or an array for .npy).
@@ -80,7 +82,8 @@ def write_recording(
     ResourceError
         The disk is full, or the folder may not be written.
     """
-    folder = Path(folder).expanduser().resolve()
+    given = absolute(folder)
+    folder = given.resolve()  # a link stays, and what it leads to is replaced
     _refuse_foreign(folder, overwrite=overwrite)
     _check_counts(trials, tiers=tiers, folds=folds)
     if tiers is not None:
@@ -97,7 +100,7 @@ def write_recording(
             write_folds(partial / sensorium.FOLDS, folds)
         for name, content in extra.items():
             _save(partial / name, content)
-    return open_recording(folder)
+    return open_recording(given)
 
 
 class _Writer:
@@ -108,6 +111,7 @@ class _Writer:
         self.tiers: list[str] = []
         self._given_tiers = tiers
         self._pad_to = pad_to
+        self._published = sensorium.is_published_name(folder.name)
         self._first: TrialSpec | None = None
         self._frames: list[int] = []
         self._train: defaultdict[str, Moments] = defaultdict(Moments)
@@ -125,6 +129,7 @@ class _Writer:
             _save(sensorium.data_file(self.folder, kind, index), array)
             if kind != "videos":
                 moments[kind].add(array)
+        self._published |= trial.simulated or sensorium.is_published_name(trial.recording)
         self._frames.append(trial.frames)
         self.tiers.append(tier)
 
@@ -167,7 +172,10 @@ class _Writer:
         if coordinates is not None:
             _save_of_neurons(self.folder / sensorium.COORDINATES, coordinates, neurons)
         _save(self.folder / sensorium.TIERS, np.array(self.tiers))  # words as long as the longest: none is cut
-        _save(self.folder / sensorium.SETTINGS, {"frame_rate_hz": self._first.frame_rate_hz})
+        settings: dict[str, Any] = {"frame_rate_hz": self._first.frame_rate_hz}
+        if not self._published:
+            settings["fold_rule"] = OPENING
+        _save(self.folder / sensorium.SETTINGS, settings)
 
     def _pad(self, index: int, *, missing: int) -> None:
         files = (sensorium.data_file(self.folder, kind, index) for kind in sensorium.KINDS)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
 from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.recordings.disk import check_fetched
 from neuroreel.results.provenance import check_format, hash_array
 
 
@@ -57,6 +58,7 @@ def read_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
     """
     path = Path(path)
     _check_ending(path)
+    check_fetched(path)
     if not path.exists():
         raise InputError(f"there is no {path}; give the path of a {kind} that was saved")
     engine = "zarr" if path.suffix == ".zarr" else "h5netcdf"

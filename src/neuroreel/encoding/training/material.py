@@ -12,7 +12,7 @@ from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.training.pack import bytes_of, pack
 from neuroreel.encoding.training.store import TrialStore, digest_of
 from neuroreel.errors import InputError
-from neuroreel.recordings.checks import TrialSpec, check_trials, trial_specs
+from neuroreel.recordings.checks import TrialSpec, check_responses, check_trials, trial_specs
 from neuroreel.recordings.trial import Trial
 
 Trials = Sequence[Trial]
@@ -63,6 +63,8 @@ class Material:
             specs=specs,
             named=named,
         )
+        for name, each in training.items():
+            check_responses(each, specs[name], what=_what("training trials", name, named))
         material._check_alike()
         material._check_validation()
         return material

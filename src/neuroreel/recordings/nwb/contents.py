@@ -13,6 +13,7 @@ from typing import Any
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
+from neuroreel.recordings.disk import check_fetched
 
 AUTO, NONE = "auto", "none"
 
@@ -105,6 +106,7 @@ def open_nwb(file: str | os.PathLike[str]) -> Iterator[tuple[Any, list[Unreadabl
     InputError if the file is not an NWB file, or cannot be read at all.
     """
     pynwb = needs("pynwb", extra="nwb")
+    check_fetched(Path(file))
     if not Path(file).is_file():
         raise InputError(f"there is no file {file}; give the path of an NWB file")
     with _opened(pynwb, file) as reader:

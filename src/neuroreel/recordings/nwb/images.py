@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.recordings.clock import Clock
+from neuroreel.grey import check_white
+from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.movie_file import read_movie
 from neuroreel.recordings.nwb.contents import Found
 from neuroreel.recordings.nwb.series import times_of
@@ -115,10 +117,7 @@ class Look:
             raise InputError(f"{what} has images of shape {images.shape[1:]}; they must be (height, width), or RGB")
         black, white = self.grey_levels
         if (black, white) == (0, 255):
-            if images.dtype.kind == "f" and 0 < images.max() <= 1:
-                raise InputError(
-                    f"{what}: the largest grey level is {images.max():g}; where white is 1, say --grey-levels 0 1"
-                )
+            check_white(images, what=what, advice="say --grey-levels 0 1")
         else:
             images = (images.astype(np.float32) - black) * (255 / (white - black))
         return images if self.size is None else _scaled(images, self.size)
@@ -208,6 +207,7 @@ class _Films:
     def __init__(self, series: Any, *, path: str, folder: Path) -> None:
         self.path, self.files = path, [folder / str(name) for name in series.external_file]
         for file in self.files:
+            check_fetched(file)
             if not file.is_file():
                 raise InputError(f"{path} lies in the file {file}, which is not there; copy it beside the NWB file")
         stored = series.starting_frame

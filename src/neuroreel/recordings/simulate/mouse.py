@@ -145,6 +145,7 @@ def _show(population: Population, session: Behavior, settings: SimulationSetting
             pupil_center=during.pupil_center.astype(np.float32),
             frame_rate_hz=settings.frame_rate_hz,
             name=f"simulated trial {trial}",
+            simulated=True,
         )
 
 

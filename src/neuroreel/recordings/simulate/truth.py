@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.recordings import sensorium
-from neuroreel.recordings.disk import read_array, read_json
+from neuroreel.recordings.disk import absolute, read_array, read_json
 from neuroreel.recordings.simulate.behavior import Behavior
 from neuroreel.recordings.simulate.population import Population
 from neuroreel.recordings.simulate.receptive_fields import ReceptiveFields
@@ -82,8 +82,8 @@ def load_truth(folder: str | os.PathLike[str]) -> SimulatedTruth:
     InputError
         The folder holds no simulated recording, or files of it are damaged.
     """
-    folder = Path(folder).expanduser().resolve()
-    if not (folder / SETTINGS).is_file():
+    folder = absolute(folder)
+    if not sensorium.is_listed(folder / SETTINGS):
         raise InputError(
             f"{folder} is no simulated recording ({SETTINGS.as_posix()} is missing); only a simulation knows the truth"
         )
