@@ -21,8 +21,10 @@ import torch
 
 import neuroreel as nr
 from neuroreel.cli import main
+from neuroreel.commands.files import result_files
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError, ResourceError
+from neuroreel.recordings.movie_file import read_movie
 from published_files import Payload, write_result
 from toy_encoder import ToyEncoder, toy_trials
 
@@ -58,6 +60,8 @@ BAD_REQUESTS: list[tuple[str, Callable[[nr.Trial], dict[str, Any]], str]] = [
     ("movie size", lambda t: {"trials": t.replace(video=t.video[:, :5])}, r"8x5 pixels .* takes 8x6"),
     ("too short", lambda t: {"trials": cut(t, 7)}, "7 frames, the model's window is 8 frames"),
     ("one too short", lambda t: {"trials": [t, cut(t, 7)]}, "7 frames"),
+    ("white is 1", lambda t: {"trials": t.replace(video=t.video / 255)}, "grey level is .* white is 255; multiply"),
+    ("negative", lambda t: {"trials": t.replace(responses=-1 - t.responses)}, "reconstruct: 100 % .* are negative"),
     ("mask size", lambda _: {"mask": np.ones((6, 9))}, r"mask is \(6, 9\) .* must be \(8, 8\).* or \(6, 8\)"),
     ("mask rank", lambda _: {"mask": np.ones((2, 6, 8))}, r"shape \(2, 6, 8\); a mask is one image"),
     ("mask NaN", lambda _: {"mask": np.full((6, 8), np.nan)}, "holds NaN"),
@@ -99,6 +103,53 @@ def test_bad_requests_are_refused_before_any_work(
     monkeypatch.setattr("neuroreel.inversion.run.decode", work)
     with pytest.raises(InputError, match=message):
         nr.reconstruct(**({"trials": trial, "models": model, "progress": False} | make(trial)))
+
+
+def around_their_means(trials: list[nr.Trial]) -> list[nr.Trial]:
+    """The trials with z-scored responses."""
+    return [each.replace(responses=each.responses - each.responses.mean(axis=1, keepdims=True)) for each in trials]
+
+
+def test_nothing_learns_from_responses_that_are_negative_on_the_whole(model: ToyEncoder) -> None:
+    trials = around_their_means(toy_trials(model, 3))
+    for learn in (nr.fit_decoder, nr.fit_encoder, lambda each, **_: nr.learn_mask(model, each)):
+        with pytest.raises(InputError, match=r"responses are negative|negative or zero on average"):
+            learn(trials, progress=False)
+
+
+READERS: list[tuple[str, Callable[[Path], object]]] = [
+    ("model.safetensors", nr.load_encoder),
+    ("model.pth", nr.load_encoder),
+    ("mask.npy", nr.load_mask),
+    ("result.npy", nr.read_published),
+    ("result.nc", nr.Reconstruction.load),
+    ("decoder.safetensors", nr.RidgeDecoder.load),
+    ("trials.csv", lambda file: nr.import_table(file, file.parent / "out")),
+    ("session.nwb", lambda file: nr.import_nwb(file, file.parent / "out")),
+    ("movie.tif", read_movie),
+    ("movie.mp4", read_movie),
+    ("movie.npy", read_movie),
+]
+
+
+@pytest.mark.parametrize(("name", "read"), READERS, ids=[name for name, _ in READERS])
+def test_every_reader_says_that_content_was_not_fetched(
+    name: str, read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    file, message = tmp_path / name, r"has not been fetched.*'datalad get' or 'git annex get'"
+    file.write_text("/annex/objects/MD5E-s11648--0123456789abcdef0123456789abcdef\n")
+    with pytest.raises(InputError, match=message):
+        read(file)
+    file.unlink()
+    file.symlink_to(".git/annex/objects/a/b/key/key")
+    with pytest.raises(InputError, match=message):
+        read(file)
+
+
+def test_what_systems_hide_among_results_is_no_result(tmp_path: Path) -> None:
+    for name in ("trial_001.nc", "._trial_001.nc", ".DS_Store"):
+        (tmp_path / name).touch()
+    assert result_files((tmp_path,)) == [tmp_path / "trial_001.nc"]
 
 
 def test_a_decoder_of_other_neurons_or_movies_is_refused(model: ToyEncoder, trial: nr.Trial) -> None:

@@ -301,6 +301,7 @@ def test_whatever_changes_data_or_models_changes_the_fingerprint(animals: list[A
     same, other = animals
     mask = np.ones((HEIGHT, WIDTH), np.float32)
     models = same._models
+    faster = replace(same.recording, frame_rate_hz=60.0)
     versions = [
         Work(job=job, animal=same, method=METHOD),
         Work(job=job, animal=same, method=replace(METHOD, seed=1)),
@@ -309,6 +310,7 @@ def test_whatever_changes_data_or_models_changes_the_fingerprint(animals: list[A
         Work(job=job, animal=Animal(same.recording, models, mask=mask), method=METHOD),
         Work(job=job, animal=Animal(same.recording, models), method=METHOD),
         Work(job=job, animal=Animal(other.recording, models, mask=same.mask), method=METHOD),
+        Work(job=job, animal=Animal(faster, models, mask=same.mask), method=METHOD),
     ]
     assert len({work.hash for work in versions}) == len(versions)
     # where files lie, and how results are scored, decide no result

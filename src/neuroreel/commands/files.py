@@ -60,7 +60,7 @@ def refuse_existing(file: Path) -> None:
 
 def result_files(paths: tuple[Path, ...]) -> list[Path]:
     """The .nc files among the paths and in the folders among them; InputError if there are none."""
-    files = [file for path in paths for file in (sorted(path.glob("*.nc")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (sorted(path.glob("[!.]*.nc")) if path.is_dir() else [path])]
     if not files:
         raise InputError(f"no results in {', '.join(map(str, paths)) or 'nothing'}; give .nc files, or folders of them")
     return files

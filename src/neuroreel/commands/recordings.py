@@ -123,7 +123,7 @@ def import_(
     """Make a recording of an NWB file, or of a table (.csv, .tsv) that names the files of each trial.
 
     Series of an NWB file are named by their path, its end, or a pattern. A table has the columns video, responses,
-    behavior, pupil_center, tier and frame_rate_hz; of the options only --out and --frame-rate-hz go with it.
+    behavior, pupil_center, tier, fold and frame_rate_hz; of the options only --out and --frame-rate-hz go with it.
 
     Args:
         source: The NWB file (.nwb) or the table.

@@ -70,7 +70,7 @@ class Store:
 
     def records(self) -> list[dict[str, Any]]:
         """The records of all jobs whose results are there, by key."""
-        files = sorted((self.folder / "jobs").glob("*.json"))
+        files = sorted((self.folder / "jobs").glob("[!.]*.json"))
         return [read_record(file) for file in files if file.with_suffix(".nc").exists()]
 
     @contextmanager

@@ -106,7 +106,7 @@ def receptive_fields(row: Mapping[str, Any]) -> xr.Dataset:
 
 
 def _mask_of(recording: str, results: Path) -> NDArray[np.float32] | None:
-    for record in sorted(results.glob("*/jobs/*.json")):
+    for record in sorted(results.glob("*/jobs/[!.]*.json")):
         if json.loads(record.read_text(encoding="utf-8")).get("columns", {}).get("recording") != recording:
             continue
         with xr.open_dataset(record.with_suffix(".nc"), engine="h5netcdf", decode_times=False) as dataset:
