@@ -24,7 +24,8 @@ from neuroreel.cli import main
 from neuroreel.commands.files import result_files
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.recordings.movie_file import read_movie
+from neuroreel.recordings.movie_file import movie_trial, read_movie
+from neuroreel.recordings.nwb.images import Look
 from published_files import Payload, write_result
 from toy_encoder import ToyEncoder, toy_trials
 
@@ -115,6 +116,24 @@ def test_nothing_learns_from_responses_that_are_negative_on_the_whole(model: Toy
     for learn in (nr.fit_decoder, nr.fit_encoder, lambda each, **_: nr.learn_mask(model, each)):
         with pytest.raises(InputError, match=r"responses are negative|negative or zero on average"):
             learn(trials, progress=False)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
+def test_movies_whose_white_is_one_enter_nowhere(dtype: Any, tmp_path: Path) -> None:
+    ones = np.random.default_rng(0).random((30, 6, 8)) > 0.5
+    np.save(tmp_path / "ones.npy", ones.astype(dtype))
+    np.save(tmp_path / "r.npy", np.ones((3, 30)))
+    (tmp_path / "trials.csv").write_text("video,responses\nones.npy,r.npy\n")
+    with pytest.raises(InputError, match="trial 0: the largest grey level is 1, but white is 255"):
+        nr.import_table(tmp_path / "trials.csv", tmp_path / "out", frame_rate_hz=30)
+    assert not (tmp_path / "out").exists()
+    shown = nr.Trial(video=ones * 255, responses=np.ones((3, 30)), frame_rate_hz=30)
+    recording = nr.write_recording(tmp_path / "mouse", [shown])
+    with pytest.raises(InputError, match=r"ones\.npy: the largest grey level is 1, but white is 255"):
+        movie_trial(tmp_path / "ones.npy", recording)  # what `predict --videos` opens
+    with pytest.raises(InputError, match="white is 255; say --grey-levels 0 1"):
+        Look()(ones.astype(dtype), what="series")
+    np.testing.assert_array_equal(Look(grey_levels=(0, 1))(ones.astype(dtype), what="series"), ones * 255.0)
 
 
 READERS: list[tuple[str, Callable[[Path], object]]] = [

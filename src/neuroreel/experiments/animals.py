@@ -198,8 +198,9 @@ class Animal:
 
     @property
     def _published_number(self) -> int | None:
+        name = self.recording.folder.resolve().name  # whatever a link to it is called
         names = [(mouse, f"dynamic{mouse}") for mouse in PUBLISHED_MICE]
-        return next((number for number, starts in enumerate(names) if self.name.startswith(starts)), None)
+        return next((number for number, starts in enumerate(names) if name.startswith(starts)), None)
 
     def movies(self, fold: str) -> tuple[int, ...]:
         """Numbers of the trials of a fold; of the published mice those that were published come first."""

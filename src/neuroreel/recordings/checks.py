@@ -57,7 +57,7 @@ class TrialSpec:
             behavior_channels=0 if trial.behavior is None else len(trial.behavior),
             pupil_channels=0 if trial.pupil_center is None else len(trial.pupil_center),
             frames=trial.frames,
-            negative_responses=0 if trial.responses is None else int((trial.responses < 0).sum()),
+            negative_responses=0 if trial.responses is None else int(np.count_nonzero(trial.responses < 0)),
         )
 
     @property

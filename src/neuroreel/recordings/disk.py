@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -85,12 +86,13 @@ def check_fetched(path: Path) -> None:
         if "annex/objects/" in target:
             raise _not_fetched(path, *_ANNEX)
         raise InputError(f"{path} is a link to {target}, which is not there; copy that file, or correct the link")
-    if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
-        with path.open("rb") as file:
-            start = file.read(64)
-        for words, told in _POINTERS.items():
-            if start.startswith(words):
-                raise _not_fetched(path, *told)
+    start = b""
+    with contextlib.suppress(OSError):  # that it cannot be read is for the reader to say
+        if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
+            start = path.read_bytes()
+    for words, told in _POINTERS.items():
+        if start.startswith(words):
+            raise _not_fetched(path, *told)
 
 
 _LONGEST_POINTER = 2048  # bytes; a git-annex key ends in a checksum and an extension, Git LFS has three short lines
