@@ -186,7 +186,7 @@ def test_movies_that_do_not_fit(
         "small": (movie[:, :, :8], "8x12 pixels .width x height., the recording's movies are 16x12"),
         "sideways": (np.moveaxis(movie, 0, -1), "looks like .height, width, frames."),
         "colour": (np.stack([movie] * 3, axis=-1), "must have 3 axes"),
-        "unit": (movie / 255, "largest grey level is 1; .*multiply by 255"),
+        "unit": (movie / 255, "largest grey level is 1, .*multiply the movie by 255"),
         "bright": (movie * 2, "grey levels from 0 to 510"),
         "holes": (np.where(movie > 200, np.nan, movie), "NaN"),
         "short": (movie[:20], "20 frames, the model's window is 32"),

@@ -532,7 +532,7 @@ def test_bad_trials():
         ([*trials, trials[0].replace(video=trials[0].video[:, :2])], "pixels"),
         ([trial.replace(responses=np.ones((6, 50))) for trial in trials], "constant"),
         ([trial.replace(responses=np.zeros((6, 50))) for trial in trials], "constant"),
-        ([trial.replace(responses=-trial.responses) for trial in trials], "constant"),
+        ([trial.replace(responses=-trial.responses) for trial in trials], "are negative"),
     ):
         with pytest.raises(InputError, match=words):
             fit_decoder(bad, progress=False)

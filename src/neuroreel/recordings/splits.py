@@ -59,7 +59,7 @@ def video_hash(video: NDArray[Any]) -> int:
     Raises
     ------
     InputError
-        Fewer than five frames, or values that are no grey levels.
+        Fewer than five frames, or values that are not grey levels.
     """
     _check_length(video)
     step = len(video) // HASHED_FRAMES
