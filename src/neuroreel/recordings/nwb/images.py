@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
-from neuroreel.recordings.clock import Clock
 from neuroreel.grey import check_white
+from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.movie_file import read_movie
 from neuroreel.recordings.nwb.contents import Found
