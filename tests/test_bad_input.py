@@ -520,6 +520,49 @@ def test_faults_of_the_machine_in_one_line(capsys: pytest.CaptureFixture[str], m
         assert message in said and said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "check the network"),
+        (OSError(errno.EADDRINUSE, "Address already in use"), "no other process uses it"),
+        (TimeoutError("timed out"), "check the network"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "another process ended early"),
+        (ChildProcessError(errno.ECHILD, "No child processes"), "another process ended early"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error\n"),
+    ],
+)
+def test_advice_is_about_what_is_wrong(
+    error: OSError, advice: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(nr, "open_recording", fail, raising=False)
+    said = refusal(["train", "mouse", "--out", "models"], capsys)
+    assert advice in said and "check the path" not in said and said.count("\n") == 1
+
+
+def test_what_exists_is_named_in_the_command_lines_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(["simulate", str(tmp_path)], capsys)
+    assert said.endswith("exists already and is not overwritten; choose another name, or delete it first\n")
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    said = refusal(["report", str(tmp_path), "--out", str(page)], capsys)
+    assert said.endswith("page.html exists already and is not overwritten; choose another name or pass --overwrite\n")
+    assert page.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "words", [["~/mouse", "--encoder", "e", "--out", "m"], ["mouse", "--encoder", "e", "--out=~/taken"]]
+)
+def test_home_on_the_command_line(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "taken").touch()
+    assert f"neuroreel: {tmp_path}/" in refusal(["mask", *words], capsys)
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError

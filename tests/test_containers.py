@@ -22,6 +22,12 @@ def test_both_make_the_same_environment() -> None:
     assert INSTALL.findall(DOCKER) == INSTALL.findall(APPTAINER) and len(INSTALL.findall(DOCKER)) == 1
 
 
+def test_they_have_every_extra_that_a_command_needs() -> None:
+    project = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
+    ((_, extras),) = INSTALL.findall(DOCKER)
+    assert set(extras.split(",")) == set(project["optional-dependencies"]) - {"notebooks", "docs", "dev"}
+
+
 def test_python_is_one_that_is_tested_and_pinned_to_the_patch() -> None:
     version = re.search(r"python:(\d+\.\d+)\.\d+-slim-", DOCKER)
     project = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]

@@ -25,6 +25,7 @@ import neuroreel as nr
 from download_server import Fault, Gin, serving, zipped
 from mice import made_up_trial
 from neuroreel.cli import main
+from neuroreel.errors import ExistsError
 from neuroreel.recordings.download import transfer
 from neuroreel.recordings.download.catalogue import load_catalogue
 from neuroreel.recordings.download.checksums import Checksum, Expected
@@ -643,7 +644,7 @@ def test_a_folder_that_may_not_be_written(gin: Gin, get: Callable[..., list[Path
 
 def command(catalogue: Path, to: Path, *arguments: str) -> list[str]:
     code = "from neuroreel.cli import main; main()"
-    return [sys.executable, "-c", code, "download", *arguments, "--to", str(to), "--catalogue", str(catalogue)]
+    return [sys.executable, "-c", code, "download", *arguments, "--to", str(to), "--catalogue", str(catalogue), "--yes"]
 
 
 def test_kill_9_in_the_middle_loses_and_repeats_nothing(gin: Gin, tmp_path: Path, mouse: Path) -> None:
@@ -686,6 +687,23 @@ def test_ctrl_c_stops_and_goes_on(gin: Gin, tmp_path: Path) -> None:
     assert gin.asked[-1].range is not None
 
 
+def test_a_folder_that_appears_meanwhile_is_kept(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, mouse: Path
+) -> None:
+    gin.add("mouse_a-Video-1.zip", zipped(mouse))
+    own = tmp_path / "to" / "mouse_a-Video-1" / "notes.txt"
+
+    def somebody_comes(line: str) -> None:
+        if line.startswith("unpacking"):
+            own.parent.mkdir()
+            own.write_text("mine")
+
+    with pytest.raises(ExistsError, match="mouse_a-Video-1 exists already"):
+        get("mouse_a", say=somebody_comes)
+    assert [path.name for path in own.parent.iterdir()] == ["notes.txt"]
+    assert list((tmp_path / "to").rglob("*.zip"))  # what has arrived is not fetched again
+
+
 def test_the_plan_is_shown_before_anything_is_fetched(
     gin: Gin, tmp_path: Path, mouse: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -703,6 +721,12 @@ def test_the_plan_is_shown_before_anything_is_fetched(
     assert "model.pth is complete" in capsys.readouterr().out
     main(["download", "weights/fold_0", "--yes", *arguments])
     assert "is there already" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with pytest.raises(SystemExit):
+        main(["download", "mouse_a", "--only", "fold_0", *arguments])
+    assert "nobody is at a terminal to agree to this download; pass --yes" in capsys.readouterr().err
+    assert not (tmp_path / "to" / "fold_0").exists()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     main(["download", "mouse_a", "--only", "fold_0", *arguments])
     assert "about, for fold_0 of mouse_a" in capsys.readouterr().out
     gin.ranges = False

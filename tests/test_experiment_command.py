@@ -224,6 +224,39 @@ def test_files_are_matched_to_recordings_by_name(mice: Path, tmp_path: Path) -> 
     assert alone.models[0].neurons == CONFIG.neurons
 
 
+def move(files: list[Path], folder: Path) -> list[Path]:
+    """Models and their side-cars, copied."""
+    folder.mkdir(parents=True)
+    return [Path(shutil.copy(part, folder)) for file in files for part in (file, file.with_suffix(".json"))][::2]
+
+
+def test_the_nearest_name_decides_whose_a_file_is(mice: Path, tmp_path: Path) -> None:
+    """Above it may be the project's folder, which is named after one of them."""
+    recordings = [mice / "mouse_a", mice / "mouse_b"]
+    own = {name: sorted((mice / "models" / name).glob("*.safetensors")) for name in ("mouse_a", "mouse_b")}
+    project = tmp_path / "mouse_a_and_others"
+    moved = [file for name in own for file in move(own[name], project / "models" / name / "new")]
+    one, two = open_animals(recordings=recordings, encoders=moved)
+    assert [model.file for model in (*one._models, *two._models)] == moved
+
+    masks = [project / "mask.npy", project / "mask_mouse_b.npy"]
+    for mask in masks:
+        nr.save_mask(mask, np.ones((12, 16), np.float32))
+    assert [animal._mask for animal in open_animals(recordings=recordings, encoders=moved, masks=masks)] == masks
+
+    unclear = move(own["mouse_b"], tmp_path / "mouse_b_like_mouse_a")
+    with pytest.raises(nr.InputError, match="the names of several recordings, mouse_a and mouse_b"):
+        open_animals(recordings=recordings, encoders=[*moved, *unclear])
+
+
+def test_a_name_that_is_part_of_another(mice: Path, tmp_path: Path) -> None:
+    recordings = [Path(shutil.copytree(mice / "mouse_a", tmp_path / name)) for name in ("mouse", "mouse_a")]
+    own = sorted((mice / "models" / "mouse_a").glob("*.safetensors"))
+    files = [*move(own[:1], tmp_path / "models" / "mouse"), *move(own[1:], tmp_path / "models" / "mouse_a")]
+    animals = open_animals(recordings=recordings, encoders=files)
+    assert [[model.file for model in animal._models] for animal in animals] == [files[:1], files[1:]]
+
+
 def test_a_network_with_readouts_for_several_recordings(mice: Path, tmp_path: Path) -> None:
     from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 

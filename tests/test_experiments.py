@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from neuroreel.experiments import (
     NoiseStimulus,
     experiment_status,
     experiment_table,
+    run,
     run_experiment,
 )
 from neuroreel.experiments.plan import choose, expand
@@ -389,6 +393,28 @@ def test_two_processes_do_not_do_one_job(animals: list[Animal], tmp_path: Path) 
             assert second is None
         assert entry.state == "running"
     assert entry.state == "missing"
+
+
+def test_a_job_of_another_process_is_waited_for_in_sight(
+    animals: list[Animal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry,) = expand(["natural"], animals[:1], out=tmp_path, grid=small(movies=1), method=METHOD)
+    monkeypatch.setattr(run, "REMIND_S", 0.0)
+    monkeypatch.setattr(run, "WAIT_S", 0.0)
+    said: list[str] = []
+
+    def listen(line: str) -> None:
+        said.append(line)
+        if len(said) == 3:
+            other.close()
+
+    with ExitStack() as other:
+        other.enter_context(entry.store.claim(entry.work.hash))
+        run.do_jobs([entry], device="cpu", say=listen)
+    who = rf"experiment natural, process {os.getpid()} on \S+, since 20\S+ \S+"
+    waiting = re.compile(rf"waiting for natural/{entry.key} \({who}\): if that process hangs, stop it")
+    assert all(waiting.match(line) for line in said[:3])
+    assert entry.state == "done"
 
 
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {

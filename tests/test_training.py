@@ -19,10 +19,12 @@ import torch
 import neuroreel as nr
 from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.readout import ReadoutModel
+from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.module import EncoderTraining
 from neuroreel.encoding.training.share import EpochSampler, Share
 from neuroreel.encoding.training.store import TrialStore
 from neuroreel.encoding.training.windows import RandomWindows
+from neuroreel.locks import folder_lock
 
 RECIPE = {"epochs": 4, "batches_per_epoch": 5, "batch_size": 3, "window_frames": 40}
 SIZES = {"channels": 6, "hidden_channels": 8}
@@ -220,6 +222,23 @@ def test_a_finished_training_is_not_done_again(trials: list[nr.Trial], tmp_path:
         kill_at(patch, 0)
         again = fit(trials, folder=tmp_path)
     assert equal(again, done) and again.training_log == done.training_log and not again.training
+
+
+def test_two_trainings_in_one_folder(trials: list[nr.Trial], tmp_path: Path) -> None:
+    with (
+        folder_lock(tmp_path, what="training"),
+        pytest.raises(nr.ResourceError, match=r"works in .* \(training, process"),
+    ):
+        fit(trials, folder=tmp_path)
+    assert not (tmp_path / "training.json").exists()
+
+
+@pytest.mark.parametrize("rank", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+def test_processes_that_share_a_training_meet_in_its_folder(rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ddp, alone = (Devices(torch.device("cpu"), 2, strategy) for strategy in ("ddp", "ddp_spawn"))
+    assert ddp.first_process and alone.first_process
+    monkeypatch.setenv(rank, "1")
+    assert not ddp.first_process and alone.first_process
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import neuroreel as nr
 from mice import SIZES
 from neuroreel.cli import main
 from neuroreel.encoding.training.command import TrainCommand
+from neuroreel.locks import file_lock, lock_of
 from test_training import KilledError, equal, kill_at
 
 SETTINGS = {"recipe": {"batches_per_epoch": 2, "batch_size": 4, "warmup_epochs": 1}, "architecture": SIZES}
@@ -74,6 +77,54 @@ def test_seven_seeds_are_one_command(
     train(folders, tmp_path, *seeds)
     said = capsys.readouterr().out
     assert said.count("is there already") == 7 and "to train" not in said.rpartition("is there already")[2]
+
+
+def test_two_commands_at_once(
+    folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one folder: with the same seed the second is refused, with another one both get what they need."""
+    monkeypatch.setattr("neuroreel.encoding.training.material.MEMORY_BYTES", 0)
+    begin, packed = TrainCommand._fit, tmp_path / "packed"
+
+    def others_come(self: TrainCommand, seed: int) -> nr.EncodingModel:
+        monkeypatch.setattr(TrainCommand, "_fit", begin)
+        with pytest.raises(SystemExit) as refused:
+            train(folders, tmp_path, "--seeds", 0, "--no-decoder")
+        assert refused.value.code == 2
+        assert f"encoder_0.safetensors (training, process {os.getpid()} on" in capsys.readouterr().err
+        train(folders, tmp_path, "--seeds", 1, "--no-decoder")
+        assert packed.is_dir()  # which the first still needs
+        return begin(self, seed)
+
+    def removed(folder: Path, **options: bool) -> None:
+        if folder == packed:
+            with file_lock(lock_of(packed), wait=False) as free:
+                assert not free  # nobody begins to use it now
+        delete(folder, **options)
+
+    delete = shutil.rmtree
+    monkeypatch.setattr(TrainCommand, "_fit", others_come)
+    monkeypatch.setattr("neuroreel.encoding.training.command.shutil.rmtree", removed)
+    train(folders, tmp_path, "--seeds", 0, "--no-decoder")
+    models = {f"encoder_{seed}.{ending}" for seed in (0, 1) for ending in ("safetensors", "json")}
+    assert {file.name for file in tmp_path.iterdir()} == models
+
+
+def test_a_model_that_another_command_has_made_meanwhile(
+    folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = TrainCommand._fit
+
+    def second_is_made(self: TrainCommand, seed: int) -> nr.EncodingModel:
+        monkeypatch.setattr(TrainCommand, "_fit", begin)
+        train(folders, tmp_path, "--seeds", 1, "--no-decoder")
+        capsys.readouterr()
+        return begin(self, seed)
+
+    monkeypatch.setattr(TrainCommand, "_fit", second_is_made)
+    train(folders, tmp_path, "--seeds", 0, 1, "--no-decoder")
+    said = capsys.readouterr().out
+    assert "encoder_1.safetensors is there already" in said and "Training" not in said
 
 
 def test_a_second_stage(folders: list[Path], tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
+import operator
 import os
 import re
 import subprocess
@@ -129,6 +131,18 @@ def test_paths_are_meant_from_the_file_on(tmp_path: Path) -> None:
     assert read["encoders"]["files"] == [str(tmp_path / "models/*.pth"), "downloads/w/*.pth"]
 
 
+def test_home_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    raw = changed("recordings", {"mouse": {"folder": "~/mouse"}})
+    raw["encoders"] = {"files": ["~/models/*.pth"]}
+    home.mkdir()
+    written(raw, home, "mine.yaml")
+    read = read_configuration("~/mine.yaml")
+    assert read["recordings"]["mouse"]["folder"] == str(home / "mouse")
+    assert read["encoders"]["files"] == [str(home / "models/*.pth")]
+
+
 SECTION_COMMANDS = {
     "recordings/*/simulate": "simulate",
     "downloads": "download",
@@ -185,6 +199,68 @@ def test_other_options_of_an_experiment_are_other_jobs() -> None:
     assert before.parts_done("ablation") == after.parts_done("ablation")
 
 
+@pytest.mark.parametrize(
+    ("way", "value", "steps"),
+    [
+        ("downloads/names", ["masks", "old"], {"download"}),
+        ("downloads/only", ["m1"], {"download"}),
+        ("report/title", "Movies", {"report"}),
+        ("figures", {}, {"figures"}),
+        ("experiments/ablation/fractions", [1.0], {"experiment", "table"}),
+        ("experiments/natural/iterations", 7, {"experiment", "report", "table"}),
+        ("experiments/noise", {}, {"experiment", "table"}),
+        ("encoders/seeds", [0, 1, 2], {"train", "experiment", "report", "table"}),
+        ("resources/default/hours", 9, set()),
+    ],
+)
+def test_what_decided_a_step_is_in_its_name(way: str, value: object, steps: set[str]) -> None:
+    """Options that change, and what is added later, are not taken for done."""
+    raw = changed("downloads", {"names": ["masks"]})
+    before = plan_of(raw).steps()
+    *inner, last = way.split("/")
+    functools.reduce(operator.getitem, inner, raw)[last] = value
+    after = plan_of(raw).steps()
+    assert {step for step in before | after if before.get(step) != after.get(step)} == steps
+
+
+def test_other_files_of_the_same_names_are_other_jobs(tmp_path: Path) -> None:
+    mask, settings = tmp_path / "mask.npy", tmp_path / "settings.json"
+    mask.write_bytes(b"one")
+    settings.write_text('{"grid": {"movies": 1}}')
+    raw = changed("masks", {"files": {"mouse": "mask.npy"}})
+    raw["experiments"]["natural"] = {"settings": "settings.json"}
+    config = written(raw, tmp_path)
+
+    def parts(name: str) -> list[str]:
+        return plan_of(read_configuration(config)).parts_done(name)
+
+    before = {name: parts(name) for name in ("natural", "ablation")}
+    assert before == {name: parts(name) for name in before}
+    settings.write_text('{"grid": {"movies": 2}}')
+    assert parts("natural") != before["natural"] and parts("ablation") == before["ablation"]
+    mask.write_bytes(b"another")
+    assert parts("ablation") != before["ablation"]
+
+
+def test_other_settings_of_a_training_in_the_same_file_are_refused(tmp_path: Path) -> None:
+    config = written(changed("encoders/train/settings", "recipe.json"), tmp_path)
+    for epochs in (2, 2, 3):
+        (tmp_path / "recipe.json").write_text(json.dumps({"recipe": {"epochs": epochs}}))
+        if epochs == 2:
+            setup.claim(tmp_path / "out", read_configuration(config))
+    with pytest.raises(InputError, match=r"made with encoders: train: settings: recipe: epochs: 2, .* has 3 now"):
+        setup.claim(tmp_path / "out", read_configuration(config))
+
+
+def test_table_of_costs_counts_added_downloads(tmp_path: Path) -> None:
+    first, more = (plan_of(changed("downloads", {"names": names})) for names in (["masks"], ["masks", "old"]))
+    (done,) = first.steps()["download"]
+    (tmp_path / done).parent.mkdir(parents=True)
+    (tmp_path / done).touch()
+    left = [{row.name: row.left for row in cost.costs(plan, tmp_path)}["download"] for plan in (first, more)]
+    assert left == [0, 1]
+
+
 # what it costs
 
 
@@ -232,6 +308,7 @@ def test_folder_made_with_other_settings_is_refused(tmp_path: Path) -> None:
 def test_leftovers_of_killed_processes_are_swept_and_nothing_else(tmp_path: Path) -> None:
     kept = [tmp_path / "models/packed/.mouse-0123456789abcdef.partial", tmp_path / "recordings/a.partial"]
     swept = [tmp_path / "masks/.mouse.npy.ab_12xyz.partial", tmp_path / "recordings/.mouse.abcdefgh.partial"]
+    swept += [swept[1] / "mouse" / ".inner.abcdefgh.partial"]
     for folder in kept + swept:
         folder.mkdir(parents=True)
     setup.sweep(tmp_path)
@@ -331,11 +408,25 @@ def test_step_killed_before_its_mark_keeps_the_result(tmp_path: Path, commands: 
     assert not commands and done.exists() and result.read_text() == "made before"
 
 
-def test_step_that_makes_a_page_anew(tmp_path: Path, commands: list[list[str]]) -> None:
+def test_step_with_other_options_is_done_again(tmp_path: Path, commands: list[list[str]]) -> None:
+    """Also with the first options once more: what they made is gone by then."""
+    page, other = tmp_path / "report.html", tmp_path / "steps/train/1.done"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    for stamp in ("aaaaaaaa", "aaaaaaaa", "bbbbbbbb", "aaaaaaaa"):
+        done = tmp_path / f"steps/report/{stamp}.done"
+        step.main(["--done", str(done), "--stamp", stamp, "--", "report", str(page)])
+        assert [file.name for file in done.parent.glob("*.done")] == [done.name]
+    assert len(commands) == 3 and other.exists()
+
+
+def test_failed_step_keeps_what_was_made_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "report.html"
-    page.write_text("old")
-    step.main(["--done", str(tmp_path / "report.done"), "--remakes", str(page), "--", "report", str(page)])
-    assert page.read_text() == "made" and len(commands) == 1
+    page.write_text("the old one")
+    command = ["report", str(tmp_path / "nowhere.nc"), "--out", str(page), "--overwrite"]
+    with pytest.raises(SystemExit, match="2"):
+        step.main(["--done", str(tmp_path / "report.done"), "--", *command])
+    assert "nowhere.nc" in capsys.readouterr().err and page.read_text() == "the old one"
 
 
 def test_failed_step_leaves_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,7 +475,9 @@ def test_step_waits_for_the_process_that_is_at_it(tmp_path: Path) -> None:
         assert step.busy(tmp_path) == [done]
         code = f"from neuroreel.workflow import step; step.main(['--done', {str(done)!r}, '--', 'nothing'])"
         waiting = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-        assert waiting.stderr is not None and "another process is at this step" in waiting.stderr.readline()
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+        assert "another process is at this step" in said and f"process {os.getpid()} on " in said
         done.write_text("done")
     assert waiting.wait(timeout=20) == 0 and done.read_text() == "done"
     waiting.stderr.close()
@@ -420,12 +513,32 @@ def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_jobs_of_an_earlier_run_are_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no others: neither what the user runs in the folder, nor the job in which the workflow itself runs."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    put(tmp_path, "squeue", f"echo '7|{tmp_path}'; echo '8|/elsewhere'")
+    monkeypatch.setenv("SLURM_JOB_ID", "11")
+    ours = "neuroreel_4d2bf8e0-74c5-4f0a-9d57-6c6f6c1c6a10"
+    jobs = {
+        7: (ours, tmp_path),
+        8: (ours, "/elsewhere"),
+        9: ("analysis", tmp_path),
+        10: ("neuroreel", tmp_path),
+        11: (ours, tmp_path),
+    }
+    lines = [f"echo '{number}|{name}|{folder}'" for number, (name, folder) in jobs.items()]
+    put(tmp_path, "squeue", "; ".join(lines))
     put(tmp_path, "scancel", f'echo "$@" > {tmp_path}/cancelled')
     said: list[str] = []
     run.cancel_orphans(tmp_path, say=said.append)
     assert (tmp_path / "cancelled").read_text().split() == ["7"] and "7" in said[0]
+
+
+def test_jobs_have_the_name_by_which_they_are_known() -> None:
+    import uuid
+
+    import yaml
+
+    prefix = yaml.safe_load((run.PROFILES["slurm"] / "config.yaml").read_text())["slurm-jobname-prefix"]
+    assert run.JOB_NAME.fullmatch(f"{prefix}_{uuid.uuid4()}")
 
 
 # the last table

@@ -1,12 +1,16 @@
-"""The command line: finds the command, and tells what the user can mend in one line."""
+"""The command line: finds the command, and says in one line what the user can fix."""
 
 from __future__ import annotations
 
+import errno
+import inspect
 import os
 import select
 import signal
+import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import tyro
@@ -15,8 +19,9 @@ from neuroreel.commands.models import mask, predict, train
 from neuroreel.commands.movies import convert, evaluate, export, reconstruct, report
 from neuroreel.commands.recordings import download, import_, simulate
 from neuroreel.commands.studies import demo, doctor, experiment, figures, workflow
-from neuroreel.errors import NeuroreelError
+from neuroreel.errors import ExistsError, NeuroreelError
 
+_NETWORK = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "simulate": simulate,
@@ -39,7 +44,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; a refusal prints its message alone and exits with status 2, Ctrl-C with 130."""
-    given = sys.argv[1:] if arguments is None else arguments
+    given = [_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     if given == ["--version"]:
         from neuroreel import __version__
 
@@ -59,14 +64,23 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
             sys.exit(128 + signal.SIGPIPE)
-        message = _in_one_line(error)
+        message = _in_one_line(error, command=COMMANDS.get(given[0]) if given else None)
         if message is None:  # a fault of ours: its traceback is what we need to see
             raise
         _stop(message, status=2)
 
 
-def _in_one_line(error: Exception) -> str | None:
-    """What an error that the user can mend says; None for a fault of the program."""
+def _at_home(word: str) -> str:
+    """A word with ``~`` as the user's home, also behind ``--out=``, where many shells leave it as it is."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{Path(value).expanduser() if value.startswith('~') else value}"
+
+
+def _in_one_line(error: Exception, *, command: Callable[..., None] | None = None) -> str | None:
+    """The message of an error that the user can fix; None for a fault of the program."""
+    if isinstance(error, ExistsError):
+        overwrites = command is not None and "overwrite" in inspect.signature(command).parameters
+        return f"{error.args[0]}; choose another name{' or pass --overwrite' if overwrites else ', or delete it first'}"
     if isinstance(error, NeuroreelError):
         return str(error)
     if isinstance(error, MemoryError | RuntimeError):
@@ -76,8 +90,19 @@ def _in_one_line(error: Exception) -> str | None:
             return None
         return f"out of memory ({first_line(error)}); use fewer trials or neurons, or a smaller model"
     if isinstance(error, OSError):
-        return f"{error}; check the path, its permissions and the space on its disk"
+        return f"{str(error) or type(error).__name__}{_advice(error)}"
     return None
+
+
+def _advice(error: OSError) -> str:
+    """What to check after an error of the operating system, where that is known."""
+    if error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "; check the path, its permissions and the space on its disk"
+    if error.errno in _NETWORK or isinstance(error, ConnectionRefusedError | TimeoutError | socket.gaierror):
+        return "; check the network, and that the address is right and no other process uses it"
+    if isinstance(error, ConnectionError | ChildProcessError):
+        return "; another process ended early: look for its message above, and whether memory ran out"
+    return ""
 
 
 def _nobody_reads_on() -> bool:

@@ -15,6 +15,16 @@ class InputError(NeuroreelError, ValueError):
     """Data, a file or an argument that cannot be used as it is."""
 
 
+class ExistsError(InputError):
+    """A file or folder exists and must not be replaced: (what is wrong, what to do in Python).
+
+    The command line gives advice of its own in place of the second part.
+    """
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
+
+
 class RefusedError(InputError):
     """A file asks for something that no file of its kind needs, and that could be made to run code."""
 

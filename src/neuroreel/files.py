@@ -1,31 +1,40 @@
-"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one behind."""
+"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one behind, nor takes the old one away."""
 
 from __future__ import annotations
 
 import errno
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from neuroreel.errors import InputError, ResourceError
+from neuroreel.errors import ExistsError, InputError, ResourceError
+
+_PARTIAL = re.compile(r"\..+\.[a-z0-9_]{8}\.partial")
+_ASIDE = ".neuroreel-replaced"
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)  # the name belongs to something else by now
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # disks without hard links
 
 
 @contextmanager
-def atomic_path(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Hand out a temporary name beside ``target``; rename it to ``target`` when the block ends without an error.
 
-    The block may write a file or create a folder at the temporary name. Whatever it wrote is deleted if it raises.
+    The block may write a file or create a folder at the temporary name. Whatever it wrote is deleted if it raises, and
+    an old ``target`` stays. To replace a folder, the old one is first renamed to ``.NAME.neuroreel-replaced``; if the
+    process is killed right then, the next call for that target, or :func:`sweep`, renames it back.
 
     Raises
     ------
-    InputError
-        ``target`` exists and ``overwrite`` is False.
+    ExistsError
+        ``target`` exists and ``overwrite`` is False, even if another process made it during the block.
     ResourceError
-        The disk is full, or the folder may not be written.
+        The disk is full, the folder may not be written, or another process replaces it at the same time.
     """
-    target = Path(target)
+    target = user_path(target)
     refuse_existing(target, overwrite=overwrite)
     with explain_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -33,17 +42,113 @@ def atomic_path(target: str | Path, *, overwrite: bool = False) -> Iterator[Path
         try:
             partial = workplace / target.name
             yield partial
-            if target.is_dir() and overwrite:  # a folder cannot be renamed onto a full one: move the old one aside
-                target.replace(workplace / "old")
-            partial.replace(target)
+            _sync(partial)
+            if overwrite:
+                _replace(target, partial)
+            else:
+                _publish(partial, target)
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
 
 
-def refuse_existing(target: str | Path, *, overwrite: bool) -> None:
-    """Raise InputError if ``target`` exists and must not be replaced: called before long work starts."""
-    if Path(target).exists() and not overwrite:
-        raise InputError(f"{target} exists already and is not overwritten; choose another name or pass overwrite=True")
+def move_new(path: Path, target: Path) -> None:
+    """Rename a finished file or folder to a name that is free; ExistsError if it is not."""
+    _publish(path, target)
+    if path.exists():  # a file, whose second name is the target
+        path.unlink()
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path as a user gives it: ``~`` is their home."""
+    return Path(path).expanduser()
+
+
+def refuse_existing(target: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Raise ExistsError if ``target`` exists and must not be replaced: called before long work starts."""
+    target = user_path(target)
+    _put_back(target)
+    if not overwrite and os.path.lexists(target):
+        raise _exists(target)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left in a folder that nobody writes to; folders that were moved aside return."""
+    for path in list(folder.rglob(".*")):
+        if path.name.endswith(_ASIDE):
+            target = path.with_name(path.name[1:].removesuffix(_ASIDE))
+            _put_back(target)
+            _delete(path)
+        elif _PARTIAL.fullmatch(path.name):
+            _delete(path)
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Give what was written its name, unless that name is taken: there is no moment between the look and the name."""
+    try:
+        if partial.is_dir() and not partial.is_symlink():
+            partial.rename(target)  # fails onto a file, and onto a folder that has something in it
+            return
+        try:
+            os.link(partial, target, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            target.touch(exist_ok=False)
+            partial.replace(target)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise _exists(target) from error
+        raise
+
+
+def _exists(target: Path) -> ExistsError:
+    return ExistsError(f"{target} exists already and is not overwritten", "choose another name or pass overwrite=True")
+
+
+def _replace(target: Path, partial: Path) -> None:
+    """Rename onto what is there. A folder cannot be renamed onto a full one, so the old one is moved aside first."""
+    if not partial.is_dir():
+        if target.is_dir():
+            raise InputError(f"{target} is a folder; a file never replaces one: choose another name")
+        partial.replace(target)
+        return
+    try:
+        if os.path.lexists(target):
+            _delete(_aside(target))  # of a process killed after its new folder had got the name
+            target.rename(_aside(target))
+        partial.rename(target)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise ResourceError(f"another process replaces {target} at the same time; run again") from error
+        raise
+    finally:
+        _put_back(target)
+    _delete(_aside(target))
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}{_ASIDE}")
+
+
+def _put_back(target: Path) -> None:
+    """Return what was moved aside to its name, unless something has that name."""
+    if os.path.lexists(_aside(target)) and not os.path.lexists(target):
+        _aside(target).rename(target)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or all of a folder, to the disk: no name may survive a power cut that its content does not."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if not (file.is_dir() or file.is_symlink()):
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
 
 
 @contextmanager

@@ -1,47 +1,75 @@
-"""One process at a time, at a piece of work or in a folder. The system opens the lock of a process that was killed."""
+"""One process at a time at a piece of work, or in a folder. The system frees the lock of a process that was killed."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.files import explain_disk_errors
+from neuroreel.files import explain_disk_errors, user_path
 
 LOCK = ".neuroreel.lock"
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # a few network disks have none
 
 
 @contextmanager
-def file_lock(file: Path, *, wait: bool = True) -> Iterator[TextIO | None]:
-    """Hold the lock of a file, which is made where it is missing, until the block ends; hands out the open file.
+def file_lock(
+    file: Path,
+    *,
+    what: str = "run",
+    wait: bool = True,
+    tidy: bool = False,
+    say: Callable[[str], object] = lambda line: None,
+) -> Iterator[bool]:
+    """Hold a lock until the block ends; hands out whether this process has it.
 
-    Without ``wait`` it hands out None where another process holds the lock. On a disk without locks, which a few
-    network disks are, nobody is kept out: what is written there must be written whole.
+    Parameters
+    ----------
+    file
+        The lock's file, made where it is missing; nothing may be kept in it. While the lock is held, a note beside it
+        says who has it.
+    what
+        What is being done, for whoever waits: "download", "training".
+    wait
+        Wait for a process that has the lock; else hand out False.
+    tidy
+        Delete the lock's file at the end: among results it would be litter. Not for locks that many processes take at
+        once, some of which may then be told that the lock cannot be taken.
+    say
+        Called with a line of text that says who is waited for.
 
     Raises
     ------
+    InputError
+        The folder of the lock's file is, or lies in, a file.
     ResourceError
-        The file may not be written.
+        The file may not be written, or its file system has no locks.
     """
-    with explain_disk_errors(file):
+    lock, note = FileLock(file), _note(file)
+    with _explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        stream = file.open("a+", encoding="utf-8")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-            return
-        except OSError:
-            pass
-        yield stream
+        held = _acquire(lock, timeout=0)
+    if not held and not wait:
+        yield False
+        return
+    if not held:
+        say(f"waiting for another process ({holder(file)})")
+        with _explained(file):
+            _acquire(lock, timeout=-1)
+    try:
+        with suppress(OSError):  # a full disk: the lock holds without the note
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            note.write_text(f"{what}, process {os.getpid()} on {socket.gethostname()}, since {since}", encoding="utf-8")
+        yield True
+    finally:
+        for left in (note, file) if tidy else (note,):
+            left.unlink(missing_ok=True)
+        lock.release()
 
 
 @contextmanager
@@ -64,36 +92,60 @@ def folder_lock(folder: str | Path, *, what: str = "run") -> Iterator[None]:
     InputError
         A file is in its place.
     ResourceError
-        Another process has it, or the folder may not be written. The message names that process and its machine.
+        Another process has it, the folder may not be written, or its file system has no locks. The message names that
+        process, its machine and when it began.
     """
-    file = Path(folder) / LOCK
+    with exclusive(user_path(folder) / LOCK, what=what, place=Path(folder)):
+        yield
+
+
+@contextmanager
+def exclusive(file: Path, *, what: str, place: Path, tidy: bool = False) -> Iterator[None]:
+    """Hold a lock until the block ends; ResourceError, which names ``place``, if another process has it."""
+    with file_lock(file, what=what, wait=False, tidy=tidy) as held:
+        if not held:
+            raise ResourceError(
+                f"another run of neuroreel works in {place} ({holder(file)}); wait until it ends, stop it, or choose "
+                "another folder"
+            )
+        yield
+
+
+def lock_of(file: Path) -> Path:
+    """The lock of whoever makes a file."""
+    return file.with_name(f".{file.name}.lock")
+
+
+def holder(file: Path) -> str:
+    """Who has a lock and since when, in words."""
+    try:
+        return _note(file).read_text(encoding="utf-8") or "starting just now"
+    except OSError:
+        return "which did not leave its name"
+
+
+def _note(file: Path) -> Path:
+    return file.with_name(f"{file.name}.holder")
+
+
+def _acquire(lock: FileLock, *, timeout: float) -> bool:
+    try:
+        lock.acquire(timeout=timeout, poll_interval=0.2)
+    except Timeout:
+        return False
+    return True
+
+
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Within the block, what keeps a lock from being taken is said in words."""
     try:
         with explain_disk_errors(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            stream = file.open("a+", encoding="utf-8")
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{folder} is, or lies in, a file; give the name of a folder") from error
-    with stream:
-        _take(stream, folder=Path(folder))
-        stream.truncate(0)
-        stream.write(f"{what}, process {os.getpid()} on {socket.gethostname()}")
-        stream.flush()
-        try:
             yield
-        finally:
-            stream.truncate(0)
-
-
-def _take(stream: TextIO, *, folder: Path) -> None:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{file.parent} is, or lies in, a file; give the name of a folder") from error
     except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        stream.seek(0)
-        who = stream.read().strip() or "another process"
         raise ResourceError(
-            f"another run of neuroreel works in {folder} ({who}); wait until it ends, stop it, or choose another folder"
+            f"{file} cannot be locked ({error.strerror or error}): its file system has no working locks, which keep "
+            "two runs from doing the same work; choose a folder on another disk"
         ) from error

@@ -52,12 +52,6 @@ def trial_numbers(opened: Any, trials: tuple[int, ...], fold: str) -> tuple[int,
     return trials or tuple(opened.select(fold).indices)
 
 
-def refuse_existing(file: Path) -> None:
-    """Raise InputError if the file is there: before long work starts."""
-    if file.exists():
-        raise InputError(f"{file} exists already and is not overwritten; choose another name, or delete it first")
-
-
 def result_files(paths: tuple[Path, ...]) -> list[Path]:
     """The .nc files among the paths and in the folders among them; InputError if there are none."""
     files = [file for path in paths for file in (sorted(path.glob("[!.]*.nc")) if path.is_dir() else [path])]

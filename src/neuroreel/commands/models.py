@@ -10,12 +10,13 @@ import tyro
 from neuroreel.commands.files import (
     Folder,
     open_recordings,
-    refuse_existing,
     say,
     training_trials,
     trial_numbers,
 )
 from neuroreel.errors import InputError
+from neuroreel.files import refuse_existing
+from neuroreel.locks import file_lock, lock_of
 
 
 def train(
@@ -69,9 +70,10 @@ def train(
     command.train(seeds, say=say)
     for name, (training, _) in command.trials.items():
         file = out / ("decoder.safetensors" if len(opened) == 1 else f"decoder_{name}.safetensors")
-        if decoder and not file.exists():
-            say(f"Fitting the linear decoder {file}")
-            nr.fit_decoder(training).save(file)
+        with file_lock(lock_of(file), what="linear decoder", tidy=True, say=say):
+            if decoder and not file.exists():
+                say(f"Fitting the linear decoder {file}")
+                nr.fit_decoder(training).save(file)
 
 
 def mask(
@@ -100,7 +102,7 @@ def mask(
     """
     import neuroreel as nr
 
-    refuse_existing(out)
+    refuse_existing(out, overwrite=False)
     training, _ = training_trials(nr.open_recording(recording), test_fold, None)
     model = nr.load_encoder(encoder, readout=readout)
     learned = nr.learn_mask(model, training, steps=steps, seed=seed, device=device)

@@ -10,12 +10,13 @@ import tyro
 from neuroreel.commands.files import (
     Folder,
     load_results,
-    refuse_existing,
     result_files,
     say,
     trial_numbers,
 )
 from neuroreel.errors import InputError
+from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.locks import file_lock, lock_of
 
 
 def reconstruct(
@@ -69,11 +70,12 @@ def reconstruct(
         check_responses_fit(models[0], opened.trials[number])
     for number in numbers:
         file = out / f"trial_{number:03d}.nc"
-        if file.exists():
-            say(f"{file} is there already")
-            continue
-        result = nr.reconstruct(opened.trials[number], models, snapshot=out / f"trial_{number:03d}.pt", **options)
-        say(f"wrote {result.save(file)}")
+        with file_lock(lock_of(file), what="reconstruction", tidy=True, say=say):
+            if file.exists():
+                say(f"{file} is there already")
+                continue
+            result = nr.reconstruct(opened.trials[number], models, snapshot=out / f"trial_{number:03d}.pt", **options)
+            say(f"wrote {result.save(file)}")
 
 
 def evaluate(
@@ -98,10 +100,9 @@ def evaluate(
     """
     import neuroreel as nr
     from neuroreel.evaluation.table import format_identification, format_table, score_table, table_json
-    from neuroreel.files import atomic_path
 
     if out is not None:
-        refuse_existing(out)
+        refuse_existing(out, overwrite=False)
     loaded = load_results(results)
     ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
     table = score_table(loaded, decoder=ridge, smooth=smooth, mask_threshold=mask_threshold)
@@ -123,6 +124,7 @@ def report(
     decoder: Path | None = None,
     mask_threshold: float = 1.0,
     title: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write one HTML page with the movies playing side by side, scores, settings and provenance.
 
@@ -132,18 +134,19 @@ def report(
         decoder: Linear decoder: adds the baselines to the table.
         mask_threshold: Pixels of the mask of at least this are scored.
         title: Heading of the page.
+        overwrite: Replace a page that is there.
     """
     import neuroreel as nr
     from neuroreel.evaluation.table import score_table
 
     if out.suffix not in (".html", ".htm"):
         raise InputError(f"--out is {out}; the page's name must end in .html")
-    refuse_existing(out)
+    refuse_existing(out, overwrite=overwrite)
     loaded = load_results(results)
     ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
     known = all(result.truth is not None for result in loaded)
     table = score_table(loaded, decoder=ridge, mask_threshold=mask_threshold) if known else None
-    say(f"wrote {nr.write_report(out, loaded, title=title, scores=table)}")
+    say(f"wrote {nr.write_report(out, loaded, title=title, scores=table, overwrite=overwrite)}")
 
 
 def export(

@@ -63,14 +63,14 @@ def download(
     check: bool = False,
     catalogue: Path | None = None,
 ) -> None:
-    """Download the Sensorium 2023 recordings and the files of the paper's authors; a stopped download goes on.
+    """Download the Sensorium 2023 recordings and the files of the paper's authors; a stopped download resumes.
 
     Args:
         names: new, old, recordings, weights, masks, stimuli, reconstructions, one mouse or file, or all; see --list.
         to: Folder for them.
         only: Parts, such as fold_0 or oracle of recordings, fold_0 of weights, m1 of masks.
         parallel: How many files are fetched at once.
-        yes: Start without asking. Nothing is asked either where no terminal is there to answer.
+        yes: Start without asking; without a terminal, where nobody can be asked, nothing starts without it.
         show: Print what can be downloaded, and stop.
         check: Read what was downloaded into the folder again, and say what has changed since.
         catalogue: A file like the package's catalogue.toml, for a mirror or another archive.
@@ -93,10 +93,10 @@ def download(
 
 
 def _agreed() -> bool:
-    """Ask somebody at a terminal; a script is not asked."""
+    """Ask somebody at a terminal; InputError where there is none."""
     if not sys.stdin.isatty():
-        return True
-    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+        raise InputError("nobody is at a terminal to agree to this download; pass --yes to start it")
+    return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def import_(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neuroreel.decoding.features import ResponseFeatures
 from neuroreel.decoding.symmetric import leading_components
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path
+from neuroreel.files import atomic_path, user_path
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.trial import Trial
 
@@ -102,12 +102,12 @@ class RidgeDecoder:
         )
         with atomic_path(path, overwrite=overwrite) as partial:
             partial.write_bytes(written)
-        return Path(path)
+        return user_path(path)
 
     @classmethod
     def load(cls, path: str | Path) -> RidgeDecoder:
         """Read what ``save`` wrote; InputError if the file is missing, damaged or something else."""
-        arrays, facts = _read(Path(path))
+        arrays, facts = _read(user_path(path))
         lags = tuple(facts.pop("lags"))
         errors = {float(penalty): float(error) for penalty, error in facts.pop("held_out_errors")}
         features: dict[str, Any] = {name: arrays.get(name) for name in _FEATURE_ARRAYS}

@@ -11,7 +11,7 @@ from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.published import load_weights, read_published_checkpoint
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.files import atomic_path, refuse_existing, user_path
 from neuroreel.recordings.disk import check_fetched
 
 FORMAT = "neuroreel encoder"
@@ -40,7 +40,7 @@ def load_encoder(file: str | Path, *, readout: int | str = 0) -> EncodingModel:
     InputError
         No such file, a damaged one, weights of another architecture, a readout that is not there.
     """
-    file = Path(file)
+    file = user_path(file)
     check_fetched(file)
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a .safetensors or .pth encoding model")
@@ -67,7 +67,7 @@ def save_encoder(model: EncodingModel, file: str | Path, *, overwrite: bool = Fa
     """
     from safetensors.torch import save
 
-    file = Path(file)
+    file = user_path(file)
     if file.suffix != ".safetensors":
         raise InputError(f"{file} ends in {file.suffix!r}; an encoding model's name must end in .safetensors")
     description = _describe(model)

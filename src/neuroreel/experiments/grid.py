@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroreel.errors import InputError
+from neuroreel.files import user_path
 from neuroreel.stimuli.gratings import (
     PUBLISHED_DIRECTIONS,
     PUBLISHED_SPATIAL_FREQUENCIES,
@@ -94,7 +95,7 @@ class Grid:
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in changes.items()}
         for name in ("noise_file", "grating_file"):
             if values.get(name) is not None:
-                values[name] = Path(values[name])
+                values[name] = user_path(values[name])
         return replace(self, **values)
 
 

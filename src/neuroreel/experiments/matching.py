@@ -9,6 +9,7 @@ from pathlib import Path
 from neuroreel.errors import InputError
 from neuroreel.experiments.animals import Animal, ModelFile
 from neuroreel.recordings.disk import check_fetched, read_json
+from neuroreel.files import user_path
 from neuroreel.recordings.recording import Recording, open_recording
 
 
@@ -22,9 +23,10 @@ def open_animals(
 ) -> list[Animal]:
     """Open recordings, and find for each the files that were fitted to it.
 
-    With one recording all files belong to it. With several, a file belongs to the recording whose name is in its path
-    (``models/mouse_a/encoder_0.safetensors``, ``decoder_mouse_a.safetensors``); an encoding model without any of the
-    names belongs to all of them, and must have a readout for each.
+    With one recording all files belong to it. With several, a file belongs to the recording whose name is in the file's
+    name, or else in the nearest folder above it that has one (``decoder_mouse_a.safetensors``,
+    ``models/mouse_a/encoder_0.safetensors``); an encoding model without any of the names belongs to all of them, and
+    must have a readout for each.
 
     Parameters
     ----------
@@ -40,7 +42,8 @@ def open_animals(
     Raises
     ------
     InputError
-        Recordings of one name, a file that is not there, a recording without a model, several masks or decoders of one.
+        Recordings of one name, a file that is not there or whose name has those of several recordings, a recording
+        without a model, several masks or decoders of one.
     """
     opened = [open_recording(folder) for folder in recordings]
     names = [recording.name for recording in opened]
@@ -50,9 +53,9 @@ def open_animals(
         raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
     if readouts and len(readouts) != len(opened):
         raise InputError(f"there are {len(readouts)} readouts for {len(opened)} recordings; give one for each")
-    models = _by_name([Path(file) for file in encoders], names)
+    models = _by_name([user_path(file) for file in encoders], names)
     apart = {
-        what: _by_name([Path(file) for file in files], names)
+        what: _by_name([user_path(file) for file in files], names)
         for what, files in (("mask", masks), ("decoder", decoders))
     }
     return [
@@ -73,9 +76,20 @@ def _by_name(files: Sequence[Path], names: Sequence[str]) -> dict[str, list[Path
         check_fetched(file)
         if not file.is_file():
             raise InputError(f"there is no file {file}; give the path of an encoding model, a mask or a decoder")
-        inside = [name for name in names if re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", str(file))]
-        found[max(inside, key=len, default="")].append(file)
+        found[_name_in(file, names)].append(file)
     return found
+
+
+def _name_in(file: Path, names: Sequence[str]) -> str:
+    """The recording that a path names: in the file's name, else in the nearest folder that has one; "" if none has."""
+    for part in reversed(file.parts):
+        inside = [name for name in names if re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", part)]
+        whole = [name for name in inside if not any(name in other for other in inside if other != name)]
+        if len(whole) > 1:
+            raise InputError(f"{file} has the names of several recordings, {' and '.join(whole)}; name it after one")
+        if whole:
+            return whole[0]
+    return ""
 
 
 def _models(

@@ -38,7 +38,8 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
         Called with a line of text before each step.
     """
     wanted = f"models={MODELS} neurons={SIZE.neurons} trials={SIZE.trials} epochs={SIZE.epochs} seed={seed}\n"
-    with file_lock(folder.parent / ".locks" / "simulated"):  # parts may start at once, and need the same mice
+    lock = folder.parent / ".locks" / "simulated"
+    with file_lock(lock, what="simulated mice", say=say):  # parts may start at once, and need the same mice
         check_same_run(folder, wanted)
         return [_simulated_animal(folder, number, seed=seed, say=say) for number in range(len(MICE))]
 

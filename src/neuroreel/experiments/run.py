@@ -16,6 +16,7 @@ from neuroreel.experiments.method import Method
 from neuroreel.experiments.plan import Entry, choose, declaration_of, expand
 from neuroreel.experiments.store import Claim, read_record, write_json
 from neuroreel.experiments.table import experiment_table
+from neuroreel.files import user_path
 from neuroreel.progress import bar_of
 from neuroreel.results.datasets import read_dataset
 from neuroreel.results.provenance import plain
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WAIT_S = 1.0  # before asking again whether another process has finished
+REMIND_S = 300.0  # before saying again who is waited for
 FEW_PIXELS = 0.01  # of the movie: scores over fewer say little
 
 
@@ -74,10 +76,10 @@ def run_experiment(
     ResourceError
         The device is not there, or the disk is full.
     """
-    entries = expand([experiment], animals, out=Path(out), grid=grid, method=method or Method())
+    entries = expand([experiment], animals, out=user_path(out), grid=grid, method=method or Method())
     write_plans(entries, grid=grid)
     do_jobs(choose(entries, part=part), device=device, say=say)
-    return experiment_table(Path(out) / declaration_of(experiment)[0])
+    return experiment_table(user_path(out) / declaration_of(experiment)[0])
 
 
 def write_plans(entries: Sequence[Entry], *, grid: Grid) -> None:
@@ -104,9 +106,9 @@ def write_plans(entries: Sequence[Entry], *, grid: Grid) -> None:
 
 
 def do_jobs(entries: Sequence[Entry], *, device: str, say: Callable[[str], object]) -> None:
-    """Do what is not done yet; jobs that another process has in hand are waited for."""
+    """Do what is not done yet; wait for jobs of other processes, saying again and again which process that is."""
     _check_scored_pixels(entries, say=say)
-    left, told = list(entries), False
+    left, say_at = list(entries), 0.0
     with bar_of(len(left), description="Jobs") as advance:
         while left:
             busy = []
@@ -118,11 +120,17 @@ def do_jobs(entries: Sequence[Entry], *, device: str, say: Callable[[str], objec
                     _do(entry, claim, device=device, say=say)
                 advance()
             if len(busy) == len(left):
-                if not told:
-                    say(f"waiting for {len(busy)} jobs that another process has in hand")
-                    told = True
+                if time.monotonic() >= say_at:
+                    say(_waiting_for(busy))
+                    say_at = time.monotonic() + REMIND_S
                 time.sleep(WAIT_S)
             left = busy
+
+
+def _waiting_for(busy: Sequence[Entry]) -> str:
+    first = f"{busy[0].store.experiment}/{busy[0].key} ({busy[0].store.holder(busy[0].work.hash)})"
+    more = f" and {len(busy) - 1} more" if len(busy) > 1 else ""
+    return f"waiting for {first}{more}: if that process hangs, stop it, and its jobs are done here"
 
 
 def _check_scored_pixels(entries: Sequence[Entry], *, say: Callable[[str], object]) -> None:

@@ -19,7 +19,7 @@ import xarray as xr
 from neuroreel import __version__
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
-from neuroreel.locks import file_lock
+from neuroreel.locks import file_lock, holder
 from neuroreel.results.datasets import write_dataset
 from neuroreel.results.provenance import plain
 
@@ -79,8 +79,15 @@ class Store:
 
         The lock is the operating system's, so it goes with its process, however that ends.
         """
-        with file_lock(self.out / ".locks" / fingerprint, wait=False) as stream:
-            yield None if stream is None else Claim(self.out, fingerprint, stream)
+        with file_lock(self._lock(fingerprint), what=f"experiment {self.experiment}", wait=False) as held:
+            yield Claim(self.out, fingerprint) if held else None
+
+    def holder(self, fingerprint: str) -> str:
+        """Which process makes the result of this fingerprint, and since when."""
+        return holder(self._lock(fingerprint))
+
+    def _lock(self, fingerprint: str) -> Path:
+        return self.out / ".locks" / fingerprint
 
     def save(self, key: str, result: xr.Dataset | Path, record: Mapping[str, Any]) -> None:
         """Write a result, or link to an equal one, then its record; what was there before is moved aside."""
@@ -116,17 +123,18 @@ class Store:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to make a result; the lock's file remembers where it was put, for other experiments that need it."""
+    """The right to make a result; a file beside the lock keeps where it was put, for experiments that need it too."""
 
     out: Path
     fingerprint: str
-    stream: Any
+
+    @property
+    def _place(self) -> Path:
+        return self.out / ".locks" / f"{self.fingerprint}.place"
 
     def equal_result(self) -> Path | None:
         """A result of this fingerprint, in another experiment or among those replaced; None if there is none."""
-        self.stream.seek(0)
-        told = self.stream.read().strip()
-        files = [self.out / told] if told else []
+        files = [self.out / self._place.read_text(encoding="utf-8")] if self._place.exists() else []
         files += sorted(self.out.glob(f"*/replaced/*-{self.fingerprint[:8]}.nc"))
         return next((file for file in files if self._is_equal(file)), None)
 
@@ -136,10 +144,8 @@ class Claim:
 
     def remember(self, file: Path) -> None:
         """Where the result lies."""
-        self.stream.seek(0)
-        self.stream.truncate()
-        self.stream.write(str(file.relative_to(self.out)))
-        self.stream.flush()
+        with atomic_path(self._place, overwrite=True) as partial:
+            partial.write_text(str(file.relative_to(self.out)), encoding="utf-8")
 
 
 def read_record(file: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroreel.errors import InputError
 from neuroreel.experiments.store import Store
+from neuroreel.files import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,7 @@ def experiment_table(folder: str | Path, *, mixed: bool = False) -> pd.DataFrame
     """
     import pandas as pd
 
-    folder = Path(folder)
+    folder = user_path(folder)
     store = Store(out=folder.parent, experiment=folder.name)
     records = store.records()
     if not records:
@@ -122,7 +123,7 @@ def experiment_status(folder: str | Path) -> dict[str, Any]:
     InputError
         The folder is no experiment's.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     file = folder / "experiment.json"
     try:
         jobs: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["jobs"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 from neuroreel.figures.material import Material, Movies, on_video
+from neuroreel.files import user_path
 from neuroreel.results.datasets import read_dataset
 from neuroreel.results.reconstruction import Reconstruction
 
@@ -37,7 +38,7 @@ def read_experiment(folder: str | Path) -> Material:
     """
     from neuroreel.experiments.table import experiment_status, experiment_table
 
-    folder = Path(folder)
+    folder = user_path(folder)
     file = folder / "experiment.json"
     if not file.is_file():
         raise InputError(

@@ -20,6 +20,7 @@ from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import video_correlation
 from neuroreel.figures.material import Material, Movies, on_video
 from neuroreel.figures.published_runs import Condition, Movie, absent_runs, conditions_of, of_the_paper
+from neuroreel.files import user_path
 from neuroreel.progress import progress
 from neuroreel.published.find import all_results
 from neuroreel.published.results import FRAME_RATE_HZ, read_published
@@ -59,7 +60,7 @@ class PublishedFolder:
     """
 
     def __init__(self, folder: str | Path, *, bar: bool = True) -> None:
-        self.folder, self.bar = Path(folder), bar
+        self.folder, self.bar = user_path(folder), bar
         self._found = all_results(self.folder)
 
     def there(self, names: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path
+from neuroreel.files import atomic_path, user_path
 from neuroreel.inversion.checks import check_mask_values
 from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.checks import check_responses, check_trials
@@ -186,7 +186,7 @@ def load_mask(file: str | Path) -> NDArray[np.float32]:
     """
     check_fetched(Path(file))
     try:
-        with Path(file).open("rb") as stream:
+        with user_path(file).open("rb") as stream:
             mask = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError, EOFError, TokenError, MemoryError, OverflowError) as error:
         raise InputError(f"{file} cannot be read as a mask ({error}); it must be a .npy file of one image") from error

@@ -21,6 +21,7 @@ from neuroreel.encoding.checks import as_ensemble
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
+from neuroreel.files import user_path
 from neuroreel.inversion.checks import (
     check_models_fit,
     check_neurons,
@@ -157,7 +158,7 @@ def reconstruct(
         windows_at_once=windows_at_once,
         max_memory=None if max_memory is None else parse_bytes(max_memory, what="max_memory"),
         seed=seed,
-        snapshot_file=None if snapshot is None else Path(snapshot),
+        snapshot_file=None if snapshot is None else user_path(snapshot),
         stopping=stopping or (lambda _: False),
         callbacks=list(callbacks),
         show_progress=progress,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neuroreel import __version__
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.files import atomic_path, refuse_existing, user_path
 from neuroreel.published.find import find_results
 from neuroreel.published.folder import read_published_folder
 from neuroreel.published.results import read_published
@@ -50,7 +50,7 @@ def convert_published(file: str | Path, out: str | Path, *, run: str = "*", over
     InputError
         No such file, a damaged one, a mask, another ending, or a file that is there already.
     """
-    file, out = Path(file), Path(out)
+    file, out = user_path(file), user_path(out)
     weights = file.suffix == ".pth"
     ending = ".safetensors" if weights else ".nc"
     if out.suffix != ending:

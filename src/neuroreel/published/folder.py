@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from neuroreel.errors import InputError, ResourceError
+from neuroreel.files import user_path
 from neuroreel.memory import free_bytes, in_words
 from neuroreel.progress import progress as progress_bar
 from neuroreel.published.find import MODEL, Found, find_results
@@ -70,7 +71,7 @@ def read_published_folder(
     ResourceError
         The dataset would not fit into memory.
     """
-    found = find_results(Path(folder), run)
+    found = find_results(user_path(folder), run)
     first = read_published(found[0].file)
     wanted = _wanted(first, variables, found[0].file)
     needed = _bytes_needed(first, wanted, found)

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
+from neuroreel.files import user_path
 from neuroreel.published.arrays import explain_damage, read_header, read_plain_array
 from neuroreel.published.stimuli import read_stimuli
 from neuroreel.published.unpickle import read_pickle
@@ -74,7 +75,7 @@ def read_published(file: str | Path) -> xr.Dataset:
     InputError
         No such file, a damaged one, another kind or version of file, NaN in a video or mask.
     """
-    file = Path(file)
+    file = user_path(file)
     if file.is_dir():
         raise InputError(f"{file} is a folder; read the results in it with nr.read_published_folder")
     check_fetched(file)

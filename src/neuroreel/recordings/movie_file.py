@@ -17,6 +17,7 @@ from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
 from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.disk import check_fetched, read_array
+from neuroreel.files import user_path
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial
 
@@ -44,7 +45,7 @@ def movie_trial(file: str | Path, recording: Recording) -> Trial:
     ResourceError
         The library that reads such files is not installed.
     """
-    file = Path(file)
+    file = user_path(file)
     video, rate = read_movie(file, size=recording.video_size)
     trial = recording.trial_showing(video, name=file.name)
     return trial if rate is None else trial.replace(frame_rate_hz=rate)

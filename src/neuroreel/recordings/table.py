@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroreel.errors import InputError
-from neuroreel.files import refuse_existing
+from neuroreel.files import refuse_existing, user_path
 from neuroreel.recordings.disk import check_fetched, read_array
 from neuroreel.recordings.movie_file import ENDINGS, read_movie
 from neuroreel.recordings.recording import Recording
@@ -70,7 +70,7 @@ def import_table(
     ResourceError
         A library that reads a movie is not installed, or the disk is full.
     """
-    table, folder = Path(table), Path(folder)
+    table, folder = user_path(table), user_path(folder)
     refuse_existing(folder, overwrite=overwrite)
     if frame_rate_hz is not None and not 0 < frame_rate_hz < np.inf:
         raise InputError(f"frame_rate_hz is {frame_rate_hz}; it must be a positive number")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neuroreel import __version__
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.files import atomic_path, refuse_existing, user_path
 from neuroreel.report import figures
 from neuroreel.report.movies import pack_trial
 from neuroreel.report.scores import Scores, ScoreTable, read_scores
@@ -74,7 +74,7 @@ def write_report(
     InputError
         No results, movies of another shape, scores of another shape, or a page that exists already.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{path} ends in {path.suffix!r}; the name of a report must end in .html")
     refuse_existing(path, overwrite=overwrite)

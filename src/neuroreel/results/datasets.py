@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
-from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.files import atomic_path, refuse_existing, user_path
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.results.provenance import check_format, hash_array
 
@@ -26,7 +26,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = Fa
     ResourceError
         The disk is full, the folder may not be written, or zarr is not installed.
     """
-    path = Path(path)
+    path = user_path(path)
     _check_ending(path)
     refuse_existing(path, overwrite=overwrite)
     dataset = dataset.assign_attrs(content_sha256=_content_hash(dataset))
@@ -56,7 +56,7 @@ def read_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
     InputError
         There is no such file, it is damaged, it is of another kind, or a newer neuroreel wrote it.
     """
-    path = Path(path)
+    path = user_path(path)
     _check_ending(path)
     check_fetched(path)
     if not path.exists():

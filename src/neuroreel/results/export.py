@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
-from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.files import atomic_path, refuse_existing, user_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -210,7 +210,7 @@ def even_frames(length: int, columns: int) -> list[int]:
 
 
 def _checked_path(path: str | Path, *, endings: tuple[str, ...], overwrite: bool) -> Path:
-    path = Path(path)
+    path = user_path(path)
     if path.suffix.lower() not in endings:
         raise InputError(f"{path} ends in {path.suffix!r}; the name must end in {' or '.join(endings)}")
     refuse_existing(path, overwrite=overwrite)

@@ -13,7 +13,7 @@ import numpy as np
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
-from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.files import atomic_path, refuse_existing, user_path
 
 if TYPE_CHECKING:
     from neuroreel.results.reconstruction import Reconstruction
@@ -78,7 +78,7 @@ def write_nwb(
         pynwb is not installed, or the disk is full.
     """
     pynwb = needs("pynwb", extra="nwb")
-    path = Path(path)
+    path = user_path(path)
     if path.suffix.lower() != ".nwb":
         raise InputError(f"{path} ends in {path.suffix!r}; the name must end in .nwb")
     refuse_existing(path, overwrite=overwrite)

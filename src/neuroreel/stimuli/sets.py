@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
+from neuroreel.files import user_path
 from neuroreel.published.results import read_published
 from neuroreel.stimuli.gratings import (
     PUBLISHED_DIRECTIONS,
@@ -80,7 +81,7 @@ def noise_stimuli(
     InputError
         Numbers that cannot be, or that the file does not have; no such file, or another one.
     """
-    video = None if file is None else _read(Path(file), axis="repeat", kind="noise")
+    video = None if file is None else _read(user_path(file), axis="repeat", kind="noise")
     if repeats is None:
         repeats = PUBLISHED_REPEATS if video is None else video.sizes["repeat"]
     numbers = repeats if isinstance(repeats, Sequence | np.ndarray) else range(check_pixels(repeats, "repeats"))
@@ -159,7 +160,7 @@ def grating_stimuli(
     if file is None:
         movies = _made(make, asked, size=_movie_size(frames, height, width))
     else:
-        movies = _published_gratings(Path(file), asked)
+        movies = _published_gratings(user_path(file), asked)
     return _labelled(movies, asked, source=file)
 
 

@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
-from neuroreel.workflow.paths import NamedFile, make_absolute, named_files
+from neuroreel.files import user_path
+from neuroreel.workflow.paths import NamedFile, make_absolute, named_files, read_settings
 from neuroreel.workflow.schema import block, build, check_keys, check_values, matches, with_numbers
 
 READY = Path(__file__).parent / "configs"
@@ -47,7 +48,7 @@ OWN = {  # what the workflow itself gives to a command
     "train": {"recordings", "out", "seeds", "decoder"},
     "mask": {"recording", "encoder", "out", "readout"},
     "download": {"names", "to", "yes", "show", "check"},
-    "report": {"results", "out", "decoder"},
+    "report": {"results", "out", "decoder", "overwrite"},
     "figures": {"experiment", "results", "published", "out", "overwrite"},
     "experiment": {
         "name",
@@ -140,7 +141,9 @@ class Configuration:
 
 
 def read_configuration(file: str | Path) -> dict[str, Any]:
-    """What is in a YAML file, or in one of the ready configurations by name; paths in it are made absolute.
+    """What is in a YAML file, or in one of the ready configurations by name.
+
+    Paths in it are made absolute, and files of settings are read.
 
     Raises
     ------
@@ -155,12 +158,13 @@ def read_configuration(file: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     raw = block(raw, where=str(path))
     make_absolute(raw, path.resolve().parent)
+    read_settings(raw)
     return raw
 
 
 def configuration_file(name: str | Path) -> Path:
     """Where a configuration is; InputError if nowhere."""
-    path = READY / f"{name}.yaml" if str(name) in ready_names() else Path(name)
+    path = READY / f"{name}.yaml" if str(name) in ready_names() else user_path(name)
     if not path.is_file():
         raise InputError(f"there is no configuration {name}; give a YAML file, or one of {', '.join(ready_names())}")
     return path

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neuroreel.files import user_path
+from neuroreel.recordings.disk import read_json
+
 NAMED = (
     "recordings/*/folder",
     "downloads/catalogue",
@@ -54,7 +57,20 @@ def make_absolute(raw: Any, base: Path) -> None:
     """Paths are meant from the configuration's folder on; those of downloads from the workflow's."""
     for named in named_files(raw):
         if not is_downloaded(named.path):
-            named.block[named.key] = str(base / named.path)
+            named.block[named.key] = str(base / user_path(named.path))
+
+
+def read_settings(raw: Any) -> None:
+    """Put what files of settings hold in place of their names: once such a file is edited, the settings are others."""
+    for named in named_files(raw):
+        if named.key == "settings" and Path(named.path).is_file():
+            named.block[named.key] = read_json(Path(named.path))
+
+
+def files_at(path: str) -> list[Path]:
+    """The file at a path, or those that a pattern matches; none where nothing is there."""
+    whole = user_path(path).absolute()
+    return [whole] if whole.exists() else sorted(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
 
 
 def _along(block: Any, way: list[str], *, where: str) -> Iterator[NamedFile]:

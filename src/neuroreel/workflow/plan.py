@@ -10,6 +10,7 @@ All paths are relative to the workflow's folder, in which Snakemake runs::
     experiments/EXPERIMENT/jobs/     one result a reconstruction
     figures/  report.html  table.csv  table.md
     steps/STEP/….done                one a finished step: command, seconds, machine; delete one to have it checked again
+                                     (a hash in its name is of what decided it: with other options it is not done)
     logs/STEP/….log
 """
 
@@ -20,10 +21,11 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from neuroreel.workflow.configuration import Configuration, Resources
-from neuroreel.workflow.paths import is_downloaded
+from neuroreel.workflow.paths import files_at, is_downloaded
 
 Done = list[str]
 
@@ -58,17 +60,18 @@ class Plan:
         configuration = self.configuration
         simulated = [name for name, source in configuration.recordings.items() if source.simulate is not None]
         steps = {
-            "download": [_done("download")] if configuration.downloads else [],
+            "download": self._download_done(),
             "simulate": [_done("simulate", name) for name in simulated],
             "decoder": [_done("decoder", name) for name in self.names if configuration.decoders],
             "train": [_done("train", group, str(seed)) for group in self.groups for seed in self.seeds],
             "mask": [_done("mask", name) for name in self.names if configuration.masks],
-            "experiment": [done for name in configuration.experiments for done in self.parts_done(name)],
-            "report": [_done("report")] if configuration.report is not None else [],
-            "figures": [_done("figures")] if configuration.figures is not None else [],
-            "table": [_done("table")],
+            "experiment": self.experiments_done(),
+            "report": [_done("report", _stamp(self.report_options(), self.shown_done()))],
+            "figures": [_done("figures", _stamp(self.figures_options(), self.experiments_done()))],
+            "table": [_done("table", _stamp(self.experiments_done()))],
         }
-        return {step: done for step, done in steps.items() if done}
+        left_out = [step for step in ("report", "figures") if getattr(configuration, step) is None]
+        return {step: done for step, done in steps.items() if done and step not in left_out}
 
     def goals(self) -> Done:
         """The ends of all chains."""
@@ -89,7 +92,10 @@ class Plan:
 
     def _downloaded(self, path: str) -> Done:
         """The download, for a path in its folder."""
-        return [_done("download")] if is_downloaded(path) else []
+        return self._download_done() if is_downloaded(path) else []
+
+    def _download_done(self) -> Done:
+        return [_done("download", _stamp(self.download_arguments()))] if self.configuration.downloads else []
 
     # encoding models, decoders, masks
 
@@ -138,13 +144,25 @@ class Plan:
     # experiments
 
     def parts_done(self, experiment: str) -> Done:
-        """One a part; named after the options too, so that other options are another job."""
+        """One a part; named after the options and models too, so that others are another job."""
         options = self.configuration.experiments[experiment]
-        stamp = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:8]
-        return [
-            _done("experiment", experiment, f"{i}-of-{options['parts']}-{stamp}")
-            for i in range(1, options["parts"] + 1)
-        ]
+        stamp, parts = _stamp(options, self.experiment_arguments(experiment), self._files_now), options["parts"]
+        return [_done("experiment", experiment, f"{i}-of-{parts}-{stamp}") for i in range(1, parts + 1)]
+
+    @cached_property
+    def _files_now(self) -> list[tuple[str, int, int]]:
+        """Size and time of the files that the configuration names: others may have taken the same names since."""
+        named = [file.path for file in self.configuration.files if not is_downloaded(file.path)]
+        there = [(file, file.stat()) for path in named for file in files_at(path) if file.is_file()]
+        return [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in there]
+
+    def experiments_done(self) -> Done:
+        """All parts of all experiments."""
+        return [done for name in self.configuration.experiments for done in self.parts_done(name)]
+
+    def shown_done(self) -> Done:
+        """What the report waits for."""
+        return self.parts_done("natural") if "natural" in self.configuration.experiments else []
 
     def materials_done(self) -> Done:
         """What experiments wait for: recordings, models, masks and decoders of all animals."""
@@ -245,3 +263,8 @@ def _settings_file(name: str) -> str:
 
 def _done(*parts: str) -> str:
     return "/".join(["steps", *parts]) + ".done"
+
+
+def _stamp(*decides: object) -> str:
+    """Eight letters that differ where one of these values does."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:8]

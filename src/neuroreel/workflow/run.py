@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from neuroreel.workflow.setup import RECORD, check_files, take_folder
 
 HERE = Path(__file__).parent
 SNAKEFILE = HERE / "Snakefile"
+JOB_NAME = re.compile(r"neuroreel_[0-9a-f-]{36}")  # of the Slurm profile: its prefix, and a number of each run
 PROFILES = {"local": HERE / "profiles" / "default", "slurm": HERE / "profiles" / "slurm"}
 
 
@@ -108,9 +111,19 @@ def slurm_options(plan: Plan) -> list[str]:
 
 
 def cancel_orphans(out: Path, *, say: Callable[[str], object]) -> None:
-    """Cancel jobs of an earlier run in this folder that outlived their Snakemake; what they did is kept."""
-    jobs = [line.split("|", 1) for line in _slurm("squeue", "--me", "-h", "-o", "%A|%Z").splitlines()]
-    orphans = sorted({number for number, folder in jobs if Path(folder) == out.resolve()})
+    """Cancel jobs of an earlier run in this folder that outlived their Snakemake; what they did is kept.
+
+    They are known by the name that the profile gives them: other jobs in the folder are the user's own, and one of them
+    may be the job in which this runs.
+    """
+    jobs = [line.split("|", 2) for line in _slurm("squeue", "--me", "-h", "-o", "%A|%j|%Z").splitlines()]
+    orphans = sorted(
+        {
+            number
+            for number, name, folder in jobs
+            if JOB_NAME.fullmatch(name) and Path(folder) == out.resolve() and number != os.environ.get("SLURM_JOB_ID")
+        }
+    )
     if orphans:
         say(f"jobs of an earlier run are cancelled, and go on in new ones: {', '.join(orphans)}")
         _slurm("scancel", *orphans)

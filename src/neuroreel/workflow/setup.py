@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path
+from neuroreel.files import atomic_path, sweep
 from neuroreel.locks import folder_lock
 from neuroreel.recordings.disk import read_json
 from neuroreel.workflow.configuration import check_configuration
-from neuroreel.workflow.paths import is_downloaded
+from neuroreel.workflow.paths import files_at, is_downloaded
 from neuroreel.workflow.plan import Plan
 from neuroreel.workflow.step import busy
 
 RECORD = "workflow.json"
 DECIDES = ("recordings", "encoders", "masks")  # what is made of these is kept, so they must stay what they are
-LEFT_OVER = re.compile(r"\..+\.[a-z0-9_]{8}\.partial")  # what atomic_path calls its temporary folders
 
 _held = ExitStack()  # the lock, as long as the process lives
 _taken: set[Path] = set()
@@ -106,13 +103,6 @@ def _changes(before: Any, now: Any, way: str = "") -> list[tuple[str, Any, Any]]
     return [] if before == now else [(way, before, now)]
 
 
-def sweep(folder: Path) -> None:
-    """Delete the temporary folders that killed processes left behind, when no step is at work."""
-    for path in list(folder.rglob(".*.partial")):
-        if LEFT_OVER.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def check_files(plan: Plan) -> None:
     """Raise InputError for what the configuration names and is not there; downloads come later.
 
@@ -127,11 +117,5 @@ def check_files(plan: Plan) -> None:
             except InputError as error:
                 raise InputError(f"recordings: {name}: {error}") from error
     for file in plan.configuration.files:
-        if not is_downloaded(file.path) and not _is_there(Path(file.path).absolute()):
+        if not is_downloaded(file.path) and not files_at(file.path):
             raise InputError(f"{file.where}: {file.path} is not there; mend the path, or copy the file to it")
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file, or one that a pattern matches, is there."""
-    root = Path(path.anchor)
-    return path.exists() or next(root.glob(str(path.relative_to(root))), None) is not None

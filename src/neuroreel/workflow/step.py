@@ -1,6 +1,6 @@
 """One step of the workflow: alone, once, and whole.
 
-``python -m neuroreel.workflow.step --done FILE [--makes PATH | --remakes PATH] [--link SOURCE] -- COMMAND ...`` runs a
+``python -m neuroreel.workflow.step --done FILE [--makes PATH] [--link SOURCE] -- COMMAND ...`` runs a
 command of ``neuroreel`` and then writes FILE. A step that another process is at is waited for, not done twice.
 """
 
@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from neuroreel.errors import InputError, NeuroreelError
 from neuroreel.files import atomic_path
-from neuroreel.locks import file_lock
+from neuroreel.locks import file_lock, lock_of
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,6 +28,8 @@ def main(arguments: list[str] | None = None) -> None:
         with alone(options.done):
             if not options.done.exists():
                 began = time.time()
+                if options.stamp:
+                    _forget_others(options.done, options.stamp)
                 _work(options)
                 _stamp(options.done, options.command, began)
     except NeuroreelError as error:
@@ -40,9 +41,6 @@ def _work(options: Namespace) -> None:
     """Run the command, or link a file in its place, unless its result is there."""
     from neuroreel.cli import main as neuroreel
 
-    result: Path | None = options.makes or options.remakes
-    if options.remakes is not None and result is not None and result.exists():
-        shutil.rmtree(result) if result.is_dir() else result.unlink()
     if options.makes is not None and options.makes.exists():
         return
     if options.link is not None:
@@ -71,6 +69,13 @@ def _link(source: Path, target: Path) -> None:
         partial.symlink_to(source.resolve())
 
 
+def _forget_others(done: Path, stamp: str) -> None:
+    """The step with other options is no longer done: what it made is about to be replaced."""
+    for other in done.parent.glob("*.done"):
+        if not other.name.endswith(f"{stamp}.done"):
+            other.unlink(missing_ok=True)
+
+
 def _stamp(done: Path, command: list[str], began: float) -> None:
     """Note that the step is done, what it was, how long it took and where."""
     from neuroreel import __version__
@@ -89,11 +94,11 @@ def _stamp(done: Path, command: list[str], began: float) -> None:
 @contextmanager
 def alone(done: Path) -> Iterator[None]:
     """One process at a time at this step: jobs outlive a Snakemake that was killed, which starts them anew."""
-    lock = done.with_name(f".{done.name}.lock")
-    with ExitStack() as held:
-        if held.enter_context(file_lock(lock, wait=False)) is None:
-            sys.stderr.write(f"{done}: another process is at this step; waiting for it\n")
-            held.enter_context(file_lock(lock))
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"{done}: another process is at this step; {line}\n")
+
+    with file_lock(lock_of(done), what="workflow step", say=say):
         yield
 
 
@@ -102,7 +107,7 @@ def busy(folder: Path) -> list[Path]:
     found = []
     for lock in sorted((folder / "steps").rglob(".*.done.lock")):
         with file_lock(lock, wait=False) as held:
-            if held is None:
+            if not held:
                 found.append(lock.with_name(lock.name[1:].removesuffix(".lock")))
     return found
 
@@ -110,8 +115,8 @@ def busy(folder: Path) -> list[Path]:
 def _parse(arguments: list[str]) -> Namespace:
     parser = ArgumentParser(prog="neuroreel.workflow.step", description=__doc__)
     parser.add_argument("--done", type=Path, required=True, help="written when the command has ended well")
+    parser.add_argument("--stamp", help="the end of FILE's name where it tells which options the step has")
     parser.add_argument("--makes", type=Path, help="what the command makes: if it is there, nothing is left to do")
-    parser.add_argument("--remakes", type=Path, help="what the command makes: deleted first")
     parser.add_argument("--link", type=Path, help="make a link to this file in place of a command")
     parser.add_argument("--processes", type=int, default=1, help="how many run the command, and share its work")
     parser.add_argument("command", nargs="*", help="of neuroreel, after --")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.fit import fit_encoder
 from neuroreel.encoding.training.recipe import WATCHED, Recipe, resolve_recipe
 from neuroreel.errors import InputError
+from neuroreel.locks import exclusive, file_lock, lock_of
 from neuroreel.recordings.disk import read_json
 from neuroreel.recordings.trial import Trial
 
@@ -64,15 +66,25 @@ class TrainCommand:
         if wanted:
             say(cost_of(self.kind, resolve_recipe(self.kind, self._options.get("recipe")), models=len(wanted)))
         for seed in wanted:
-            say(f"Training {self._file(seed)}")
-            self._work(seed).mkdir(parents=True, exist_ok=True)  # others that end see that the packed trials are in use
-            model = self._fit(seed)
-            save_encoder(model, self._file(seed))
-            shutil.rmtree(self._work(seed))
-            scores = [row[WATCHED] for row in model.training_log if WATCHED in row]
-            say(f"{self._file(seed)}: validation correlation {max(scores, default=math.nan):.3f}")
-        if not list(self.out.glob("encoder_*.training")):  # no other command is training here
-            shutil.rmtree(self._packed, ignore_errors=True)
+            with exclusive(lock_of(self._file(seed)), what="training", place=self._file(seed), tidy=True):
+                self._train_one(seed, say=say)
+        with self._packed_alone():
+            if not list(self.out.glob("encoder_*.training")):  # no other command is training here
+                shutil.rmtree(self._packed, ignore_errors=True)
+
+    def _train_one(self, seed: int, *, say: Callable[[str], object]) -> None:
+        file, work = self._file(seed), self._work(seed)
+        if file.exists():  # trained by another command since this one began
+            say(f"{file} is there already")
+            return
+        say(f"Training {file}")
+        with self._packed_alone():  # another command deletes the packed trials before this, or not at all
+            work.mkdir(parents=True, exist_ok=True)
+        model = self._fit(seed)
+        save_encoder(model, file)
+        shutil.rmtree(work)
+        scores = [row[WATCHED] for row in model.training_log if WATCHED in row]
+        say(f"{file}: validation correlation {max(scores, default=math.nan):.3f}")
 
     def _fit(self, seed: int) -> EncodingModel:
         training = {name: trials for name, (trials, _) in self.trials.items()}
@@ -99,6 +111,9 @@ class TrainCommand:
 
     def _work(self, seed: int) -> Path:
         return self.out / f"encoder_{seed}.training"
+
+    def _packed_alone(self) -> AbstractContextManager[bool]:
+        return file_lock(lock_of(self._packed), what="training", tidy=True)
 
     @property
     def _packed(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from neuroreel.devices import choose_device
 from neuroreel.errors import InputError, ResourceError
 
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of a process among those that share a training
 STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
 
@@ -38,6 +40,11 @@ class Devices:
                 f"devices is {count}; {torch.cuda.device_count()} CUDA device(s) are visible to PyTorch"
             )
         return cls(chosen, count, "ddp_spawn" if strategy == "auto" else strategy)
+
+    @property
+    def first_process(self) -> bool:
+        """False in the further processes of the strategy "ddp", which run the same script beside the first."""
+        return self.strategy != "ddp" or all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
     def of_trainer(self) -> dict[str, Any]:
         """Arguments of Lightning's trainer."""

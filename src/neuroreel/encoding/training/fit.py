@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from neuroreel.encoding.training.plan import Training
 from neuroreel.encoding.training.recipe import Recipe, resolve_recipe
 from neuroreel.encoding.training.start import start_readout
 from neuroreel.errors import InputError
+from neuroreel.locks import folder_lock
 from neuroreel.progress import somebody_looks
 from neuroreel.recordings.trial import Trial
 
@@ -99,7 +100,7 @@ def fit_encoder(
         Unknown kind or setting; trials that differ in neurons, pixels, frame rate; trials shorter than a window; a
         folder of another training, or with damaged files; a training that diverges.
     ResourceError
-        The device is not there, or the disk is full.
+        The device is not there, the disk is full, or another process trains in the folder.
     """
     settings = resolve_recipe(kind, recipe)
     seed = _checked_seed(seed)
@@ -114,7 +115,7 @@ def fit_encoder(
         _check_lengths(material, settings.window_frames, model)
         learned_from = _checked_teachers(teachers, model)
         keep_freed_memory()
-        with _folder_or_temporary(folder) as home:
+        with _folder_or_temporary(folder, where) as home:
             where_packed = _path(packed) or home.path / "packed"
             # a training that is done needs no data but to be told from another one
             stores = [] if home.model.exists() else material.stores(where_packed, show_progress=progress)
@@ -150,10 +151,12 @@ def _train(training: Training) -> EncodingModel:
 
 
 @contextmanager
-def _folder_or_temporary(folder: str | Path | None) -> Iterator[TrainingFolder]:
+def _folder_or_temporary(folder: str | Path | None, devices: Devices) -> Iterator[TrainingFolder]:
+    """The folder of a training, kept from other trainings until the block ends."""
     given = _path(folder)
     if given is not None:
-        yield TrainingFolder(given)
+        with folder_lock(given, what="training") if devices.first_process else nullcontext():
+            yield TrainingFolder(given)
         return
     with tempfile.TemporaryDirectory(prefix="neuroreel-training-") as temporary:
         yield TrainingFolder(Path(temporary))

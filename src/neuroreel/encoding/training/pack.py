@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from neuroreel.encoding.training.store import TimeFirst, TrialStore, digest_of, joint_digest
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.files import atomic_path, explain_disk_errors
-from neuroreel.locks import file_lock
+from neuroreel.locks import file_lock, lock_of
 from neuroreel.progress import progress
 from neuroreel.recordings.checks import TrialSpec
 from neuroreel.recordings.disk import read_json
@@ -71,7 +71,7 @@ def pack(trials: Sequence[Trial], folder: Path, *, spec: TrialSpec, name: str, s
     home = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name) or 'recording'}-{key[:16]}"
     with explain_disk_errors(home):
         folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(home.with_name(f".{home.name}.lock")):
+        with file_lock(lock_of(home), what="packing"):
             if not home.is_dir():
                 partial = home.with_name(f".{home.name}.partial")
                 _check_space(partial, spec)

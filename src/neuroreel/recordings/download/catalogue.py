@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from neuroreel.errors import InputError
+from neuroreel.files import user_path
 from neuroreel.recordings.splits import is_fold
 
 FILE = Path(__file__).with_name("catalogue.toml")
@@ -157,7 +158,7 @@ class Choice:
 def load_catalogue(file: str | Path = FILE) -> Catalogue:
     """The catalogue in a TOML file; InputError if it is none."""
     try:
-        content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        content = tomllib.loads(user_path(file).read_text(encoding="utf-8"))
         return Catalogue(Archive(**content["archive"]), tuple(map(_group, content["group"])))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is no catalogue of downloads ({error!r}); it must be like {FILE.name}") from error

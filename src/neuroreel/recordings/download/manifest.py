@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path
+from neuroreel.files import atomic_path, user_path
 from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.disk import read_json
 from neuroreel.recordings.download.checksums import Ledger, checksum_of
@@ -57,7 +57,8 @@ def check_downloads(to: str | Path, *, progress: bool = True) -> list[str]:
     InputError
         Nothing was downloaded there.
     """
-    known = [*_kept_files(Path(to)), *_recordings(Path(to))]
+    to = user_path(to)
+    known = [*_kept_files(to), *_recordings(to)]
     if not known:
         raise InputError(f"nothing that was downloaded is in {to}; give the folder that the download was given")
     bar = progress_bar(known, description="Checking", enabled=progress)

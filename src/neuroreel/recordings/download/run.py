@@ -9,8 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import IO
 
-from neuroreel.errors import InputError, NeuroreelError
-from neuroreel.files import explain_disk_errors
+from neuroreel.errors import ExistsError, InputError, NeuroreelError
+from neuroreel.files import explain_disk_errors, move_new, user_path
 from neuroreel.locks import folder_lock
 from neuroreel.progress import above_bars, bar_of
 from neuroreel.recordings.download.asking import make_plan
@@ -82,7 +82,7 @@ def download(
     """
     if not 1 <= parallel <= MOST_PARALLEL:
         raise InputError(f"parallel is {parallel}; it must be 1 to {MOST_PARALLEL}, out of regard for the archive")
-    to = Path(to)
+    to = user_path(to)
     known = catalogue or load_catalogue()
     web = Web(patience, notice=lambda line: _say_above_bars(say, line))
     with folder_lock(to, what="download"):
@@ -181,6 +181,8 @@ class _Run:
         try:
             with zipped.open("rb") as stream:
                 self._unpack(job, stream)
+        except ExistsError:  # nothing is wrong with the zip
+            raise
         except InputError:  # damaged or hostile; no part of it is kept, and its checksum is not learned
             zipped.unlink()
             shutil.rmtree(staging(self.to, job.target), ignore_errors=True)
@@ -207,7 +209,7 @@ class _Run:
                 crcs = {path.as_posix(): info.CRC for path, info in members.items()}
         write_manifest(self.to, folder, folder=job.target, crcs=crcs)
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(job.target)
+        move_new(folder, job.target)
         shutil.rmtree(place, ignore_errors=True)
 
 

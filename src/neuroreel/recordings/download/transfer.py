@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path, explain_disk_errors
+from neuroreel.files import atomic_path, explain_disk_errors, move_new
 from neuroreel.recordings.download.checksums import POINTER_BYTES, Expected, Hasher, annex_pointer, hasher
 from neuroreel.recordings.download.web import PassingError, Web
 
@@ -277,7 +277,7 @@ class _Part:
         with self.file.open("rb") as stream:
             os.fsync(stream.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.file.replace(target)
+        move_new(self.file, target)
         self.note.unlink(missing_ok=True)
         return fetched
 

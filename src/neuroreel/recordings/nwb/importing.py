@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
-from neuroreel.files import refuse_existing
+from neuroreel.files import refuse_existing, user_path
 from neuroreel.recordings.clock import REGULAR
 from neuroreel.recordings.nwb.contents import AUTO, Found, choose, choose_optional, open_nwb, read_contents
 from neuroreel.recordings.nwb.images import BLANK, GREY, ImageAxes, Look, Stimulus, open_stimulus
@@ -123,7 +123,7 @@ def import_nwb(
     ResourceError
         pynwb is not installed, or the disk is full.
     """
-    file, folder = Path(file), Path(folder)
+    file, folder = user_path(file), user_path(folder)
     refuse_existing(folder, overwrite=overwrite)
     if image_axes not in get_args(ImageAxes):
         raise InputError(f"image_axes is {image_axes!r}; it must be one of {', '.join(get_args(ImageAxes))}")

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,7 +107,7 @@ def simulate_recording(
         repeats=repeats,
         name=f"simulated mouse {seed}" if name is None else name,
     )
-    refuse_existing(Path(folder).expanduser(), overwrite=overwrite)
+    refuse_existing(folder, overwrite=overwrite)
     population = _draw_population(settings)
     session = simulate_behavior(
         generator(seed, Stream.BEHAVIOR),

@@ -17,5 +17,5 @@ for _experiment in plan.configuration.experiments:
         resources:
             **res("experiment", _experiment),
         shell:
-            "{STEP} --done {output} --processes {params.processes} -- experiment {params.experiment} {params.arguments}"
-            " --out experiments --part {wildcards.part}/{wildcards.parts} >> {log} 2>&1"
+            "{STEP} --done {output} --stamp {wildcards.stamp} --processes {params.processes}"
+            " -- experiment {params.experiment} {params.arguments} --out experiments --part {wildcards.part}/{wildcards.parts} >> {log} 2>&1"

@@ -1,12 +1,12 @@
 rule download:  # on the machine that runs Snakemake: a cluster's nodes often see no internet
     output:
-        "steps/download.done",
+        "steps/download/{stamp}.done",
     log:
-        "logs/download.log",
+        "logs/download/{stamp}.log",
     params:
         arguments=plan.download_arguments(),
     shell:
-        "{STEP} --done {output} -- download {params.arguments} --to downloads --yes >> {log} 2>&1"
+        "{STEP} --done {output} --stamp {wildcards.stamp} -- download {params.arguments} --to downloads --yes >> {log} 2>&1"
 
 
 rule simulate:

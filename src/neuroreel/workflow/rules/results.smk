@@ -1,46 +1,46 @@
 rule report:
     input:
-        plan.parts_done("natural") if "natural" in plan.configuration.experiments else [],
+        plan.shown_done(),
     output:
-        "steps/report.done",
+        "steps/report/{stamp}.done",
     log:
-        "logs/report.log",
+        "logs/report/{stamp}.log",
     params:
         options=plan.report_options(),
     threads: plan.resources("report").cpus
     resources:
         **res("report"),
     shell:
-        "{STEP} --done {output} --remakes report.html"
-        " -- report experiments/natural/jobs --out report.html {params.options} >> {log} 2>&1"
+        "{STEP} --done {output} --stamp {wildcards.stamp}"
+        " -- report experiments/natural/jobs --out report.html --overwrite {params.options} >> {log} 2>&1"
 
 
 rule figures:
     input:
-        plan.steps()["experiment"],
+        plan.experiments_done(),
     output:
-        "steps/figures.done",
+        "steps/figures/{stamp}.done",
     log:
-        "logs/figures.log",
+        "logs/figures/{stamp}.log",
     params:
         options=plan.figures_options(),
     threads: plan.resources("figures").cpus
     resources:
         **res("figures"),
     shell:
-        "{STEP} --done {output} --remakes figures"
-        " -- figures all --results experiments --out figures {params.options} >> {log} 2>&1"
+        "{STEP} --done {output} --stamp {wildcards.stamp}"
+        " -- figures all --results experiments --out figures --overwrite {params.options} >> {log} 2>&1"
 
 
 rule table:
     input:
-        plan.steps()["experiment"],
+        plan.experiments_done(),
     output:
-        "steps/table.done",
+        "steps/table/{stamp}.done",
     log:
-        "logs/table.log",
+        "logs/table/{stamp}.log",
     threads: plan.resources("table").cpus
     resources:
         **res("table"),
     shell:
-        "{STEP} --done {output} --remakes table.md -- workflow --table . >> {log} 2>&1"
+        "{STEP} --done {output} --stamp {wildcards.stamp} -- workflow --table . >> {log} 2>&1"
