@@ -17,7 +17,7 @@ import pytest
 
 import neuroreel as nr
 from neuroreel.errors import ExistsError, InputError, ResourceError
-from neuroreel.files import atomic_path, move_new, refuse_existing, sweep
+from neuroreel.files import atomic_path, move_new, refuse_existing, sweep, user_path
 
 FILE, FOLDER = "file", "folder"
 KINDS = pytest.mark.parametrize("kind", [FILE, FOLDER])
@@ -225,6 +225,7 @@ def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(tmp_path / "made") == "new"
     with pytest.raises(ExistsError):
         refuse_existing("~/made", overwrite=False)
+    assert user_path("~not a user/made") == Path("~not a user/made")
 
 
 @pytest.mark.parametrize(

@@ -238,8 +238,10 @@ def test_other_files_of_the_same_names_are_other_jobs(tmp_path: Path) -> None:
     assert before == {name: parts(name) for name in before}
     settings.write_text('{"grid": {"movies": 2}}')
     assert parts("natural") != before["natural"] and parts("ablation") == before["ablation"]
+    here = read_configuration(config)
     mask.write_bytes(b"another")
     assert parts("ablation") != before["ablation"]
+    assert plan_of(here).parts_done("ablation") == before["ablation"]  # in the processes of a run that has begun
 
 
 def test_other_settings_of_a_training_in_the_same_file_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 import tyro
@@ -73,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _at_home(word: str) -> str:
     """A word with ``~`` as the user's home, also behind ``--out=``, where many shells leave it as it is."""
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return f"{option}{equals}{Path(value).expanduser() if value.startswith('~') else value}"
+    return f"{option}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - pathlib refuses users that are not there
 
 
 def _in_one_line(error: Exception, *, command: Callable[..., None] | None = None) -> str | None:

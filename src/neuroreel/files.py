@@ -60,7 +60,7 @@ def move_new(path: Path, target: Path) -> None:
 
 def user_path(path: str | os.PathLike[str]) -> Path:
     """A path as a user gives it: ``~`` is their home."""
-    return Path(path).expanduser()
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib refuses users that are not there
 
 
 def refuse_existing(target: str | os.PathLike[str], *, overwrite: bool) -> None:

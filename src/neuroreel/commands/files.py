@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from neuroreel.errors import InputError
+from neuroreel.locks import file_lock, lock_of
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 
@@ -50,6 +53,16 @@ def trial_numbers(opened: Any, trials: tuple[int, ...], fold: str) -> tuple[int,
         if not 0 <= number <= last:
             raise InputError(f"there is no trial {number} in {opened.name}; its trials are numbered 0 to {last}")
     return trials or tuple(opened.select(fold).indices)
+
+
+@contextmanager
+def to_make(file: Path, *, what: str) -> Iterator[bool]:
+    """Whether a file is still to be made; then no other process makes it until the block ends."""
+    if file.exists():
+        yield False
+        return
+    with file_lock(lock_of(file), what=what, tidy=True, say=say):
+        yield not file.exists()
 
 
 def result_files(paths: tuple[Path, ...]) -> list[Path]:

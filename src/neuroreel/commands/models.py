@@ -11,12 +11,12 @@ from neuroreel.commands.files import (
     Folder,
     open_recordings,
     say,
+    to_make,
     training_trials,
     trial_numbers,
 )
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
-from neuroreel.locks import file_lock, lock_of
 
 
 def train(
@@ -70,8 +70,10 @@ def train(
     command.train(seeds, say=say)
     for name, (training, _) in command.trials.items():
         file = out / ("decoder.safetensors" if len(opened) == 1 else f"decoder_{name}.safetensors")
-        with file_lock(lock_of(file), what="linear decoder", tidy=True, say=say):
-            if decoder and not file.exists():
+        if not decoder:
+            continue
+        with to_make(file, what="linear decoder") as missing:
+            if missing:
                 say(f"Fitting the linear decoder {file}")
                 nr.fit_decoder(training).save(file)
 

@@ -12,11 +12,11 @@ from neuroreel.commands.files import (
     load_results,
     result_files,
     say,
+    to_make,
     trial_numbers,
 )
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing
-from neuroreel.locks import file_lock, lock_of
 
 
 def reconstruct(
@@ -70,8 +70,8 @@ def reconstruct(
         check_responses_fit(models[0], opened.trials[number])
     for number in numbers:
         file = out / f"trial_{number:03d}.nc"
-        with file_lock(lock_of(file), what="reconstruction", tidy=True, say=say):
-            if file.exists():
+        with to_make(file, what="reconstruction") as missing:
+            if not missing:
                 say(f"{file} is there already")
                 continue
             result = nr.reconstruct(opened.trials[number], models, snapshot=out / f"trial_{number:03d}.pt", **options)

@@ -13,10 +13,11 @@ from typing import Any, cast
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
 from neuroreel.files import user_path
-from neuroreel.workflow.paths import NamedFile, make_absolute, named_files, read_settings
+from neuroreel.workflow.paths import NamedFile, file_versions, make_absolute, named_files, read_settings
 from neuroreel.workflow.schema import block, build, check_keys, check_values, matches, with_numbers
 
 READY = Path(__file__).parent / "configs"
+VERSIONS = "file_versions"  # written by the workflow itself, once for all its processes
 SECTIONS = (
     "recordings",
     "downloads",
@@ -29,6 +30,7 @@ SECTIONS = (
     "resources",
     "container",
     "snakemake",
+    VERSIONS,
 )
 STEPS = ("download", "simulate", "decoder", "train", "mask", "experiment", "report", "figures", "table")
 EXPERIMENTS = (  # of neuroreel.experiments, whose import takes seconds: each job of Snakemake reads the configuration
@@ -134,6 +136,7 @@ class Configuration:
     container: str | None
     snakemake: list[str]
     files: list[NamedFile]
+    file_versions: dict[str, list[int]]
 
     def resources_of(self, step: str, name: str | None = None) -> Resources:
         """Of an experiment by its name, else of the step, else the default."""
@@ -159,6 +162,7 @@ def read_configuration(file: str | Path) -> dict[str, Any]:
     raw = block(raw, where=str(path))
     make_absolute(raw, path.resolve().parent)
     read_settings(raw)
+    raw[VERSIONS] = file_versions(raw)
     return raw
 
 
@@ -204,6 +208,7 @@ def check_configuration(raw: Mapping[str, Any], *, where: str = "the configurati
         container=_container(raw.get("container")),
         snakemake=_snakemake(raw.get("snakemake", [])),
         files=list(named_files(raw)),
+        file_versions=dict(raw.get(VERSIONS, {})),
     )
 
 

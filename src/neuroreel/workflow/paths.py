@@ -67,6 +67,13 @@ def read_settings(raw: Any) -> None:
             named.block[named.key] = read_json(Path(named.path))
 
 
+def file_versions(raw: Any) -> dict[str, list[int]]:
+    """Size and time of the files that a configuration names: others may take the same names later."""
+    named = [file.path for file in named_files(raw) if not is_downloaded(file.path)]
+    there = [(file, file.stat()) for path in named for file in files_at(path) if file.is_file()]
+    return {str(file): [stat.st_size, stat.st_mtime_ns] for file, stat in there}
+
+
 def files_at(path: str) -> list[Path]:
     """The file at a path, or those that a pattern matches; none where nothing is there."""
     whole = user_path(path).absolute()

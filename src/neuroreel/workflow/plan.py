@@ -21,11 +21,10 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from neuroreel.workflow.configuration import Configuration, Resources
-from neuroreel.workflow.paths import files_at, is_downloaded
+from neuroreel.workflow.paths import is_downloaded
 
 Done = list[str]
 
@@ -144,17 +143,11 @@ class Plan:
     # experiments
 
     def parts_done(self, experiment: str) -> Done:
-        """One a part; named after the options and models too, so that others are another job."""
+        """One a part; named after the options and files too, so that others are another job."""
         options = self.configuration.experiments[experiment]
-        stamp, parts = _stamp(options, self.experiment_arguments(experiment), self._files_now), options["parts"]
+        stamp = _stamp(options, self.experiment_arguments(experiment), self.configuration.file_versions)
+        parts = options["parts"]
         return [_done("experiment", experiment, f"{i}-of-{parts}-{stamp}") for i in range(1, parts + 1)]
-
-    @cached_property
-    def _files_now(self) -> list[tuple[str, int, int]]:
-        """Size and time of the files that the configuration names: others may have taken the same names since."""
-        named = [file.path for file in self.configuration.files if not is_downloaded(file.path)]
-        there = [(file, file.stat()) for path in named for file in files_at(path) if file.is_file()]
-        return [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in there]
 
     def experiments_done(self) -> Done:
         """All parts of all experiments."""

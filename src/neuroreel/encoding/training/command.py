@@ -68,9 +68,10 @@ class TrainCommand:
         for seed in wanted:
             with exclusive(lock_of(self._file(seed)), what="training", place=self._file(seed), tidy=True):
                 self._train_one(seed, say=say)
-        with self._packed_alone():
-            if not list(self.out.glob("encoder_*.training")):  # no other command is training here
-                shutil.rmtree(self._packed, ignore_errors=True)
+        if self._packed.is_dir():
+            with self._packed_alone():
+                if not list(self.out.glob("encoder_*.training")):  # no other command is training here
+                    shutil.rmtree(self._packed, ignore_errors=True)
 
     def _train_one(self, seed: int, *, say: Callable[[str], object]) -> None:
         file, work = self._file(seed), self._work(seed)

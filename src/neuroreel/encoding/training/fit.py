@@ -155,8 +155,10 @@ def _folder_or_temporary(folder: str | Path | None, devices: Devices) -> Iterato
     """The folder of a training, kept from other trainings until the block ends."""
     given = _path(folder)
     if given is not None:
-        with folder_lock(given, what="training") if devices.first_process else nullcontext():
-            yield TrainingFolder(given)
+        home = TrainingFolder(given)
+        trains_here = devices.first_process and not home.model.exists()
+        with folder_lock(given, what="training") if trains_here else nullcontext():
+            yield home
         return
     with tempfile.TemporaryDirectory(prefix="neuroreel-training-") as temporary:
         yield TrainingFolder(Path(temporary))
