@@ -1,6 +1,6 @@
 """One step of the workflow: alone, once, and whole.
 
-``python -m neuroreel.workflow.step --done FILE [--makes PATH] [--link SOURCE] -- COMMAND ...`` runs a
+``python -m neuroreel.workflow.step --done FILE [--stamp HASH] [--makes PATH] [--link SOURCE] -- COMMAND ...`` runs a
 command of ``neuroreel`` and then writes FILE. A step that another process is at is waited for, not done twice.
 """
 

@@ -18,4 +18,5 @@ for _experiment in plan.configuration.experiments:
             **res("experiment", _experiment),
         shell:
             "{STEP} --done {output} --stamp {wildcards.stamp} --processes {params.processes}"
-            " -- experiment {params.experiment} {params.arguments} --out experiments --part {wildcards.part}/{wildcards.parts} >> {log} 2>&1"
+            " -- experiment {params.experiment} {params.arguments}"
+            " --out experiments --part {wildcards.part}/{wildcards.parts} >> {log} 2>&1"

@@ -6,7 +6,8 @@ rule download:  # on the machine that runs Snakemake: a cluster's nodes often se
     params:
         arguments=plan.download_arguments(),
     shell:
-        "{STEP} --done {output} --stamp {wildcards.stamp} -- download {params.arguments} --to downloads --yes >> {log} 2>&1"
+        "{STEP} --done {output} --stamp {wildcards.stamp}"
+        " -- download {params.arguments} --to downloads --yes >> {log} 2>&1"
 
 
 rule simulate:
