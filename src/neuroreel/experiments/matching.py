@@ -8,8 +8,8 @@ from pathlib import Path
 
 from neuroreel.errors import InputError
 from neuroreel.experiments.animals import Animal, ModelFile
-from neuroreel.recordings.disk import check_fetched, read_json
 from neuroreel.files import user_path
+from neuroreel.recordings.disk import check_fetched, read_json
 from neuroreel.recordings.recording import Recording, open_recording
 
 

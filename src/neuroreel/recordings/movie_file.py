@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
+from neuroreel.files import user_path
 from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.disk import check_fetched, read_array
-from neuroreel.files import user_path
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial
 
