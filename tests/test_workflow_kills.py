@@ -119,7 +119,13 @@ def stamps(out: Path) -> dict[str, int]:
     A job of an experiment is done when its record is there, which is written after its result; one killed between the
     two starts again from its last snapshot.
     """
-    kept = ("recordings/*/meta", "models/*/*.safetensors", "decoders/*/*", "masks/*", "experiments/*/jobs/*.json")
+    kept = (
+        "recordings/*/meta",
+        "models/*/*.safetensors",
+        "decoders/*/[!.]*",
+        "masks/*.npy",
+        "experiments/*/jobs/*.json",
+    )
     return {str(file): file.stat().st_mtime_ns for pattern in kept for file in _results(out, pattern)}
 
 
