@@ -155,5 +155,5 @@ def test_a_disk_that_fills_up(trials: list[nr.Trial], tmp_path: Path, monkeypatc
 def test_damaged_files(trials: list[nr.Trial], tmp_path: Path, file: str) -> None:
     damaged = packed(trials, tmp_path).folder / file
     damaged.write_bytes(damaged.read_bytes()[:-5])
-    with pytest.raises(nr.InputError, match=r"damaged.*delete it|mend or delete"):
+    with pytest.raises(nr.InputError, match=r"damaged.*delete it|correct or delete"):
         packed(trials, tmp_path)

@@ -326,7 +326,7 @@ def test_recording_that_is_not_all_there(tmp_path: Path, damage: str) -> None:
         nr.simulate(folder, trials=7, seconds=2.0, neurons=5, progress=False)
         (folder / "data/responses/3.npy").unlink()
     raw = changed("recordings", {"mouse": {"folder": str(folder)}})
-    with pytest.raises(InputError, match=r"recordings: mouse: .*(is no folder|missing 3\.npy.*copy)"):
+    with pytest.raises(InputError, match=r"recordings: mouse: .*(is not a folder|missing 3\.npy.*copy)"):
         setup.check_files(plan_of(raw))
 
 
