@@ -1,11 +1,11 @@
 # Each target sets up what it needs: a virtual environment in $(VENV), with the versions that constraints.txt pins.
 #   make demo     simulate a mouse, reconstruct movies it watched, write a report
-#   make test     the tests          make test-slow, make test-all    the slow ones, all of them
-#   make lint     ruff and mypy      make format                      what ruff can mend by itself
+#   make test     the tests          make test-slow, test-nightly     those that take longer; make test-all: all
+#   make lint     ruff and mypy      make format                      what ruff can fix by itself
 #   make bench    our speed beside the published loop's; make bench-all: all benchmarks, some hours
 #   make docs     docs/_build/html/index.html
 #   make wheel    dist/              make pins                        constraints.txt anew, newest versions
-# Options of a command go into ARGS: make demo ARGS="--quick", make test ARGS="-k mask -x".
+# Options of a command go into ARGS: make demo ARGS="--quick", make test ARGS="-k mask -x -n 0" (-n 0: in one process).
 
 VENV ?= .venv
 ARGS ?=
@@ -22,9 +22,12 @@ export OMP_NUM_THREADS ?= $(THREADS)
 
 BIN := $(VENV)/bin
 
+# Tests run side by side in processes of one thread each, the tests of a file in one of them.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(THREADS) --dist loadfile
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all lint format bench bench-all docs wheel pins clean
+.PHONY: help demo test test-slow test-nightly test-all lint format bench bench-all docs wheel pins clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,13 +36,16 @@ demo: $(VENV)/.installed-export
 	$(BIN)/neuroreel demo $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow and not nightly" $(ARGS)
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m slow $(ARGS) || test $$? -eq 5 # 5: there is none
+	$(PYTEST) -m "slow and not nightly" $(ARGS)
+
+test-nightly: $(VENV)/.installed-dev
+	$(PYTEST) -m nightly $(ARGS)
 
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -63,16 +69,18 @@ wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --no-isolation --outdir dist
 
 # One environment for all targets; installed again when the lists of what to install change.
-$(VENV)/.installed-%: pyproject.toml constraints.txt
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) (once; a few minutes, mostly torch) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS) hatchling editables setuptools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS) --no-build-isolation --editable ".[$*]"
+	@touch $@
+
+$(BIN)/python:
 	@test -n "$(PYTHON)" || { \
 		echo "neuroreel needs Python 3.11 or newer with its venv module, and found none." >&2; \
 		echo "Install one (Debian, Ubuntu: apt-get install python3 python3-venv), or: make PYTHON=/path/to/python" >&2; \
 		exit 1; }
-	@echo "Setting up $(VENV) (once; a few minutes, mostly torch) ..."
-	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS) hatchling editables
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS) --no-build-isolation --editable ".[$*]"
-	@touch $@
+	"$(PYTHON)" -m venv $(VENV)
 
 # What pyproject.toml's ranges give today; TORCH=torch==2.13.0 keeps that one. Read the difference and run .ci/run.
 pins:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from filelock import FileLock
 
 HERE = Path(__file__).parents[1]
 SHARED = HERE.parent / "shared"
@@ -41,3 +45,46 @@ def benchmark_module() -> Callable[[str], ModuleType]:
             return importlib.import_module(name)
 
     return module
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Makes a folder that all tests may read and none may change; of several test processes, the first makes it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        place, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                place.mkdir()
+                make(place)
+                made.touch()
+        return place
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mice(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """Two tiny made-up mice with models, masks and a file of settings: see experiment_mice."""
+    from experiment_mice import SETTINGS, make_mice
+
+    def make(folder: Path) -> None:
+        make_mice(folder)
+        (folder / "settings.json").write_text(json.dumps(SETTINGS))
+
+    return made_once("mice", make)
+
+
+@pytest.fixture(scope="session")
+def experiments_done(made_once: Callable[[str, Callable[[Path], None]], Path], mice: Path) -> Path:
+    """A folder with the ``results`` of every experiment on the two mice, one movie each, and what was ``printed``."""
+    from experiment_mice import options
+    from neuroreel.cli import main
+
+    def make(folder: Path) -> None:
+        with (folder / "printed").open("w") as printed, redirect_stdout(printed):
+            main(["experiment", "all", *options(mice), "--out", str(folder / "results")])
+
+    return made_once("experiments", make)

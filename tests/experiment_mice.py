@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,17 @@ GRID = Grid(
     field_size_px=4,
 )
 METHOD = Method(settings={"iterations": 2}, skip=6)
+ONE_MOVIE = replace(GRID, movies=1)
+SETTINGS: dict[str, Any] = {
+    "settings": METHOD.settings,
+    "scoring": {"skip": METHOD.skip},
+    "grid": {
+        each.name: getattr(ONE_MOVIE, each.name)
+        for each in fields(Grid)
+        if getattr(ONE_MOVIE, each.name) != getattr(Grid(), each.name)
+    },
+}
+"""``METHOD`` and one movie of ``GRID``, as the content of a file of settings."""
 
 
 def make_mice(folder: Path) -> None:

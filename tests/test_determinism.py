@@ -24,7 +24,8 @@ NEURONS = 20
 
 def dwiseneuro() -> EncodingModel:
     sizes = {"core_features": (4, 8), "spatial_strides": (2, 2), "cortex_features": (16,), "expansion_ratio": 2}
-    return DwiseNeuro(DwiseNeuroNetwork(DwiseNeuroConfig(readout_neurons=(NEURONS,), **sizes)), readout=0).eval()
+    network = DwiseNeuroNetwork(DwiseNeuroConfig(readout_neurons=(NEURONS,), **sizes))
+    return DwiseNeuro(network, readout=0, video_size=(12, 16)).eval()
 
 
 def readout() -> EncodingModel:

@@ -813,9 +813,12 @@ def test_killed_after_naming_a_recording(
     assert not list((tmp_path / "to" / WORKPLACE).rglob("*.zip"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("only", "pause_s", "longest_s"), [((), 0.04, 0.15), (("--only", "fold_0"), 0.04, 0.3)], ids=["whole", "part"]
+    ("only", "pause_s", "longest_s"),
+    [
+        pytest.param((), 0.04, 0.15, id="whole", marks=pytest.mark.nightly),
+        pytest.param(("--only", "fold_0"), 0.04, 0.3, id="part", marks=pytest.mark.slow),
+    ],
 )
 def test_kill_9_at_random_moments(
     gin: Gin, tmp_path: Path, mouse: Path, only: tuple[str, ...], pause_s: float, longest_s: float

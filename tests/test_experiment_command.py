@@ -16,39 +16,11 @@ import numpy as np
 import pytest
 
 import neuroreel as nr
-from experiment_mice import CONFIG, make_mice, options
+from experiment_mice import CONFIG, SETTINGS, options
 from neuroreel.cli import main
 from neuroreel.encoding.readout import ReadoutModel
 from neuroreel.experiments import EXPERIMENTS, experiment_table, open_animals
 from neuroreel.experiments.command import ExperimentCommand
-
-SETTINGS: dict[str, Any] = {
-    "settings": {"iterations": 2},
-    "scoring": {"skip": 6},
-    "grid": {
-        "movies": 1,
-        "fractions": [1.0, 0.5],
-        "mask_thresholds": [0.5],
-        "spatial_px": [2],
-        "temporal_frames": [0],
-        "noise_repeats": 1,
-        "inversions": [False],
-        "directions_deg": [0],
-        "spatial_frequencies": [0.02],
-        "temporal_frequencies_hz": [2.0],
-        "stimulus_frames": 24,
-        "stimulus_animals": 1,
-        "field_size_px": 4,
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def mice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mice")
-    make_mice(folder)
-    (folder / "settings.json").write_text(json.dumps(SETTINGS))
-    return folder
 
 
 def typed(*words: object) -> list[str]:
@@ -87,13 +59,12 @@ def test_listed_done_in_parts_and_kept(mice: Path, tmp_path: Path, capsys: pytes
     assert len(list((tmp_path / "out" / "ablation" / "jobs").iterdir())) == 12  # and no snapshot
 
 
-def test_all_experiments(mice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    everything = typed("all", *options(mice, "mouse_a"), "--out", tmp_path)
-    main(everything)
-    said = capsys.readouterr().out
-    assert {folder.name for folder in tmp_path.iterdir()} == {*EXPERIMENTS, ".locks"}
+def test_all_experiments(mice: Path, experiments_done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = experiments_done / "results"
+    said = (experiments_done / "printed").read_text()
+    assert {folder.name for folder in results.iterdir()} == {*EXPERIMENTS, ".locks"}
     assert said.count("is the same as natural/jobs/mouse_a_t001.nc") == 5  # every experiment's job of reference
-    assert all(row["state"] == "done" for row in listed(everything, capsys))
+    assert all(row["state"] == "done" for row in listed(typed("all", *options(mice), "--out", results), capsys))
 
 
 @pytest.mark.slow

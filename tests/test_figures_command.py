@@ -11,22 +11,17 @@ import pandas as pd
 import pytest
 
 import neuroreel as nr
-from experiment_mice import METHOD, NAMES, make_mice, open_mice, small
+from experiment_mice import NAMES
 from neuroreel.cli import main
-from neuroreel.experiments import experiment_table, run_experiment
+from neuroreel.experiments import experiment_table
 from neuroreel.figures.catalog import FIGURES
 from neuroreel.figures.from_experiment import read_experiment
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def results(experiments_done: Path) -> Path:
     """Every experiment on two tiny made-up mice, one movie each."""
-    folder = tmp_path_factory.mktemp("mice")
-    make_mice(folder)
-    animals = open_mice(folder)
-    for name in FIGURES:
-        run_experiment(name, animals, out=folder / "out", grid=small(movies=1), method=METHOD, device="cpu")
-    return folder / "out"
+    return experiments_done / "results"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import neuroreel as nr
 from figure_tables import HEIGHT, WIDTH, grating_table, material_of, noise_table, table_of
-from neuroreel.figures.catalog import FIGURES, check_experiment, figure_function
+from neuroreel.figures.catalog import FIGURES, check_experiment
 from neuroreel.figures.material import Material
+from neuroreel.figures.sheet import Sheet
 from neuroreel.figures.style import LABEL, TICK, inches, style
 from neuroreel.figures.write import write_figure
 
@@ -85,12 +87,27 @@ def pdf_content(file: Path) -> bytes:
 _FAST = ("ablation", "noise", "receptive_fields")
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Sheet]:
+    """The figures that are written, as they were laid out."""
+    sheets: list[Sheet] = []
+    lay_out = Sheet.lay_out
+
+    def keep(sheet: Sheet) -> None:
+        lay_out(sheet)
+        sheets.append(sheet)
+
+    monkeypatch.setattr(Sheet, "lay_out", keep)
+    return sheets
+
+
 @pytest.mark.parametrize(
     "experiment", [pytest.param(each, marks=() if each in _FAST else pytest.mark.slow) for each in FIGURES]
 )
-def test_every_figure_is_written_whole(experiment: str, tmp_path: Path) -> None:
+def test_every_figure_is_written_whole_and_well_laid_out(experiment: str, tmp_path: Path, drawn: list[Sheet]) -> None:
+    marked = replace(material(experiment), finished=1, expected=2, simulated=True)  # which takes space
     for name in FIGURES[experiment]:
-        folder = write_figure(name, material(experiment), tmp_path)
+        folder = write_figure(name, marked, tmp_path)
         assert folder == tmp_path / name
         tables = sorted(file.name for file in folder.glob("?_*.csv"))
         caption = (folder / "caption.md").read_text()
@@ -105,26 +122,21 @@ def test_every_figure_is_written_whole(experiment: str, tmp_path: Path) -> None:
         svg = (folder / "figure.svg").read_text()
         assert re.search(r"<text[^>]*>A</text>", svg), "text stays text"
         assert not list(folder.glob("missing.txt")) and not list(tmp_path.glob(".*"))
+        assert_well_laid_out(drawn[-1], name)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("experiment", FIGURES)
-def test_nothing_is_clipped_small_or_without_a_label(experiment: str) -> None:
+def assert_well_laid_out(sheet: Sheet, name: str) -> None:
     """Every text lies on the page, is at least as large as ticks are, and axes with ticks say what they show."""
-    for name in FIGURES[experiment]:
-        with style():
-            sheet = figure_function(name)(material(experiment))
-            sheet.marks(partial="partial: 1 of 2 results", simulated=True)
-            sheet.lay_out()
-            box = sheet.figure.get_tightbbox(FigureCanvasAgg(sheet.figure).get_renderer())  # of all that is drawn
-            assert box.x0 >= -0.02 and box.x1 <= sheet.figure.get_figwidth() + 0.02, (name, box)
-            assert box.y0 >= -0.02 and box.y1 <= sheet.figure.get_figheight() + 0.02, (name, box)
-            texts = sheet.figure.findobj(lambda each: hasattr(each, "get_fontsize") and each.get_text())
-            assert min(text.get_fontsize() for text in texts) >= TICK
-            for ax in sheet.figure.axes:
-                if ax.get_visible() and not ax.images and ax.axison:
-                    assert ax.get_ylabel(), f"{name}: an axis without a label"
-        assert sheet.figure.get_figwidth() <= inches(178.01) and LABEL >= 7
+    with style():
+        box = sheet.figure.get_tightbbox(FigureCanvasAgg(sheet.figure).get_renderer())  # of all that is drawn
+    assert box.x0 >= -0.02 and box.x1 <= sheet.figure.get_figwidth() + 0.02, (name, box)
+    assert box.y0 >= -0.02 and box.y1 <= sheet.figure.get_figheight() + 0.02, (name, box)
+    texts = sheet.figure.findobj(lambda each: hasattr(each, "get_fontsize") and each.get_text())
+    assert min(text.get_fontsize() for text in texts) >= TICK
+    for ax in sheet.figure.axes:
+        if ax.get_visible() and not ax.images and ax.axison:
+            assert ax.get_ylabel(), f"{name}: an axis without a label"
+    assert sheet.figure.get_figwidth() <= inches(178.01) and LABEL >= 7
 
 
 def test_the_same_data_give_the_same_files(tmp_path: Path) -> None:

@@ -61,9 +61,7 @@ def test_reconstruction_and_its_log(model: nr.EncodingModel) -> None:
         "video_rmse": "video_RMSE",
     }
     for ours, theirs in log.items():
-        np.testing.assert_allclose(
-            result.dataset[ours], published[theirs][[0, -1]], rtol=1e-3, atol=1e-5, err_msg=ours
-        )
+        np.testing.assert_allclose(result.dataset[ours], published[theirs][[0, -1]], rtol=1e-3, atol=1e-5, err_msg=ours)
 
 
 def test_folds(tmp_path: Path) -> None:

@@ -69,8 +69,11 @@ def trial_of(case: str, golden: Path, recording: nr.Recording, models: list[Any]
     return trial.replace(responses=nr.predict(models[0], trial))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("gradient_ensemble_t0", "half_population_t0", "strict_mask_t0")  # every way through the code
+LEVELS = [pytest.param(case, marks=pytest.mark.slow if case in SLOW else pytest.mark.nightly) for case in CASES]
+
+
+@pytest.mark.parametrize("case", LEVELS)
 def test_published_reconstructions_are_reproduced(
     case: str, golden: Path, recording: nr.Recording, models: list[Any], mask: np.ndarray
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 from slurm import NoSlurmError, one_node_slurm
 from workflows import changed, numbers_in, workflow, written
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 # Snakemake's executor asks Slurm at growing intervals of up to minutes, which only makes a test longer.
 IMPATIENT = """
