@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +54,28 @@ class ValueReader(ToyEncoder):
         return super().forward(clips)
 
 
+def gpu_without_memory() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
+
+
+def cpu_without_memory() -> None:
+    """What the CPU's allocator itself says: no address space is so large."""
+    torch.empty(2**60, dtype=torch.uint8)
+
+
 class Narrow(ToyEncoder):
     """A model on a device that has no memory for more than ``most`` clips with their gradients."""
 
-    def __init__(self, *, most: int, **options: Any) -> None:
+    def __init__(self, *, most: int, run_out: Callable[[], None] = gpu_without_memory, **options: Any) -> None:
         super().__init__(**options)
-        self.most = most
+        self.most, self.run_out = most, run_out
         self.tried: list[int] = []
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled():
             self.tried.append(len(clips))
             if len(clips) > self.most:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
+                self.run_out()
         return super().forward(clips)
 
 
@@ -266,9 +274,14 @@ def run(trials: Any, models: Any, **options: Any) -> Any:
     return nr.reconstruct(trials, models, **({"iterations": 4, "progress": False, "device": "cpu"} | options))
 
 
-@pytest.mark.parametrize("preset", ["default", "published"])
-def test_the_batch_is_halved_and_the_movies_are_the_same(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
-    model, roomy = Narrow(neurons=20, most=6), ToyEncoder(neurons=20)
+@pytest.mark.parametrize(
+    ("preset", "run_out"),
+    [("default", gpu_without_memory), ("default", cpu_without_memory), ("published", gpu_without_memory)],
+)
+def test_the_batch_is_halved_and_the_movies_are_the_same(
+    preset: str, run_out: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, roomy = Narrow(neurons=20, most=6, run_out=run_out), ToyEncoder(neurons=20)
     trials = toy_trials(roomy, 3)
     options: dict[str, Any] = {"preset": preset, "windows_at_once": 16, "ablated": "left_out"}
     one, other = run(trials, model, **options, progress=True), run(trials, roomy, **options)
@@ -307,24 +320,20 @@ def test_memory_that_runs_out_elsewhere_is_told_clearly() -> None:
 
 
 LIMITED = """
-import resource, sys
-sys.path.insert(0, {tests!r})
+import resource
 import numpy as np
 import torch
 torch.set_num_threads(1)
 import neuroreel as nr
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.inversion import plan
 torch.manual_seed(0)
 model = ReadoutModel(ReadoutConfig(neurons=50, video_height=36, video_width=64, frame_rate_hz=30))
 responses = np.random.default_rng(0).poisson(1.0, (8, 50, 150)).astype(np.float32)
 trials = [nr.Trial(responses=each, frame_rate_hz=30.0) for each in responses]
 options = dict(iterations=2, device="cpu", record_every=1)
 expected = nr.reconstruct(trials[-1], model, progress=False, **options).video
-if {blind}:  # the plan does not see the limit, and runs into it
-    plan.free_bytes = lambda _: None
 pages = int(open("/proc/self/statm").read().split()[0])
-most = pages * resource.getpagesize() + {room}
+most = pages * resource.getpagesize() + 400 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 made = nr.reconstruct(trials, model, **options)
 print(np.abs(made[-1].video - expected).max())
@@ -333,17 +342,15 @@ print(np.abs(made[-1].video - expected).max())
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the address space is limited on Linux alone")
-@pytest.mark.parametrize("blind", [False, True])
-def test_a_real_limit(blind: bool) -> None:
-    """Eight movies together take about 500 MB; there are 400."""
-    code = LIMITED.format(tests=str(Path(__file__).parent), blind=blind, room=400 * MIB)
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        if done.returncode != -signal.SIGSEGV:  # one blind run in fifty: a library does not look whether it got memory
-            break
+def test_a_real_limit() -> None:
+    """Eight movies together take about 500 MB; there are 400, which the plan sees and never runs into.
+
+    Nothing here runs into it: where a process is refused memory, libraries below PyTorch may crash instead of saying so.
+    """
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-3
-    assert ("Memory ran out with 8 windows at once; going on with 4" in done.stderr) == blind
+    assert "Memory ran out" not in done.stderr and "8 at once" not in done.stderr
 
 
 # --- from outside --------------------------------------------------------------------------------------------------

@@ -20,8 +20,7 @@ from neuroreel.workflow.configuration import check_configuration, read_configura
 from neuroreel.workflow.plan import Plan
 from workflows import TINY, changed, numbers_in, planned_commands, workflow, written
 
-pytestmark = pytest.mark.slow
-STEP_KILLS, LEAST_KILLS, SNAKEMAKE_KILLS = 56, 50, 5
+SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 DISK_BYTES = 100_000_000
 
 SERVER = """
@@ -143,19 +142,22 @@ def assert_equal_results(out: Path, undisturbed: Path) -> None:
     assert [name for name in wanted if found[name] != wanted[name]] == []
 
 
-def test_steps_killed_at_random_moments(config: Path, undisturbed: Path, server: StepServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills_wanted", "least"), [pytest.param(8, 6, marks=SLOW), pytest.param(56, 50, marks=NIGHTLY)])
+def test_steps_killed_at_random_moments(
+    kills_wanted: int, least: int, config: Path, undisturbed: Path, server: StepServer, tmp_path: Path
+) -> None:
     planned = prepared(config, tmp_path)
     durations = _durations(undisturbed, planned)
     draw, kills = random.Random(6), 0
     for number, arguments in enumerate(planned):
-        wanted = round(STEP_KILLS * (number + 1) / len(planned)) - kills
+        wanted = round(kills_wanted * (number + 1) / len(planned)) - kills
         for _ in range(wanted):
             before = stamps(tmp_path)
             kills += _killed(server, tmp_path, arguments, draw.uniform(0, durations[number]), before)
         before = stamps(tmp_path)
         assert server.run(tmp_path, arguments) == 0, (tmp_path / "steps.log").read_text()
         assert before.items() <= stamps(tmp_path).items()
-    assert kills >= LEAST_KILLS, "the kills came too late: the steps had ended"
+    assert kills >= least, "the kills came too late: the steps had ended"
     assert_equal_results(tmp_path, undisturbed)
 
 
@@ -173,11 +175,14 @@ def _durations(undisturbed: Path, planned: list[list[str]]) -> list[float]:
     return [json.loads(mark.read_text())["seconds"] for mark in marks]
 
 
-def test_snakemake_killed_at_random_moments(config: Path, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills_wanted", "least"), [pytest.param(2, 2, marks=SLOW), pytest.param(5, 4, marks=NIGHTLY)])
+def test_snakemake_killed_at_random_moments(
+    kills_wanted: int, least: int, config: Path, undisturbed: Path, tmp_path: Path
+) -> None:
     """The main process alone: the step that it had started goes on, and the next run waits for it."""
     draw, kills, out = random.Random(7), 0, tmp_path / "out"
     command = [sys.executable, "-m", "neuroreel", "workflow", str(config), "--out", str(out), "--cores", "1"]
-    while kills < SNAKEMAKE_KILLS:
+    while kills < kills_wanted:
         before = stamps(out)
         head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(draw.uniform(1.5, 6))
@@ -187,7 +192,7 @@ def test_snakemake_killed_at_random_moments(config: Path, undisturbed: Path, tmp
         kills += 1
         assert before.items() <= stamps(out).items()
     workflow(*command[4:])
-    assert kills >= 4
+    assert kills >= least
     assert step.busy(out) == [] and not list(out.rglob("*.partial"))
     assert_equal_results(out, undisturbed)
 
@@ -204,6 +209,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@SLOW
 def test_disk_that_fills_again_and_again(undisturbed: Path, small_disk: Path, tmp_path: Path) -> None:
     """In a recording, in what is trained, in an experiment: the command says so, and with more space it goes on."""
     config = written(changed("resources/default/disk_gb", 1e-5), tmp_path)  # expected too low, or it would not start

@@ -24,7 +24,6 @@ from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, correlated
 from neuroreel.workflow.configuration import EXPERIMENTS, READY
 from workflows import workflow, written
 
-pytestmark = pytest.mark.slow
 FEW = {"noise_repeats": 1, "spatial_frequencies": [0.0368], "stimulus_animals": 1}
 SMALLER: dict[str, dict[str, Any]] = {
     "natural": {"parts": 2},
@@ -37,14 +36,27 @@ SMALLER: dict[str, dict[str, Any]] = {
 }
 
 
-def test_the_shipped_configuration_runs_to_its_figures(golden: Path, tmp_path: Path) -> None:
+SOME = ("gradient_ensembling", "noise", "receptive_fields")  # movies, the authors' stimuli, and no reconstruction
+
+
+@pytest.mark.parametrize(
+    "experiments",
+    [
+        pytest.param(SOME, id="three experiments", marks=pytest.mark.slow),
+        pytest.param(tuple(EXPERIMENTS), id="all experiments", marks=pytest.mark.nightly),
+    ],
+)
+def test_the_shipped_configuration_runs_to_its_figures(
+    experiments: tuple[str, ...], golden: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     with serving() as archive:
         fill(archive, golden)
-        config = written(rehearsal(golden, catalogue(archive, tmp_path)), tmp_path, "paper.yaml")
+        raw = rehearsal(golden, catalogue(archive, tmp_path), experiments)
+        config = written(raw, tmp_path, "paper.yaml")
         workflow(config, "--out", out, "--cores", "2")
     table = pd.read_csv(out / "table.csv")
-    for experiment in EXPERIMENTS:
+    for experiment in experiments:
         assert experiment_table(out / "experiments" / experiment).shape[0] >= 2, experiment
         drawn = out / "figures" / experiment
         assert (drawn / "figure.pdf").stat().st_size > 5_000
@@ -57,7 +69,7 @@ def test_the_shipped_configuration_runs_to_its_figures(golden: Path, tmp_path: P
     assert np.linalg.norm(result.video - published) < 1e-5 * np.linalg.norm(published - 127.5)
 
 
-def rehearsal(golden: Path, catalogue: Path) -> dict[str, Any]:
+def rehearsal(golden: Path, catalogue: Path, experiments: tuple[str, ...]) -> dict[str, Any]:
     """The shipped configuration, cut down to what the golden folder has and a CPU does in minutes."""
     raw: dict[str, Any] = yaml.safe_load((READY / "paper.yaml").read_text())
     mice = {path.name for path in (golden / "recordings").iterdir()}
@@ -67,7 +79,10 @@ def rehearsal(golden: Path, catalogue: Path) -> dict[str, Any]:
     raw["downloads"]["catalogue"] = str(catalogue)
     raw["experiments"]["every"] |= {"movies": 1, "iterations": 2}
     for name in EXPERIMENTS:
-        raw["experiments"][name] |= {"parts": 1, **SMALLER.get(name, {})}
+        if name in experiments:
+            raw["experiments"][name] |= {"parts": 1, **SMALLER.get(name, {})}
+        else:
+            del raw["experiments"][name]
     raw["resources"] = {"default": {"cpus": 2, "memory_gb": 2, "hours": 0.05, "disk_gb": 0.02}}
     return raw
 
