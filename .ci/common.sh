@@ -9,7 +9,8 @@ trap 'for job in $(jobs -p); do kill -- "-$job"; done 2>/dev/null; wait; rm -rf 
 unset PYTHONPATH PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX="$work/pycache" PIP_COMPILE=no
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
-export VENV="$work/venv"
+export VENV="$work/venv" TMPDIR="$work/tmp"
+mkdir "$TMPDIR"
 
 stage() {
     printf '\n=== %s  +%dm%02ds  %s\n' "$(date +%H:%M:%S)" $((SECONDS / 60)) $((SECONDS % 60)) "$*"

@@ -345,7 +345,7 @@ print(np.abs(made[-1].video - expected).max())
 def test_a_real_limit() -> None:
     """Eight movies together take about 500 MB; there are 400, which the plan sees and never runs into.
 
-    Nothing here runs into it: where a process is refused memory, libraries below PyTorch may crash instead of saying so.
+    No test runs into such a limit: refused memory, libraries below PyTorch may crash instead of saying so.
     """
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -142,7 +142,9 @@ def assert_equal_results(out: Path, undisturbed: Path) -> None:
     assert [name for name in wanted if found[name] != wanted[name]] == []
 
 
-@pytest.mark.parametrize(("kills_wanted", "least"), [pytest.param(8, 6, marks=SLOW), pytest.param(56, 50, marks=NIGHTLY)])
+@pytest.mark.parametrize(
+    ("kills_wanted", "least"), [pytest.param(8, 6, marks=SLOW), pytest.param(56, 50, marks=NIGHTLY)]
+)
 def test_steps_killed_at_random_moments(
     kills_wanted: int, least: int, config: Path, undisturbed: Path, server: StepServer, tmp_path: Path
 ) -> None:
