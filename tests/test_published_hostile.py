@@ -43,10 +43,10 @@ def with_field(folder: Path, value: object) -> Path:
 
 
 def refused(file: Path) -> str:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(nr.InputError) as caught:
         nr.read_published(file)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     message = str(caught.value)
     assert len(message) < 1000 and message.isascii()
     return message
