@@ -508,6 +508,29 @@ def test_partition_that_slurm_does_not_have(tmp_path: Path, monkeypatch: pytest.
         run.slurm_options(plan_of(TINY))
 
 
+@pytest.mark.slow
+def test_job_that_slurm_rejects(tmp_path: Path) -> None:
+    """As test_workflow_slurm.py has it from a real Slurm."""
+    (tmp_path / "bin").mkdir()
+    refusal = "sbatch: error: Memory specification can not be satisfied"
+    for name, script in {
+        "sinfo": "echo main",
+        "sbatch": f"echo {refusal} >&2; exit 1",
+        "sacct": "exit 1",
+        "squeue": "",
+        "scontrol": "exit 1",
+    }.items():
+        put(tmp_path / "bin", name, script)
+    hurried = ["--retries", "0", "--slurm-init-seconds-before-status-checks", "1"]
+    config = written({**TINY, "snakemake": hurried}, tmp_path)
+    path = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    done = workflow(config, "--out", tmp_path / "out", "--profile", "slurm", check=False, env=path)
+    assert done.returncode == 2
+    said = done.stdout + done.stderr
+    assert f"SLURM sbatch failed. The error message was '{refusal}'" in said
+    assert "neuroreel: a step has failed; its messages are above" in said
+
+
 def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ResourceError, match="there is no sbatch here"):
