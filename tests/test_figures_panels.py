@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -22,12 +23,22 @@ from figure_tables import (
     noise_table,
     table_of,
 )
-from neuroreel.figures import ablation, gratings, masks, natural, noise, predicted_activity, quality, responses
+from neuroreel.figures import (
+    ablation,
+    gratings,
+    masks,
+    natural,
+    noise,
+    predicted_activity,
+    quality,
+    receptive_fields,
+    responses,
+)
 from neuroreel.figures.comparisons import COLUMNS, compare_conditions, format_p, stars, summary_of_tests
 from neuroreel.figures.conditions import panel_conditions
 from neuroreel.figures.curves import panel_convergence, panel_curve
 from neuroreel.figures.examples import at_percentiles, one_trial
-from neuroreel.figures.maps import panel_map
+from neuroreel.figures.maps import correlation_colors, draw_values, panel_map
 from neuroreel.figures.material import Example, needs_columns, on_video, summary_of_missing
 from neuroreel.figures.strips import chosen_frames, panel_strips
 from neuroreel.figures.style import COLORS, animal_looks, short_name, style
@@ -144,6 +155,41 @@ def test_map_is_the_mean_over_animals(ax: Axes) -> None:
     pd.testing.assert_frame_equal(noise.panel_noise(nullable, ax, inverted=False).numbers, drawn.numbers)
 
 
+def test_colors_and_ink_hold_for_correlations_below_zero_and_unknown_ones(ax: Axes) -> None:
+    values = np.array([[-0.9, -0.15], [0.0, np.nan]])
+    image = draw_values(values, ax, colors=correlation_colors(values))
+    assert image.get_clim() == (-0.9, 0.0)
+    background = {value: np.mean(image.cmap(image.norm(value))[:3]) for value in (-0.9, -0.15, 0.0)}
+    inks = {each.get_text(): each.get_color() for each in ax.texts}
+    assert background[-0.9] < 0.3 and inks["\N{MINUS SIGN}0.90"] == "white"
+    assert background[-0.15] > 0.5 and inks["\N{MINUS SIGN}0.15"] == "black" and len(inks) == 3
+    assert correlation_colors(np.full((2, 2), np.nan)) == (0.0, 0.05)
+
+
+def test_panels_that_share_a_bar_share_its_colors() -> None:
+    table = noise_table().assign(video_correlation=lambda rows: rows["video_correlation"] - 0.1 * rows["inverted"])
+    with style():
+        sheet = noise.draw(material_of("noise", table))
+    spans = [ax.images[0].get_clim() for ax in sheet.figure.axes if ax.get_xlabel().startswith("temporal")]
+    inverted = table[table["inverted"]].groupby(["spatial_px", "temporal_frames"])["video_correlation"].mean()
+    assert len(spans) == 2 and spans[0] == spans[1] == pytest.approx((inverted.min(), 0.535))
+
+
+def test_one_spot_does_not_hide_the_other_receptive_fields() -> None:
+    maps = np.full((2, 20, 20), 0.001)
+    maps[:, 8:12, 8:12] = 1.0
+    maps[0, 0, 0] = 1000.0
+    places = {"row": np.arange(20), "column": np.arange(20)}
+    fields = xr.Dataset(dict.fromkeys(("on", "off"), (("neuron", "row", "column"), maps)), coords=places)
+    fields.attrs = {"recording": "mouse", "video_height": 20, "video_width": 20, "spot_px": 1}
+    silent = fields.assign(off=0 * fields["off"])
+    figure = Figure()
+    receptive_fields.panel_maps([silent], figure.subfigures(1, 1))
+    on, off = figure.axes[0].images[0], figure.axes[1].images[0]
+    assert on.get_clim() == (-1.0, 1.0)
+    assert off.get_clim() == (-1.0, 1.0) and np.all(off.norm(off.get_array()) == 0.5), "nothing is white, not blue"
+
+
 def test_gratings_by_direction_and_frequency(ax: Axes) -> None:
     drawn = gratings.panel_directions(grating_table(), ax)
     assert [each.get_text() for each in ax.get_xticklabels()] == ["0", "90"]
@@ -197,6 +243,10 @@ def test_bound_pairs_movies(ax: Axes) -> None:
     table = table_of("target", {"recorded": 0.0, "predicted": 0.2})
     numbers = predicted_activity.panel_bound(table, ax).numbers
     assert len(numbers) == 12 and (numbers["predicted"] > numbers["recorded"]).all()
+    below = table.assign(video_correlation=-table["video_correlation"])
+    other = Figure().subplots()
+    predicted_activity.panel_bound(below, other)
+    assert other.get_xlim() == pytest.approx((1.05 * below["video_correlation"].min(), 0))
     with pytest.raises(nr.InputError, match="both are needed"):
         predicted_activity.panel_bound(table[table["target"] == "recorded"], ax)
 

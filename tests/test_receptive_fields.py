@@ -222,6 +222,8 @@ def test_every_neuron_weighs_the_same_in_the_population_map() -> None:
     expected[4, 6] += 1
     np.testing.assert_allclose(population, expected / expected.max())
     assert population.dims == ("row", "column")
+    on[3, 2, 3] = 1e-7  # rounding is no response
+    np.testing.assert_array_equal(nr.population_map(made_up(on, off)), population)
 
 
 def test_perfect_and_no_agreement() -> None:

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import colormaps
 from PIL import Image
 
 from neuroreel.errors import InputError
 from neuroreel.recordings.trial import Trial
 from neuroreel.report import write_report
+from neuroreel.report.figures import raster_picture
 from neuroreel.report.movies import outline, pack_trial
 from neuroreel.report.scores import Cell, read_scores
 from neuroreel.results import Reconstruction
@@ -157,6 +159,49 @@ def test_a_result_with_nothing_but_a_movie_is_shown(tmp_path: Path) -> None:
     (trial,) = page_data(page)
     assert [movie["label"] for movie in trial["movies"]] == ["reconstruction"]
     assert trial["outline"] is None and "<table>" not in page and 'class="raster"' not in page
+
+
+def raster_colors(result: Reconstruction) -> list[np.ndarray]:
+    """Of each panel, from top to bottom, where its pixels (rows, frames) lie on the color scale, from 0 to 1."""
+    picture = raster_picture(result, key="t0")
+    assert picture is not None
+    scale = np.rint(255 * colormaps["magma"].resampled(32)(np.linspace(0, 1, 32))[:, :3]).astype(int)
+    panels = []
+    for encoded in re.findall(r'href="data:image/png;base64,([^"]*)"', picture.svg)[:3]:  # then comes the scale's own
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")).astype(int)
+        panels.append(np.abs(pixels[:, :, None] - scale).sum(axis=-1).argmin(axis=-1) / 31)
+    return panels
+
+
+def sparse_activity(neurons: int, silent: int) -> dict[str, Any]:
+    """Rare events, well predicted; the last neurons are all but silent, though as much is predicted for them."""
+    rng = np.random.default_rng(0)
+    recorded = np.where(rng.random((neurons, FRAMES)) < 0.1, rng.uniform(5, 15, (neurons, FRAMES)), 0.0)
+    predicted = 0.5 * recorded + 1.0
+    recorded[neurons - silent :] = 1e-3 * rng.random((silent, FRAMES))
+    trial = Trial(responses=recorded, frame_rate_hz=RATE, name="sparse")
+    return {"trial": trial, "predicted": predicted, "predicted_truth": predicted}
+
+
+@pytest.mark.parametrize(("neurons", "silent"), [(1000, 0), (1000, 1), (1000, 50), (40, 1), (40, 2)])
+def test_responses_can_be_seen_whatever_neurons_are_silent(neurons: int, silent: int) -> None:
+    panels = raster_colors(make_result(0, **sparse_activity(neurons, silent)))
+    shown = [np.median(panel.max(axis=1)) for panel in panels]  # the brightest moment of most rows
+    assert len(panels) == 3 and shown[0] > 0.8 and min(shown) > 0.5
+    assert np.median(panels[0]) < 0.3, "the moments between events stay dark"
+
+
+def test_a_silent_neuron_is_drawn_flat_and_no_brighter_than_others() -> None:
+    recorded, predicted, _ = raster_colors(make_result(0, **sparse_activity(100, 1)))
+    assert (recorded[-1] == 0).all(), "the worst predicted row is the silent neuron's"
+    assert predicted[-1].max() < 1.5 * np.median(predicted.max(axis=1))
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_constant_responses_are_drawn(level: float) -> None:
+    trial = Trial(responses=np.full((5, FRAMES), level), frame_rate_hz=RATE, name="constant")
+    panels = raster_colors(make_result(0, trial=trial, predicted=np.zeros((5, FRAMES)), predicted_truth=None))
+    assert [len(np.unique(panel)) for panel in panels[:2]] == [1, 1] and panels[1].max() == 0
 
 
 def test_other_movies_play_beside_and_a_start_is_not_shown_twice(tmp_path: Path) -> None:

@@ -153,6 +153,8 @@ def test_matched_contrast_has_the_true_mean_and_deviation():
     np.testing.assert_array_equal(matched[:, ~mask], 127.5)
     flat = s.match_contrast(truth, np.full_like(truth, 3), mask=mask)
     np.testing.assert_allclose(flat[:, mask], truth[:, mask].mean(), rtol=1e-6)
+    almost = s.match_contrast(truth, 3 + 1e-5 * video, mask=mask)  # a grey movie and its rounding
+    np.testing.assert_allclose(almost[:, mask], truth[:, mask].mean(), rtol=1e-6)
 
 
 def test_scores_are_the_single_functions(movies):

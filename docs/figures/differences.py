@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from neuroreel.evaluation.scores import match_contrast
+from neuroreel.evaluation.scores import contrast_gain, match_contrast
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "benchmarks" / "results" / "differences.json"
@@ -103,7 +103,7 @@ def padding(work: Path) -> Figure:
 def visible(movie: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The movie, smoothed, at a standard deviation of 50 grey levels inside the mask."""
     smooth = gaussian_filter(movie, SMOOTHED)
-    return 127.5 + (smooth - 127.5) * 50 / smooth[30:, mask >= 1].std()
+    return 127.5 + (smooth - 127.5) * contrast_gain(50, smooth[30:, mask >= 1].std())
 
 
 def main(arguments: list[str]) -> None:

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuroreel as nr
+from neuroreel.ranges import range_with_zero
 from neuroreel.recordings.simulate import load_truth
 from neuroreel.recordings.simulate.receptive_fields import ReceptiveFields
 
@@ -49,7 +50,11 @@ def best_predicted(recording: nr.Recording, models: list[nr.EncodingModel], kind
     return [int(np.argmax(np.where(kinds == kind, alike, -np.inf))) for kind in KINDS]
 
 
-def show(axes: Axes, image: np.ndarray, *, most: float, title: str = "", label: str = "", signed: bool = True) -> None:
+def show(
+    axes: Axes, image: np.ndarray, *, like: list[np.ndarray], title: str = "", label: str = "", signed: bool = True
+) -> None:
+    """One image, on a color scale for all that it is like."""
+    _, most = range_with_zero(*map(np.abs, like))
     axes.imshow(image, cmap="RdBu_r" if signed else "viridis", vmin=-most if signed else 0, vmax=most)
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=9)
@@ -61,10 +66,10 @@ def show_neuron(column: np.ndarray, neuron: int, shape: ReceptiveFields, fields:
     phase = shape.phase[neuron] if shape.kind[neuron] != "complex" else 0.0
     gabor = np.cos(phase) * shape.even[neuron] + np.sin(phase) * shape.odd[neuron]
     title, labels = f"{shape.kind[neuron]} neuron", ("true filter", "ON spots", "OFF spots") if first else ("", "", "")
-    show(column[0], gabor, most=np.abs(gabor).max(), title=title, label=labels[0])
+    show(column[0], gabor, like=[gabor], title=title, label=labels[0])
     maps = [fields[polarity].values[neuron] for polarity in ("on", "off")]
     for axes, each, label in zip(column[1:], maps, labels[1:], strict=True):
-        show(axes, each, most=np.abs(maps).max(), label=label)
+        show(axes, each, like=maps, label=label)
 
 
 def draw(folder: Path) -> Figure:
@@ -84,7 +89,7 @@ def draw(folder: Path) -> Figure:
         "where the neurons look": looked_at,
     }
     for axes, (title, picture) in zip(below.subplots(1, 3), pictures.items(), strict=True):
-        show(axes, picture, most=picture.max(), title=title, signed=False)
+        show(axes, picture, like=[picture], title=title, signed=False)
     threshold = float(np.quantile(mask, 0.6))
     print(nr.mask_agreement(fields, mask, mask_threshold=threshold))
     print(nr.mask_agreement(fields, looked_at, mask_threshold=float(np.quantile(looked_at, 0.6))))

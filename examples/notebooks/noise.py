@@ -31,6 +31,7 @@ from neuroreel.experiments import QUICK, run_experiment
 from neuroreel.experiments.quick import simulated_animals
 from neuroreel.figures.examples import example_of
 from neuroreel.figures.from_experiment import read_experiment
+from neuroreel.figures.maps import correlation_colors
 from neuroreel.figures.noise import chosen, panel_noise
 from neuroreel.figures.strips import panel_strips
 from neuroreel.figures.style import style
@@ -89,9 +90,9 @@ table = run_experiment("noise", animals, out=folder, grid=grid)
 # %%
 with style():
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8), layout="constrained", dpi=150)
-    highest = float(table["video_correlation"].max())
-    panel_noise(table, left, inverted=False, highest=highest, bar=False)
-    panel_noise(table, right, inverted=True, highest=highest)
+    colors = correlation_colors(table["video_correlation"])
+    panel_noise(table, left, inverted=False, colors=colors, bar=False)
+    panel_noise(table, right, inverted=True, colors=colors)
     figure.suptitle(simulated, fontsize=6, x=0.99, ha="right")
     plt.show()
 

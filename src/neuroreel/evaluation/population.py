@@ -14,7 +14,8 @@ def population_map(fields: xr.Dataset) -> xr.DataArray:
     """Where a population looks: the mean over its neurons of on^2 + off^2, each neuron scaled to a sum of 1.
 
     Every neuron has the same weight, however strongly it responds; one that responds everywhere alike adds the same to
-    every place. Neurons that respond nowhere are left out.
+    every place. Neurons that respond nowhere are left out: those whose energy is below 1e-8 of the neurons' upper
+    quartile, which is a matter of rounding.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ def population_map(fields: xr.Dataset) -> xr.DataArray:
     total = energy.sum(("row", "column"))
     if not (total > 0).any():
         raise InputError("no neuron responds to any spot; map larger spots (size_px=), or load or train other models")
-    mean = (energy / total).where(total > 0, drop=True).mean("neuron")
+    responds = total > 1e-8 * float(total.quantile(0.75))
+    mean = (energy / total).where(responds, drop=True).mean("neuron")
     described = {"long_name": "population receptive field", "units": "1"}
     return (mean / mean.max()).rename("population").assign_attrs(described | _geometry(fields))
 

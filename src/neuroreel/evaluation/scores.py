@@ -213,14 +213,21 @@ def match_contrast(
     Returns
     -------
     (frames, height, width) float32
-        A constant reconstruction, which has no contrast to match, only gets the true mean.
+        A constant reconstruction, which has no contrast to match, only gets the true mean (see ``contrast_gain``).
     """
     true, shown = _compared_pixels(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
-    spread = shown.std()
-    gain = true.std() / spread if spread > 0 else 0.0
+    gain = contrast_gain(true.std(), shown.std())
     movie = np.asarray(video, np.float64)
     matched = np.clip((movie - shown.mean()) * gain + true.mean(), 0, WHITE)
     return mask_video(matched, mask=mask, mask_threshold=mask_threshold, outside=outside)
+
+
+def contrast_gain(wanted: float, found: float) -> float:
+    """What takes a movie from one standard deviation, in grey levels, to another.
+
+    It is 0 for a movie that deviates by less than a thousandth of a grey level: rounding errors are no contrast.
+    """
+    return float(wanted / found) if found > 1e-3 else 0.0
 
 
 def mask_video(

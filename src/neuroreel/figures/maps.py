@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.decimals import in_decimals
 from neuroreel.figures.comparisons import counted
 from neuroreel.figures.material import needs_columns
 from neuroreel.figures.sheet import Drawn
 from neuroreel.figures.style import HEAT, TICK
+from neuroreel.ranges import range_with_zero
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def draw_values(values: NDArray[np.float64], ax: Axes, *, top: float) -> AxesImage:
-    """Correlations (rows, columns) as colours from 0, or the least if that is less, to ``top``, and as numbers."""
-    least = min(0.0, float(np.nanmin(values)))
-    image = ax.imshow(values, cmap=HEAT, vmin=least, vmax=top, origin="lower", aspect="auto")
+def correlation_colors(values: ArrayLike) -> tuple[float, float]:
+    """From which correlation to which one the colors go: 0 is among them, and they are no less than 0.05 apart."""
+    return range_with_zero(values, narrowest=0.05)
+
+
+def draw_values(values: NDArray[np.float64], ax: Axes, *, colors: tuple[float, float]) -> AxesImage:
+    """Correlations (rows, columns) as colors between these two, and as numbers."""
+    low, high = colors
+    image = ax.imshow(values, cmap=HEAT, vmin=low, vmax=high, origin="lower", aspect="auto")
     for (row, column), value in np.ndenumerate(values):
-        ink = "black" if value > 0.55 * top else "white"
+        ink = "black" if value > low + 0.55 * (high - low) else "white"
         if np.isfinite(value):
             ax.text(column, row, in_decimals(value, 2), ha="center", va="center", fontsize=TICK, color=ink)
     return image
@@ -40,7 +46,7 @@ def panel_map(
     y_label: str,
     score: str = "video_correlation",
     label: str = "video correlation (r)",
-    highest: float | None = None,
+    colors: tuple[float, float] | None = None,
     bar: bool = True,
     title: str = "",
     what: str,
@@ -55,10 +61,10 @@ def panel_map(
         Axes to draw into.
     x, y, x_label, y_label, score, label
         Columns, and what they are called, with units.
-    highest
-        Upper end of the colours, to be the same in neighbouring panels; by default the largest mean.
+    colors
+        Where the colors begin and end, to be the same in neighboring panels; by default as the means need it.
     bar
-        Draw the colour bar.
+        Draw the color bar.
     title
         Above the panel.
     what
@@ -67,8 +73,7 @@ def panel_map(
     rows = needs_columns(table, "recording", x, y, score, figure=f"{score} map")
     animals = rows.groupby(["recording", x, y], as_index=False)[score].mean()
     grid = animals.pivot_table(index=y, columns=x, values=score).sort_index().sort_index(axis=1)
-    top = max(float(np.nanmax(grid)), 0.05) if highest is None else highest
-    image = draw_values(grid.to_numpy(), ax, top=top)
+    image = draw_values(grid.to_numpy(), ax, colors=colors or correlation_colors(grid))
     ax.set_xticks(range(grid.shape[1]), [f"{value:.3g}" for value in grid.columns])
     ax.set_yticks(range(grid.shape[0]), [f"{value:.3g}" for value in grid.index])
     ax.set(xlabel=x_label, ylabel=y_label)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neuroreel.figures.examples import example_of
-from neuroreel.figures.maps import panel_map
+from neuroreel.figures.maps import correlation_colors, panel_map
 from neuroreel.figures.material import Example, Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet, stacked
 from neuroreel.figures.strips import panel_strips
@@ -24,13 +24,15 @@ _AXES = {
 }
 
 
-def panel_noise(table: DataFrame, ax: Axes, *, inverted: bool, highest: float | None = None, bar: bool = True) -> Drawn:
+def panel_noise(
+    table: DataFrame, ax: Axes, *, inverted: bool, colors: tuple[float, float] | None = None, bar: bool = True
+) -> Drawn:
     """Spatial by temporal length constant, of the noise as it is or of its phase inversion."""
     rows = noise_rows(table)
     title = "phase-inverted" if inverted else "noise"
     what = "Phase inversions of the same noise" if inverted else "Gaussian noise by its length constants"
     rows = rows[rows["inverted"] == inverted]
-    return panel_map(rows, ax, **_AXES, highest=highest, bar=bar, title=title, what=what)
+    return panel_map(rows, ax, **_AXES, colors=colors, bar=bar, title=title, what=what)
 
 
 def noise_rows(table: DataFrame) -> DataFrame:
@@ -60,7 +62,7 @@ def draw(material: Material) -> Sheet:
     rows = noise_rows(material.table)
     there = [inverted for inverted in (False, True) if (rows["inverted"] == inverted).any()]
     means = rows.groupby(["inverted", "spatial_px", "temporal_frames"])["video_correlation"].mean()
-    highest = max(float(means.max()), 0.05)
+    colors = correlation_colors(means)  # of both panels, which share a bar
     examples = [_example(material, row) for row in chosen(material.table)]
     sheet = Sheet(PAGE, 64 + 27 * len(examples), "Gaussian noise by its length constants in space and time.")
     above, below = stacked(sheet.figure, [27 * len(examples), 64])
@@ -69,7 +71,7 @@ def draw(material: Material) -> Sheet:
     for inverted, ax in zip(there, axes, strict=True):
         name = "inverted" if inverted else "noise"
         last = inverted == there[-1]
-        sheet.add(name, panel_noise, material.table, ax, inverted=inverted, highest=highest, bar=last)
+        sheet.add(name, panel_noise, material.table, ax, inverted=inverted, colors=colors, bar=last)
     return sheet
 
 

@@ -11,6 +11,7 @@ from neuroreel.figures.layouts import sheet_with_example
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet
 from neuroreel.figures.style import FAINT, TICK, animal_looks
+from neuroreel.ranges import range_with_zero
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +36,7 @@ def panel_bound(table: DataFrame, ax: Axes) -> Drawn:
     looks = animal_looks(list(wide["recording"]))
     for name, own in wide.groupby("recording"):
         ax.plot(own["recorded"], own["predicted"], linestyle="", **looks[str(name)], alpha=0.8)
-    low = min(0.0, float(wide[list(ORDER)].min().min()))
-    high = 1.05 * float(wide[list(ORDER)].max().max())
+    low, high = range_with_zero(1.05 * wide[list(ORDER)], narrowest=0.05)
     ax.plot([low, high], [low, high], color=FAINT, linewidth=0.6, zorder=0)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     ax.set(xlabel="from recorded responses (r)", ylabel="from predicted responses (r)")

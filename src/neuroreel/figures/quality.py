@@ -15,7 +15,7 @@ from neuroreel.errors import InputError
 from neuroreel.evaluation.frequency_bands import band_correlation
 from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.uncertainty import Uncertainty, ensemble_uncertainty
-from neuroreel.figures.maps import draw_values
+from neuroreel.figures.maps import correlation_colors, draw_values
 from neuroreel.figures.material import Material, Movies
 from neuroreel.figures.sheet import Drawn, Sheet
 from neuroreel.figures.style import BLUE, FAINT, PAGE, TICK
@@ -70,8 +70,7 @@ def panel_bands(movies: Sequence[Movies], ax: Axes) -> Drawn:
         ],
     )
     values = np.asarray(bands.correlation)
-    top = max(float(np.nanmax(values)), 0.05)
-    image = draw_values(values, ax, top=top)
+    image = draw_values(values, ax, colors=correlation_colors(values))
     rows = []
     for (row, column), value in np.ndenumerate(values):
         rows.append(

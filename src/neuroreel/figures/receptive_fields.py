@@ -13,6 +13,7 @@ from neuroreel.errors import InputError
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet, stacked
 from neuroreel.figures.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name
+from neuroreel.ranges import range_with_zero
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
 _MOST_ANIMALS = 5  # side by side
 _ROWS = {
-    "on": ("ON, mean over\nneurons", "RdBu_r", "response"),
-    "off": ("OFF, mean over\nneurons", "RdBu_r", "response"),
-    "population": ("population\nreceptive field", HEAT, "share of\nmaximum"),
-    "mask": ("transparency\nmask", "gray", "mask"),
+    "on": ("ON, mean over\nneurons", "RdBu_r", "response", "both"),
+    "off": ("OFF, mean over\nneurons", "RdBu_r", "response", "both"),
+    "population": ("population\nreceptive field", HEAT, "share of\nmaximum", "max"),
+    "mask": ("transparency\nmask", "gray", "mask", "max"),
 }
+_CUT = 0.5  # percent of a row's values beyond the end of the colors: a single spot would hide all others
 
 
 def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
@@ -45,13 +47,13 @@ def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
     rows = [name for name in _ROWS if any(name in maps for maps in shown)]
     grid = subfigure.subplots(len(rows), len(shown), squeeze=False)
     for line, name in zip(grid, rows, strict=True):
-        label, colors, unit = _ROWS[name]
-        limit = max(float(np.abs(maps[name]).max()) for maps in shown if name in maps) or 1.0
+        label, colors, unit, extend = _ROWS[name]
+        _, limit = range_with_zero(*(np.abs(maps[name]) for maps in shown if name in maps), cut=_CUT)
         drawn = [_draw(maps, name, ax, colors=colors, limit=limit) for maps, ax in zip(shown, line, strict=True)]
         line[0].set_ylabel(f"{label}\n\nrow (pixels)", fontsize=TICK)
         image = next((each for each in reversed(drawn) if each is not None), None)
         if image is not None:
-            subfigure.colorbar(image, ax=list(line), label=unit, fraction=0.03, pad=0.01)
+            subfigure.colorbar(image, ax=list(line), label=unit, fraction=0.03, pad=0.01, extend=extend)
     for maps, ax in zip(shown, grid[0], strict=True):
         ax.set_title(short_name(str(maps.attrs["recording"])), fontsize=TICK)
     for ax in grid[-1]:

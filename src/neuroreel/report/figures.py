@@ -1,4 +1,4 @@
-"""The report's plots: small vector pictures that take their colours from the page, in light and in dark."""
+"""The report's plots: small vector pictures that take their colors from the page, in light and in dark."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.encoding.correlation import neuron_correlations
+from neuroreel.ranges import range_with_zero
 from neuroreel.results import Reconstruction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_INK = "#010203"  # any colour that no plot uses: becomes the page's text colour
-_BLUE, _ORANGE, _GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart with every kind of colour vision (Okabe and Ito)
+_INK = "#010203"  # any color that no plot uses: becomes the page's text color
+_BLUE, _ORANGE, _GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart with every kind of color vision (Okabe and Ito)
 _PAGE_COLORS = {_INK: "currentColor", _BLUE: "var(--blue)", _ORANGE: "var(--orange)", _GREEN: "var(--green)"}
 
-_HISTORY = {  # name in the dataset: label, colour, line style
+_HISTORY = {  # name in the dataset: label, color, line style
     "video_correlation": ("video correlation", _BLUE, "-"),
     "response_correlation": ("response correlation", _ORANGE, "--"),
 }
@@ -35,6 +36,7 @@ _ACTIVITY = {
 }
 _MOST_ROWS = 128  # of a raster: more would be thinner than a screen's pixels
 _COLOR_STEPS = 32  # of a raster: keeps its picture small
+_CUT = 2.5  # percent of a raster's values beyond either end of the colors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +100,8 @@ def mask_picture(result: Reconstruction, *, key: str) -> Picture | None:
 def raster_picture(result: Reconstruction, *, key: str) -> Picture | None:
     """Recorded and predicted responses one above the other; None if nothing was recorded.
 
-    Each neuron is divided by the standard deviation of its recorded responses, in all panels alike. Neurons are sorted
-    by how well the true movie (else the reconstruction) predicts them.
+    Each neuron is divided by the standard deviation of its recorded responses, in all panels alike; a nearly silent one
+    by more. Neurons are sorted by how well the true movie (else the reconstruction) predicts them.
     """
     names = [name for name in _ACTIVITY if name in result.dataset]
     if "responses" not in names:
@@ -108,8 +110,8 @@ def raster_picture(result: Reconstruction, *, key: str) -> Picture | None:
     recorded = activity["responses"]
     matches = {name: neuron_correlations(recorded, activity[name]) for name in names[1:]}
     order = np.argsort(-next(iter(matches.values()), np.zeros(len(recorded))), kind="stable")
-    deviation = recorded.std(axis=1, keepdims=True)
-    scaled = {name: _few_rows((a / np.where(deviation > 0, deviation, 1))[order]) for name, a in activity.items()}
+    unit = _floored_deviation(recorded)
+    scaled = {name: _few_rows((rows / unit)[order]) for name, rows in activity.items()}
     titles = {name: _ACTIVITY[name] for name in names}
     titles |= {name: f"{_ACTIVITY[name]} (r = {match.mean():.2f})" for name, match in matches.items()}
     seconds = recorded.shape[1] / result.frame_rate_hz
@@ -122,10 +124,13 @@ def raster_picture(result: Reconstruction, *, key: str) -> Picture | None:
 def _raster_caption(result: Reconstruction, *, neurons: int, predicted: Sequence[str]) -> str:
     caption = f"Responses of {neurons} neurons"
     if neurons > _MOST_ROWS:
-        caption += f", means of {-(-neurons // _MOST_ROWS)} neighbours in the picture"
+        caption += f", means of {-(-neurons // _MOST_ROWS)} neighbors in the picture"
     if predicted:
         caption += ", best predicted at the top"
-    caption += ". Each neuron in standard deviations of its recorded responses; one colour scale for all."
+    caption += (
+        ". Each neuron in standard deviations of its recorded responses (at least a quarter of the neurons' upper "
+    )
+    caption += "quartile); one color scale for all."
     if predicted:
         caption += " r: mean over neurons of the correlation with the recorded responses, all frames."
     if "predicted" in predicted and "of" in result.dataset["predicted"].attrs:
@@ -154,8 +159,19 @@ def score_picture(values: Mapping[str, Sequence[float]], *, label: str, key: str
         return Picture(svg=_svg(figure, key=key, alt=f"{label} of {', '.join(values)}"), caption=caption)
 
 
+def _floored_deviation(recorded: NDArray[Any]) -> NDArray[Any]:
+    """Each neuron's standard deviation (neurons, 1), but at least a quarter of the neurons' upper quartile.
+
+    Otherwise the predictions for a neuron that was silent in this trial would be divided by next to nothing.
+    """
+    deviation = recorded.std(axis=1, keepdims=True)
+    floor = np.percentile(deviation, 75) / 4 or deviation.max() or 1.0
+    floored: NDArray[Any] = np.maximum(deviation, floor)
+    return floored
+
+
 def _few_rows(rows: NDArray[Any]) -> NDArray[Any]:
-    """At most _MOST_ROWS rows: means of neighbours."""
+    """At most _MOST_ROWS rows: means of neighbors."""
     if len(rows) <= _MOST_ROWS:
         return rows
     starts = np.arange(0, len(rows), -(-len(rows) // _MOST_ROWS))
@@ -172,7 +188,7 @@ def _draw_rasters(
     width, panel, gap, below = 4.4, 1.3, 0.32, 1.15  # inches
     height = below + len(panels) * (panel + gap)
     left, right = 0.13, 0.97
-    low, high = np.percentile(np.concatenate([rows.ravel() for rows in panels.values()]), [1, 99])
+    low, high = range_with_zero(*panels.values(), narrowest=1.0, cut=_CUT)
     with _figure(width=width, height=height, layout=None) as figure:
         for number, (name, rows) in enumerate(panels.items()):
             bottom = height - (number + 1) * (panel + gap)
@@ -180,8 +196,8 @@ def _draw_rasters(
             image = axes.imshow(
                 rows,
                 cmap=colormaps["magma"].resampled(_COLOR_STEPS),
-                vmin=min(low, 0.0),
-                vmax=high if high > low else low + 1,
+                vmin=low,
+                vmax=high,
                 aspect="auto",
                 interpolation="none",
                 extent=(0, seconds, neurons, 0),
@@ -194,7 +210,7 @@ def _draw_rasters(
         bar = figure.colorbar(image, cax=scale, orientation="horizontal", extend="max")
         bar.set_label("response (standard deviations)")
         if bar.solids is not None:
-            bar.solids.set_edgecolor("face")  # or renderers leave hairlines between the colours
+            bar.solids.set_edgecolor("face")  # or renderers leave hairlines between the colors
         alt = f"Responses of {neurons} neurons over {seconds:.1f} s: {', '.join(titles.values())}"
         return _svg(figure, key=f"{key}-raster", alt=alt), (left, right, gap / height, below / height)
 
@@ -219,7 +235,7 @@ def _figure(*, width: float, height: float, layout: Literal["constrained"] | Non
 
 
 def _svg(figure: Figure, *, key: str, alt: str) -> str:
-    """The figure as an SVG element that can stand in a page beside others: own ids, the page's fonts and colours."""
+    """The figure as an SVG element that can stand in a page beside others: own ids, the page's fonts and colors."""
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.evaluation.scores import contrast_gain
 from neuroreel.results.export import grey_png
 
 _LONGEST_SIDE = 128  # pixels shown: larger movies are shown at a fraction of their size
@@ -108,5 +109,5 @@ def _contrast_match(
         return 1.0, 0.0
     where = np.ones(movie.shape[1:], bool) if inside is None or not inside.any() else inside
     ours, theirs = movie[:, where], truth[:, where]
-    gain = float(theirs.std() / ours.std()) if ours.std() > 1e-3 else 1.0
+    gain = contrast_gain(theirs.std(), ours.std())
     return gain, float(theirs.mean() - gain * ours.mean())
