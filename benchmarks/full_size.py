@@ -3,7 +3,8 @@
     python benchmarks/full_size.py [--out full_size.json] [--repeats 5] [--quick]
 
 Prints and stores two rows: forward alone (as in predicting), and forward and backward to the pixels with the weights
-frozen (as in a pass of the published reconstruction, with the model as it was trained). Weights are random. Each row
+frozen. The model is as it was trained, and takes both clips of the window at once. The published pass is another one,
+see ``inversion.py``. Weights are random. Each row
 is measured in a process of its own, after one pass that is not counted; its peak memory is what was resident at most
 during the passes less what was before them (the weights and the libraries), and is known on Linux alone.
 """

@@ -2,7 +2,8 @@
 
     python benchmarks/presets.py [--out presets.json] [--quick]
 
-Prints and stores the mean video correlation of every preset and baseline, the seconds each took, and the machine.
+Prints and stores the mean video correlation of every preset and baseline, the seconds each took (once, after a short
+call that is not counted), and the machine. Rows differ in how many models they use and how many passes they make.
 The mouse is simulated: the figures compare methods, they say nothing about mice.
 """
 
@@ -56,6 +57,7 @@ def compare(folder: Path, *, movies: int, iterations: list[int], seed: int, quic
         ("default, one model", models[:1], {"decoder": decoder}),
         ("default, without a decoder", models, {}),
     ]
+    nr.reconstruct(held_out[:1], models, mask=mask, decoder=decoder, iterations=1, progress=False)  # warm
     rows = []
     for what, chosen, options in runs:
         began = time.perf_counter()

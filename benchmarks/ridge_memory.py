@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
+from _machine import reset_peak, resident_mib
 from neuroreel.decoding import fit_decoder
 from neuroreel.recordings.trial import Trial
 
@@ -41,11 +41,6 @@ class GeneratedTrials(Sequence):
         return Trial(video=video, responses=responses, frame_rate_hz=30, name=f"trial {index}")
 
 
-def peak_mib() -> float:
-    """The most memory this process has had so far (Linux counts it in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--neurons", type=int, default=8000)
@@ -58,15 +53,16 @@ def main() -> None:
         options.trials, neurons=options.neurons, frames=options.frames, height=options.height, width=options.width
     )
     trials[0]
-    before, start = peak_mib(), time.perf_counter()
+    reset_peak()
+    before, start = resident_mib("VmRSS"), time.perf_counter()
     decoder = fit_decoder(trials, held_out_frames=1000)
     seconds = time.perf_counter() - start
     figures = {
         **vars(options),
         "features": decoder.features.count,
         "seconds": round(seconds, 1),
-        "peak_mib": round(peak_mib()),
-        "peak_mib_before_the_fit": round(before),
+        "peak_mib": resident_mib("VmHWM"),
+        "mib_before_the_fit": before,
     }
     print(json.dumps(figures))
 

@@ -21,6 +21,7 @@ def test_passes_to_the_published_score(tmp_path: Path) -> None:
     report = json.loads(out.read_text())
     assert report["quick"] and {"date", "machine", "versions", "mouse"} <= report.keys()
     published, *others = report["rows"]
+    assert [published[goal]["times_fewer"] for goal in ("published_final", "published_best")] == [1.0, 1.0]
     assert [row["what"] for row in others] == command[-3:] and all(row["what"] in shown for row in report["rows"])
     # 6 passes of 2 + (90 - 40) // 8 windows, of 32 frames that count and 8 before them
     assert published["window_passes"] == 6 * 8 and published["passes"] == 6
