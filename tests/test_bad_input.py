@@ -72,7 +72,7 @@ BAD_REQUESTS: list[tuple[str, Callable[[nr.Trial], dict[str, Any]], str]] = [
     ("neurons type", lambda _: {"neurons": np.arange(10)}, "boolean"),
     ("neurons none", lambda _: {"neurons": np.zeros(10, bool)}, "keeps no neuron"),
     ("preset", lambda _: {"preset": "magic"}, "preset is 'magic'; it must be one of published, default"),
-    ("setting", lambda _: {"iteration": 5}, r"no setting \['iteration'\]; there are iterations"),
+    ("setting", lambda _: {"iteration": 5}, "no setting 'iteration'; did you mean 'iterations'"),
     ("choice", lambda _: {"update": "adam"}, "update is 'adam'; it must be one of published, momentum"),
     ("iterations", lambda _: {"iterations": 0}, "iterations is 0; it must be a whole number, at least 1"),
     ("half an iteration", lambda _: {"iterations": 2.5}, "iterations is 2.5"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -43,8 +45,8 @@ def test_no_mps(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_device("mps")
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "CPU please"])
-def test_no_device_name(name: str) -> None:
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "CPU please", None, 1.5])
+def test_no_device_name(name: Any) -> None:
     with pytest.raises(nr.InputError, match="it must be 'auto', 'cpu'"):
         choose_device(name)
 
@@ -54,3 +56,24 @@ def test_keep_freed_memory_never_fails(monkeypatch: pytest.MonkeyPatch, platform
     monkeypatch.setattr(sys, "platform", platform)
     keep_freed_memory()
     assert torch.ones(1000).sum() == 1000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is no mallopt")
+@pytest.mark.parametrize(("most", "kept"), [(2**31, 1 << 30), (32 << 20, 32 << 20)])
+def test_old_glibc_refuses_large_thresholds(monkeypatch: pytest.MonkeyPatch, most: int, kept: int) -> None:
+    """Where it does, and the threshold is not set in another way, any other call freezes it at 128 KiB."""
+    threshold, calls = 128 << 10, []
+
+    def mallopt(parameter: int, value: int) -> int:
+        nonlocal threshold
+        calls.append(parameter)
+        if parameter != -3:
+            return 1
+        if value > most:
+            return 0
+        threshold = value
+        return 1
+
+    monkeypatch.setattr("neuroreel.allocator.ctypes.CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
+    keep_freed_memory()
+    assert threshold == kept and calls[-1] == -1

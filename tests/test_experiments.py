@@ -210,7 +210,7 @@ def test_a_new_version_of_results_does_them_again(
     animals: list[Animal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD)
-    monkeypatch.setattr("neuroreel.experiments.work.RESULTS_VERSION", 2)
+    monkeypatch.setattr("neuroreel.experiments.work.RESULTS_VERSION", 9)
     with pytest.raises(nr.InputError, match=r"results_version: \d \(1 jobs\), \d \(1 jobs\)"):
         run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD, part="1/2")
     assert len(run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD)) == 2

@@ -125,6 +125,19 @@ def test_interval_is_that_of_movies() -> None:
     assert "interval" not in str(alone)
 
 
+def test_masks_of_two_sizes_mean_what_they_mean_to_the_scores() -> None:
+    truths, videos = movies(3, noise=300)
+    small = np.random.default_rng(2).random((3, HEIGHT, WIDTH)) > 0.4
+    on_canvas = np.pad(small[1], ((2, 2), (1, 1)))
+    mixed = nr.identify(truths, videos, mask=[small[0], on_canvas, small[2]], every=4, skip=0)
+    for alike in (list(small), small):
+        assert mixed == nr.identify(truths, videos, mask=alike, every=4, skip=0)
+    one = nr.identify(truths, videos, mask=small[0], every=4, skip=0)
+    assert one == nr.identify(truths, videos, mask=small[0].tolist(), every=4, skip=0) != mixed
+    with pytest.raises(InputError, match="got 0 masks"):
+        nr.identify(truths, videos, mask=[])
+
+
 def test_refusals() -> None:
     truths, videos = movies(2)
     with pytest.raises(InputError, match="1 <= clip_frames <= every"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,10 @@ def test_noise_is_fitted_and_shows(result: nr.Reconstruction, model: ToyEncoder,
 def test_refusals(result: nr.Reconstruction, model: ToyEncoder, keep: np.ndarray) -> None:
     with pytest.raises(InputError, match="30 neurons, and keep has 29"):
         nr.overfit_gauge(result, keep & (np.arange(NEURONS) != np.flatnonzero(keep)[0]))
+    others = nr.leave_out_neurons(NEURONS, fraction=0.25, seed=4)  # as many, but others
+    same = int((keep & others).sum())
+    with pytest.raises(InputError, match=rf"30 neurons, and keep has 30, of which {same} are the same"):
+        nr.overfit_gauge(result, others)
     for wrong in (keep[1:], keep.astype(float)):
         with pytest.raises(InputError, match=r"must be \(40,\) boolean"):
             nr.overfit_gauge(result, wrong)
@@ -92,4 +97,17 @@ def test_refusals(result: nr.Reconstruction, model: ToyEncoder, keep: np.ndarray
     (trial,) = toy_trials(model, 1)
     unknown = nr.reconstruct(trial.replace(video=None), model, neurons=keep, iterations=1, progress=False)
     with pytest.raises(InputError, match="no predicted_truth"):
+        nr.overfit_gauge(unknown, keep)
+
+
+def test_a_result_knows_its_neurons(result: nr.Reconstruction, keep: np.ndarray, tmp_path: Path) -> None:
+    np.testing.assert_array_equal(result.neuron_mask, keep)
+    for ending in ("nc", "zarr"):
+        loaded = nr.Reconstruction.load(result.save(tmp_path / f"result.{ending}"))
+        assert loaded.neuron_mask is not None and loaded.neuron_mask.dtype == bool
+        np.testing.assert_array_equal(loaded.neuron_mask, keep)
+        assert nr.overfit_gauge(loaded, keep) == nr.overfit_gauge(result, keep)
+    unknown = nr.Reconstruction(result.dataset.drop_vars("neuron_mask"))
+    assert unknown.neuron_mask is None
+    with pytest.raises(InputError, match="no neuron_mask"):
         nr.overfit_gauge(unknown, keep)

@@ -153,15 +153,15 @@ def test_ensembles_must_agree() -> None:
         nr.predict(Clips(), movie(25), clips_at_once=0)
 
 
-def test_an_ensemble_moves_to_the_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ensemble_moves_to_the_device_asked_for_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = []
     monkeypatch.setattr(Clips, "to", lambda self, device: moved.append((type(self), str(device))))
     nr.predict([Clips(), Doubled()], movie(25), device="cpu")
-    assert moved == [(Clips, "cpu"), (Doubled, "cpu")]
-    nr.encoder_correlation(Doubled(), [recorded(25)], device="cpu")
-    assert moved[2:] == [(Doubled, "cpu")]
+    assert moved == [(Clips, "cpu"), (Doubled, "cpu")] * 2
+    nr.encoder_correlation(Doubled(), [recorded(25), recorded(25)], device="cpu")
+    assert moved[4:] == [(Doubled, "cpu")] * 2  # once for all trials
     nr.predict([Clips(), Doubled()], movie(25))
-    assert len(moved) == 3  # where they lie, unless told otherwise
+    assert len(moved) == 6  # where they lie, unless told otherwise
 
 
 def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,17 @@ import torch
 import neuroreel as nr
 from mice import HEIGHT, WIDTH, made_up_mice, made_up_trial
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.interface import device_of
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
+from neuroreel.encoding.training.module import WindowTraining
 from neuroreel.inversion import likelihood
 from pretend_gpu import GPU, OnGpu, pretended_gpu
 
 TRIALS = [made_up_trial("mouse", neurons=7, seed=seed, frames=60) for seed in range(3)]
 MASK = np.ones((HEIGHT, WIDTH), np.float32)
 MASK[:, :3] = 0.2
+ONE_STEP = {"epochs": 1, "batches_per_epoch": 1, "batch_size": 2, "warmup_epochs": 0}
+no_pinning = pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator:UserWarning")
 
 
 @pytest.fixture
@@ -100,10 +104,28 @@ def assert_equal(made: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(made, expected, atol=1e-3 * spread, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
-def test_bfloat16_is_the_default(gpu: None, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "precision"), [("readout", "float32"), ("dwiseneuro", "bfloat16")])
+def test_bfloat16_is_the_default_of_models_that_have_it(gpu: None, kind: str, precision: str) -> None:
     result = nr.reconstruct(TRIALS[0], model(kind), device="cuda", progress=False)
-    assert result.provenance["settings"]["precision"] == "bfloat16" and np.isfinite(result.video).all()
+    assert result.provenance["settings"]["precision"] == precision and np.isfinite(result.video).all()
+
+
+@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+def test_models_come_back(gpu: None, kind: str, tmp_path: Path) -> None:
+    recording = nr.write_recording(tmp_path / "mouse", TRIALS, tiers=["train"] * 3)
+    lent, on_gpu = model(kind).train(), []
+    lent.register_forward_hook(lambda module, *_: on_gpu.append(device_of(module) == GPU))
+    for verb in (
+        lambda: nr.reconstruct(TRIALS[0], lent, device="cuda", progress=False, iterations=1),
+        lambda: nr.learn_mask(lent, TRIALS, steps=1, first_frame=0, device="cuda", progress=False),
+        lambda: nr.predict(lent, TRIALS[0], device="cuda"),
+        lambda: nr.encoder_correlation(lent, TRIALS, device="cuda"),
+        lambda: nr.receptive_fields(lent, recording, size_px=4, device="cuda", progress=False),
+    ):
+        verb()
+        assert device_of(lent) == torch.device("cpu") and lent.training
+        assert all(weight.requires_grad for weight in lent.parameters())
+    assert on_gpu and all(on_gpu)
 
 
 def test_where_memory_runs_out(gpu: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +182,7 @@ def test_predictions_masks_and_receptive_fields(gpu: None, kind: str, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator:UserWarning")
+@no_pinning
 @pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
 def test_training(gpu: None, kind: str, tmp_path: Path) -> None:
     mice = made_up_mice()
@@ -173,6 +195,39 @@ def test_training(gpu: None, kind: str, tmp_path: Path) -> None:
         progress=False,
     )
     assert np.isfinite(trained.training_log[-1]["train_loss"])
+
+
+@no_pinning
+def test_training_leaves_the_callers_random_numbers_alone(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the GPU that it uses too."""
+    state = torch.tensor([7], dtype=torch.uint8)
+    seeds: list[int] = []
+
+    def seed(number: int) -> None:
+        seeds.append(number)
+        state.fill_(number % 256)
+
+    monkeypatch.setattr("neuroreel.encoding.training.run._workers", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda _: state.clone())
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda saved, _: state.copy_(saved))
+    for name in ("manual_seed", "manual_seed_all"):
+        monkeypatch.setattr(torch.cuda, name, seed)
+    here = torch.random.get_rng_state()
+    nr.fit_encoder(TRIALS, recipe=ONE_STEP, device="cuda", progress=False)
+    assert len(seeds) == 1 and state.item() == 7
+    assert torch.equal(torch.random.get_rng_state(), here)
+
+
+@no_pinning
+def test_a_training_that_diverges_leaves_no_checkpoint(
+    gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU is not asked at each step, but before a checkpoint is written."""
+    monkeypatch.setattr("neuroreel.encoding.training.run._workers", lambda _: 0)
+    monkeypatch.setattr(WindowTraining, "loss_of", lambda self, _: self.model.bias.sum() * torch.nan)
+    with pytest.raises(nr.InputError, match="by step 1: the training has diverged"):
+        nr.fit_encoder(TRIALS, recipe=ONE_STEP, device="cuda", folder=tmp_path, progress=False)
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 @pytest.mark.slow

@@ -170,6 +170,40 @@ def test_mask_on_the_canvas_or_on_the_video_is_the_same(model: ToyEncoder, trial
     assert (first[:, outside] == 127.5).all() and (first[:, ~outside] != 127.5).any()
 
 
+def test_a_prior_moves_pixels_outside_the_mask_and_nothing_else_does(
+    model: ToyEncoder, trials: list[nr.Trial], decoder: nr.RidgeDecoder
+) -> None:
+    mask = np.zeros((6, 8), np.float32)
+    mask[:3] = 1
+    for settings, moved in (({}, True), ({"prior": "none", "learning_rate": 1e4}, False)):
+        result = run(trials[0], model, mask=mask, decoder=decoder, **settings)
+        change = abs(result.video - result.dataset["start"].values)
+        assert (change[:, :3] > 0.1).mean() > 0.5
+        assert (change[:, 3:] > 0.1).mean() > 0.5 if moved else not change[:, 3:].any()
+
+
+def test_the_precision_recorded_is_the_one_that_was_used(model: ToyEncoder, trials: list[nr.Trial]) -> None:
+    asked, plain = (run(trials[0], model, precision=precision) for precision in ("bfloat16", "float32"))
+    assert asked.settings["precision"] == plain.settings["precision"] == "float32"
+    np.testing.assert_array_equal(asked.video, plain.video)
+
+
+def test_what_is_recorded_of_the_decoder_is_what_was_used(
+    model: ToyEncoder, trials: list[nr.Trial], decoder: nr.RidgeDecoder
+) -> None:
+    ignorant = nr.fit_decoder(trials[:1], penalties=10, progress=False)  # nothing could be held out
+    covariances = {
+        "decoder": run(trials[0], model, decoder=decoder),
+        "movies": run(trials[0], model, decoder=ignorant),
+        "none": run(trials[0], model, decoder=decoder, preset="published"),
+    }
+    for expected, result in covariances.items():
+        assert result.settings["prior_covariance"] == expected
+        assert ("decoder" in result.provenance["hashes"]) == (expected != "none")
+    hashes = [result.provenance["hashes"].get("decoder") for result in covariances.values()]
+    assert hashes[0] != hashes[1]
+
+
 def test_callbacks_and_stopping(model: ToyEncoder, trials: list[nr.Trial]) -> None:
     seen = []
     result = run(
@@ -186,10 +220,16 @@ def test_callbacks_and_stopping(model: ToyEncoder, trials: list[nr.Trial]) -> No
 
 def test_models_are_left_as_they_were(trials: list[nr.Trial]) -> None:
     model = ToyEncoder(neurons=30).train()
+    model.still = torch.nn.BatchNorm1d(3).eval()  # a part that its owner does not train
+    model.still.requires_grad_(False)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     run(trials[0], model)
-    assert model.training
-    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    nr.learn_mask(model, trials, steps=2, first_frame=0, progress=False)
+    nr.predict(model, trials[0])
+    nr.receptive_fields(model, size_px=4, progress=False)
+    assert model.training and not model.still.training
+    assert model.filters.requires_grad and not any(weight.requires_grad for weight in model.still.parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 

@@ -109,6 +109,14 @@ def test_a_snapshot_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytes
         assert file.exists()
 
 
+@pytest.mark.parametrize("what", ["__version__", "is_compiled"])
+def test_a_snapshot_of_other_arithmetic_is_refused(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(tmp_path, monkeypatch)
+    monkeypatch.setattr(f"neuroreel.inversion.job.{what}", "9.9" if what == "__version__" else lambda _: True)
+    with pytest.raises(InputError, match="or of another device or version"):
+        nr.reconstruct(**request("published"), snapshot=tmp_path / "run.pt")
+
+
 def test_shifted_windows_and_early_stopping_go_on_to_the_same_movie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,13 +130,16 @@ def test_shifted_windows_and_early_stopping_go_on_to_the_same_movie(
         for one, other in zip(resumed, straight, strict=True):
             np.testing.assert_array_equal(one.video, other.video)
             np.testing.assert_array_equal(one.dataset["iteration"].values, other.dataset["iteration"].values)
+            assert one.kept_iteration == other.kept_iteration
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "another dictionary"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "another dictionary", "no parts"])
 def test_a_damaged_snapshot_is_refused(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = interrupted(tmp_path, monkeypatch)
     if damage == "another dictionary":
         torch.save({"videos": 1}, file)
+    elif damage == "no parts":
+        torch.save(torch.load(file, weights_only=True) | {"parts": {}}, file)
     else:
         content = {"truncated": file.read_bytes()[:-200], "empty": b"", "text": b"no snapshot at all"}[damage]
         file.write_bytes(content)

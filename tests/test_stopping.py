@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def watched(correlations: list[list[float]], *, patience: int) -> tuple[HeldOutN
     progress = Progress(videos=torch.zeros(trials, 1, 1, 1))
     rule = HeldOutNeurons(evidence=evidence, start=progress.videos, patience=patience)
     for number, of_pass in enumerate(correlations):
-        progress.videos = torch.full_like(progress.videos, number + 1)
+        progress.videos, progress.iteration = torch.full_like(progress.videos, number + 1), number
         rule(progress, fit_of(of_pass, number))
         if rule.stopped:
             return rule, number + 1
@@ -87,7 +88,8 @@ def test_a_restored_rule_goes_on_exactly() -> None:
     second, _ = watched([[0.0, 0.0]], patience=3)
     second.restore(first.state())
     for number in (2, 3):
-        second(Progress(videos=torch.full((2, 1, 1, 1), float(number + 1))), fit_of(found[number], number))
+        movies = torch.full((2, 1, 1, 1), float(number + 1))
+        second(Progress(videos=movies, iteration=number), fit_of(found[number], number))
     for name, value in whole.state().items():
         assert torch.equal(value, second.state()[name]), name
 
@@ -144,3 +146,35 @@ def test_too_few_neurons_and_senseless_fractions_are_refused() -> None:
             nr.reconstruct(trial, model, held_out=wrong, progress=False)
     with pytest.raises(InputError, match="patience is 0"):
         nr.reconstruct(trial, model, patience=0, progress=False)
+
+
+def test_the_pass_is_known_whose_movie_is_kept() -> None:
+    rule, passes = watched([[-0.5], [0.3], [0.8], [0.7], [0.8], [0.75], [0.9]], patience=3)
+    assert rule.kept(passes - 1, trials=1) == [1]  # pass 2 found 0.8 for the movie that pass 1 had made
+    rule, passes = watched([[0.9], [0.3], [0.2]], patience=2)
+    assert rule.kept(passes - 1, trials=1) == [-1]  # the start
+    rule, passes = watched([[0.1, 0.5], [0.2, 0.4], [0.3, 0.3]], patience=5)
+    assert rule.kept(passes - 1, trials=2) == [2, -1]
+    assert AllPasses().kept(7, trials=2) == [7, 7]
+
+
+def test_a_result_says_which_row_of_its_history_is_its_own(tmp_path: Path) -> None:
+    model = ToyEncoder(neurons=60)
+    trial = toy_trials(model, 1, frames=48)[0]
+    trial = trial.replace(responses=(3 * np.random.default_rng(1).poisson(trial.responses / 3)).astype(np.float32))
+    early = nr.reconstruct(trial, model, iterations=150, held_out=0.2, patience=5, **NOISY)
+    history = early.dataset["video_correlation"]
+    scored = nr.video_correlation(trial.video, early.video, skip=32)
+    assert early.kept_iteration is not None and early.kept_iteration < int(history["iteration"][-1])
+    assert float(history.sel(iteration=early.kept_iteration)) == pytest.approx(scored, abs=1e-5)
+    assert abs(float(history[-1]) - scored) > 1e-4
+    full = nr.reconstruct(trial, model, iterations=7, **NOISY)
+    assert full.kept_iteration == 6
+    assert float(full.dataset["video_correlation"][-1]) == pytest.approx(
+        nr.video_correlation(trial.video, full.video, skip=32), abs=1e-5
+    )
+    loaded = nr.Reconstruction.load(early.save(tmp_path / "early.nc"))
+    assert loaded.kept_iteration == early.kept_iteration
+    # the pass with which an early stop ends has a row, whatever record_every
+    rare = nr.reconstruct(trial, model, iterations=150, held_out=0.2, patience=5, **NOISY | {"record_every": 50})
+    assert int(rare.dataset["iteration"][-1]) == int(history["iteration"][-1])

@@ -106,6 +106,13 @@ def test_identification_of_several_movies(results: list[nr.Reconstruction]) -> N
     assert format_identification(results) == ""  # no second is left
 
 
+def test_baselines_need_responses(results: list[nr.Reconstruction], decoder: nr.RidgeDecoder) -> None:
+    silent = nr.Reconstruction(results[0].dataset.drop_vars("responses"))
+    with pytest.raises(InputError, match="trial 0 has no responses; decoding needs recorded activity"):
+        score_table([silent], decoder=decoder)
+    assert math.isnan(score_table([silent])["trial 0"]["reconstruction"]["response_correlation"])
+
+
 def test_nothing_to_score(results: list[nr.Reconstruction]) -> None:
     model = ToyEncoder()
     unknown = toy_trials(model, 1)[0].replace(video=None)

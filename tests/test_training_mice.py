@@ -327,7 +327,7 @@ def other_rate(trials: list[nr.Trial]) -> list[nr.Trial]:
         ),
         ({**TRIALS, "mouse 1": [made_up_trial("m", neurons=2, seed=0, frames=20)]}, {}, "has 20 frames, fewer than"),
         (TRIALS, {"recipe": {**RECIPE, "accumulate": 3}}, r"batch_size is 4.*3 pass\(es\); make it a multiple of 3"),
-        (TRIALS, {"recipe": {**RECIPE, "accumulate": 0}}, "accumulate is 0; it must be a whole number of at least 1"),
+        (TRIALS, {"recipe": {**RECIPE, "accumulate": 0}}, "accumulate is 0; it must be a whole number, at least 1"),
         (TRIALS, {"recipe": {**RECIPE, "cutmix_probability": 2}}, "cutmix_probability is 2; it must be at most 1"),
         (TRIALS, {"recipe": {**RECIPE, "cutmix_alpha": 0}}, "cutmix_alpha is 0; it must be above 0"),
         (TRIALS, {"recipe": {**RECIPE, "distillation": -0.1}}, "distillation is -0.1"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroreel.errors import InputError
-from neuroreel.inversion.windows import ShiftedWindows, SlidingWindows, WholeMovie, windows_for
+from neuroreel.inversion.windows import ShiftedWindows, SlidingWindows, TiledWindows, WholeMovie, windows_for
 from toy_encoder import ToyEncoder
 
 
@@ -22,6 +22,23 @@ def test_windows_cover_every_frame_and_the_last_ends_with_the_movie(length: int,
     assert starts == sorted(starts)
     assert starts[0] == 0 and starts[-1] + length == frames
     assert {frame for start in starts for frame in range(start, start + length)} == set(range(frames))
+
+
+@given(length=st.integers(1, 40), more=st.integers(0, 200))
+def test_tiles_cover_every_frame_and_none_is_computed_twice(length: int, more: int) -> None:
+    frames = length + more
+    starts, got = TiledWindows(length=length).lay(frames)
+    assert got == length
+    assert len(set(starts)) == len(starts) == -(-frames // length)
+    assert starts[0] == 0 and starts[-1] + length == frames
+    assert {frame for start in starts for frame in range(start, start + length)} == set(range(frames))
+
+
+def test_tiles_of_movies_that_suit_their_length() -> None:
+    assert TiledWindows(length=8).lay(40) == ([0, 8, 16, 24, 32], 8)
+    assert TiledWindows(length=8).lay(41) == ([0, 8, 16, 24, 32, 33], 8)
+    assert TiledWindows(length=8).lay(8) == ([0], 8)
+    assert SlidingWindows(length=8, step=8).lay(40)[0] == [0, 8, 16, 24, 32, 32]  # so it is published
 
 
 def test_published_windows_of_a_ten_second_trial() -> None:
@@ -70,12 +87,14 @@ def test_a_movie_shorter_than_a_window_is_refused() -> None:
         SlidingWindows().lay(31)
     with pytest.raises(InputError, match=r"31 frames, fewer than a window \(32 frames"):
         ShiftedWindows().lay(31)
+    with pytest.raises(InputError, match=r"31 frames, fewer than a window \(32 frames"):
+        TiledWindows().lay(31)
 
 
 def test_windows_of_models() -> None:
     fixed, free = ToyEncoder(), ToyEncoder(any_length=True)
     assert windows_for(fixed, "sliding") == SlidingWindows(length=8)
-    assert windows_for(fixed, "tiled") == SlidingWindows(length=8, step=8)
+    assert windows_for(fixed, "tiled") == TiledWindows(length=8)
     assert windows_for(fixed, "shifted", seed=4) == ShiftedWindows(length=8, step=8, seed=4)
     assert windows_for(free, "shifted") == ShiftedWindows(length=33, step=32)  # what counts does not overlap
     assert windows_for(free, "sliding") == SlidingWindows(length=33)  # 32 that count after a run-up of one

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_MOST_OF_OLD_GLIBC = 32 << 20  # half of a heap; newer ones take what they are given
 
 
 def keep_freed_memory() -> None:
@@ -23,7 +24,8 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library
         return
-    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    if not mallopt(_M_MMAP_THRESHOLD, 1 << 30):
+        mallopt(_M_MMAP_THRESHOLD, _MOST_OF_OLD_GLIBC)  # or the next call would freeze the threshold at 128 KiB
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 

@@ -38,7 +38,7 @@ def choose_device(device: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InputError(f"device is {device!r}; it must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'") from error
     if chosen.type == "cpu":
         return chosen

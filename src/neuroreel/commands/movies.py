@@ -50,7 +50,7 @@ def reconstruct(
         trials: Numbers of trials within the recording, instead of a fold.
         readout: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
         iterations: How many passes; the preset decides by default.
-        mask_threshold: Pixels of at least this are updated; the preset decides by default.
+        mask_threshold: The responses move pixels of at least this; the preset decides by default.
         seed: Of everything random.
         device: auto, cpu, cuda, cuda:1, mps.
         max_memory: How much memory may be taken, for instance 8GB; all that is free by default.

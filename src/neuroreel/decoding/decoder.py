@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neuroreel.arguments import instance_of
 from neuroreel.decoding.features import ResponseFeatures
 from neuroreel.decoding.symmetric import leading_components
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, user_path
+from neuroreel.recordings.checks import same_rate
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.trial import Trial
 
@@ -152,6 +153,7 @@ def decode(decoder: RidgeDecoder, trial: Trial) -> NDArray[np.float32]:
     InputError
         No responses, another number of neurons, another frame rate.
     """
+    instance_of(decoder, RidgeDecoder, name="decoder")
     check_decodable(decoder, trial)
     pixels = decoder.features.of(trial) @ torch.from_numpy(decoder.weights) + torch.from_numpy(decoder.intercept)
     return pixels.clamp_(0, 255).reshape(-1, decoder.video_height, decoder.video_width).numpy()
@@ -159,14 +161,14 @@ def decode(decoder: RidgeDecoder, trial: Trial) -> NDArray[np.float32]:
 
 def check_decodable(decoder: RidgeDecoder, trial: Trial) -> None:
     """Raise InputError unless the trial has the responses that the decoder was fitted to."""
-    if trial.responses is None:
+    if instance_of(trial, Trial, name="the trial").responses is None:
         raise InputError(f"{trial.name} has no responses; decoding needs recorded activity")
     if trial.neurons != decoder.neurons:
         raise InputError(
             f"{trial.name} has {trial.neurons} neurons, the decoder was fitted to {decoder.neurons}; "
             "use trials of the same recording, or fit a decoder to these neurons"
         )
-    if not math.isclose(trial.frame_rate_hz, decoder.frame_rate_hz, rel_tol=1e-6):
+    if not same_rate(trial.frame_rate_hz, decoder.frame_rate_hz):
         raise InputError(
             f"{trial.name} runs at {trial.frame_rate_hz:g} Hz, the decoder at {decoder.frame_rate_hz:g} Hz; "
             "resample the trial, or fit a decoder at this rate"

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.arguments import as_array, whole_number
 from neuroreel.decoding.symmetric import add_products, filled, leading_eigenvectors
 from neuroreel.errors import InputError
 from neuroreel.progress import progress as progress_bar
@@ -86,8 +87,8 @@ def lag_frames(lags_s: Sequence[float] | None, *, frame_rate_hz: float) -> tuple
         first = math.floor(FIRST_LAG_S * frame_rate_hz + 1e-6)
         last = math.ceil(LAST_LAG_S * frame_rate_hz - 1e-6)
         return tuple(range(first, last + 1))
-    lags = np.atleast_1d(np.asarray(lags_s, float))
-    if lags.ndim != 1 or lags.size == 0 or not np.isfinite(lags).all():
+    lags = np.atleast_1d(as_array(lags_s, name="lags_s"))
+    if lags.ndim != 1 or lags.size == 0 or lags.dtype.kind not in "fiu" or not np.isfinite(lags).all():
         raise InputError(f"lags_s is {lags_s!r}; it must list one or more lags in seconds, for example [0, 0.1, 0.2]")
     return tuple(sorted({round(float(lag) * frame_rate_hz) for lag in lags}))
 
@@ -134,9 +135,7 @@ def _kept_components(neurons: int, *, lags: int, components: int | None) -> int:
         )
     if components is None:
         return min(neurons, MAX_FEATURES // lags)
-    if components < 1:
-        raise InputError(f"components is {components}; it must be at least 1, or None for the default")
-    return min(neurons, components)
+    return min(neurons, whole_number(components, name="components"))
 
 
 def _response_moments(

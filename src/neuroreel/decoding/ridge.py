@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuroreel.arguments import as_array, whole_number
 from neuroreel.decoding.covariance import Moments, RidgeProblem, stream_moments
 from neuroreel.decoding.decoder import RidgeDecoder
 from neuroreel.decoding.features import BATCH_FRAMES, ResponseFeatures, fit_features, lag_frames
@@ -105,8 +106,8 @@ def fit_decoder(
     choices = _checked_penalties(penalties)
     if groups is not None and len(groups) != len(trials):
         raise InputError(f"groups has {len(groups)} labels for {len(trials)} trials; give one label a trial")
-    if held_out_frames < 1:
-        raise InputError(f"held_out_frames is {held_out_frames}; it must be at least 1")
+    whole_number(held_out_frames, name="held_out_frames")
+    whole_number(seed, name="seed", least=0)
     lags = lag_frames(lags_s, frame_rate_hz=spec.frame_rate_hz)
     features = fit_features(trials, lags=lags, components=components, seed=seed, progress=progress)
     movies: list[Hashable] = []
@@ -127,7 +128,8 @@ def fit_decoder(
 
 
 def _checked_penalties(penalties: Sequence[float] | float) -> tuple[float, ...]:
-    choices = tuple(float(penalty) for penalty in np.atleast_1d(np.asarray(penalties, float)))
+    given = np.atleast_1d(as_array(penalties, name="penalties"))
+    choices = tuple(map(float, given)) if given.dtype.kind in "fiu" and given.ndim == 1 else ()
     if not choices or not all(math.isfinite(penalty) and penalty > 0 for penalty in choices):
         raise InputError(f"penalties is {penalties!r}; it must be one or more positive numbers")
     return tuple(sorted(set(choices)))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from neuroreel.arguments import instance_of, whole_number
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
+from neuroreel.recordings.checks import same_rate
 from neuroreel.recordings.trial import Trial
 
 
 def as_ensemble(models: EncodingModel | Sequence[EncodingModel]) -> list[EncodingModel]:
     """One model or several, as a list of models of the same neurons, movie size and frame rate."""
-    ensemble = [models] if isinstance(models, EncodingModel) else list(models)
+    ensemble: list[Any] = [models]
+    if isinstance(models, Iterable) and not isinstance(models, EncodingModel):
+        ensemble = list(models)
     if not ensemble:
         raise InputError("no encoding model was given; pass one, or a list of them as an ensemble")
     for model in ensemble:
@@ -19,8 +25,10 @@ def as_ensemble(models: EncodingModel | Sequence[EncodingModel]) -> list[Encodin
             raise InputError(f"{type(model).__name__} is no EncodingModel; wrap it in one (see 'Bring your own model')")
     first = ensemble[0]
     for index, model in enumerate(ensemble):
-        for what in ("neurons", "frame_rate_hz"):
-            if getattr(model, what) != getattr(first, what):
+        same = {"neurons": model.neurons == first.neurons}
+        same["frame_rate_hz"] = same_rate(model.frame_rate_hz, first.frame_rate_hz)
+        for what, agreed in same.items():
+            if not agreed:
                 raise InputError(
                     f"the models of an ensemble must agree in {what}: model 0 has {getattr(first, what)}, "
                     f"model {index} has {getattr(model, what)}"
@@ -35,7 +43,7 @@ def as_ensemble(models: EncodingModel | Sequence[EncodingModel]) -> list[Encodin
 
 def check_movie_fits(model: EncodingModel, trial: Trial) -> None:
     """Raise InputError unless the model can predict responses to the trial's movie."""
-    video = trial.needs_video()
+    video = instance_of(trial, Trial, name="the trial").needs_video()
     if video.shape[1:] != model.canvas.video_size:
         height, width = model.canvas.video_size
         raise InputError(
@@ -47,7 +55,7 @@ def check_movie_fits(model: EncodingModel, trial: Trial) -> None:
 
 def check_responses_fit(model: EncodingModel, trial: Trial) -> None:
     """Raise InputError unless the trial's responses are those of the model's neurons."""
-    trial.needs_responses()
+    instance_of(trial, Trial, name="the trial").needs_responses()
     if trial.neurons != model.neurons:
         raise InputError(
             f"{trial.name} has {trial.neurons} neurons, the model predicts {model.neurons}: "
@@ -61,7 +69,7 @@ def check_can_be_scored(models: Sequence[EncodingModel], trial: Trial, *, skip: 
     check_responses_fit(models[0], trial)
     for model in models:
         check_movie_fits(model, trial)
-    if not 0 <= skip < trial.frames:
+    if not 0 <= whole_number(skip, name="skip", least=-math.inf) < trial.frames:
         raise InputError(
             f"skip={skip} leaves none of the {trial.frames} frames of {trial.name} to compare; "
             f"it must be 0..{trial.frames - 1}, or leave out this trial"
@@ -70,7 +78,7 @@ def check_can_be_scored(models: Sequence[EncodingModel], trial: Trial, *, skip: 
 
 def check_clock_fits(model: EncodingModel, trial: Trial) -> None:
     """Raise InputError unless frame rate, behaviour channels and length suit the model."""
-    if abs(trial.frame_rate_hz - model.frame_rate_hz) > 1e-3 * model.frame_rate_hz:
+    if not same_rate(trial.frame_rate_hz, model.frame_rate_hz):
         raise InputError(
             f"{trial.name} runs at {trial.frame_rate_hz:g} Hz, the model at {model.frame_rate_hz:g} Hz: "
             "resample the trial or train a model at this rate"

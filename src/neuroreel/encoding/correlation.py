@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import as_ensemble, check_can_be_scored
-from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.recordings.checks import check_trials
 from neuroreel.recordings.trial import Trial
@@ -126,7 +127,7 @@ def encoder_correlation(
     for trial in trials:
         check_can_be_scored(ensemble, trial, skip=skip)
     running = RunningCorrelation()
-    for trial in trials:
-        predicted = predict(ensemble, trial, device=device)
-        running.add(trial.needs_responses()[:, skip:], predicted[:, skip:])
+    with frozen(ensemble, device=None if device is None else choose_device(device)):
+        for trial in trials:
+            running.add(trial.needs_responses()[:, skip:], predict(ensemble, trial)[:, skip:])
     return float(running.rows(constant=0.0).mean())

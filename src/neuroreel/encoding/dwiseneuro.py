@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from neuroreel.encoding.interface import Canvas, EncodingModel
 from neuroreel.errors import InputError
+from neuroreel.masks import centered_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,15 +299,8 @@ def readout_number(readout: int | str, *, count: int, names: Sequence[str]) -> i
 def square_canvas(height: int, width: int) -> Canvas:
     """The smallest square that holds the video in its middle, 0 around it: 64 x 64 for the published 36 x 64."""
     side = max(height, width)
-    return Canvas(
-        height=side,
-        width=side,
-        video_height=height,
-        video_width=width,
-        top=(side - height) // 2,
-        left=(side - width) // 2,
-        padding=0.0,
-    )
+    top, left = centered_place((height, width), (side, side))
+    return Canvas(height=side, width=side, video_height=height, video_width=width, top=top, left=left)
 
 
 def tile_channels(x: Tensor, channels: int) -> Tensor:

@@ -1,15 +1,17 @@
-"""What every encoding model answers to, so that masks, reconstruction and scores never ask which one it is."""
+"""The interface that every encoding model implements, and how other code borrows a model."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from neuroreel.errors import InputError
+from neuroreel.masks import centered_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +29,20 @@ class Canvas:
     left: int = 0
     padding: float = 0.0
 
+    def __post_init__(self) -> None:
+        rows, columns = self.height - self.top - self.video_height, self.width - self.left - self.video_width
+        if min(self.top, self.left, rows, columns) < 0:
+            raise InputError(f"the video does not lie on its canvas: {self}")
+
     @classmethod
     def plain(cls, video_height: int, video_width: int) -> Canvas:
         """The canvas of a model that takes the video as it is."""
         return cls(height=video_height, width=video_width, video_height=video_height, video_width=video_width)
+
+    @property
+    def is_centered(self) -> bool:
+        """Whether the video lies in the center, where it is looked for in masks of the canvas's size."""
+        return (self.top, self.left) == centered_place(self.video_size, self.size)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -131,3 +143,30 @@ class EncodingModel(nn.Module, ABC):
         clips = inputs.unflatten(2, (frames // stride, stride)).movedim(3, 1)  # (batch, stride, channels, clip, h, w)
         responses = self(clips.reshape(batch * stride, channels, frames // stride, height, width))
         return responses.unflatten(0, (batch, stride)).movedim(1, 3).flatten(2)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model lies; the CPU for one without parameters, as a user's may be."""
+    return next(model.parameters(), torch.empty(0)).device
+
+
+@contextmanager
+def frozen(models: Sequence[EncodingModel], *, device: torch.device | None = None) -> Iterator[None]:
+    """Models in evaluation mode, without gradients of their weights, on ``device``; afterwards exactly as they were."""
+    places = [device_of(model) for model in models]
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    learning = [[weight.requires_grad for weight in model.parameters()] for model in models]
+    try:
+        for model in models:
+            if device is not None:
+                model.to(device)
+            model.eval().requires_grad_(False)
+        yield
+    finally:
+        for model, place, flags in zip(models, places, learning, strict=True):
+            if device is not None:
+                model.to(place)
+            for weight, flag in zip(model.parameters(), flags, strict=True):
+                weight.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode

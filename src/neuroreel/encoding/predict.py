@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.arguments import whole_number
 from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits
-from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.interface import EncodingModel, device_of, frozen
 from neuroreel.errors import InputError
 from neuroreel.recordings.trial import Trial
 
@@ -38,8 +39,8 @@ def predict(
         How many clips go through the model together: bounds memory. A DwiseNeuro of the paper's size needs about
         0.6 GiB a clip.
     device
-        "auto", "cpu", "cuda", "cuda:1", "mps": the models are moved there, and stay there. By default each computes
-        where it lies.
+        "auto", "cpu", "cuda", "cuda:1", "mps"; the models go there and come back. By default each computes where it
+        lies.
 
     Raises
     ------
@@ -49,16 +50,12 @@ def predict(
     ResourceError
         The device is not there.
     """
-    if clips_at_once < 1:
-        raise InputError(f"clips_at_once is {clips_at_once}; it must be at least 1")
+    whole_number(clips_at_once, name="clips_at_once")
     ensemble = as_ensemble(models)
     for model in ensemble:
         check_movie_fits(model, trial)
-    if device is not None:
-        where = choose_device(device)
-        for model in ensemble:
-            model.to(where)
-    predictions = [_predict_one(model, trial, clips_at_once) for model in ensemble]
+    with frozen(ensemble, device=None if device is None else choose_device(device)):
+        predictions = [_predict_one(model, trial, clips_at_once) for model in ensemble]
     responses: NDArray[np.float32] = np.asarray(np.mean(predictions, axis=0, dtype=np.float32))
     if not np.isfinite(responses).all():
         raise InputError(
@@ -70,16 +67,11 @@ def predict(
 
 @torch.inference_mode()
 def _predict_one(model: EncodingModel, trial: Trial, clips_at_once: int) -> NDArray[np.float32]:
-    device = next(model.parameters(), torch.empty(0)).device  # a model of the user's own may have no parameters
+    device = device_of(model)
     video = model.canvas.place(torch.tensor(trial.needs_video(), device=device))[None]
     covariates = torch.from_numpy(trial.covariates).to(device)[None]
-    training = model.training
-    model.eval()
-    try:
-        inputs = model.assemble(video, covariates)
-        responses = model(inputs)[0] if model.any_length else _blend_clips(model, inputs[0], clips_at_once)
-    finally:
-        model.train(training)
+    inputs = model.assemble(video, covariates)
+    responses = model(inputs)[0] if model.any_length else _blend_clips(model, inputs[0], clips_at_once)
     return responses.cpu().numpy()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.arguments import whole_number
 from neuroreel.decoding.decoder import RidgeDecoder, decode
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
@@ -81,7 +82,7 @@ def shuffle_neurons(trial: Trial, *, seed: int) -> Trial:
         raise InputError(f"{trial.name} has no responses to shuffle; give a trial with recorded activity")
     if trial.neurons < 2:
         raise InputError(f"{trial.name} has {trial.neurons} neuron; shuffling needs at least two")
-    order = np.random.default_rng(seed).permutation(trial.neurons)
+    order = np.random.default_rng(whole_number(seed, name="seed", least=0)).permutation(trial.neurons)
     shuffled = np.empty_like(trial.responses)
     shuffled[order] = trial.responses[np.roll(order, 1)]
     return trial.replace(responses=shuffled, name=f"{trial.name}, neurons shuffled")

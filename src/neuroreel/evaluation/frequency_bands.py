@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
 
+from neuroreel.arguments import positive_number
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import SKIP_FRAMES, compared_movies
 
@@ -144,8 +145,7 @@ def band_correlation(
     true, shown, inside = compared_movies(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
     pixels = 1.0 if pixels_per_degree is None else pixels_per_degree
     for name, value in (("frame_rate_hz", frame_rate_hz), ("pixels_per_degree", pixels)):
-        if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value}; it must be a positive number")
+        positive_number(value, name=name)
     unit = "cycles/pixel" if pixels_per_degree is None else "cycles/degree"
     in_space = _edges(spatial_edges, nyquist=pixels / 2, unit=unit, name="spatial_edges")
     in_time = _edges(temporal_edges, nyquist=frame_rate_hz / 2, unit="Hz", name="temporal_edges")

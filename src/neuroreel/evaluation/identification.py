@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
+from neuroreel.arguments import as_array, whole_number
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import SKIP_FRAMES, compared_movies, evaluation_mask
 
@@ -103,8 +104,9 @@ def identify(
     InputError
         Movies that do not fit together, too short for a piece, or fewer candidates than ``ways``.
     """
-    if clip_frames < 1 or every < clip_frames:
+    if not 1 <= whole_number(clip_frames, name="clip_frames", least=0) <= whole_number(every, name="every"):
         raise InputError(f"clip_frames={clip_frames}, every={every}; it must hold that 1 <= clip_frames <= every")
+    whole_number(seed, name="seed", least=0)
     masks = _masks(mask, truths, videos, threshold=mask_threshold)
     true, shown, movie = _all_pieces(truths, videos, clip_frames=clip_frames, every=every, skip=skip)
     own, others = _own_and_others(true, shown, movie, masks)
@@ -113,7 +115,7 @@ def identify(
     candidates = np.isfinite(others).sum(axis=1)
     if ways is None:
         ways = int(candidates.min()) + 1
-    if not 2 <= ways <= candidates.min() + 1:
+    if not 2 <= whole_number(ways, name="ways") <= candidates.min() + 1:
         raise InputError(
             f"ways is {ways}; with {len(own)} pieces there can be 2 to {candidates.min() + 1} candidates: "
             "give more movies, or a smaller step in every"
@@ -140,16 +142,16 @@ def _masks(
     """The pixels that count in each movie, (height, width) boolean."""
     if len(truths) == 0 or len(truths) != len(videos):
         raise InputError(f"got {len(truths)} true movies and {len(videos)} reconstructions; give as many, at least one")
-    one_for_all = mask is None or np.ndim(mask) == 2
+    one_for_all = mask is None or (len(mask) > 0 and np.ndim(mask[0]) == 1)  # its first item is a row
     masks = [mask] * len(truths) if one_for_all else list(mask)
     if len(masks) != len(truths):
         raise InputError(f"got {len(masks)} masks for {len(truths)} movies; give one for all, or one for each")
-    size = np.shape(truths[0])[1:]
-    odd = [number for number, truth in enumerate(truths) if np.ndim(truth) != 3 or np.shape(truth)[1:] != size]
+    shapes = [as_array(truth, name=f"movie {number}").shape for number, truth in enumerate(truths)]
+    size = shapes[0][1:]
+    odd = [number for number, shape in enumerate(shapes) if len(shape) != 3 or shape[1:] != size]
     if odd:
         raise InputError(
-            f"movie {odd[0]} has shape {np.shape(truths[odd[0]])}; all must be (frames, height, width), "
-            "with frames of one size"
+            f"movie {odd[0]} has shape {shapes[odd[0]]}; all must be (frames, height, width), with frames of one size"
         )
     return [evaluation_mask(each, size, threshold=threshold) for each in masks]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.arguments import as_array, finite_number, instance_of, whole_number
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import SKIP_FRAMES, response_correlation
 from neuroreel.results.reconstruction import Reconstruction
@@ -72,7 +73,9 @@ def leave_out_neurons(neurons: int, *, fraction: float = 0.2, seed: int = 0) -> 
     InputError
         Nothing would be left out, or nothing kept.
     """
-    left_out = round(neurons * fraction)
+    whole_number(neurons, name="neurons")
+    whole_number(seed, name="seed", least=0)
+    left_out = round(neurons * finite_number(fraction, name="fraction"))
     if not 0 < left_out < neurons:
         raise InputError(
             f"fraction={fraction:g} of {neurons} neurons leaves out {left_out}; it must be at least one and not all"
@@ -94,24 +97,25 @@ def overfit_gauge(result: Reconstruction, keep: NDArray[np.bool_], *, skip: int 
     result
         Of ``nr.reconstruct(trial, models, neurons=keep)``, of a trial whose movie is known.
     keep
-        (neurons,) boolean: True for the neurons that were used.
+        (neurons,) boolean: True for the neurons that were used; those that ``held_out`` took from them too, because
+        they chose the movie that was kept.
     skip
         Frames left out at the start.
 
     Raises
     ------
     InputError
-        A result without the predicted responses, another number of neurons kept, or neurons that were silenced
+        A result without the predicted responses, other neurons than it was fitted to, or neurons that were silenced
         rather than left out.
     """
-    dataset: Any = result.dataset
-    missing = [name for name in ("responses", "predicted", "predicted_truth") if name not in dataset]
+    dataset: Any = instance_of(result, Reconstruction, name="result").dataset
+    missing = [name for name in ("responses", "predicted", "predicted_truth", "neuron_mask") if name not in dataset]
     if missing:
         raise InputError(
             f"{result.name} has no {', no '.join(missing)}; the gauge needs a result of nr.reconstruct, of a trial "
             "with responses and a known movie"
         )
-    chosen = _checked(result, np.asarray(keep))
+    chosen = _checked(result, as_array(keep, name="keep"))
     recorded, video, truth = (dataset[name].values for name in ("responses", "predicted", "predicted_truth"))
 
     def mean(which: NDArray[np.bool_], predicted: Any) -> float:
@@ -128,20 +132,21 @@ def overfit_gauge(result: Reconstruction, keep: NDArray[np.bool_], *, skip: int 
 
 
 def _checked(result: Reconstruction, keep: NDArray[Any]) -> NDArray[np.bool_]:
-    neurons, settings = result.dataset.sizes["neuron"], result.settings
+    neurons = result.dataset.sizes["neuron"]
     if keep.dtype != bool or keep.shape != (neurons,):
         raise InputError(f"keep has shape {keep.shape} and type {keep.dtype}; it must be ({neurons},) boolean")
     if keep.all() or not keep.any():
         raise InputError(
             f"keep has {int(keep.sum())} of {neurons} neurons; the gauge needs some left out, and some kept"
         )
-    kept = settings.get("neurons_kept")
-    if kept != int(keep.sum()):
+    used = result.dataset["neuron_mask"].values
+    if not np.array_equal(used, keep):
         raise InputError(
-            f"{result.name} was fitted to {kept} neurons, and keep has {int(keep.sum())}: "
-            "give the neurons that nr.reconstruct was given"
+            f"{result.name} was fitted to {int(used.sum())} neurons, and keep has {int(keep.sum())}, of which "
+            f"{int((used & keep).sum())} are the same: give the neurons that nr.reconstruct was given, "
+            "result.neuron_mask"
         )
-    if settings.get("ablated") == "silenced":
+    if result.settings.get("ablated") == "silenced":
         raise InputError(
             f"{result.name} was fitted to silence the ablated neurons, as published; "
             "reconstruct it with ablated='left_out'"

@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.errors import InputError
-from neuroreel.inversion.checks import check_mask_values
+from neuroreel.masks import check_mask_values, mask_on_video
 
 
 def population_map(fields: xr.Dataset) -> xr.DataArray:
@@ -74,7 +74,7 @@ def mask_agreement(
     """
     population = population_map(fields) if isinstance(fields, xr.Dataset) else fields
     values = population.values
-    seen = _mask_at_spots(check_mask_values(np.asarray(mask), what="the mask"), population)
+    seen = _mask_at_spots(check_mask_values(mask, what="the mask"), population)
     inside = seen >= mask_threshold
     if inside.all() or not inside.any():
         raise InputError(
@@ -103,20 +103,11 @@ def _geometry(fields: xr.Dataset | xr.DataArray) -> dict[str, int]:
 
 
 def _mask_at_spots(mask: NDArray[np.float32], population: xr.DataArray) -> NDArray[np.float64]:
-    """The mask's mean over each spot (row, column); a canvas is cropped around its center, as it is for scores."""
+    """The mask's mean over each spot (row, column); a canvas is cut as it is for scores."""
     geometry = _geometry(population)
     size, side = (geometry["video_height"], geometry["video_width"]), geometry["spot_px"]
-    spare = [canvas - pixels for canvas, pixels in zip(mask.shape, size, strict=True)]
-    if min(spare) < 0:
-        raise InputError(
-            f"the mask is {mask.shape[0]}x{mask.shape[1]} (height x width), the movie {size[0]}x{size[1]}: "
-            "they are not of one model"
-        )
-    top, left = (each // 2 for each in spare)
-    tops, lefts = (
-        np.rint(population[axis].values - (side - 1) / 2).astype(int) + first
-        for axis, first in (("row", top), ("column", left))
-    )
+    tops, lefts = (np.rint(population[axis].values - (side - 1) / 2).astype(int) for axis in ("row", "column"))
     within = np.arange(side)
-    patches = mask[(tops[:, None] + within)[:, None, :, None], (lefts[:, None] + within)[None, :, None, :]]
+    rows, columns = (tops[:, None] + within)[:, None, :, None], (lefts[:, None] + within)[None, :, None, :]
+    patches = mask_on_video(mask, size)[rows, columns]
     return np.asarray(patches.mean(axis=(2, 3), dtype=np.float64))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import as_ensemble, check_can_be_scored, check_movie_fits
 from neuroreel.encoding.correlation import COMPETITION_SKIP_FRAMES, RunningCorrelation, neuron_correlations
-from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import format_score
@@ -136,9 +136,10 @@ def predict_to_files(
         )
     for trial, file in zip(trials, files, strict=True):
         job.check(trial, file, skip=skip)
-    for trial, file in progress(zip(trials, files, strict=True), description="Predicting", total=len(files)):
-        if not file.exists():
-            job.make(trial, file, neuron_ids=neuron_ids)
+    with frozen(job.models, device=job.device):
+        for trial, file in progress(zip(trials, files, strict=True), description="Predicting", total=len(files)):
+            if not file.exists():
+                job.make(trial, file, neuron_ids=neuron_ids)
     return _compare(trials, files, neurons=neurons, skip=skip)
 
 
@@ -177,7 +178,7 @@ class _Job:
     def make(self, trial: Trial, file: Path, *, neuron_ids: ArrayLike | None) -> None:
         save_prediction(
             file,
-            predict(self.models, trial, device=str(self.device)),
+            predict(self.models, trial),
             trial=trial,
             settings=self.settings,
             hashes=self.hashes(trial),

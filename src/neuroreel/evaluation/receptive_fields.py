@@ -15,9 +15,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.arguments import instance_of, whole_number
 from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits
-from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.interface import EncodingModel, device_of, frozen
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
 from neuroreel.progress import progress as progress_bar
@@ -74,8 +75,8 @@ def receptive_fields(
         How many clips go through a model together: bounds memory. A DwiseNeuro of the paper's size needs about
         0.6 GiB a clip.
     device
-        "auto", "cpu", "cuda", "cuda:1", "mps": the models are moved there, and stay there. By default each computes
-        where it lies.
+        "auto", "cpu", "cuda", "cuda:1", "mps"; the models go there and come back. By default each computes where it
+        lies.
     progress
         Show a progress bar.
 
@@ -95,8 +96,8 @@ def receptive_fields(
         The device is not there.
     """
     ensemble = as_ensemble(models)
-    if clips_at_once < 1:
-        raise InputError(f"clips_at_once is {clips_at_once}; it must be at least 1")
+    whole_number(clips_at_once, name="clips_at_once")
+    where = None if device is None else choose_device(device)
     height, width = ensemble[0].canvas.video_size
     stimuli = SparsePixels(
         height=height,
@@ -115,9 +116,6 @@ def receptive_fields(
     mappers = [
         _Mapper(model, trial, stimuli, *_clips_to_show(model, stimuli, clips), padding=padding) for model in ensemble
     ]
-    if device is not None:
-        for model in ensemble:
-            model.to(choose_device(device))
     spots = 2 * len(stimuli.rows) * len(stimuli.columns)
     predicted = np.zeros((ensemble[0].neurons, 1 + spots), np.float32)  # to the grey screen, then to each spot
     jobs = [
@@ -125,8 +123,9 @@ def receptive_fields(
         for mapper in mappers
         for batch in np.array_split(np.arange(1 + spots), -(-(1 + spots) // mapper.movies_at_once(clips_at_once)))
     ]
-    for mapper, batch in progress_bar(jobs, description="Mapping receptive fields", enabled=progress):
-        predicted[:, batch] += mapper.responses(batch) / len(mappers)
+    with frozen(ensemble, device=where):
+        for mapper, batch in progress_bar(jobs, description="Mapping receptive fields", enabled=progress):
+            predicted[:, batch] += mapper.responses(batch) / len(mappers)
     if not np.isfinite(predicted).all():
         raise InputError("the models predict NaN or infinite responses: their weights are no use; load or train others")
     settings = asdict(stimuli) | {"clips": clips, "padding": padding, "models": len(ensemble)}
@@ -146,7 +145,7 @@ def _grey_trial(ensemble: Sequence[EncodingModel], recording: Recording | None, 
             )
         trial = Trial(video=grey, frame_rate_hz=stimuli.frame_rate_hz, name="sparse pixels")
     else:
-        if recording.neurons not in (0, ensemble[0].neurons):
+        if instance_of(recording, Recording, name="recording").neurons not in (0, ensemble[0].neurons):
             raise InputError(
                 f"{recording.name} has {recording.neurons} neurons, the models predict {ensemble[0].neurons}: "
                 "are they readouts of another recording?"
@@ -205,17 +204,12 @@ class _Mapper:
     @torch.inference_mode()
     def responses(self, numbers: NDArray[np.intp]) -> NDArray[np.float32]:
         """Mean responses (neurons, movies) while the spots of these numbers are shown."""
-        device = next(self.model.parameters(), torch.empty(0)).device  # a model of the user's own may have none
+        device = device_of(self.model)
         videos = self.model.canvas.place(self._videos(numbers).to(device), padding=self.padding)
         frames, movies = self.frames.to(device), len(numbers)
         covariates = torch.from_numpy(self.trial.covariates).to(device)[:, frames].movedim(0, 1)
-        training = self.model.training
-        self.model.eval()
-        try:
-            inputs = self.model.assemble(videos[:, frames].flatten(0, 1), covariates.repeat(movies, 1, 1))
-            predicted = self.model(inputs).unflatten(0, (movies, len(frames)))  # movies, clips, neurons, clip frames
-        finally:
-            self.model.train(training)
+        inputs = self.model.assemble(videos[:, frames].flatten(0, 1), covariates.repeat(movies, 1, 1))
+        predicted = self.model(inputs).unflatten(0, (movies, len(frames)))  # movies, clips, neurons, clip frames
         mean = torch.einsum("mcnf,cf->nm", predicted, self.weights.to(device))
         return np.asarray(mean.cpu().numpy())
 

@@ -20,14 +20,17 @@ nan
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neuroreel.arguments import as_array, whole_number
 from neuroreel.encoding.correlation import neuron_correlations, row_correlations
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
+from neuroreel.masks import mask_on_video
 
 WHITE = 255.0
 SKIP_FRAMES = 30
@@ -292,16 +295,10 @@ def evaluation_mask(mask: ArrayLike | None, size: tuple[int, ...], *, threshold:
     """
     if mask is None:
         return np.ones(size, bool)
-    weights = np.asarray(mask)
-    if weights.ndim != 2 or any(canvas < pixels for canvas, pixels in zip(weights.shape, size, strict=True)):
-        raise InputError(
-            f"the mask has shape {weights.shape}; it must be (height, width), as the video's {tuple(size)}, "
-            "or a larger canvas with the video in its center"
-        )
-    if weights.dtype.kind == "f" and not np.isfinite(weights).all():
+    weights = as_array(mask, name="the mask")
+    if weights.dtype.kind not in "fiub" or not np.isfinite(weights).all():
         raise InputError("the mask holds NaN or infinite values; give a boolean mask, or weights that are numbers")
-    top, left = ((canvas - pixels) // 2 for canvas, pixels in zip(weights.shape, size, strict=True))
-    cropped = weights[top : top + size[0], left : left + size[1]]
+    cropped = mask_on_video(weights, size)
     inside: NDArray[np.bool_] = cropped if cropped.dtype == bool else cropped >= threshold
     if not inside.any():
         raise InputError(
@@ -354,7 +351,7 @@ def _same_shape(
 
 
 def _real_array(array: ArrayLike, *, axes: str, name: str) -> NDArray[np.float64]:
-    values = np.asarray(array)
+    values = as_array(array, name=name)
     if values.ndim != axes.count(",") + 1 or values.size == 0:
         raise InputError(f"{name} has shape {values.shape}; it must be ({axes}), none of them 0")
     if values.dtype.kind not in "fiub":
@@ -367,7 +364,7 @@ def _real_array(array: ArrayLike, *, axes: str, name: str) -> NDArray[np.float64
 
 
 def _check_skip(skip: int, *, frames: int, what: str) -> None:
-    if not 0 <= skip < frames:
+    if not 0 <= whole_number(skip, name="skip", least=-math.inf) < frames:
         raise InputError(
             f"skip={skip} leaves none of the {frames} frames of the {what}; "
             f"pass skip=0..{frames - 1} (skip=0 scores them all)"

@@ -97,10 +97,10 @@ def _unused(name: str, table: Table) -> str:
 
 
 def trial_of(result: Reconstruction) -> Trial:
-    """The trial that a result was made from, without behaviour."""
+    """The trial that a result was made from, without behavior, and without responses where none were kept."""
     return Trial(
         video=result.truth,
-        responses=result.dataset["responses"].values,
+        responses=result.dataset["responses"].values if "responses" in result.dataset else None,
         frame_rate_hz=result.frame_rate_hz,
         name=result.name,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from neuroreel.arguments import as_array, whole_number
 from neuroreel.encoding.correlation import row_correlations
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import SKIP_FRAMES, compared_movies
@@ -82,7 +83,7 @@ def ensemble_uncertainty(
     InputError
         Fewer than two models, movies that do not fit together, NaN, or more bins than pixels.
     """
-    videos = np.asarray(model_videos)
+    videos = as_array(model_videos, name="model_videos")
     if videos.ndim != 4 or len(videos) < 2:
         raise InputError(
             f"model_videos has shape {videos.shape}; it must be (models, frames, height, width), "
@@ -114,7 +115,7 @@ def ensemble_uncertainty(
 
 def _curve(spread: Floats, error: Floats, *, bins: int) -> Floats:
     """(2, bins): both, root mean squared in bins of equal size, from the pixels the models agree on to the others."""
-    if not 1 <= bins <= len(spread):
+    if whole_number(bins, name="bins") > len(spread):
         raise InputError(f"bins is {bins}; there are {len(spread)} pixels and frames to fill 1 to {len(spread)} bins")
     order = np.argsort(spread, kind="stable")
     parts = np.array_split(order, bins)

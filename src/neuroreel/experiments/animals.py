@@ -20,8 +20,8 @@ from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.files import load_encoder
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
-from neuroreel.inversion.checks import check_mask_values
 from neuroreel.inversion.mask import load_mask
+from neuroreel.masks import check_mask_values
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, hash_file, hash_model
@@ -124,7 +124,7 @@ class Animal:
         """The transparency mask (height, width), on the models' canvas or on the video."""
         if self._mask is None or isinstance(self._mask, str | Path):
             return None if self._mask is None else load_mask(self._mask)
-        return check_mask_values(np.asarray(self._mask), what=f"the mask of {self.name}")
+        return check_mask_values(self._mask, what=f"the mask of {self.name}")
 
     @cached_property
     def decoder(self) -> RidgeDecoder | None:

@@ -28,7 +28,7 @@ class Grid:
     fractions, repeats
         Ablation: shares of the neurons that are kept, and how many draws of each.
     mask_thresholds
-        Masks: pixels of the trained mask of at least this are updated; a sweep.
+        Masks: the responses move pixels of the trained mask of at least this; a sweep.
     spatial_px, temporal_frames, noise_repeats, inversions
         Noise: length constants (0 is white), draws, and whether each movie is shown as it is, inverted, or both.
     directions_deg, spatial_frequencies, temporal_frequencies_hz

@@ -70,7 +70,7 @@ class Job:
 
     @property
     def threshold(self) -> float | None:
-        """Pixels of the mask of at least this are updated; None: all pixels."""
+        """The responses move pixels of the mask of at least this; None: all pixels."""
         if self.mask_threshold is not None:
             return self.mask_threshold
         return MASK_THRESHOLDS.get(self.mask)

@@ -28,7 +28,7 @@ from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, plain
 from neuroreel.results.reconstruction import Reconstruction
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raised with every change of the package that changes results: jobs done before are then done again."""
 
 SPOT_FRAMES = 45  # of the movie of one spot, at 30 Hz: 15 grey, 15 with the spot, 15 grey

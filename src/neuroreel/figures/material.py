@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
+from neuroreel.masks import mask_on_video
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -123,11 +124,10 @@ class Material:
 
 
 def on_video(mask: Floats | None, size: tuple[int, ...]) -> Floats | None:
-    """A mask on the model's canvas, cut to the video (height, width) in its middle."""
+    """The mask on the pixels of a video of this size (height, width); None where there is none."""
     if mask is None:
         return None
-    top, left = ((canvas - pixels) // 2 for canvas, pixels in zip(mask.shape, size, strict=True))
-    return mask[top : top + size[0], left : left + size[1]]
+    return mask_on_video(mask, size)
 
 
 def needs_columns(table: DataFrame, *columns: str, figure: str) -> DataFrame:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.arguments import as_array, instance_of
 from neuroreel.decoding.decoder import RidgeDecoder, check_decodable
 from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
 from neuroreel.encoding.interface import EncodingModel
@@ -48,11 +48,13 @@ def check_models_fit(models: Sequence[EncodingModel], *, decoder: RidgeDecoder |
     """Raise InputError unless the models can share windows and canvas, and the decoder makes movies of their size."""
     first = models[0]
     size = first.canvas.video_size
-    if decoder is not None and (decoder.video_height, decoder.video_width) != size:
-        raise InputError(
-            f"the decoder makes movies of {decoder.video_width}x{decoder.video_height} pixels (width x height), the "
-            f"model takes {size[1]}x{size[0]}: fit a decoder to the trials that the model was trained on"
-        )
+    if decoder is not None:
+        instance_of(decoder, RidgeDecoder, name="decoder")
+        if (decoder.video_height, decoder.video_width) != size:
+            raise InputError(
+                f"the decoder makes movies of {decoder.video_width}x{decoder.video_height} pixels (width x height), "
+                f"the model takes {size[1]}x{size[0]}: fit a decoder to the trials that the model was trained on"
+            )
     for index, model in enumerate(models):
         if settings.optimize_padding and model.canvas != first.canvas:
             raise InputError(
@@ -71,8 +73,8 @@ def check_neurons(neurons: NDArray[np.bool_] | None, model: EncodingModel) -> ND
     """(neurons,) boolean of the neurons to use: all of them by default."""
     if neurons is None:
         return np.ones(model.neurons, bool)
-    keep = np.asarray(neurons)
-    if keep.dtype != bool or keep.size != model.neurons:
+    keep = as_array(neurons, name="neurons")
+    if keep.dtype != bool or keep.shape not in ((model.neurons,), (model.neurons, 1)):  # published ones are columns
         raise InputError(
             f"neurons has shape {keep.shape} and type {keep.dtype}; it must be ({model.neurons},) boolean: "
             "True for the neurons to use"
@@ -82,28 +84,18 @@ def check_neurons(neurons: NDArray[np.bool_] | None, model: EncodingModel) -> ND
     return keep.reshape(-1)
 
 
-def check_mask_values(mask: NDArray[np.generic], *, what: str) -> NDArray[np.float32]:
-    """The mask as float32; InputError unless it is one image of finite numbers."""
-    mask = np.asarray(mask)
-    if mask.ndim != 2 or mask.size == 0:
-        raise InputError(f"{what} has shape {mask.shape}; a mask is one image (height, width)")
-    if mask.dtype.kind not in "fiub" or not np.isfinite(mask).all():
-        raise InputError(f"{what} holds NaN, infinite or non-numeric values; a mask is an image of finite numbers")
-    return mask.astype(np.float32)
-
-
-def mask_on_video(mask: NDArray[np.floating[Any]], model: EncodingModel) -> NDArray[np.float32]:
-    """The mask on the video's pixels (height, width): cut out where it lies on the model's canvas."""
-    values = torch.from_numpy(np.asarray(mask, np.float32))
-    return (model.canvas.crop(values) if values.shape == model.canvas.size else values).numpy()
-
-
-def update_mask_of(mask: NDArray[np.floating[Any]] | None, model: EncodingModel, settings: Settings) -> Tensor:
-    """(height, width) of 0 and 1, on the canvas if its padding is optimised, else on the video."""
+def update_mask_of(mask: NDArray[np.float32] | None, model: EncodingModel, settings: Settings) -> Tensor:
+    """(height, width) of 0 and 1, on the canvas if its padding is optimized, else on the video."""
     canvas = model.canvas
     if mask is None:
         return torch.ones(canvas.size if settings.optimize_padding else canvas.video_size)
-    values = torch.from_numpy(check_mask_values(mask, what="the mask"))
+    values = torch.from_numpy(mask)
+    if values.shape == canvas.size != canvas.video_size and not canvas.is_centered:
+        raise InputError(
+            f"the mask is {canvas.size} (height, width), the model's canvas, where the video does not lie in the "
+            f"center: scores could not know which of its pixels are meant. Give the video's {canvas.video_size}: "
+            "model.canvas.crop(mask), or learn it again"
+        )
     if values.shape != canvas.size and values.shape != canvas.video_size:
         raise InputError(
             f"the mask is {tuple(values.shape)} (height, width); it must be {canvas.size}, the model's canvas, "

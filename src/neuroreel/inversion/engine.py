@@ -18,12 +18,24 @@ from torch import Tensor, nn
 
 from neuroreel.encoding.dwiseneuro import Block, CortexLayer, DwiseNeuro, Readout
 from neuroreel.encoding.interface import EncodingModel
+from neuroreel.inversion.native import native_library
 from neuroreel.inversion.wide_branch import LANES, MOST_INPUTS, Branch, can_run_native, native_wide_branch
 
 
 def engine_of(model: EncodingModel, *, precision: str = "float32") -> EncodingModel:
     """The model in the form that inverts fastest: a :class:`FoldedDwiseNeuro` of a DwiseNeuro, any other as it is."""
     return FoldedDwiseNeuro(model, precision=precision) if isinstance(model, DwiseNeuro) else model
+
+
+def precision_of(engine: EncodingModel) -> str:
+    """The coarsest type in which a model computes: "bfloat16" if some of its weights are, whatever was asked for."""
+    kinds = (weight.dtype for weight in engine.parameters() if weight.is_floating_point())
+    return str(min(kinds, key=lambda kind: kind.itemsize, default=torch.float32)).removeprefix("torch.")
+
+
+def is_compiled(engine: EncodingModel) -> bool:
+    """Whether compiled code does the work."""
+    return isinstance(engine, FoldedDwiseNeuro) and engine.native and native_library() is not None
 
 
 class FoldedDwiseNeuro(EncodingModel):

@@ -29,8 +29,8 @@ class Recorder:
         True movies (frames, height, width), one a trial; None where unknown.
     scored
         (height, width) boolean on the video: the pixels whose correlation is recorded.
-    every, last
-        Passes between rows, and the number of the last pass.
+    every, is_last
+        Passes between rows, and whether a pass is the last one: it gets a row in any case.
     skip
         Frames at the start whose video correlation does not count.
     """
@@ -43,7 +43,7 @@ class Recorder:
         truths: Sequence[NDArray[np.float32] | None],
         scored: NDArray[np.bool_],
         every: int,
-        last: int,
+        is_last: Callable[[Progress], bool],
         skip: int,
     ) -> None:
         self.responses = responses
@@ -51,12 +51,12 @@ class Recorder:
         self.truths = truths
         self.scored = scored
         self.every = every
-        self.last = last
+        self.is_last = is_last
         self.skip = skip
 
     def __call__(self, progress: Progress, fit: Fit) -> None:
         """Record the present pass if it is its turn."""
-        if progress.iteration % self.every and progress.iteration != self.last:
+        if progress.iteration % self.every and not self.is_last(progress):
             return
         loss, correlation = self.responses(progress, fit)
         pairs = [self._pixels(progress, index) for index in range(len(self.truths))]

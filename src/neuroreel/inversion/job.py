@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel import __version__
 from neuroreel.decoding.decoder import RidgeDecoder
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.inversion.checks import mask_on_video
-from neuroreel.inversion.engine import engine_of
+from neuroreel.inversion.engine import engine_of, is_compiled, precision_of
 from neuroreel.inversion.loop import Callback, Stopping
 from neuroreel.inversion.plan import Plan, plan_work
 from neuroreel.inversion.presets import Settings
+from neuroreel.masks import mask_on_video
 from neuroreel.progress import note
 from neuroreel.results.provenance import hash_model
 
@@ -29,12 +29,12 @@ class Job:
 
     models: list[EncodingModel]
     settings: Settings
-    mask: NDArray[np.floating[Any]] | None
+    mask: NDArray[np.float32] | None
     update_mask: Tensor
     keep: NDArray[np.bool_]
     decoder: RidgeDecoder | None
     device: torch.device
-    precision: str  # of what lies between a model's first and last layer
+    asked_precision: str  # of what lies between a model's first and last layer, where it can be chosen
     frames: list[int]  # of each trial
     windows_at_once: int | None
     max_memory: int | None
@@ -52,7 +52,28 @@ class Job:
     @cached_property
     def engines(self) -> list[EncodingModel]:
         """The models in the form that inverts fastest; made at first use, when they lie on the device."""
-        return [engine_of(model, precision=self.precision) for model in self.models]
+        return [engine_of(model, precision=self.asked_precision) for model in self.models]
+
+    @cached_property
+    def precision(self) -> str:
+        """In which the engines do compute, whatever was asked for; both, if they differ."""
+        return ", ".join(sorted({precision_of(engine) for engine in self.engines}))
+
+    @property
+    def prior_covariance(self) -> str:
+        """Whose covariance the prior has: a decoder that was fitted to one movie alone does not know its errors."""
+        unknown = self.decoder is None or self.decoder.residual_covariance is None
+        return "movies" if self.settings.prior == "decoder" and unknown else self.settings.prior
+
+    @property
+    def arithmetic(self) -> dict[str, str | bool]:
+        """What else decides how numbers are rounded: a run that resumes with others would end with another movie."""
+        return {
+            "neuroreel": __version__,
+            "torch": torch.__version__,
+            "device": self.device.type,
+            "compiled": any(map(is_compiled, self.engines)),
+        }
 
     @cached_property
     def plan(self) -> Plan:
@@ -84,5 +105,5 @@ class Job:
         """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
         if self.mask is None:
             return np.ones(size, bool)
-        chosen = mask_on_video(self.mask, self.models[0]) >= 1
+        chosen = mask_on_video(self.mask, size) >= 1
         return chosen if chosen.any() else np.ones(size, bool)

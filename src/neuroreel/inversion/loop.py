@@ -24,6 +24,7 @@ class Progress:
     videos: Tensor  # (trials, frames, height, width), grey 0..255
     iteration: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)  # of each trial, once the run is over: the pass whose movie it is
 
 
 Callback = Callable[[Progress, Fit], object]
@@ -47,16 +48,16 @@ def invert(
 ) -> Progress:
     """Improve ``progress.videos`` until ``iterations`` passes are made or ``stopping`` says so.
 
-    Each pass: (1) windows are laid; (2) the likelihood's gradient, averaged over the models; (3) only pixels inside the
-    update mask move; (4) the prior turns it into a direction; (5) the update rule takes a step; (6) callbacks record
-    and save.
+    Each pass: (1) windows are laid; (2) the likelihood's gradient is averaged over the models, (3) and set to zero
+    outside the update mask; (4) the prior turns it into a direction, which reaches beyond the mask: a prior links
+    pixels; (5) the update rule takes a step; (6) callbacks record and save.
 
     Parameters
     ----------
     progress
         The starting movies, or where an earlier run stopped. They lie on the models' canvas, or are plain videos.
     update_mask
-        (height, width) of the movies: 1 where pixels may move.
+        (height, width) of the movies: 1 where the responses move pixels. With a flat prior nothing else moves.
     first_update
         The first pass that moves anything: the published rule only records in pass 0.
 

@@ -14,14 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.arguments import instance_of, whole_number
 from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
-from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.interface import EncodingModel, device_of, frozen
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, user_path
-from neuroreel.inversion.checks import check_mask_values
+from neuroreel.masks import check_mask_values
 from neuroreel.progress import progress as progress_bar
-from neuroreel.recordings.checks import check_responses, check_trials
+from neuroreel.recordings.checks import check_responses, check_trials, trial_specs
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.trial import Trial
 
@@ -59,7 +60,8 @@ def learn_mask(
     first_frame
         Where in each trial the window starts; moved forward in trials that are too short for it.
     seed
-        Of the initial mask and the trials drawn. Every trial can be drawn; the published code never draws the last one.
+        Random seed, of the initial mask and the trials drawn. Every trial can be drawn; the published code never draws
+        the last one.
     device
         "auto", "cpu", "cuda", ...
     progress
@@ -68,8 +70,9 @@ def learn_mask(
     Returns
     -------
     ndarray
-        (height, width) on the model's canvas, float32. It is not bounded: published masks reach 1.4. Pixels of at least
-        0.5 are usually updated, those of at least 1 scored.
+        (height, width) on the model's canvas, float32; on the video's pixels where the canvas does not have the video
+        in its center, because scores and files could not know where it lies. Values are not bounded: published masks
+        reach 1.4. Pixels of at least 0.5 are usually updated, those of at least 1 scored.
 
     Raises
     ------
@@ -79,11 +82,12 @@ def learn_mask(
         The device is not there.
     """
     where = choose_device(device)
-    if len(trials) < 2:
-        raise InputError(f"got {len(trials)} trial(s); a mask needs at least two, one as background for the other")
-    for name, value, least in (("steps", steps, 1), ("first_frame", first_frame, 0)):
-        if value < least:
-            raise InputError(f"{name} is {value}; it must be at least {least}")
+    instance_of(model, EncodingModel, name="model")
+    count = sum(1 for _ in trial_specs(trials, what="trials"))
+    if count < 2:
+        raise InputError(f"got {count} trial(s); a mask needs at least two, one as background for the other")
+    for name, value, least in (("steps", steps, 1), ("first_frame", first_frame, 0), ("seed", seed, 0)):
+        whole_number(value, name=name, least=least)
     for trial in trials:
         _check_trial(model, trial)
     what = "trials to learn the mask from"
@@ -91,9 +95,11 @@ def learn_mask(
     rng = np.random.default_rng(seed)
     frames = model.window_frames
     initial = rng.uniform(0, LARGEST_START, (frames, *model.canvas.size)).astype(np.float32)
-    pairs = _draw_pairs(rng, len(trials), steps)
+    pairs = _draw_pairs(rng, count, steps)
     shown = progress_bar(pairs, description="Learning the mask", total=steps, enabled=progress)
-    return train_mask(model.to(where).eval(), trials, torch.from_numpy(initial), shown, first_frame=first_frame)
+    with frozen([model], device=where):
+        mask = train_mask(model, trials, torch.from_numpy(initial), shown, first_frame=first_frame)
+    return mask if model.canvas.is_centered else model.canvas.crop(torch.from_numpy(mask)).numpy()
 
 
 def _check_trial(model: EncodingModel, trial: Trial) -> None:
@@ -122,7 +128,7 @@ def train_mask(
     first_frame: int,
 ) -> NDArray[np.float32]:
     """Train from an initial mask (frames, height, width) with given (trial, background) pairs; frame 0 is returned."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     mask = initial.to(device)
     frames = mask.shape[0]
     for shown, behind in pairs:
@@ -195,6 +201,6 @@ def load_mask(file: str | Path) -> NDArray[np.float32]:
 
 def save_mask(file: str | Path, mask: NDArray[np.float32], *, overwrite: bool = False) -> None:
     """Write a mask (height, width) to a ``.npy`` file, whole or not at all."""
-    check_mask_values(mask, what="the mask")
+    checked = check_mask_values(mask, what="the mask")
     with atomic_path(file, overwrite=overwrite) as partial, partial.open("wb") as stream:
-        np.save(stream, np.asarray(mask, np.float32))
+        np.save(stream, checked)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from numbers import Integral, Real
 from typing import Any, Literal
 
+from neuroreel.arguments import finite_number, refuse_unknown, whole_number
 from neuroreel.errors import InputError
 
 
@@ -53,13 +54,13 @@ class Settings:
         Neurons left out by ``neurons=``: "left_out" of the loss, or "silenced": they stay in it with a target of
         zero, as published by Bauer et al. 2026.
     mask_threshold
-        The transparency mask counts where it is at least this.
+        The responses move pixels where the transparency mask is at least this.
     record_every
         Iterations between recorded losses and correlations.
     record
-        What is recorded of the responses. "pass": the loss and the correlation that the pass itself found, which costs
-        nothing. "published": of responses predicted anew for the movie after the pass, with grey outside the
-        evaluation mask (mask >= 1), which takes about as long as a pass (Bauer et al. 2026).
+        What is recorded of the responses. "pass": the loss and the correlation that the pass itself found, which are
+        those of the movie before it and cost nothing. "published": of responses predicted anew for the movie after the
+        pass, with grey outside the evaluation mask (mask >= 1), which takes as long as a pass (Bauer et al. 2026).
     """
 
     iterations: int
@@ -112,33 +113,29 @@ PRESETS = {
 }
 
 
-def resolve_settings(preset: str, changes: dict[str, Any]) -> Settings:
+def resolve_settings(preset: str, changes: dict[str, Any], *, parameters: Sequence[str] = ()) -> Settings:
     """A preset with some settings changed.
+
+    A misspelled setting may be one of the caller's ``parameters`` in truth.
 
     Raises
     ------
     InputError
         Unknown preset or setting, or a value that makes no sense.
     """
-    if preset not in PRESETS:
+    if preset not in list(PRESETS):
         raise InputError(f"preset is {preset!r}; it must be one of {', '.join(PRESETS)}")
-    unknown = set(changes) - set(Settings.__dataclass_fields__)
-    if unknown:
-        raise InputError(f"there is no setting {sorted(unknown)}; there are {', '.join(Settings.__dataclass_fields__)}")
+    refuse_unknown(changes, [*parameters, *Settings.__dataclass_fields__], what="setting")
     settings = replace(PRESETS[preset], **changes)
     for name, allowed in _CHOICES.items():
         if getattr(settings, name) not in allowed:
             raise InputError(f"{name} is {getattr(settings, name)!r}; it must be one of {', '.join(map(str, allowed))}")
     for name in ("iterations", "patience", "record_every"):
-        count = getattr(settings, name)
-        if not isinstance(count, Integral) or count < 1:
-            raise InputError(f"{name} is {count!r}; it must be a whole number, at least 1")
+        whole_number(getattr(settings, name), name=name)
     for name, least in (("learning_rate", 0), ("evidence_weight", 0), ("held_out", 0), ("mask_threshold", -math.inf)):
-        number = getattr(settings, name)
-        if not isinstance(number, Real) or not math.isfinite(number) or number < least:
-            raise InputError(f"{name} is {number!r}; it must be a number{', at least 0' if least == 0 else ''}")
-        if name == "held_out" and float(number) > 0.5:
-            raise InputError(f"held_out is {number!r}; it must be a fraction of the neurons, from 0 to 0.5")
+        finite_number(getattr(settings, name), name=name, least=least)
+    if settings.held_out > 0.5:
+        raise InputError(f"held_out is {settings.held_out!r}; it must be a fraction of the neurons, from 0 to 0.5")
     if settings.optimize_padding and settings.prior != "none":
         raise InputError(
             f"prior is {settings.prior!r}, but no prior knows the padding: pass optimize_padding=False with it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.allocator import keep_freed_memory
+from neuroreel.arguments import whole_number
 from neuroreel.decoding.decoder import RidgeDecoder
 from neuroreel.devices import choose_device, choose_precision
 from neuroreel.encoding.checks import as_ensemble
-from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.files import user_path
@@ -26,7 +28,6 @@ from neuroreel.inversion.checks import (
     check_models_fit,
     check_neurons,
     check_trials_fit,
-    mask_on_video,
     update_mask_of,
 )
 from neuroreel.inversion.history import history_of
@@ -35,6 +36,7 @@ from neuroreel.inversion.loop import Callback, Progress, Stopping
 from neuroreel.inversion.plan import Forecast
 from neuroreel.inversion.presets import Settings, resolve_settings
 from neuroreel.inversion.run import Run, starting_movies
+from neuroreel.masks import check_mask_values, mask_on_video
 from neuroreel.memory import first_line, is_out_of_memory, parse_bytes
 from neuroreel.progress import note
 from neuroreel.recordings.trial import Trial
@@ -88,8 +90,9 @@ def reconstruct(
     models
         An encoding model of these neurons, or an ensemble.
     mask
-        Transparency mask (height, width), on the models' canvas or on the video. Pixels of at least ``mask_threshold``
-        are updated; without a mask all are.
+        Transparency mask (height, width), on the models' canvas or on the video. The responses move pixels of at
+        least ``mask_threshold``, without a mask all. A prior, as the default preset has one, moves the others too: it
+        links them to those, and pulls all toward its mean. With ``prior="none"`` they stay as they were at the start.
     preset
         "default", or "published" (the paper's rule to the letter). See :class:`~neuroreel.inversion.presets.Settings`.
     decoder
@@ -97,12 +100,12 @@ def reconstruct(
     neurons
         (neurons,) boolean: the neurons that may be used; the others are ablated.
     seed
-        Of everything random.
+        Random seed.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
     precision
-        "float32", or "bfloat16": faster on GPUs, where "auto" takes it, and of use for a DwiseNeuro alone. Pixels,
-        responses, loss and update are float32 all the same.
+        "float32", or "bfloat16": faster on GPUs, where "auto" takes it. Only a DwiseNeuro computes in bfloat16; others
+        compute in float32, and the result's settings say so. Pixels, responses, loss and update are always float32.
     windows_at_once
         How many windows go through a model together at most: bounds memory, does not change the result. By default as
         many as are worth while (1 on a CPU with models of fixed clips, where more take no less time) and as fit into
@@ -136,24 +139,28 @@ def reconstruct(
     """
     where = choose_device(device)
     single = isinstance(trials, Trial)
-    chosen = [trials] if isinstance(trials, Trial) else trials if isinstance(trials, Sequence) else list(trials)
+    chosen: Any = trials if isinstance(trials, Sequence) else [trials]  # what is no trial is refused below
+    if isinstance(trials, Iterable) and not isinstance(trials, Sequence):
+        chosen = list(trials)
     ensemble = as_ensemble(models)
     resolved = _resolve(preset, settings, decoder)
-    if windows_at_once is not None and windows_at_once < 1:
-        raise InputError(f"windows_at_once is {windows_at_once}; it must be at least 1")
+    whole_number(seed, name="seed", least=0)
+    if windows_at_once is not None:
+        whole_number(windows_at_once, name="windows_at_once")
     check_models_fit(ensemble, decoder=decoder, settings=resolved)
-    update_mask = update_mask_of(mask, ensemble[0], resolved)
+    seen = None if mask is None else check_mask_values(mask, what="the mask")
+    update_mask = update_mask_of(seen, ensemble[0], resolved)
     keep = check_neurons(neurons, ensemble[0])
     frames = check_trials_fit(chosen, ensemble, decoder=decoder, settings=resolved)
     job = Job(
         models=ensemble,
         settings=resolved,
-        mask=mask,
+        mask=seen,
         update_mask=update_mask,
         keep=keep,
         decoder=decoder,
         device=where,
-        precision=choose_precision(precision, where),
+        asked_precision=choose_precision(precision, where),
         frames=frames,
         windows_at_once=windows_at_once,
         max_memory=None if max_memory is None else parse_bytes(max_memory, what="max_memory"),
@@ -173,7 +180,7 @@ def reconstruct(
 def _one_by_one(trials: Sequence[Trial], job: Job) -> Iterator[Reconstruction]:
     """The reconstructions in the order of the trials, of which no more than a group is held at a time."""
     keep_freed_memory()
-    with _memory_errors_told(job.device), _frozen(job.models, job.device):
+    with _memory_errors_told(job.device), frozen(job.models, device=job.device):
         _tell(job)
         for group in job.plan.groups:
             yield from _reconstruct_group([trials[number] for number in group], group, job)
@@ -206,25 +213,10 @@ def _memory_errors_told(device: torch.device) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def _frozen(models: list[EncodingModel], device: torch.device) -> Iterator[None]:
-    """Models on the device, in evaluation mode, their weights without gradients; as they were afterwards, but there."""
-    modes = [model.training for model in models]
-    weights = [weight for model in models for weight in model.parameters() if weight.requires_grad]
-    try:
-        for model in models:
-            model.to(device).eval().requires_grad_(False)
-        yield
-    finally:
-        for model, mode in zip(models, modes, strict=True):
-            model.train(mode)
-        for weight in weights:
-            weight.requires_grad_(True)
-
-
 def _resolve(preset: str, changes: dict[str, Any], decoder: RidgeDecoder | None) -> Settings:
     """The settings used: without a decoder, the default preset starts from grey with the prior of natural movies."""
-    settings = resolve_settings(preset, changes)
+    parameters = [name for name in inspect.signature(reconstruct).parameters if name != "settings"]
+    settings = resolve_settings(preset, changes, parameters=parameters)
     if decoder is None:
         for part in ("start", "prior"):
             if changes.get(part) == "decoder":
@@ -271,6 +263,7 @@ def _pack(
     index: int,
 ) -> Reconstruction:
     shown = trial.replace(video=video.clip(0, 255), responses=None)
+    decoder = job.decoder if "decoder" in (job.settings.start, job.settings.prior) else None
     predicted_truth = None if trial.video is None else predict(job.engines, trial, clips_at_once=job.clips_at_once)
     return Reconstruction.build(
         video=shown.needs_video(),
@@ -278,22 +271,26 @@ def _pack(
         trial=trial,
         recording=trial.recording,
         simulated=trial.simulated,
-        mask=None if job.mask is None else mask_on_video(job.mask, job.models[0]),
+        mask=None if job.mask is None else mask_on_video(job.mask, video.shape[1:]),
         start=start.cpu().numpy(),
         model_video=teams if len(teams) > 1 else None,
         predicted=predict(job.engines, shown, clips_at_once=job.clips_at_once),
         predicted_truth=predicted_truth,
         history=history_of(run, index),
+        kept_iteration=run.kept[index],
+        neuron_mask=job.keep,
         settings={
             **job.settings.as_dict(),
             "neurons_kept": int(job.keep.sum()),
             "models": len(job.models),
             "precision": job.precision,
+            "prior_covariance": job.prior_covariance,
         },
         hashes={
             "models": ", ".join(job.model_hashes),
             "responses": hash_array(trial.needs_responses()),
-            **({} if job.mask is None else {"mask": hash_array(np.asarray(job.mask))}),
+            **({} if job.mask is None else {"mask": hash_array(job.mask)}),
+            **({} if decoder is None else {"decoder": hash_array(decoder.weights)}),
         },
         seed=job.seed,
         device=job.device,

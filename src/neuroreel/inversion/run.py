@@ -70,11 +70,16 @@ class Run:
 
     def go(self) -> Progress:
         """Run from the start, or from the snapshot, to the end."""
-        settings, job = self.job.settings, self.job
+        job = self.job
         progress = self.snapshot.restore(Progress(videos=self.start.clone()))
         job.snapshots.extend([] if self.snapshot.file is None else [self.snapshot.file])
-        if self.snapshot.finished:
-            return progress
+        if not self.snapshot.finished:
+            self._search(progress)
+        progress.kept = self.early.kept(progress.iteration - 1, trials=len(self.trials))
+        return progress
+
+    def _search(self, progress: Progress) -> None:
+        settings, job = self.job.settings, self.job
         total, done = settings.iterations, progress.iteration
         with bar_of(total, description="Reconstructing", done=done, enabled=job.show_progress) as advance:
             invert(
@@ -89,25 +94,24 @@ class Run:
                 iterations=progress.iteration if self.early.stopped else total,
                 first_update=1 if settings.update == "published" else 0,
                 stopping=lambda progress: self.early.stopped or job.stopping(progress),
-                callbacks=[self._recorder(), self.early, self.snapshot, lambda *_: advance(), *job.callbacks],
+                callbacks=[self.early, self._recorder(), self.snapshot, lambda *_: advance(), *job.callbacks],
             )
         progress.videos = self.early.chosen(progress.videos)
         self.snapshot.finish(progress)
         job.plan.windows_at_once = self.likelihood.windows_at_once  # if memory ran out, the next run knows
-        return progress
 
     def _prior(self) -> Prior:
         settings, device = self.job.settings, self.job.device
         if settings.prior == "none":
             return FlatPrior()
-        first, decoder = self.trials[0], self.job.decoder
-        autocorrelation = natural_autocorrelation(first.frames, first.frame_rate_hz)
-        if settings.prior == "decoder" and decoder is not None and decoder.residual_components is not None:
-            components = decoder.residual_components
-            if decoder.residual_autocorrelation is not None:
-                autocorrelation = decoder.residual_autocorrelation
-        else:
+        first = self.trials[0]
+        decoder = self.job.decoder if self.job.prior_covariance == "decoder" else None
+        components = None if decoder is None else decoder.residual_components
+        if components is None:
             components = natural_components(*self.models[0].canvas.video_size)
+        autocorrelation = None if decoder is None else decoder.residual_autocorrelation
+        if autocorrelation is None:
+            autocorrelation = natural_autocorrelation(first.frames, first.frame_rate_hz)
         mean = torch.full_like(self.start, MID_GREY) if self.prior_mean is None else self.prior_mean
         return GaussianPrior(
             mean=mean,
@@ -158,7 +162,7 @@ class Run:
             truths=[None if trial.video is None else trial.needs_video() for trial in self.trials],
             scored=scored,
             every=settings.record_every,
-            last=settings.iterations - 1,
+            is_last=lambda progress: self.early.stopped or progress.iteration == settings.iterations - 1,
             skip=SKIP_FRAMES if published else min(30, self.trials[0].frames // 2),
         )
 
@@ -174,6 +178,7 @@ class Run:
             prior=[hash_array(array) for array in self._prior_arrays()],
             seed=self.job.seed,
             precision=self.job.precision,
+            arithmetic=self.job.arithmetic,
         )
 
 

@@ -90,24 +90,25 @@ class Snapshot:
         Raises
         ------
         InputError
-            The file is damaged, or belongs to other settings, data or models.
+            The file is damaged, or belongs to other settings, data or models, another device or version.
         """
         if self.file is None or not self.file.exists():
             return progress
         try:
             state: dict[str, Any] = torch.load(self.file, map_location=progress.videos.device, weights_only=True)
             fits = state["fingerprint"] == self.fingerprint
+            restored = Progress(videos=state["videos"], iteration=state["iteration"], history=state["history"])
+            for name, part in self.parts.items() if fits else ():
+                part.restore(state["parts"][name])
+            self.finished = fits and state["finished"]
         except (RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError, pickle.UnpicklingError) as error:
-            raise InputError(f"{self.file} is no readable snapshot ({error}); delete it to start anew") from error
+            raise InputError(f"{self.file} is no readable snapshot ({error}); delete it to start over") from error
         if not fits:
             raise InputError(
-                f"{self.file} is the snapshot of a run with other settings, data or models; "
-                "delete it to start anew, or choose another name"
+                f"{self.file} is the snapshot of a run with other settings, data or models, or of another device or "
+                "version; delete it to start over, or choose another name"
             )
-        for name, part in self.parts.items():
-            part.restore(state["parts"][name])
-        self.finished = state["finished"]
-        return Progress(videos=state["videos"], iteration=state["iteration"], history=state["history"])
+        return restored
 
 
 def fingerprint(**parts: Any) -> str:

@@ -1,4 +1,4 @@
-"""When to stop: neurons that the likelihood does not see tell when the movie begins to explain noise."""
+"""Early stopping on held-out neurons: when to stop, and which pass's movie to keep."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class EarlyStopping(Protocol):
         """The movies to keep, given those after the last pass."""
         ...
 
+    def kept(self, last: int, *, trials: int) -> list[int]:
+        """For each trial the pass whose movie that is, given the last pass; -1 for the movie before the first."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """What a snapshot must keep."""
         ...
@@ -51,6 +55,10 @@ class AllPasses:
     def chosen(self, videos: Tensor) -> Tensor:
         """The movies as they are."""
         return videos
+
+    def kept(self, last: int, *, trials: int) -> list[int]:
+        """The last pass."""
+        return [last] * trials
 
     def state(self) -> dict[str, Any]:
         """Nothing to keep."""
@@ -80,6 +88,8 @@ class HeldOutNeurons:
         Passes without a rise after which a trial is done.
     """
 
+    _REMEMBERED = ("before", "best", "highest", "waited", "best_pass")
+
     def __init__(self, *, evidence: Evidence, start: Tensor, patience: int) -> None:
         self.evidence = evidence
         self.patience = patience
@@ -87,6 +97,7 @@ class HeldOutNeurons:
         self.before = self.best = start
         self.highest = start.new_full((trials,), -torch.inf)
         self.waited = torch.zeros(trials, dtype=torch.int64, device=start.device)
+        self.best_pass = torch.full_like(self.waited, -1)
 
     @property
     def stopped(self) -> bool:
@@ -102,6 +113,7 @@ class HeldOutNeurons:
         better = running & (correlation > self.highest)
         self.highest = torch.where(better, correlation, self.highest)
         self.best = torch.where(better[:, None, None, None], self.before, self.best)
+        self.best_pass = torch.where(better, progress.iteration - 1, self.best_pass)
         self.waited = torch.where(better, 0, self.waited + running)
         self.before = progress.videos
 
@@ -109,15 +121,18 @@ class HeldOutNeurons:
         """The best movies; those after the last pass, which nobody has watched, where it got better to the end."""
         return torch.where((self.waited == 0)[:, None, None, None], videos, self.best)
 
+    def kept(self, last: int, *, trials: int) -> list[int]:
+        """See ``EarlyStopping.kept``."""
+        return torch.where(self.waited == 0, last, self.best_pass).tolist()
+
     def state(self) -> dict[str, Any]:
         """See ``EarlyStopping.state``."""
-        return {name: getattr(self, name).cpu() for name in ("before", "best", "highest", "waited")}
+        return {name: getattr(self, name).cpu() for name in self._REMEMBERED}
 
     def restore(self, state: dict[str, Any]) -> None:
         """See ``EarlyStopping.restore``."""
-        self.before, self.best, self.highest, self.waited = (
-            state[name].to(self.best.device) for name in ("before", "best", "highest", "waited")
-        )
+        for name in self._REMEMBERED:
+            setattr(self, name, state[name].to(self.best.device))
 
 
 def held_out_neurons(keep: NDArray[np.bool_], *, fraction: float, seed: int) -> NDArray[np.bool_]:

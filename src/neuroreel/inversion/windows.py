@@ -37,6 +37,18 @@ class SlidingWindows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TiledWindows:
+    """As few windows of ``length`` frames as cover the movie: end to end, the last one moved in; none counts twice."""
+
+    length: int = 32
+
+    def lay(self, frames: int, iteration: int = 0) -> tuple[list[int], int]:
+        """See ``Windows.lay``."""
+        _check_long_enough(frames, self.length)
+        return [min(start, frames - self.length) for start in range(0, frames, self.length)], self.length
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShiftedWindows:
     """A window of ``length`` frames every ``step`` frames, shifted anew in each pass by a random number of frames.
 
@@ -78,7 +90,7 @@ def windows_for(model: EncodingModel, kind: str, *, seed: int = 0) -> Windows:
         return ShiftedWindows(length=length, step=length - model.warmup_frames, seed=seed)
     if model.any_length:
         return WholeMovie()
-    return SlidingWindows(length=model.window_frames, step=model.window_frames)
+    return TiledWindows(length=model.window_frames)
 
 
 def _check_long_enough(frames: int, length: int) -> None:

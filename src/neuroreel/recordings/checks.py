@@ -14,6 +14,11 @@ from neuroreel.grey import check_white
 from neuroreel.recordings.trial import Trial
 
 
+def same_rate(one_hz: float, other_hz: float) -> bool:
+    """Whether two frame rates are of one clock: within 0.1 %, a frame in 1000, as 29.98 and 30 Hz are."""
+    return math.isclose(one_hz, other_hz, rel_tol=1e-3)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
     """What trials must share to be used together, and how long they are.
@@ -75,7 +80,7 @@ class TrialSpec:
 
     def difference(self, other: TrialSpec) -> str | None:
         """The first thing but the length in which ``other`` does not fit, in words for a message; None if it fits."""
-        if not math.isclose(self.frame_rate_hz, other.frame_rate_hz, rel_tol=1e-6):
+        if not same_rate(self.frame_rate_hz, other.frame_rate_hz):
             return f"{other.frame_rate_hz:g} frames a second instead of {self.frame_rate_hz:g}"
         if (self.video_height, self.video_width) != (other.video_height, other.video_width):
             return (

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neuroreel.arguments import as_array, finite_number, positive_number
 from neuroreel.errors import InputError
 from neuroreel.recordings.trial import Trial
 from neuroreel.results import export
@@ -32,6 +33,7 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {  # name: axes, what 
     "start": (_MOVIE, "movie that the optimisation started from", "grey level 0..255"),
     "model_video": (("model", *_MOVIE), "reconstruction from each model of the ensemble", "grey level 0..255"),
     "mask": (("height", "width"), "transparency mask", "1"),
+    "neuron_mask": (("neuron",), "neurons that the reconstruction was given", "1"),
     "responses": (_ACTIVITY, "recorded responses", "as recorded"),
     "predicted": (_ACTIVITY, "responses predicted from the reconstruction", "as recorded"),
     "predicted_truth": (_ACTIVITY, "responses predicted from the true movie", "as recorded"),
@@ -48,9 +50,9 @@ class Reconstruction:
     dataset
         ``video`` (frame, height, width), grey 0..255, and where they are known ``truth`` and ``start`` of the same
         shape, ``mask`` (height, width), ``responses``, ``predicted`` and ``predicted_truth`` (neuron, frame),
-        ``model_video`` (model, frame, height, width), and ``loss``, ``response_correlation``, ``video_correlation``
-        (iteration). Attributes: ``frame_rate_hz``, ``trial``, ``recording``, ``simulated`` (0 or 1), ``provenance``
-        (JSON).
+        ``neuron_mask`` (neuron), ``model_video`` (model, frame, height, width), and ``loss``, ``response_correlation``,
+        ``video_correlation`` (iteration). Attributes: ``frame_rate_hz``, ``trial``, ``recording``, ``simulated`` (0 or
+        1), ``provenance`` (JSON), and where it is known ``kept_iteration``.
 
     Raises
     ------
@@ -85,10 +87,12 @@ class Reconstruction:
         start: ArrayLike | None = None,
         model_video: ArrayLike | None = None,
         mask: ArrayLike | None = None,
+        neuron_mask: ArrayLike | None = None,
         responses: ArrayLike | None = None,
         predicted: ArrayLike | None = None,
         predicted_truth: ArrayLike | None = None,
         history: Mapping[str, Sequence[float]] | None = None,
+        kept_iteration: int | None = None,
         neuron_ids: ArrayLike | None = None,
         pixels_per_degree: float | None = None,
         seed: int | None = None,
@@ -117,12 +121,16 @@ class Reconstruction:
             (models, frames, height, width): each model's own reconstruction.
         mask
             (height, width): the transparency mask on the video's pixels.
+        neuron_mask
+            (neurons,) boolean: the neurons whose responses were used.
         responses, predicted, predicted_truth
             (neurons, frames): recorded, predicted from the reconstruction, predicted from the true movie.
         history
             What was recorded on the way, each of one length: ``loss``, ``response_correlation``, ``video_correlation``,
             and ``iteration``, the numbers of the iterations they belong to (0, 1, 2, ... by default). NaN where
             undefined.
+        kept_iteration
+            The iteration whose movie ``video`` is; -1 for ``start``.
         neuron_ids
             One a neuron; 0, 1, 2, ... by default.
         pixels_per_degree
@@ -138,8 +146,8 @@ class Reconstruction:
             responses = trial.responses if responses is None else responses
         arrays = {"video": video, "truth": truth, "start": start, "model_video": model_video, "mask": mask}
         arrays |= {"responses": responses, "predicted": predicted, "predicted_truth": predicted_truth}
-        if not (np.isfinite(frame_rate_hz) and frame_rate_hz > 0):
-            raise InputError(f"frame_rate_hz is {frame_rate_hz}; it must be a positive number")
+        arrays["neuron_mask"] = neuron_mask
+        positive_number(frame_rate_hz, name="frame_rate_hz")
         variables = {name: _variable(name, array) for name, array in arrays.items() if array is not None}
         _check_sizes(variables)
         variables |= _history(history or {})
@@ -152,6 +160,7 @@ class Reconstruction:
             "recording": recording,
             "simulated": int(simulated),
             "provenance": to_json(provenance),
+            **({} if kept_iteration is None else {"kept_iteration": int(kept_iteration)}),
         }
         return cls(_with_coordinates(dataset, neuron_ids=neuron_ids, pixels_per_degree=pixels_per_degree))
 
@@ -169,6 +178,22 @@ class Reconstruction:
     def mask(self) -> NDArray[np.float32] | None:
         """The transparency mask (height, width); None if none was used."""
         return self._array("mask")
+
+    @property
+    def neuron_mask(self) -> NDArray[np.bool_] | None:
+        """(neurons,) boolean: the neurons whose responses were used; None where it is not known."""
+        return np.asarray(self.dataset["neuron_mask"].values, bool) if "neuron_mask" in self.dataset else None
+
+    @property
+    def kept_iteration(self) -> int | None:
+        """The iteration whose movie this is; None where it is not known.
+
+        The last one, or with ``held_out`` an earlier one, to whose row of the history the movie's own
+        ``video_correlation`` belongs; -1 if no iteration made the movie better than ``start``. With
+        ``ensemble="videos"`` it is that of the first model, as the history is.
+        """
+        kept = self.dataset.attrs.get("kept_iteration")
+        return None if kept is None else int(kept)
 
     def _array(self, name: str) -> NDArray[np.float32] | None:
         return np.asarray(self.dataset[name].values, np.float32) if name in self.dataset else None
@@ -215,8 +240,7 @@ class Reconstruction:
         """
         from scipy.ndimage import gaussian_filter
 
-        if not (np.isfinite(sigma) and sigma >= 0):
-            raise InputError(f"sigma is {sigma}; it must be a number of frames and pixels, 0 or more")
+        finite_number(sigma, name="sigma", least=0)
         dataset = self.dataset.copy()
         blurred = np.clip(gaussian_filter(self.video, sigma), 0, 255)  # rounding may step over the ends of the range
         dataset["video"] = dataset["video"].copy(data=blurred)
@@ -337,14 +361,15 @@ class Reconstruction:
 
 def _variable(name: str, array: ArrayLike) -> xr.Variable:
     axes, what, unit = _VARIABLES[name]
-    values = np.asarray(array)
+    values = as_array(array, name=name)
     if values.ndim != len(axes) or values.size == 0:
         raise InputError(f"{name} has shape {values.shape}; it must be ({', '.join(axes)}), none of them 0")
     if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
         raise InputError(f"{name} (type {values.dtype}) must hold real numbers without NaN or infinite values")
     if name == "video" and (values.min() < -1e-3 or values.max() > 255 + 1e-3):  # float32 rounding is no fault
         raise InputError(f"video has grey levels from {values.min():g} to {values.max():g}; they must lie in 0..255")
-    return xr.Variable(axes, values.astype(np.float32), {"long_name": what, "units": unit})
+    kind = bool if name == "neuron_mask" else np.float32
+    return xr.Variable(axes, values.astype(kind), {"long_name": what, "units": unit})
 
 
 def _check_sizes(variables: Mapping[str, xr.Variable]) -> None:
@@ -379,8 +404,7 @@ def _with_coordinates(
 ) -> xr.Dataset:
     dataset = with_times_and_neurons(dataset, neuron_ids=neuron_ids)
     if pixels_per_degree is not None:
-        if not (np.isfinite(pixels_per_degree) and pixels_per_degree > 0):
-            raise InputError(f"pixels_per_degree is {pixels_per_degree}; it must be a positive number")
+        positive_number(pixels_per_degree, name="pixels_per_degree")
         rows, columns = (np.arange(size) - (size - 1) / 2 for size in (dataset.sizes["height"], dataset.sizes["width"]))
         up = xr.Variable(("height",), -rows / pixels_per_degree, {"units": "degree", "long_name": "elevation"})
         right = xr.Variable(("width",), columns / pixels_per_degree, {"units": "degree", "long_name": "azimuth"})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from neuroreel.arguments import instance_of, refuse_unknown
 from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
@@ -34,10 +35,8 @@ def build_model(kind: str, material: Material, architecture: dict[str, Any]) -> 
     else:
         neurons = tuple(each.neurons for each in material.specs.values())
         config = DwiseNeuroConfig(readout_neurons=neurons, in_channels=1 + spec.covariates)
-    unknown = set(architecture) - set(config.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(config.__dataclass_fields__)
-        raise InputError(f"the architecture has no setting {sorted(unknown)}; it has {known}")
+    instance_of(architecture, dict, name="architecture")
+    refuse_unknown(architecture, config.__dataclass_fields__, what="setting of the architecture")
     try:
         model = _model_of(replace(config, **architecture), spec, list(material.specs))
     except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from neuroreel.arguments import whole_number
 from neuroreel.devices import choose_device
 from neuroreel.errors import InputError, ResourceError
 
@@ -26,8 +29,7 @@ class Devices:
     @classmethod
     def choose(cls, device: str, *, count: Any, strategy: str) -> Devices:
         """Devices that are there; InputError or ResourceError says what is wrong with the wish."""
-        if not isinstance(count, int) or count < 1:
-            raise InputError(f"devices is {count!r}; it must be a whole number of at least 1")
+        whole_number(count, name="devices")
         if strategy not in STRATEGIES:
             raise InputError(f"strategy is {strategy!r}; it must be one of {', '.join(STRATEGIES)}")
         chosen = choose_device(device)
@@ -45,6 +47,13 @@ class Devices:
     def first_process(self) -> bool:
         """False in the further processes of the strategy "ddp", which run the same script beside the first."""
         return self.strategy != "ddp" or all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+    @contextmanager
+    def random_numbers_kept(self) -> Iterator[None]:
+        """The caller's random numbers, on the CPU and on these GPUs, are afterwards what they were."""
+        first = self.device.index or 0
+        with torch.random.fork_rng(range(first, first + self.count) if self.device.type == "cuda" else []):
+            yield
 
     def of_trainer(self) -> dict[str, Any]:
         """Arguments of Lightning's trainer."""

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from neuroreel.allocator import keep_freed_memory
+from neuroreel.arguments import whole_number
 from neuroreel.encoding.dwiseneuro import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutModel
@@ -107,8 +107,8 @@ def fit_encoder(
     where = Devices.choose(device, count=devices, strategy=strategy)
     _check_shared(settings, where, folder)
     material = Material.of(trials, validation)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        torch.manual_seed(seed)
+    with where.random_numbers_kept():
+        torch.default_generator.manual_seed(seed)
         model = build_model(kind, material, architecture or {})
         if model.any_length and "window_frames" not in (recipe or {}):
             settings = replace(settings, window_frames=min(settings.window_frames, material.shortest()[1]))
@@ -169,9 +169,10 @@ def _path(folder: str | Path | None) -> Path | None:
 
 
 def _checked_seed(seed: object) -> int:
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+    number = whole_number(seed, name="seed", least=0)
+    if number >= 2**32:
         raise InputError(f"seed is {seed!r}; it must be a whole number in 0..4294967295")
-    return int(seed)
+    return number
 
 
 def _check_shared(recipe: Recipe, devices: Devices, folder: str | Path | None) -> None:

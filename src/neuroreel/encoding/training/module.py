@@ -39,6 +39,7 @@ class EncoderTraining(lightning.LightningModule):
         self.seed = seed
         self._readouts = tuple(readouts)  # a tuple hides them from PyTorch: they are views of the model
         self._validated: list[RunningCorrelation] = []
+        self._finite = torch.tensor(True)
 
     def setup(self, stage: str) -> None:
         """Each of several processes begins here."""
@@ -57,22 +58,35 @@ class EncoderTraining(lightning.LightningModule):
         """
         rank, processes = rank_and_processes()
         turn = self.global_step * self.recipe.accumulate + batch_idx % self.recipe.accumulate
-        torch.manual_seed(self.seed * 1_000_003 + turn * processes + rank)
+        seed = self.seed * 1_000_003 + turn * processes + rank
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":  # this one alone: torch.manual_seed would seed the caller's other GPUs too
+            getattr(torch, self.device.type).manual_seed(seed)
 
     def training_step(self, batch: Any, _index: int) -> Tensor:
         """The loss of a batch, or of this pass's share of it."""
         loss = self.loss_of(batch)
-        self._check_finite(loss)
+        self._finite = self._finite & loss.detach().isfinite()
+        if self.device.type == "cpu":
+            self._stop_if_diverged()
         size = len(batch.video)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=self._shared())
         return loss
 
-    def _check_finite(self, loss: Tensor) -> None:
-        """Stop where the descent diverges: then all is nan, and sampling at a position that is nan ends the process."""
-        if not bool(loss.isfinite()):
+    def on_train_epoch_end(self) -> None:
+        """Before the checkpoint is written: nobody can resume from weights that are NaN."""
+        self._stop_if_diverged()
+
+    def _stop_if_diverged(self) -> None:
+        """InputError once a loss was not finite.
+
+        On a CPU this is asked at every step, for sampling at a position that is NaN ends the process there. A GPU would
+        have to wait for it each time: it is asked once an epoch.
+        """
+        if not self._finite:
             raise InputError(
-                f"the training loss is {loss.item()} at step {self.global_step}: the training has diverged; look for "
-                f"extreme responses, or lower the learning rate from {self.recipe.learning_rate:g} with "
+                f"the training loss became NaN or infinite by step {self.global_step}: the training has diverged; look "
+                f"for extreme responses, or lower the learning rate from {self.recipe.learning_rate:g} with "
                 "recipe={'learning_rate': …}"
             )
 
@@ -84,6 +98,7 @@ class EncoderTraining(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start counting anew."""
+        self._stop_if_diverged()
         self._validated = [RunningCorrelation.of_nothing(readout.neurons) for readout in self._readouts]
 
     def validation_step(self, place: tuple[int, Trial] | None, _index: int) -> None:

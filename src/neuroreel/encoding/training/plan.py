@@ -38,7 +38,7 @@ class Training:
         return any(len(trials) for trials in self.material.validation.values())
 
     def describe(self) -> dict[str, Any]:
-        """What makes a training the one it is: the same numbers come out if, and only if, these agree."""
+        """What makes a training run the one it is; only devices and versions, which change rounding, are left out."""
         assert isinstance(self.model, ReadoutModel | DwiseNeuro)
         config = self.model.config if isinstance(self.model, ReadoutModel) else self.model.network.config
         return {

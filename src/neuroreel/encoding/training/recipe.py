@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from neuroreel.arguments import finite_number, instance_of, refuse_unknown, whole_number
 from neuroreel.errors import InputError
 
 
@@ -57,14 +60,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for setting in _COUNTS:
-            value = getattr(self, setting)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"recipe: {setting} is {value!r}; it must be a whole number of at least 1")
+            whole_number(getattr(self, setting), name=f"recipe: {setting}")
         for setting, most in _AMOUNTS.items():
             value = getattr(self, setting)
-            if not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise InputError(f"recipe: {setting} is {value!r}; it must be a number of at least 0")
-            if value > most:
+            if finite_number(value, name=f"recipe: {setting}", least=0) > most:
                 raise InputError(f"recipe: {setting} is {value!r}; it must be at most {most:g}")
         if self.ema_decay >= 1:
             raise InputError(f"recipe: ema_decay is {self.ema_decay!r}; it must be below 1, or no weight ever moves")
@@ -132,13 +131,11 @@ def resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
     InputError
         An unknown kind or setting, or a value that cannot be.
     """
-    if kind not in RECIPES:
+    if kind not in list(RECIPES):
         raise InputError(f"kind is {kind!r}; the encoding models that can be trained are {', '.join(RECIPES)}")
-    changes = changes or {}
-    unknown = set(changes) - set(Recipe.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Recipe.__dataclass_fields__)
-        raise InputError(f"the recipe has no setting {sorted(unknown)}; it has {known}")
+    changes = instance_of(changes or {}, dict, name="recipe")
+    refuse_unknown(changes, Recipe.__dataclass_fields__, what="setting of the recipe")
+    changes = {name: value.item() if isinstance(value, np.generic) else value for name, value in changes.items()}
     recipe = replace(RECIPES[kind], **changes)
     if kind != "dwiseneuro" and recipe.cutmix_probability:
         raise InputError(f"recipe: cutmix_probability is for kind='dwiseneuro'; leave it out with kind={kind!r}")

@@ -1,0 +1,47 @@
+"""What a transparency mask is: one image, on a video's pixels or on a canvas with the video in its center."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neuroreel.arguments import as_array
+from neuroreel.errors import InputError
+
+
+def check_mask_values(values: ArrayLike, *, what: str) -> NDArray[np.float32]:
+    """The mask as float32; InputError unless it is one image of finite numbers."""
+    mask = as_array(values, name=what)
+    if mask.ndim != 2 or mask.size == 0:
+        raise InputError(f"{what} has shape {mask.shape}; a mask is one image (height, width)")
+    if mask.dtype.kind not in "fiub" or not np.isfinite(mask).all():
+        raise InputError(f"{what} holds NaN, infinite or non-numeric values; a mask is an image of finite numbers")
+    return mask.astype(np.float32)
+
+
+def centered_place(size: tuple[int, ...], canvas: tuple[int, ...]) -> tuple[int, int]:
+    """(top, left) of a video in the center of a canvas, both (height, width)."""
+    top, left = ((spread - pixels) // 2 for spread, pixels in zip(canvas, size, strict=True))
+    return top, left
+
+
+def mask_on_video(mask: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    """The mask on the pixels of a video of ``size`` (height, width): the one place where masks are cut.
+
+    A mask says nothing of where its video lies, so one that is larger, as the published 64 x 64 around 36 x 64 pixels,
+    has it in its center. Models that place it elsewhere learn and take masks of the video's size.
+
+    Raises
+    ------
+    InputError
+        A mask that is smaller than the video, or not of two axes.
+    """
+    if mask.ndim != 2 or any(spread < pixels for spread, pixels in zip(mask.shape, size, strict=True)):
+        raise InputError(
+            f"the mask has shape {mask.shape}, the video {tuple(size)} (height, width): they are not of one model; "
+            "a mask is as large as the video, or a larger canvas with the video in its center"
+        )
+    top, left = centered_place(size, mask.shape)
+    return mask[top : top + size[0], left : left + size[1]]
