@@ -435,6 +435,19 @@ def test_what_is_needed_and_cannot_be_read(tmp_path: Path, path: str) -> None:
         nr.import_nwb(file, tmp_path / "a")
 
 
+def test_a_table_of_trials_that_cannot_be_read_is_not_passed_over() -> None:
+    from pynwb.epoch import TimeIntervals
+
+    from neuroreel.recordings.nwb.contents import Unreadable, read_contents
+    from neuroreel.recordings.nwb.shows import find_epochs
+
+    broken = Unreadable("intervals/trials", TimeIntervals, None, "columns of different lengths")
+    contents = read_contents(noise_session(), [broken])
+    assert contents.lines()[-1] == "intervals/trials (TimeIntervals) cannot be read: columns of different lengths"
+    with pytest.raises(nr.InputError, match=r"columns of different lengths; please correct .* with --trials"):
+        find_epochs(contents.intervals, [], trials="auto", tier_column=None, trial_seconds=None)
+
+
 def film_session(folder: Path, **files: Any) -> Path:
     """A film of 20 and one of 25 frames beside the file."""
     from pynwb.image import ImageSeries
