@@ -23,7 +23,7 @@ def make_trials(count=8, *, frames=60, neurons=30, seed=0):
         mixture = gaussian_filter1d(random.normal(0, 2, (frames, 4)), 3, axis=0, mode="wrap")
         video = np.clip(background + mixture @ pictures, 0, 255).reshape(frames, 6, 7)
         rate = (2 + np.roll(mixture, 2, axis=0) @ taste.T).clip(0) ** 2
-        responses = rate + random.normal(0, 0.3, rate.shape)
+        responses = np.maximum(rate + random.normal(0, 0.3, rate.shape), 0)
         trials.append(Trial(video=video, responses=responses.T, frame_rate_hz=30, name=f"trial {number}"))
     return trials
 
