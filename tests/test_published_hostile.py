@@ -228,7 +228,7 @@ FIELD_OUTSIDE = (3, "|", None, ("a",), {"a": (np.dtype("i8"), 1000)}, 8, 1, 0)
         Payload(torch.device, [[]]),
         {1: 2},
         {("a",): 2},
-        {"a", "b"},
+        {"a"},
         b"bytes",
         1j,
     ],
