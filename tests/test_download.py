@@ -414,7 +414,7 @@ def test_what_was_begun_of_another_zip_is_not_mixed_in(
     with pytest.raises(nr.ResourceError):
         get("mouse_a", only=["fold_0"])
     other = tmp_path / "other" / mouse.name
-    nr.write_recording(other, [made_up_trial("mouse_a", neurons=6, seed=seed) for seed in range(20, 40)])
+    nr.write_recording(other, [made_up_trial("mouse_a", neurons=6, seed=seed) for seed in range(60, 80)])
     gin.add(name, zipped(other))
     del gin.always[name]
     gin.faults[name] = []

@@ -120,7 +120,7 @@ def assign_folds(recording: Recording) -> list[str]:
     file = recording.folder / FOLDS
     if is_listed(file):
         return read_folds(file, recording.tiers)
-    rule = _rule_of(recording.folder)
+    rule = fold_rule(recording.folder)
     name = recording.folder.resolve().name  # a link's name says nothing of whose mouse it is
     openings: dict[int, NDArray[np.uint64]] = {}
     hashes: list[int | None] = [None] * len(recording.tiers)
@@ -180,7 +180,14 @@ def is_fold(word: object) -> bool:
     return isinstance(word, str) and re.fullmatch(r"fold_(0|[1-9][0-9]*)", word) is not None
 
 
-def _rule_of(folder: Path) -> str:
+def movie_hash(video: NDArray[Any], *, rule: str) -> int:
+    """The 64-bit hash of a movie (frames, height, width) that decides its fold by one of ``METHODS``."""
+    if rule == PUBLISHED:
+        return video_hash(video)
+    return int.from_bytes(hashlib.blake2b(opening_of(video).astype("<u8").tobytes(), digest_size=8).digest(), "big")
+
+
+def fold_rule(folder: Path) -> str:
     """By which rule a recording's folds follow from its movies: the published one unless its settings name another."""
     rule = read_json(folder / SETTINGS).get("fold_rule", PUBLISHED) if is_listed(folder / SETTINGS) else PUBLISHED
     if rule not in METHODS:
@@ -196,11 +203,8 @@ def _identify(recording: Recording, index: int, *, rule: str) -> tuple[NDArray[n
     """
     try:
         video = read_video(recording.folder, index)
-        opening = opening_of(video)
         check_white(video, what="its movie")
-        if rule == PUBLISHED:
-            return opening, video_hash(video)
-        return opening, int.from_bytes(hashlib.blake2b(opening.astype("<u8").tobytes(), digest_size=8).digest(), "big")
+        return opening_of(video), movie_hash(video, rule=rule)
     except InputError as error:
         raise InputError(f"trial {index} of {recording.name}: {error}") from error
 

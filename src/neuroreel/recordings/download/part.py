@@ -19,8 +19,8 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.recordings.disk import read_json
 from neuroreel.recordings.download.unpack import write_member
-from neuroreel.recordings.sensorium import FOLDS, KINDS, TIERS, read_tiers, read_video
-from neuroreel.recordings.splits import FOLD_COUNT, is_fold, is_folded, read_folds, video_hash, write_folds
+from neuroreel.recordings.sensorium import FOLDS, KINDS, SETTINGS, TIERS, read_tiers, read_video
+from neuroreel.recordings.splits import FOLD_COUNT, fold_rule, is_fold, is_folded, movie_hash, read_folds, write_folds
 
 PART = PurePosixPath("meta", "part.json")
 _HASHES = "hashes.json"
@@ -74,6 +74,12 @@ class Packed:
         self.write(TIERS, self.raw / TIERS)
         return read_tiers(self.raw)
 
+    def fold_rule(self) -> str:
+        """By which rule its folds follow from its movies."""
+        if PurePosixPath(SETTINGS) in self.members:
+            self.write(SETTINGS, self.raw / SETTINGS)
+        return fold_rule(self.raw)
+
     def sizes(self, paths: Sequence[PurePosixPath]) -> tuple[int, int]:
         """Bytes of files in the zip, packed and unpacked."""
         infos = [self.members[path] for path in paths if path in self.members]
@@ -125,7 +131,7 @@ def unpack_part(packed: Packed, parts: Sequence[str], *, source: str) -> Path:
     _cut_trials(packed, folder, chosen=chosen, trials=len(tiers))
     if tuple(words) != tiers:
         kept = [hashes[i] for i in chosen] if any(value is not None for value in hashes) else None
-        write_folds(folder / FOLDS, [words[i] for i in chosen], hashes=kept)
+        write_folds(folder / FOLDS, [words[i] for i in chosen], hashes=kept, rule=packed.fold_rule())
     with atomic_path(folder / PART, overwrite=True) as partial:
         partial.write_text(json.dumps({"source": source, "parts": list(parts), "trials": chosen}) + "\n")
     return folder
@@ -178,7 +184,7 @@ def _hashes(packed: Packed, tiers: tuple[str, ...], parts: Sequence[str]) -> lis
             continue
         video = packed.raw / trial_file("videos", index)
         packed.write(trial_file("videos", index), video)
-        known[str(index)] = value = video_hash(read_video(packed.raw, index))
+        known[str(index)] = value = movie_hash(read_video(packed.raw, index), rule=packed.fold_rule())
         if f"fold_{value % FOLD_COUNT}" not in parts and tier not in parts:
             video.unlink()
         with atomic_path(note, overwrite=True) as partial:
