@@ -116,12 +116,13 @@ def pretended_gpu() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, number in numbers.items():
             patch.setattr(torch.cuda, name, lambda *_, number=number: number)
-        for name in ("synchronize", "reset_peak_memory_stats", "empty_cache", "set_device"):
+        for name in ("synchronize", "reset_peak_memory_stats", "empty_cache", "set_device", "set_rng_state"):
             patch.setattr(torch.cuda, name, lambda *_: None)
         for name in ("is_available", "is_bf16_supported"):
             patch.setattr(torch.cuda, name, lambda *_: True)
         patch.setattr(torch.cuda, "mem_get_info", lambda *_: (BYTES, BYTES))
         patch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
+        patch.setattr(torch.cuda, "get_rng_state", lambda *_: torch.zeros(1, dtype=torch.uint8))
         patch.setattr(torch.cuda, "get_device_name", lambda *_: "a pretended GPU")
         patch.setattr(torch, "load", partial(_load, torch.load))
         with _Everywhere():
