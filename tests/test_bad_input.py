@@ -601,9 +601,11 @@ def test_ctrl_c_in_the_middle_of_a_reconstruction(place: Place) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "neuroreel", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    snapshot = place.root / "new" / "trial_000-90.pt"
+    snapshot = "new/trial_000-trial0.pt"  # the first is saved after 20 s
     try:
-        while process.poll() is None and not snapshot.exists():
+        for _ in range(3000):
+            if process.poll() is not None or (place.root / snapshot).exists():
+                break
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         said, error = process.communicate(timeout=60)
@@ -611,7 +613,7 @@ def test_ctrl_c_in_the_middle_of_a_reconstruction(place: Place) -> None:
         process.kill()
     assert process.returncode == 130
     assert (said, error) == ("", "neuroreel: stopped; the same command goes on from what is finished\n")
-    assert set(listing(place.root)) - set(before) == {"new/trial_000-90.pt"}
+    assert set(listing(place.root)) - set(before) == {snapshot}
 
 
 # --- the authors' files -----------------------------------------------------------------------------------------------
