@@ -44,8 +44,14 @@ def blocks(page: Path, languages: set[str] | None = None) -> list[Block]:
     return [block for block in found if languages is None or block.language in languages]
 
 
+LONG_PAGES = {"differences", "judging", "tutorial"}  # their Python blocks run for minutes on a busy machine
+
+
 def pages_with(languages: set[str]) -> list[object]:
-    return [pytest.param(page, id=page.stem) for page in PAGES if blocks(page, languages)]
+    def marks(page: Path) -> list[pytest.MarkDecorator]:
+        return [pytest.mark.slow] if languages == PYTHON and page.stem in LONG_PAGES else []
+
+    return [pytest.param(page, id=page.stem, marks=marks(page)) for page in PAGES if blocks(page, languages)]
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES])

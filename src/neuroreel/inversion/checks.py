@@ -24,7 +24,7 @@ def check_trials_fit(
     trials: Sequence[Trial], models: Sequence[EncodingModel], *, decoder: RidgeDecoder | None, settings: Settings
 ) -> list[int]:
     """The frames of each trial; InputError unless all can be reconstructed with these models and this decoder."""
-    frames = []
+    specs = []
     if not trials:
         raise InputError("no trials were given; pass one, or a list of them")
     for trial in trials:
@@ -39,9 +39,9 @@ def check_trials_fit(
             check_movie_fits(models[0], trial)
         if decoder is not None:
             check_decodable(decoder, trial)
-        frames.append(trial.frames)
-    check_most_responses(map(TrialSpec.of, trials), what="trials to reconstruct")
-    return frames
+        specs.append(TrialSpec.of(trial))
+    check_most_responses(specs, what="trials to reconstruct")
+    return [spec.frames for spec in specs]
 
 
 def check_models_fit(models: Sequence[EncodingModel], *, decoder: RidgeDecoder | None, settings: Settings) -> None:
