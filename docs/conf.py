@@ -31,6 +31,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_in_temp = True
 nb_merge_streams = True
+suppress_warnings = ["myst-nb.lexer"]  # cells that are not executed do not say which language they are in
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 
 # The reference

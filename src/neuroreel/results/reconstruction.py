@@ -181,7 +181,7 @@ class Reconstruction:
 
     @property
     def neuron_mask(self) -> NDArray[np.bool_] | None:
-        """(neurons,) boolean: the neurons whose responses were used; None where it is not known."""
+        """Whose responses were used, (neurons,) boolean; None where it is not known."""
         return np.asarray(self.dataset["neuron_mask"].values, bool) if "neuron_mask" in self.dataset else None
 
     @property
