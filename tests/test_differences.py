@@ -367,7 +367,7 @@ def test_the_page_has_the_numbers_that_were_measured(benchmark_module: Callable[
     assert [line for line in measured if line not in lines] == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_benchmark_runs(tmp_path: Path) -> None:
     out = tmp_path / "differences.json"
     program = [sys.executable, str(PAGE.parents[1] / "benchmarks" / "differences.py"), "--quick", "--out", str(out)]

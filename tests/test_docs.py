@@ -44,12 +44,12 @@ def blocks(page: Path, languages: set[str] | None = None) -> list[Block]:
     return [block for block in found if languages is None or block.language in languages]
 
 
-LONG_PAGES = {"differences", "judging", "tutorial"}  # their Python blocks run for minutes on a busy machine
+LONG_PAGES = {"tutorial": pytest.mark.slow, "differences": pytest.mark.nightly, "judging": pytest.mark.nightly}
 
 
 def pages_with(languages: set[str]) -> list[object]:
     def marks(page: Path) -> list[pytest.MarkDecorator]:
-        return [pytest.mark.slow] if languages == PYTHON and page.stem in LONG_PAGES else []
+        return [LONG_PAGES[page.stem]] if languages == PYTHON and page.stem in LONG_PAGES else []
 
     return [pytest.param(page, id=page.stem, marks=marks(page)) for page in PAGES if blocks(page, languages)]
 

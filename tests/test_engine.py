@@ -141,7 +141,7 @@ def test_reconstructions_are_the_same() -> None:
         assert 0 <= error < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_bfloat16_gives_the_same_reconstruction() -> None:
     """The video correlation of a reconstruction is within 0.005 of that in single precision."""
     sizes = {"core_features": (16, 16), "spatial_strides": (1, 1), "cortex_features": (64,)}

@@ -144,7 +144,7 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
     assert "forward and backward" in said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_full_size_converts_predicts_and_reconstructs(tmp_path: Path) -> None:
     """A published-style checkpoint of the paper's size, from the file to two iterations of the published rule."""
     file = tmp_path / "model-017-0.291.pth"

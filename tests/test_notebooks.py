@@ -42,7 +42,6 @@ def test_pair_is_in_sync_and_without_outputs(name: str) -> None:
 @pytest.mark.parametrize(
     ("names", "claims"),
     [
-        pytest.param(("natural_movies",), 3, id="the first", marks=pytest.mark.slow),
         pytest.param(tuple(FIGURES), 8, id="all", marks=pytest.mark.nightly),
     ],
 )

@@ -230,7 +230,7 @@ def test_a_training_that_diverges_leaves_no_checkpoint(
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_benchmark_of_a_window(gpu: None, benchmark_module: Callable[[str], ModuleType]) -> None:
     """Its three processes for a GPU, one after the other in this one."""
     inversion = benchmark_module("inversion")
@@ -248,7 +248,7 @@ def test_benchmark_of_a_window(gpu: None, benchmark_module: Callable[[str], Modu
     assert answers["ours"]["work"]["operations"] > 1e8 and answers["ours"]["seconds"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_benchmark_of_a_movie(
     gpu: None, benchmark_module: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ def test_the_exponent_is_that_of_a_power(benchmark_module: Any) -> None:
     assert scaling.slope(counts, [3 * count**1.5 for count in counts]) == pytest.approx(1.5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_scaling(tmp_path: Path) -> None:
     out = tmp_path / "scaling.json"
     command = [sys.executable, str(SCRIPT), "--quick", "--out", str(out)]

@@ -177,7 +177,7 @@ def _durations(undisturbed: Path, planned: list[list[str]]) -> list[float]:
     return [json.loads(mark.read_text())["seconds"] for mark in marks]
 
 
-@pytest.mark.parametrize(("kills_wanted", "least"), [pytest.param(2, 2, marks=SLOW), pytest.param(5, 4, marks=NIGHTLY)])
+@pytest.mark.parametrize(("kills_wanted", "least"), [pytest.param(5, 4, marks=NIGHTLY)])
 def test_snakemake_killed_at_random_moments(
     kills_wanted: int, least: int, config: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -211,7 +211,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-@SLOW
+@NIGHTLY
 def test_disk_that_fills_again_and_again(undisturbed: Path, small_disk: Path, tmp_path: Path) -> None:
     """In a recording, in what is trained, in an experiment: the command says so, and with more space it goes on."""
     config = written(changed("resources/default/disk_gb", 1e-5), tmp_path)  # expected too low, or it would not start

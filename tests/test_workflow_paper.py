@@ -36,13 +36,9 @@ SMALLER: dict[str, dict[str, Any]] = {
 }
 
 
-SOME = ("gradient_ensembling", "noise", "receptive_fields")  # movies, the authors' stimuli, and no reconstruction
-
-
 @pytest.mark.parametrize(
     "experiments",
     [
-        pytest.param(SOME, id="three experiments", marks=pytest.mark.slow),
         pytest.param(tuple(EXPERIMENTS), id="all experiments", marks=pytest.mark.nightly),
     ],
 )

@@ -35,7 +35,7 @@ _ACTIVITY = {
     "predicted": "predicted from the reconstruction",
 }
 _MOST_ROWS = 128  # of a raster: more would be thinner than a screen's pixels
-_COLOR_STEPS = 32  # of a raster: keeps its picture small
+_COLOR_STEPS = 16  # of a raster: keeps its picture small
 _CUT = 2.5  # percent of a raster's values beyond either end of the colors
 
 
