@@ -190,9 +190,10 @@ def load_mask(file: str | Path) -> NDArray[np.float32]:
     InputError
         No such file, another kind of file, another shape, NaN or infinite values.
     """
-    check_fetched(Path(file))
+    file = user_path(file)
+    check_fetched(file)
     try:
-        with user_path(file).open("rb") as stream:
+        with file.open("rb") as stream:
             mask = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError, EOFError, TokenError, MemoryError, OverflowError) as error:
         raise InputError(f"{file} cannot be read as a mask ({error}); it must be a .npy file of one image") from error

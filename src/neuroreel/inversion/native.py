@@ -1,7 +1,7 @@
 """The compiled part of the inversion engine: built once by the system's C++ compiler, kept in the user's cache.
 
 Nothing depends on it: without a compiler, or with ``NEUROREEL_NATIVE=0`` in the environment, PyTorch does the same
-work, on a processor with AVX-512 in about twice the time.
+work more slowly.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
+from neuroreel.files import user_path
 from neuroreel.recordings.disk import check_fetched
 
 AUTO, NONE = "auto", "none"
@@ -106,8 +106,9 @@ def open_nwb(file: str | os.PathLike[str]) -> Iterator[tuple[Any, list[Unreadabl
     InputError if the file is not an NWB file, or cannot be read at all.
     """
     pynwb = needs("pynwb", extra="nwb")
-    check_fetched(Path(file))
-    if not Path(file).is_file():
+    file = user_path(file)
+    check_fetched(file)
+    if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of an NWB file")
     with _opened(pynwb, file) as reader:
         yield _read(reader, file)
