@@ -27,7 +27,7 @@ CORE = (  # import name: nothing works without these
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {  # of pyproject.toml: what they bring, and what for
     "export": (("tifffile", "imageio_ffmpeg", "zarr"), "TIFF, MP4 and Zarr: export, movies in files"),
     "download": (("requests", "urllib3"), "download"),
-    "nwb": (("pynwb",), "import and export of NWB files"),
+    "nwb": (("pynwb", "hdmf"), "import and export of NWB files"),
     "figures": (("statsmodels",), "figures with statistics"),
     "workflow": (("snakemake", "snakemake_executor_plugin_slurm"), "workflow, on one machine or on Slurm"),
     "notebooks": (("jupytext", "nbclient", "ipykernel"), "notebooks"),
