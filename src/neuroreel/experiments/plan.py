@@ -132,7 +132,7 @@ def as_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "state": entry.state,
             "file": str(entry.store.result_file(entry.key)),
             "passes": entry.work.passes,
-            "seconds": None if unit is None else round(unit * entry.cost, 1),
+            "seconds": None if unit is None else float(f"{unit * entry.cost:.3g}"),
         }
         for entry in entries
     ]
