@@ -1,0 +1,177 @@
+"""``nr.fit_posterior``: what movies are like, and what the encoding models leave unexplained, learned from trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuroreel.arguments import finite_number, instance_of, whole_number
+from neuroreel.compute import Compute
+from neuroreel.encoding.checks import as_ensemble, check_movie_fits, check_responses_fit
+from neuroreel.encoding.interface import EncodingModel, frozen
+from neuroreel.errors import InputError
+from neuroreel.inversion.engine import engine_of
+from neuroreel.posterior.movie_prior import MoviePrior, fit_movie_prior
+from neuroreel.posterior.noise import LEAST_RATE, fit_noise
+from neuroreel.posterior.posterior import Posterior
+from neuroreel.posterior.prediction import ensemble_responses
+from neuroreel.progress import progress as progress_bar
+from neuroreel.recordings.checks import check_responses, check_trials, same_rate
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.provenance import hash_model
+
+FACTORS = 8
+LIKELIHOOD_WEIGHT = 0.5
+FEWEST_FRAMES = 300
+MOST_VALUES = 10**8  # of responses that the noise is fitted to: 40 trials of 10 s and 8,000 neurons, at 30 Hz
+
+
+def fit_posterior(
+    models: EncodingModel | Sequence[EncodingModel],
+    trials: Sequence[Trial],
+    *,
+    validation: Sequence[Trial] = (),
+    movie_prior: MoviePrior | None = None,
+    factors: int = FACTORS,
+    likelihood_weight: float = LIKELIHOOD_WEIGHT,
+    seed: int = 0,
+    compute: Compute | None = None,
+) -> Posterior:
+    """Learn what a reconstruction needs beside the encoding models: a prior of movies and a model of the noise.
+
+    1. Movie prior: principal components of the movies' frames, a spectrum over time for each.
+    2. Predicted responses of the ensemble to every trial. Square roots of recorded responses are regressed on square
+       roots of predicted ones, neuron by neuron.
+    3. Noise: what is left, as a few factors that neurons share and a private part, a spectrum for each.
+
+    Parameters
+    ----------
+    models
+        An encoding model, or an ensemble of the same neurons.
+    trials
+        Training trials, with videos and responses.
+    validation
+        Trials that the models were not trained on. Models fit the noise of their own training trials a little, so
+        gains and noise are scaled to what is found here. Without them the repr says that nothing was held out.
+    movie_prior
+        A prior to use in place of that of the trials' movies: ``MoviePrior.natural(...)``, for instance, where the
+        movies to reconstruct are of another kind.
+    factors
+        How many factors neurons share in their noise.
+    likelihood_weight
+        Power of the likelihood in the posterior. 1 would trust the encoding models as if they erred only as they do
+        on the movies that were shown; the search looks for movies where they err more.
+    seed
+        Random seed: of the search for factors, and of the trials that are used where they are too many.
+    compute
+        Device, precision, memory, progress.
+
+    Returns
+    -------
+    Posterior
+        For ``nr.reconstruct``; ``.save(folder)`` keeps it, models included.
+
+    Raises
+    ------
+    InputError
+        Trials that do not belong together or do not fit the models, too few frames, no neuron that ever varies, or
+        arguments out of range. Raised before any work.
+    """
+    compute = Compute() if compute is None else instance_of(compute, Compute, name="compute")
+    ensemble = as_ensemble(models)
+    whole_number(factors, name="factors", least=0)
+    whole_number(seed, name="seed", least=0)
+    if finite_number(likelihood_weight, name="likelihood_weight", least=0) == 0:
+        raise InputError("likelihood_weight is 0: the responses would not count; it must be above 0, 1 at most")
+    for what, given in (("training trials", trials), ("validation trials", validation)):
+        _check_trials(given, ensemble, what=what, movie_prior=movie_prior, needed=given is trials)
+    show = compute.progress
+    prior = fit_movie_prior(trials, seed=seed) if movie_prior is None else movie_prior
+    with frozen(ensemble, device=compute.torch_device):
+        engines = [engine_of(model, precision=compute.torch_precision) for model in ensemble]
+        roots = partial(_roots, engines, device=compute.torch_device, show=show)
+        recorded, predicted = roots(_some(trials, seed=seed), what="training trials")
+        held_out = roots(_some(validation, seed=seed), what="validation trials") if len(validation) else None
+    warmup = max(model.warmup_frames for model in ensemble)
+    noise = fit_noise(recorded, predicted, factors=factors, warmup=warmup, seed=seed)
+    if not (noise.deviation > 0).any():
+        raise InputError("no neuron's responses vary in these trials: there is nothing to reconstruct from")
+    if held_out is not None:
+        noise = noise.rescaled(*held_out, warmup=warmup)
+    return Posterior(
+        models=tuple(ensemble),
+        movie_prior=prior,
+        noise=noise,
+        likelihood_weight=float(likelihood_weight),
+        facts={
+            "training_trials": len(trials),
+            "validation_trials": len(validation),
+            "recordings": sorted({trial.recording for trial in trials} - {""}),
+            "seed": seed,
+            "model_hashes": [hash_model(model) for model in ensemble],
+        },
+    )
+
+
+def _check_trials(
+    trials: Sequence[Trial],
+    ensemble: Sequence[EncodingModel],
+    *,
+    what: str,
+    movie_prior: MoviePrior | None,
+    needed: bool,
+) -> None:
+    if not len(trials) and not needed:
+        return
+    spec = check_trials(trials, what=what, needs=("video", "responses"))
+    check_responses(trials, spec, what=what)
+    for trial in trials:
+        for model in ensemble:
+            check_movie_fits(model, trial)
+            check_responses_fit(model, trial)
+    warmup = max(model.warmup_frames for model in ensemble)
+    if needed and spec.frames - warmup * len(trials) < FEWEST_FRAMES:
+        raise InputError(
+            f"the {what} have {spec.frames} frames, {warmup} of each trial only to warm up the models; spectra and "
+            f"noise need at least {FEWEST_FRAMES} more: give more trials"
+        )
+    if movie_prior is not None and movie_prior.size != ensemble[0].canvas.video_size:
+        raise InputError(
+            f"the movie prior is of movies of {movie_prior.size} pixels (height, width), the models take "
+            f"{ensemble[0].canvas.video_size}: fit or make one of this size"
+        )
+    if movie_prior is not None and not same_rate(movie_prior.frame_rate_hz, ensemble[0].frame_rate_hz):
+        raise InputError(
+            f"the movie prior is of movies at {movie_prior.frame_rate_hz:g} Hz, the models of "
+            f"{ensemble[0].frame_rate_hz:g} Hz: fit or make one of this rate"
+        )
+
+
+def _some(trials: Sequence[Trial], *, seed: int) -> list[Trial]:
+    """All trials, or as many of them, drawn at random, as the noise needs and memory holds."""
+    most = max(2, int(MOST_VALUES / max(1, trials[0].neurons * trials[0].frames)))
+    chosen = sorted(np.random.default_rng(seed).permutation(len(trials))[:most].tolist())
+    return [trials[index] for index in chosen]
+
+
+@torch.no_grad()
+def _roots(
+    engines: Sequence[EncodingModel], trials: Sequence[Trial], *, device: torch.device, show: bool, what: str
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Square roots of recorded and predicted responses of each trial (neurons, frames), on the CPU."""
+    recorded, predicted = [], []
+    for trial in progress_bar(trials, description=f"Predicting {what}", enabled=show):
+        video = torch.from_numpy(trial.needs_video()).to(device)
+        responses = ensemble_responses(engines, video, torch.from_numpy(trial.covariates).to(device))
+        if not torch.isfinite(responses).all():
+            raise InputError(
+                f"the models predict NaN or infinite responses to {trial.name}: their weights are no use, or its "
+                "behavior is far from what they were trained on"
+            )
+        recorded.append(torch.from_numpy(trial.needs_responses()).sqrt())
+        predicted.append(responses.clamp_min(LEAST_RATE).sqrt().cpu())
+    return recorded, predicted

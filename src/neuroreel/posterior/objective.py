@@ -1,0 +1,82 @@
+"""How unlikely a movie is, given the responses: the posterior's negative logarithm, and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.posterior.movie_prior import MoviePrior
+from neuroreel.posterior.noise import NoiseModel, NoisePrecision
+from neuroreel.posterior.prediction import ensemble_responses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whitened:
+    """White coordinates of movies: their prior is the standard normal distribution.
+
+    Cosine coefficients of the movie are ``center`` + ``deviation`` x coordinates, all (components, frames).
+    """
+
+    prior: MoviePrior
+    center: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of_prior(cls, prior: MoviePrior, frames: int) -> Whitened:
+        """Coordinates of movies of so many frames, zero at the prior's mean."""
+        deviation = prior.deviations(frames)
+        return cls(prior=prior, center=torch.zeros_like(deviation), deviation=deviation)
+
+    def movie(self, z: Tensor) -> Tensor:
+        """The movie (frames, height, width) of coordinates."""
+        return self.prior.movie(self.center + self.deviation * z)
+
+    def of(self, video: Tensor) -> Tensor:
+        """Coordinates of the movie nearest to this one."""
+        return (self.prior.coefficients(video) - self.center) / self.deviation
+
+
+class Objective:
+    """Half the squared residual, weighed by the noise's precision, plus half the squared white coordinates."""
+
+    def __init__(
+        self,
+        *,
+        models: Sequence[EncodingModel],
+        whitened: Whitened,
+        noise: NoiseModel,
+        kept: Tensor | None,
+        responses: Tensor,
+        covariates: Tensor,
+        warmup: int,
+        likelihood_weight: float = 1.0,
+        keep_graphs: bool = True,
+    ) -> None:
+        self.models, self.whitened, self.covariates = models, whitened, covariates
+        self.kept = kept
+        self.noise = noise if kept is None else noise.select(kept)
+        self.roots = (responses if kept is None else responses[kept]).clamp_min(0).sqrt()
+        self.precision = NoisePrecision(self.noise, responses.shape[1])
+        self.warmup, self.likelihood_weight, self.keep_graphs = warmup, likelihood_weight, keep_graphs
+
+    def residual(self, z: Tensor) -> Tensor:
+        """Recorded less expected root responses (neurons, frames) of the movie of these coordinates."""
+        video = self.whitened.movie(z).clamp(0, 255)
+        predicted = ensemble_responses(self.models, video, self.covariates, keep_graphs=self.keep_graphs)
+        if self.kept is not None:
+            predicted = predicted[self.kept]
+        residual = self.roots - self.noise.expected(predicted)
+        return torch.nn.functional.pad(residual[:, self.warmup :], (self.warmup, 0))
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The objective and its gradient at these coordinates."""
+        z = z.detach().requires_grad_()
+        residual = self.residual(z)
+        weighed = self.likelihood_weight * self.precision.apply(residual.detach())
+        value = 0.5 * (residual.detach() * weighed).sum() + 0.5 * z.detach().square().sum()
+        (gradient,) = torch.autograd.grad(residual, z, weighed)
+        return value, gradient + z.detach()

@@ -1,0 +1,188 @@
+"""The posterior of movies given responses, but for the responses: what ``nr.fit_posterior`` learned, in one object."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from neuroreel.encoding.checks import as_ensemble
+from neuroreel.encoding.files import load_encoder, save_encoder
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.errors import InputError
+from neuroreel.files import atomic_path, user_path
+from neuroreel.posterior.movie_prior import MoviePrior
+from neuroreel.posterior.noise import NoiseModel
+from neuroreel.recordings.disk import check_fetched
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMAT, FORMAT_VERSION = "neuroreel posterior", 1
+_FACTS, _TENSORS = "posterior.json", "posterior.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Posterior:
+    """Encoding models, what movies are like, and what the models leave unexplained. Made by ``nr.fit_posterior``.
+
+    Parameters
+    ----------
+    models
+        The ensemble.
+    movie_prior
+        Mean, components and spectra of movies.
+    noise
+        Gains, shared factors, private parts and spectra of the responses' noise.
+    likelihood_weight
+        Power of the likelihood.
+    facts
+        What it was fitted to: numbers of trials, recordings, seed, fingerprints of the models.
+    """
+
+    models: tuple[EncodingModel, ...]
+    movie_prior: MoviePrior
+    noise: NoiseModel
+    likelihood_weight: float
+    facts: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        as_ensemble(self.models)
+        if self.noise.neurons != self.models[0].neurons:
+            raise InputError(
+                f"the noise model knows {self.noise.neurons} neurons, the encoding models predict "
+                f"{self.models[0].neurons}: they are not of one recording"
+            )
+
+    @property
+    def neurons(self) -> int:
+        """How many neurons it knows."""
+        return self.noise.neurons
+
+    @cached_property
+    def usable(self) -> Tensor:
+        """(neurons,) boolean: neurons whose responses varied in the trials it was fitted to."""
+        return self.noise.deviation > 0
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a folder with everything in it: encoding models, prior, noise.
+
+        Raises
+        ------
+        InputError
+            The folder exists and ``overwrite`` is False, or a model is one of your own, which has no file format.
+        ResourceError
+            The disk is full, or the folder may not be written.
+        """
+        from safetensors.torch import save
+
+        tensors = {f"movie_prior.{name}": tensor for name, tensor in _tensors(self.movie_prior).items()}
+        tensors |= {f"noise.{name}": tensor for name, tensor in _tensors(self.noise).items()}
+        facts = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "models": len(self.models),
+            "readouts": [getattr(model, "readout", 0) for model in self.models],
+            "likelihood_weight": self.likelihood_weight,
+            "frame_rate_hz": self.movie_prior.frame_rate_hz,
+            "movies": self.movie_prior.source,
+            "held_out": self.noise.held_out,
+            "facts": dict(self.facts),
+        }
+        with atomic_path(folder, overwrite=overwrite) as partial:
+            partial.mkdir()
+            for number, model in enumerate(self.models):
+                save_encoder(model, partial / f"encoder_{number}.safetensors")
+            (partial / _TENSORS).write_bytes(save({name: each.contiguous() for name, each in tensors.items()}))
+            (partial / _FACTS).write_text(json.dumps(facts, indent=1))
+        return user_path(folder)
+
+    def plot(self) -> Figure:
+        """What was learned, in one figure: signal and noise, spectra, components of movies, factors of the noise."""
+        from neuroreel.posterior.figure import posterior_figure
+
+        return posterior_figure(self)
+
+    def __repr__(self) -> str:
+        return f"Posterior({'; '.join(self._lines())})"
+
+    def _lines(self) -> list[str]:
+        height, width = self.movie_prior.size
+        count = len(self.models)
+        kinds = ", ".join(sorted({type(model).__name__ for model in self.models}))
+        explained = float(self.noise.explained[self.usable].mean())
+        shared = self.noise.loadings.square().sum(dim=1) / self.noise.deviation.square().clamp_min(1e-12)
+        where = "validation trials" if self.noise.held_out else "the models' own training trials: optimistic"
+        silent = int((~self.usable).sum())
+        return [
+            f"{self.neurons} neurons" + (f", {silent} of them constant and left out" if silent else ""),
+            f"{count} encoding model{'s' if count > 1 else ''} ({kinds})",
+            f"{explained:.0%} of root responses is signal (on {where})",
+            f"{self.noise.loadings.shape[1]} noise factors are shared ({shared[self.usable].mean():.0%} of the noise)",
+            f"movies of {width}x{height} pixels: {len(self.movie_prior.components)} components, from "
+            f"{self.movie_prior.source}",
+            f"likelihood weight {self.likelihood_weight:g}",
+        ]
+
+    def _repr_html_(self) -> str:
+        from neuroreel.results.export import figure_png_base64
+
+        rows = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())
+        image = f'<img alt="" style="max-width:100%" src="data:image/png;base64,{figure_png_base64(self.plot())}">'
+        return f"<b>Posterior</b><ul>{rows}</ul>{image}"
+
+
+def load_posterior(folder: str | Path) -> Posterior:
+    """Read what :meth:`Posterior.save` wrote. Nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        No such folder, one that holds something else or is damaged, or that a newer neuroreel wrote.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = user_path(folder)
+    if not (folder / _FACTS).is_file():
+        raise InputError(f"{folder} holds no {_FACTS}; give a folder that Posterior.save wrote")
+    for name in (_FACTS, _TENSORS):
+        check_fetched(folder / name)
+    try:
+        described = json.loads((folder / _FACTS).read_text())
+        if described["format"] != FORMAT:
+            raise InputError(f"{folder} holds {described['format']}; give a folder that Posterior.save wrote")
+        if int(described["format_version"]) > FORMAT_VERSION:
+            raise InputError(f"a newer neuroreel wrote {folder}: update neuroreel")
+        tensors = load_file(folder / _TENSORS)
+        models = tuple(
+            load_encoder(folder / f"encoder_{number}.safetensors", readout=described["readouts"][number])
+            for number in range(described["models"])
+        )
+        prior, noise = (
+            {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
+            for part in ("movie_prior.", "noise.")
+        )
+        return Posterior(
+            models=models,
+            movie_prior=MoviePrior(**prior, frame_rate_hz=described["frame_rate_hz"], source=described["movies"]),
+            noise=NoiseModel(**noise, held_out=described["held_out"]),
+            likelihood_weight=described["likelihood_weight"],
+            facts=described["facts"],
+        )
+    except InputError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} is damaged ({type(error).__name__}: {error}); fit the posterior again") from error
+
+
+def _tensors(part: Any) -> dict[str, Tensor]:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {name: value.cpu() for name, value in values.items() if isinstance(value, torch.Tensor)}

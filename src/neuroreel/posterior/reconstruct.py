@@ -1,0 +1,384 @@
+"""``nr.reconstruct``: the most likely movie given a trial's responses, and draws of what else it may have been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from neuroreel import __version__
+from neuroreel.allocator import keep_freed_memory
+from neuroreel.arguments import as_array, instance_of, whole_number
+from neuroreel.compute import Compute
+from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
+from neuroreel.encoding.interface import EncodingModel, frozen
+from neuroreel.encoding.predict import predict
+from neuroreel.errors import InputError, NeuroreelError, ResourceError
+from neuroreel.evaluation.scores import SKIP_FRAMES, evaluation_mask, video_correlation
+from neuroreel.inversion.engine import engine_of, is_compiled, precision_of
+from neuroreel.masks import check_mask_values, mask_on_video
+from neuroreel.memory import first_line, is_out_of_memory
+from neuroreel.posterior.budget import graphs_fit
+from neuroreel.posterior.objective import Objective, Whitened
+from neuroreel.posterior.posterior import Posterior
+from neuroreel.posterior.samples import draw
+from neuroreel.posterior.search import Progress, search
+from neuroreel.progress import bar_of
+from neuroreel.recordings.checks import TrialSpec, check_most_responses
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.provenance import hash_array, hash_model
+from neuroreel.results.reconstruction import Reconstruction
+from neuroreel.snapshot import Snapshot, fingerprint
+
+PASSES = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """What is asked for every trial, checked."""
+
+    posterior: Posterior
+    mask: NDArray[np.float32] | None
+    kept: NDArray[np.bool_]
+    samples: int
+    passes: int
+    seed: int
+    compute: Compute
+
+
+@overload
+def reconstruct(trials: Trial, posterior: Posterior, **options: Any) -> Reconstruction: ...
+@overload
+def reconstruct(trials: Iterable[Trial], posterior: Posterior, **options: Any) -> list[Reconstruction]: ...
+def reconstruct(
+    trials: Trial | Iterable[Trial],
+    posterior: Posterior,
+    *,
+    mask: ArrayLike | None = None,
+    neurons: ArrayLike | None = None,
+    samples: int = 0,
+    passes: int = PASSES,
+    start: ArrayLike | Sequence[ArrayLike] | None = None,
+    seed: int = 0,
+    compute: Compute | None = None,
+) -> Reconstruction | list[Reconstruction]:
+    """Reconstruct the movie of one trial, or of several, from its responses: the most likely one under the posterior.
+
+    Parameters
+    ----------
+    trials
+        With responses, and behavior if the encoding models use it. The video is not looked at, but for scores.
+    posterior
+        From ``nr.fit_posterior`` or ``nr.load_posterior``.
+    mask
+        Transparency mask (height, width): which pixels scores count. It does not change the movie.
+    neurons
+        (neurons,) boolean: the neurons that may be used. The others are ablated: they leave responses and noise.
+    samples
+        How many draws from the posterior to make beside the most likely movie; each costs about as many passes as it.
+    passes
+        At most so many passes, all windows once through all models, forward and backward. More do no harm.
+    start
+        Movie (frames, height, width) where the search starts, a list of them for several trials; by default the
+        prior's mean. It decides how many passes are needed, not where they lead.
+    seed
+        Random seed, of the draws alone.
+    compute
+        Device, precision, memory, checkpoint, progress.
+
+    Returns
+    -------
+    Reconstruction, or list of Reconstruction in the order of the trials
+        ``.video`` (frames, height, width), float32, grey levels 0..255; with samples also ``.samples`` and
+        ``.deviation``.
+
+    Raises
+    ------
+    InputError
+        Trials, mask, neurons or numbers that do not fit; raised before any work.
+    ResourceError
+        The device is not there, or memory is too small.
+    """
+    single = isinstance(trials, Trial)
+    starts = [start] if single and start is not None else start
+    results = list(
+        reconstruct_each(
+            [trials] if isinstance(trials, Trial) else trials,
+            posterior,
+            mask=mask,
+            neurons=neurons,
+            samples=samples,
+            passes=passes,
+            starts=starts,
+            seed=seed,
+            compute=compute,
+        )
+    )
+    return results[0] if single else results
+
+
+def reconstruct_each(
+    trials: Iterable[Trial],
+    posterior: Posterior,
+    *,
+    mask: ArrayLike | None = None,
+    neurons: ArrayLike | None = None,
+    samples: int = 0,
+    passes: int = PASSES,
+    starts: ArrayLike | Sequence[ArrayLike] | None = None,
+    seed: int = 0,
+    compute: Compute | None = None,
+) -> Iterator[Reconstruction]:
+    """As ``nr.reconstruct``, but each result is handed over as soon as it is made, and none is kept.
+
+    With a recording's trials, memory does not grow with their number.
+    """
+    instance_of(posterior, Posterior, name="posterior")
+    chosen: Any = trials if isinstance(trials, Sequence) else list(trials)
+    wish = _Wish(
+        posterior=posterior,
+        mask=None if mask is None else check_mask_values(mask, what="the mask"),
+        kept=_checked_neurons(neurons, posterior),
+        samples=whole_number(samples, name="samples", least=0),
+        passes=whole_number(passes, name="passes"),
+        seed=whole_number(seed, name="seed", least=0),
+        compute=Compute() if compute is None else instance_of(compute, Compute, name="compute"),
+    )
+    if wish.mask is not None:
+        evaluation_mask(wish.mask, posterior.movie_prior.size)
+    _check_trials(chosen, posterior)
+    return _each(chosen, wish, _checked_starts(starts, chosen, posterior))
+
+
+def _each(
+    trials: Sequence[Trial], wish: _Wish, starts: Sequence[NDArray[np.float32] | None]
+) -> Iterator[Reconstruction]:
+    keep_freed_memory()
+    device, finished = wish.compute.torch_device, []
+    with _memory_errors_told(device), frozen(wish.posterior.models, device=device):
+        engines = [engine_of(model, precision=wish.compute.torch_precision) for model in wish.posterior.models]
+        for number, (trial, start) in enumerate(zip(trials, starts, strict=True)):
+            snapshot = _snapshot_of(trial, start, number, wish, engines)
+            yield _reconstruct_one(trial, start, wish, engines, snapshot)
+            finished.append(snapshot.file)
+    for file in finished:
+        if file is not None:
+            file.unlink(missing_ok=True)
+
+
+def _reconstruct_one(
+    trial: Trial,
+    start: NDArray[np.float32] | None,
+    wish: _Wish,
+    engines: Sequence[EncodingModel],
+    snapshot: Snapshot,
+) -> Reconstruction:
+    """The most likely movie of one trial, perhaps draws, and all that belongs to the result."""
+    device = wish.compute.torch_device
+    whitened = Whitened.of_prior(wish.posterior.movie_prior.to(device), trial.frames)
+    objective = Objective(
+        models=engines,
+        whitened=whitened,
+        noise=wish.posterior.noise.to(device),
+        kept=torch.from_numpy(wish.kept).to(device),
+        responses=torch.from_numpy(trial.needs_responses()).to(device),
+        covariates=torch.from_numpy(trial.covariates).to(device),
+        warmup=max(model.warmup_frames for model in engines),
+        likelihood_weight=wish.posterior.likelihood_weight,
+        keep_graphs=graphs_fit(engines, frames=trial.frames, device=device, max_bytes=wish.compute.max_bytes),
+    )
+    begin = torch.zeros_like(whitened.deviation)
+    if start is not None:
+        begin = whitened.of(torch.from_numpy(start).to(device))
+    progress, history = _search(trial, begin, objective, wish, snapshot)
+    video = whitened.movie(progress.coordinates).clamp(0, 255).cpu().numpy()
+    drawn = _draws(objective, progress.coordinates, wish)
+    shown = trial.replace(video=video, responses=None)
+    scored_mask = None if wish.mask is None else mask_on_video(wish.mask, video.shape[1:])
+    return Reconstruction.build(
+        video=video,
+        frame_rate_hz=trial.frame_rate_hz,
+        trial=trial,
+        recording=trial.recording,
+        simulated=trial.simulated,
+        mask=scored_mask,
+        samples=drawn,
+        start=whitened.movie(begin).clamp(0, 255).cpu().numpy(),
+        predicted=predict(engines, shown),
+        predicted_truth=None if trial.video is None else predict(engines, trial),
+        history=history,
+        neuron_mask=wish.kept,
+        settings={
+            "method": "posterior",
+            "passes": progress.passes,
+            "converged": progress.converged,
+            "samples": wish.samples,
+            "likelihood_weight": wish.posterior.likelihood_weight,
+            "noise_factors": wish.posterior.noise.loadings.shape[1],
+            "movie_components": len(wish.posterior.movie_prior.components),
+            "neurons_kept": int(wish.kept.sum()),
+            "models": len(engines),
+            "precision": ", ".join(sorted({precision_of(engine) for engine in engines})),
+        },
+        hashes={
+            "models": ", ".join(map(hash_model, wish.posterior.models)),
+            "responses": hash_array(trial.needs_responses()),
+        },
+        seed=wish.seed,
+        device=device,
+    )
+
+
+def _search(
+    trial: Trial, begin: Tensor, objective: Objective, wish: _Wish, snapshot: Snapshot
+) -> tuple[Progress, dict[str, list[float]]]:
+    """The search from its start, or from its snapshot, to its end; and what it went through."""
+    kept = snapshot.load(device=begin.device)
+    correlations: list[float] = kept.pop("correlations") if kept else []
+    progress = Progress(**kept) if kept else Progress(coordinates=begin)
+    whitened = objective.whitened
+
+    def state() -> dict[str, Any]:
+        return {**vars(progress), "correlations": correlations}
+
+    with bar_of(
+        wish.passes, description=f"Reconstructing {trial.name}", done=progress.passes, enabled=wish.compute.progress
+    ) as advance:
+        shown = progress.passes
+
+        def after_iteration(progress: Progress) -> None:
+            nonlocal shown
+            advance(progress.passes - shown)
+            shown = progress.passes
+            correlations.append(_correlation(trial, whitened.movie(progress.coordinates).clamp(0, 255), wish.mask))
+            if snapshot.due:
+                snapshot.save(state())
+
+        search(objective, progress, passes=wish.passes, after_iteration=after_iteration)
+    if wish.samples or len(progress.values) > 1:
+        snapshot.save(state())  # draws, and other trials, take long too
+    history = {
+        "iteration": [float(passes) for passes, _ in progress.values],
+        "loss": [value for _, value in progress.values],
+        "video_correlation": correlations,
+    }
+    return progress, history
+
+
+def _draws(objective: Objective, coordinates: Tensor, wish: _Wish) -> NDArray[np.float32] | None:
+    """Movies (samples, frames, height, width) drawn from the posterior."""
+    if not wish.samples:
+        return None
+    with bar_of(wish.samples, description="Drawing samples", enabled=wish.compute.progress) as advance:
+        drawn = draw(objective, coordinates, count=wish.samples, seed=wish.seed, advance=advance)
+    return np.stack([objective.whitened.movie(each).clamp(0, 255).cpu().numpy() for each in drawn])
+
+
+def _correlation(trial: Trial, video: Tensor, mask: NDArray[np.float32] | None) -> float:
+    """Video correlation on the way; NaN where the true movie is unknown or too short."""
+    if trial.video is None or trial.frames <= SKIP_FRAMES:
+        return float("nan")
+    return video_correlation(trial.needs_video(), video.cpu().numpy(), mask=mask)
+
+
+def _snapshot_of(
+    trial: Trial,
+    start: NDArray[np.float32] | None,
+    number: int,
+    wish: _Wish,
+    engines: Sequence[EncodingModel],
+) -> Snapshot:
+    file: Path | None = wish.compute.checkpoint_file
+    if file is None:
+        return Snapshot(None, fingerprint="")
+    noise = wish.posterior.noise
+    made_of = fingerprint(
+        models=[hash_model(model) for model in wish.posterior.models],
+        prior=[hash_array(array.numpy()) for array in (wish.posterior.movie_prior.components,)],
+        power=hash_array(wish.posterior.movie_prior.power.numpy()),
+        noise={name: hash_array(value.numpy()) for name, value in vars(noise).items() if isinstance(value, Tensor)},
+        likelihood_weight=wish.posterior.likelihood_weight,
+        responses=hash_array(trial.needs_responses()),
+        covariates=hash_array(trial.covariates),
+        kept=hash_array(wish.kept),
+        start=None if start is None else hash_array(start),
+        mask=None if wish.mask is None else hash_array(wish.mask),
+        arithmetic={
+            "neuroreel": __version__,
+            "torch": torch.__version__,
+            "device": wish.compute.torch_device.type,
+            "precision": [precision_of(engine) for engine in engines],
+            "compiled": any(map(is_compiled, engines)),
+        },
+    )
+    return Snapshot(
+        file.with_name(f"{file.stem}-trial{number}{file.suffix or '.pt'}"),
+        fingerprint=made_of,
+    )
+
+
+def _checked_neurons(neurons: ArrayLike | None, posterior: Posterior) -> NDArray[np.bool_]:
+    usable = posterior.usable.numpy()
+    if neurons is None:
+        return usable
+    chosen = as_array(neurons, name="neurons")
+    if chosen.shape != usable.shape or chosen.dtype != bool:
+        raise InputError(
+            f"neurons has shape {chosen.shape} and type {chosen.dtype}; it must be a boolean mask of shape "
+            f"{usable.shape}, True for neurons that may be used"
+        )
+    if not (chosen & usable).any():
+        raise InputError("neurons leaves none whose responses vary: at least one must be used")
+    return np.asarray(chosen & usable)
+
+
+def _checked_starts(
+    starts: ArrayLike | Sequence[ArrayLike] | None, trials: Sequence[Trial], posterior: Posterior
+) -> list[NDArray[np.float32] | None]:
+    if starts is None:
+        return [None] * len(trials)
+    if len(starts) != len(trials):  # type: ignore[arg-type]
+        raise InputError(f"start has {len(starts)} movies for {len(trials)} trials; give one a trial")  # type: ignore[arg-type]
+    checked: list[NDArray[np.float32] | None] = []
+    for start, trial in zip(starts, trials, strict=True):  # type: ignore[arg-type]
+        movie = as_array(start, name="start").astype(np.float32)
+        wanted = (trial.frames, *posterior.movie_prior.size)
+        if movie.shape != wanted or not np.isfinite(movie).all():
+            raise InputError(f"start has shape {movie.shape} or NaN; it must be a movie of shape {wanted}, grey 0..255")
+        checked.append(movie)
+    return checked
+
+
+def _check_trials(trials: Sequence[Trial], posterior: Posterior) -> None:
+    if not len(trials):
+        raise InputError("no trials were given; pass one, or a list of them")
+    specs = []
+    for trial in trials:
+        instance_of(trial, Trial, name="a trial")
+        for model in posterior.models:
+            check_responses_fit(model, trial)
+            if trial.video is not None:  # it is looked at for scores alone, but at the end of the work
+                check_movie_fits(model, trial)
+        specs.append(TrialSpec.of(trial))
+    check_most_responses(specs, what="trials to reconstruct")
+
+
+@contextmanager
+def _memory_errors_told(device: torch.device) -> Iterator[None]:
+    """Where memory runs out, ResourceError says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, NeuroreelError) or not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"memory ran out ({first_line(error)}) on the device {device}: close other programs, use fewer or smaller "
+            "models, shorter trials or another device, or take results with nr.reconstruct_each"
+        ) from error

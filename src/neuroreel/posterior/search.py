@@ -1,0 +1,99 @@
+"""The search for the most likely movie: L-BFGS in white coordinates, one pass at a time, so that it can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neuroreel.errors import InputError
+
+HISTORY = 10  # pairs of steps and gradient changes that the curvature is estimated from
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where a search stands; all that a snapshot must keep.
+
+    Attributes
+    ----------
+    coordinates
+        The best movie's, in white coordinates (components, frames).
+    passes
+        How often the models were asked for all responses and their gradient.
+    values
+        The objective after each iteration, and how many passes it had taken by then.
+    optimizer
+        State of the optimizer.
+    converged
+        The search ended by itself: no step improves the objective any more.
+    """
+
+    coordinates: Tensor
+    passes: int = 0
+    values: list[tuple[int, float]] = field(default_factory=list)
+    optimizer: dict[str, Any] | None = None
+    converged: bool = False
+
+
+def search(
+    objective: Callable[[Tensor], tuple[Tensor, Tensor]],
+    progress: Progress,
+    *,
+    passes: int,
+    after_iteration: Callable[[Progress], object] = lambda _: None,
+) -> Progress:
+    """Improve ``progress`` until so many passes are made, or nothing improves any more.
+
+    Parameters
+    ----------
+    objective
+        Coordinates to value and gradient; one call is a pass.
+    progress
+        Start, or where an earlier call stopped; changed in place.
+    passes
+        At most so many, together with those made before.
+    after_iteration
+        Called with the progress after each iteration (one pass or a few).
+
+    Raises
+    ------
+    InputError
+        The objective is NaN or infinite.
+    """
+    best = progress.coordinates.clone()
+    optimizer = torch.optim.LBFGS([best], max_iter=1, history_size=HISTORY, line_search_fn="strong_wolfe")
+    if progress.optimizer is not None:
+        optimizer.load_state_dict(progress.optimizer)
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []  # of this iteration: no movie is asked about twice
+
+    def closure() -> Tensor:
+        found = next((pair for at, *pair in seen if torch.equal(at, best)), None)
+        if found is None:
+            found = list(objective(best))
+            progress.passes += 1
+            if not torch.isfinite(found[0]):
+                raise InputError(
+                    "the posterior is NaN or infinite at this movie: the models' weights or the noise model are no "
+                    "use; check the models with nr.predict"
+                )
+            seen.append((best.detach().clone(), *found))
+        best.grad = found[1]
+        return found[0]
+
+    while progress.passes + (not seen) < passes and not progress.converged:
+        # the line search asks about max_eval movies at most, beside the one it begins with
+        optimizer.param_groups[0]["max_eval"] = passes - progress.passes - (not seen)
+        before = best.clone()
+        optimizer.step(closure)  # type: ignore[arg-type]
+        value, gradient = next((v, g) for at, v, g in reversed(seen) if torch.equal(at, best))
+        seen[:] = [(best.detach().clone(), value, gradient)]
+        progress.converged = torch.equal(before, best) and progress.passes < passes
+        progress.coordinates = best.detach().clone()
+        progress.optimizer = optimizer.state_dict()
+        progress.values.append((progress.passes, float(value)))
+        after_iteration(progress)
+    return progress
