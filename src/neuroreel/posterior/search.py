@@ -69,6 +69,8 @@ def search(
     if progress.optimizer is not None:
         optimizer.load_state_dict(progress.optimizer)
     seen: list[tuple[Tensor, Tensor, Tensor]] = []  # of this iteration: no movie is asked about twice
+    if progress.values:  # resumed: this pass was counted when it was made
+        seen.append((best.clone(), *objective(best)))
 
     def closure() -> Tensor:
         found = next((pair for at, *pair in seen if torch.equal(at, best)), None)
