@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuroreel.compute import Compute as Compute
     from neuroreel.decoding.decoder import RidgeDecoder as RidgeDecoder
     from neuroreel.decoding.decoder import decode as decode
     from neuroreel.decoding.ridge import fit_decoder as fit_decoder
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
     from neuroreel.inversion.mask import load_mask as load_mask
     from neuroreel.inversion.mask import save_mask as save_mask
     from neuroreel.inversion.reconstruct import reconstruct as reconstruct
+    from neuroreel.posterior.fit import fit_posterior as fit_posterior
+    from neuroreel.posterior.movie_prior import MoviePrior as MoviePrior
+    from neuroreel.posterior.posterior import Posterior as Posterior
+    from neuroreel.posterior.posterior import load_posterior as load_posterior
     from neuroreel.published.convert import convert_published as convert_published
     from neuroreel.published.folder import read_published_folder as read_published_folder
     from neuroreel.published.results import read_published as read_published
@@ -78,12 +83,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "BandCorrelation": "evaluation.frequency_bands",
     "Canvas": "encoding.interface",
+    "Compute": "compute",
     "EncodingModel": "encoding.interface",
     "Identification": "evaluation.identification",
     "InputError": "errors",
     "MixedModel": "evaluation.mixed_model",
+    "MoviePrior": "posterior.movie_prior",
     "NeuroreelError": "errors",
     "OverfitGauge": "evaluation.overfit",
+    "Posterior": "posterior.posterior",
     "Reconstruction": "results.reconstruction",
     "Recording": "recordings.recording",
     "RefusedError": "errors",
@@ -104,6 +112,7 @@ _HOMES = {
     "ensemble_uncertainty": "evaluation.uncertainty",
     "fit_decoder": "decoding.ridge",
     "fit_encoder": "encoding.training.fit",
+    "fit_posterior": "posterior.fit",
     "gaussian_noise": "stimuli.noise",
     "grating_stimuli": "stimuli.sets",
     "identify": "evaluation.identification",
@@ -112,6 +121,7 @@ _HOMES = {
     "learn_mask": "inversion.mask",
     "leave_out_neurons": "evaluation.overfit",
     "load_encoder": "encoding.files",
+    "load_posterior": "posterior.posterior",
     "load_mask": "inversion.mask",
     "mask_agreement": "evaluation.population",
     "noise_stimuli": "stimuli.sets",

@@ -183,8 +183,10 @@ def fit_noise(
 def _regression(recorded: Sequence[Tensor], predicted: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Gain, offset and explained share of each neuron: recorded roots on predicted ones."""
     frames = sum(y.shape[1] for y in recorded)
-    y_mean = sum(y.sum(dim=1, dtype=torch.float64) for y in recorded) / frames
-    m_mean = sum(m.sum(dim=1, dtype=torch.float64) for m in predicted) / frames
+    y_mean, m_mean = (
+        torch.stack([each.sum(dim=1, dtype=torch.float64) for each in roots]).sum(dim=0) / frames
+        for roots in (recorded, predicted)
+    )
     moments = [torch.zeros_like(y_mean) for _ in range(3)]
     for y, m in zip(recorded, predicted, strict=True):
         y_gap, m_gap = y - y_mean[:, None], m - m_mean[:, None]

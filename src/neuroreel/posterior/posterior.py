@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -132,11 +134,11 @@ class Posterior:
         ]
 
     def _repr_html_(self) -> str:
-        from neuroreel.results.export import figure_png_base64
-
         rows = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())
-        image = f'<img alt="" style="max-width:100%" src="data:image/png;base64,{figure_png_base64(self.plot())}">'
-        return f"<b>Posterior</b><ul>{rows}</ul>{image}"
+        image = io.BytesIO()
+        self.plot().savefig(image, format="png", dpi=120)
+        source = f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
+        return f"<b>Posterior</b><ul>{rows}</ul><img alt='what it learned' style='max-width:100%' src='{source}'>"
 
 
 def load_posterior(folder: str | Path) -> Posterior:

@@ -28,7 +28,7 @@ from neuroreel.memory import first_line, is_out_of_memory
 from neuroreel.posterior.budget import graphs_fit
 from neuroreel.posterior.objective import Objective, Whitened
 from neuroreel.posterior.posterior import Posterior
-from neuroreel.posterior.samples import draw
+from neuroreel.posterior.samples import deviation_of, draw
 from neuroreel.posterior.search import Progress, search
 from neuroreel.progress import bar_of
 from neuroreel.recordings.checks import TrialSpec, check_most_responses
@@ -38,6 +38,7 @@ from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.snapshot import Snapshot, fingerprint
 
 PASSES = 30
+Movie = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +55,31 @@ class _Wish:
 
 
 @overload
-def reconstruct(trials: Trial, posterior: Posterior, **options: Any) -> Reconstruction: ...
+def reconstruct(
+    trials: Trial,
+    posterior: Posterior,
+    *,
+    mask: ArrayLike | None = ...,
+    neurons: ArrayLike | None = ...,
+    samples: int = ...,
+    passes: int = ...,
+    start: Movie | None = ...,
+    seed: int = ...,
+    compute: Compute | None = ...,
+) -> Reconstruction: ...
 @overload
-def reconstruct(trials: Iterable[Trial], posterior: Posterior, **options: Any) -> list[Reconstruction]: ...
+def reconstruct(
+    trials: Iterable[Trial],
+    posterior: Posterior,
+    *,
+    mask: ArrayLike | None = ...,
+    neurons: ArrayLike | None = ...,
+    samples: int = ...,
+    passes: int = ...,
+    start: Sequence[Movie] | None = ...,
+    seed: int = ...,
+    compute: Compute | None = ...,
+) -> list[Reconstruction]: ...
 def reconstruct(
     trials: Trial | Iterable[Trial],
     posterior: Posterior,
@@ -65,7 +88,7 @@ def reconstruct(
     neurons: ArrayLike | None = None,
     samples: int = 0,
     passes: int = PASSES,
-    start: ArrayLike | Sequence[ArrayLike] | None = None,
+    start: Movie | Sequence[Movie] | None = None,
     seed: int = 0,
     compute: Compute | None = None,
 ) -> Reconstruction | list[Reconstruction]:
@@ -107,7 +130,7 @@ def reconstruct(
         The device is not there, or memory is too small.
     """
     single = isinstance(trials, Trial)
-    starts = [start] if single and start is not None else start
+    starts: Any = [start] if single and start is not None else start
     results = list(
         reconstruct_each(
             [trials] if isinstance(trials, Trial) else trials,
@@ -132,7 +155,7 @@ def reconstruct_each(
     neurons: ArrayLike | None = None,
     samples: int = 0,
     passes: int = PASSES,
-    starts: ArrayLike | Sequence[ArrayLike] | None = None,
+    starts: Sequence[Movie] | None = None,
     seed: int = 0,
     compute: Compute | None = None,
 ) -> Iterator[Reconstruction]:
@@ -210,6 +233,7 @@ def _reconstruct_one(
         simulated=trial.simulated,
         mask=scored_mask,
         samples=drawn,
+        deviation=None if drawn is None else deviation_of(video, drawn),
         start=whitened.movie(begin).clamp(0, 255).cpu().numpy(),
         predicted=predict(engines, shown),
         predicted_truth=None if trial.video is None else predict(engines, trial),
@@ -340,14 +364,14 @@ def _checked_neurons(neurons: ArrayLike | None, posterior: Posterior) -> NDArray
 
 
 def _checked_starts(
-    starts: ArrayLike | Sequence[ArrayLike] | None, trials: Sequence[Trial], posterior: Posterior
+    starts: Sequence[Movie] | None, trials: Sequence[Trial], posterior: Posterior
 ) -> list[NDArray[np.float32] | None]:
     if starts is None:
         return [None] * len(trials)
-    if len(starts) != len(trials):  # type: ignore[arg-type]
-        raise InputError(f"start has {len(starts)} movies for {len(trials)} trials; give one a trial")  # type: ignore[arg-type]
+    if len(starts) != len(trials):
+        raise InputError(f"start has {len(starts)} movies for {len(trials)} trials; give one a trial")
     checked: list[NDArray[np.float32] | None] = []
-    for start, trial in zip(starts, trials, strict=True):  # type: ignore[arg-type]
+    for start, trial in zip(starts, trials, strict=True):
         movie = as_array(start, name="start").astype(np.float32)
         wanted = (trial.frames, *posterior.movie_prior.size)
         if movie.shape != wanted or not np.isfinite(movie).all():

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.posterior.objective import Objective
 from neuroreel.posterior.spectra import smoothed
 
 TOLERANCE = 0.05  # of the right side's norm: far below the draws' own scatter
+NEIGHBORS = (2.0, 1.0, 1.0)  # frames, rows, columns
 STEP = 0.05  # of white coordinates, root mean square: for derivatives by differences
 
 
@@ -117,3 +120,22 @@ def solve(
             break
         direction = scaled + size / before * direction
     return x
+
+
+def deviation_of(video: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Standard deviation (frames, height, width) of draws around the most likely movie, grey levels.
+
+    A few draws say little of a single pixel, and a pixel's neighbors are as uncertain as it is: their variances are
+    averaged, with a Gaussian of ``NEIGHBORS`` frames, rows and columns.
+
+    Parameters
+    ----------
+    video
+        (frames, height, width): the most likely movie.
+    samples
+        (samples, frames, height, width).
+    """
+    from scipy.ndimage import gaussian_filter
+
+    variance = np.mean(np.square(samples - video), axis=0)
+    return np.sqrt(gaussian_filter(variance, NEIGHBORS, mode="nearest")).astype(np.float32)

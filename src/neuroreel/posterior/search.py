@@ -73,9 +73,9 @@ def search(
         seen.append((best.clone(), *objective(best)))
 
     def closure() -> Tensor:
-        found = next((pair for at, *pair in seen if torch.equal(at, best)), None)
+        found = next(((value, gradient) for at, value, gradient in seen if torch.equal(at, best)), None)
         if found is None:
-            found = list(objective(best))
+            found = objective(best)
             progress.passes += 1
             if not torch.isfinite(found[0]):
                 raise InputError(
@@ -90,7 +90,7 @@ def search(
         # the line search asks about max_eval movies at most, beside the one it begins with
         optimizer.param_groups[0]["max_eval"] = passes - progress.passes - (not seen)
         before = best.clone()
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
         value, gradient = next((v, g) for at, v, g in reversed(seen) if torch.equal(at, best))
         seen[:] = [(best.detach().clone(), value, gradient)]
         progress.converged = torch.equal(before, best) and progress.passes < passes

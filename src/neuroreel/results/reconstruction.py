@@ -31,6 +31,8 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {  # name: axes, what 
     "video": (_MOVIE, "reconstruction", "grey level 0..255"),
     "truth": (_MOVIE, "true movie", "grey level 0..255"),
     "start": (_MOVIE, "movie that the optimisation started from", "grey level 0..255"),
+    "samples": (("sample", *_MOVIE), "draws from the posterior", "grey level 0..255"),
+    "deviation": (_MOVIE, "posterior standard deviation", "grey levels"),
     "model_video": (("model", *_MOVIE), "reconstruction from each model of the ensemble", "grey level 0..255"),
     "mask": (("height", "width"), "transparency mask", "1"),
     "neuron_mask": (("neuron",), "neurons that the reconstruction was given", "1"),
@@ -49,9 +51,10 @@ class Reconstruction:
     ----------
     dataset
         ``video`` (frame, height, width), grey 0..255, and where they are known ``truth`` and ``start`` of the same
-        shape, ``mask`` (height, width), ``responses``, ``predicted`` and ``predicted_truth`` (neuron, frame),
-        ``neuron_mask`` (neuron), ``model_video`` (model, frame, height, width), and ``loss``, ``response_correlation``,
-        ``video_correlation`` (iteration). Attributes: ``frame_rate_hz``, ``trial``, ``recording``, ``simulated`` (0 or
+        shape, ``samples`` (sample, frame, height, width) and their ``deviation``, ``mask`` (height, width),
+        ``responses``, ``predicted`` and ``predicted_truth`` (neuron, frame), ``neuron_mask`` (neuron), ``model_video``
+        (model, frame, height, width), and ``loss``, ``response_correlation``, ``video_correlation`` (iteration).
+        Attributes: ``frame_rate_hz``, ``trial``, ``recording``, ``simulated`` (0 or
         1), ``provenance`` (JSON), and where it is known ``kept_iteration``.
 
     Raises
@@ -85,6 +88,8 @@ class Reconstruction:
         simulated: bool = False,
         truth: ArrayLike | None = None,
         start: ArrayLike | None = None,
+        samples: ArrayLike | None = None,
+        deviation: ArrayLike | None = None,
         model_video: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         neuron_mask: ArrayLike | None = None,
@@ -117,6 +122,10 @@ class Reconstruction:
             True if no animal was recorded: it is said wherever the result's numbers are shown.
         truth, start
             (frames, height, width): the true movie, and the movie that the optimisation started from.
+        samples
+            (samples, frames, height, width): draws from the posterior.
+        deviation
+            (frames, height, width): the posterior's standard deviation, grey levels.
         model_video
             (models, frames, height, width): each model's own reconstruction.
         mask
@@ -144,9 +153,16 @@ class Reconstruction:
         if trial is not None:
             truth = trial.video if truth is None else truth
             responses = trial.responses if responses is None else responses
-        arrays = {"video": video, "truth": truth, "start": start, "model_video": model_video, "mask": mask}
+        arrays = {
+            "video": video,
+            "truth": truth,
+            "start": start,
+            "samples": samples,
+            "model_video": model_video,
+            "mask": mask,
+        }
         arrays |= {"responses": responses, "predicted": predicted, "predicted_truth": predicted_truth}
-        arrays["neuron_mask"] = neuron_mask
+        arrays |= {"neuron_mask": neuron_mask, "deviation": deviation}
         positive_number(frame_rate_hz, name="frame_rate_hz")
         variables = {name: _variable(name, array) for name, array in arrays.items() if array is not None}
         _check_sizes(variables)
@@ -178,6 +194,16 @@ class Reconstruction:
     def mask(self) -> NDArray[np.float32] | None:
         """The transparency mask (height, width); None if none was used."""
         return self._array("mask")
+
+    @property
+    def samples(self) -> NDArray[np.float32] | None:
+        """Draws from the posterior (samples, frames, height, width), grey 0..255; None if none were made."""
+        return self._array("samples")
+
+    @property
+    def deviation(self) -> NDArray[np.float32] | None:
+        """Posterior standard deviation of each pixel (frames, height, width), grey levels; None without samples."""
+        return self._array("deviation")
 
     @property
     def neuron_mask(self) -> NDArray[np.bool_] | None:
