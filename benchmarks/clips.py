@@ -30,7 +30,7 @@ import torch
 import neuroreel as nr
 from _machine import described
 from neuroreel.devices import choose_device
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.training.clips import Place, RandomClips
 from neuroreel.encoding.training.module import ClipTraining
 from neuroreel.encoding.training.pack import pack

@@ -26,8 +26,8 @@ import torch
 from _machine import described, reset_peak, resident_mib
 from _networks import LARGEST, PAPER_NEURONS, paper_config, settled_network
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
-from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
 
 FRAMES = 32
 ROWS = ("forward", "forward and backward")

@@ -37,12 +37,12 @@ from _networks import paper_config, settled_network, small_config
 from _profile import seconds_by_kind
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.devices import choose_device
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, PositionCode
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, PositionCode
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
-from neuroreel.inversion.engine import engine_of
-from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
-from neuroreel.inversion.native import native_library
+from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
+from neuroreel.encoding.dwiseneuro.native import native_library
 
 FRAMES = 32
 MODELS = {"small": small_config, "paper": paper_config}

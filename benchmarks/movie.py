@@ -26,8 +26,8 @@ from _machine import described
 from _networks import settled_network
 from inversion import FRAMES, MODELS, as_published, published_pass, timed
 from neuroreel.devices import choose_device
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
-from neuroreel.inversion.likelihood import Evidence
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
+from neuroreel.bauer_2026.likelihood import Evidence
 
 PROTOCOL = {"model": "paper", "models": 7, "iterations": 1000}
 

@@ -37,11 +37,11 @@ import neuroreel as nr
 from _machine import described
 from _mouse import Laboratory, prepared
 from neuroreel.grey import MID_GREY
-from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
-from neuroreel.inversion.loop import Progress, invert
-from neuroreel.inversion.presets import resolve_settings
-from neuroreel.inversion.update import PublishedMomentum, Update
-from neuroreel.inversion.windows import windows_for
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
+from neuroreel.bauer_2026.loop import Progress, invert
+from neuroreel.bauer_2026.presets import resolve_settings
+from neuroreel.bauer_2026.update import PublishedMomentum, Update
+from neuroreel.bauer_2026.windows import windows_for
 
 PUBLISHED = "published"
 PUBLISHED_SIGMA = 0.5

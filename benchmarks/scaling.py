@@ -26,7 +26,7 @@ import torch
 import neuroreel as nr
 from _machine import described, reset_peak, resident_mib
 from _networks import settled_network
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig
 
 ALONE = {"frames": 300, "movies": 1, "models": 1}
 AXES = {"frames": (300, 1000, 3000), "movies": (1, 2, 4, 8, 16), "models": (1, 2, 4)}

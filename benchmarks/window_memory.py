@@ -21,14 +21,14 @@ import torch
 from _machine import described, reset_peak, resident_mib
 from _networks import paper_config, settled_network, small_config
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.inversion.cost import window_bytes
-from neuroreel.inversion.engine import engine_of
-from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
-from neuroreel.inversion.plan import Plan, plan_work, worthwhile_windows
-from neuroreel.inversion.presets import PRESETS
+from neuroreel.bauer_2026.cost import window_bytes
+from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
+from neuroreel.bauer_2026.plan import Plan, plan_work, worthwhile_windows
+from neuroreel.bauer_2026.presets import PRESETS
 
 CPU = torch.device("cpu")
 MODELS: dict[str, Callable[[], EncodingModel]] = {

@@ -29,7 +29,7 @@ GRID = Grid(
     stimulus_animals=1,
     field_size_px=4,
 )
-METHOD = Method(settings={"iterations": 2}, skip=6)
+METHOD = Method(settings={"passes": 2}, skip=6)
 ONE_MOVIE = replace(GRID, movies=1)
 SETTINGS: dict[str, Any] = {
     "settings": METHOD.settings,

@@ -102,7 +102,7 @@ def test_bad_requests_are_refused_before_any_work(
         raise AssertionError("work started")
 
     monkeypatch.setattr(ToyEncoder, "forward", work)
-    monkeypatch.setattr("neuroreel.inversion.run.decode", work)
+    monkeypatch.setattr("neuroreel.bauer_2026.run.decode", work)
     with pytest.raises(InputError, match=message):
         nr.reconstruct(**({"trials": trial, "models": model, "progress": False} | make(trial)))
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.inversion import plan
-from neuroreel.inversion.snapshot import Snapshot
+from neuroreel.bauer_2026 import plan
+from neuroreel.bauer_2026.snapshot import Snapshot
 from toy_encoder import ToyEncoder
 
 BOUND = 1e-3  # grey levels; at most 3e-5 was seen

@@ -21,7 +21,7 @@ import neuroreel as nr
 from neuroreel.cli import main
 from neuroreel.encoding.loss import poisson_loss
 from neuroreel.errors import InputError
-from neuroreel.inversion.presets import PRESETS, Settings, resolve_settings
+from neuroreel.bauer_2026.presets import PRESETS, Settings, resolve_settings
 from neuroreel.recordings.sensorium import TIERS
 from neuroreel.stimuli.gratings import PUBLISHED_SPATIAL_FREQUENCIES
 from toy_encoder import ToyEncoder, toy_trials

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import (
+from neuroreel.encoding.dwiseneuro.network import (
     DwiseNeuro,
     DwiseNeuroConfig,
     DwiseNeuroNetwork,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 
 

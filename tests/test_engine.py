@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
-from neuroreel.inversion.engine import FoldedDwiseNeuro, engine_of
-from neuroreel.inversion.native import native_library
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.folded import FoldedDwiseNeuro, engine_of
+from neuroreel.encoding.dwiseneuro.native import native_library
 from toy_encoder import ToyEncoder
 
 
@@ -49,7 +49,7 @@ def relative(one: torch.Tensor, other: torch.Tensor) -> float:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test with the compiled code, where there is a compiler, and with PyTorch alone."""
     if request.param == "plain":
-        monkeypatch.setattr("neuroreel.inversion.engine.can_run_native", lambda _: False)
+        monkeypatch.setattr("neuroreel.encoding.dwiseneuro.folded.can_run_native", lambda _: False)
     elif native_library() is None:
         pytest.skip("no C++ compiler here")
     return str(request.param)
@@ -134,7 +134,7 @@ def test_reconstructions_are_the_same() -> None:
             frame_rate_hz=30,
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("neuroreel.inversion.job.engine_of", lambda each, **_: each)
+            patch.setattr("neuroreel.bauer_2026.job.engine_of", lambda each, **_: each)
             plain = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
         folded = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
         error = np.linalg.norm(folded.video - plain.video) / np.linalg.norm(plain.video - 127.5)
@@ -168,7 +168,7 @@ def test_bfloat16_gives_the_same_reconstruction() -> None:
 
 def test_without_a_compiler_there_is_no_library(tmp_path: Path) -> None:
     """Nor where it is switched off, or does not work; PyTorch then does all of it."""
-    works = ("neuroreel.inversion.native", "print(native_library() is None)")
+    works = ("neuroreel.encoding.dwiseneuro.native", "print(native_library() is None)")
     program = f"from {works[0]} import native_library; {works[1]}"
     broken = tmp_path / "bin" / "c++"
     broken.parent.mkdir()
@@ -197,7 +197,7 @@ def test_loading_the_library_leaves_small_numbers_alone() -> None:
 def test_a_library_is_built_once(tmp_path: Path) -> None:
     if native_library() is None:
         pytest.skip("no C++ compiler here")
-    program = "from neuroreel.inversion.native import native_library; assert native_library() is not None"
+    program = "from neuroreel.encoding.dwiseneuro.native import native_library; assert native_library() is not None"
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     times = []
     for _ in range(2):

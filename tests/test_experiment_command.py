@@ -229,7 +229,7 @@ def test_a_name_that_is_part_of_another(mice: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_with_readouts_for_several_recordings(mice: Path, tmp_path: Path) -> None:
-    from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+    from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 
     config = DwiseNeuroConfig(
         readout_neurons=(7, 10), core_features=(4, 4), spatial_strides=(2, 2), cortex_features=(8,), expansion_ratio=1

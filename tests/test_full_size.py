@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuroConfig, DwiseNeuroNetwork
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "full_size.py"
 NEURONS = (7863, 7908, 8202, 7939, 8122, 7440, 7928, 8285, 7671, 7495)

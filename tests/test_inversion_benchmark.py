@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
-from neuroreel.inversion.likelihood import Evidence
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig
+from neuroreel.bauer_2026.likelihood import Evidence
 
 ROOT = Path(__file__).parents[1]
 Benchmark = Callable[[str], ModuleType]

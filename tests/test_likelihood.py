@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from neuroreel.encoding.loss import poisson_loss
-from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
 from toy_encoder import ToyEncoder, toy_trials
 
 

@@ -11,7 +11,7 @@ import torch
 
 import neuroreel as nr
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.inversion.mask import _blur, _draw_pairs, train_mask
+from neuroreel.posterior.mask import _blur, _draw_pairs, train_mask
 from neuroreel.recordings.simulate import load_truth
 from toy_encoder import ToyEncoder, toy_trials
 

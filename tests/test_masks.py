@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import square_canvas
+from neuroreel.encoding.dwiseneuro.network import square_canvas
 from neuroreel.encoding.interface import Canvas
 from neuroreel.errors import InputError
 from neuroreel.masks import mask_on_video

@@ -18,15 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.inversion import cost, plan
-from neuroreel.inversion.cost import LiveTensors, TooMuchError, prediction_bytes, window_bytes
-from neuroreel.inversion.engine import engine_of
-from neuroreel.inversion.plan import Forecast, plan_work
-from neuroreel.inversion.presets import PRESETS
+from neuroreel.bauer_2026 import cost, plan
+from neuroreel.bauer_2026.cost import LiveTensors, TooMuchError, prediction_bytes, window_bytes
+from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.bauer_2026.plan import Forecast, plan_work
+from neuroreel.bauer_2026.presets import PRESETS
 from toy_encoder import ToyEncoder, toy_trials
 
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import neuroreel as nr
 from neuroreel.encoding.correlation import RunningCorrelation, neuron_correlations, row_correlations
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 import neuroreel as nr
 from neuroreel.cli import main
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.evaluation.predictions import predict_to_files
 from neuroreel.recordings.movie_file import movie_trial
 from neuroreel.results.export import write_mp4, write_tiff

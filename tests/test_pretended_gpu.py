@@ -14,11 +14,11 @@ import torch
 
 import neuroreel as nr
 from mice import HEIGHT, WIDTH, made_up_mice, made_up_trial
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import device_of
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.encoding.training.module import WindowTraining
-from neuroreel.inversion import likelihood
+from neuroreel.bauer_2026 import likelihood
 from pretend_gpu import GPU, OnGpu, pretended_gpu
 
 TRIALS = [made_up_trial("mouse", neurons=7, seed=seed, frames=60) for seed in range(3)]
@@ -156,7 +156,7 @@ def test_a_stopped_run_goes_on(gpu: None, tmp_path: Path) -> None:
 
     snapshot = tmp_path / "run.pt"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neuroreel.inversion.snapshot.time.monotonic", iter(range(0, 10**9, 100)).__next__)
+        patch.setattr("neuroreel.bauer_2026.snapshot.time.monotonic", iter(range(0, 10**9, 100)).__next__)
         with pytest.raises(KilledError):
             nr.reconstruct(TRIALS[0], model("dwiseneuro"), snapshot=snapshot, callbacks=[kill], **options)
     (saved,) = tmp_path.glob("run*.pt")

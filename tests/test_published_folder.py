@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import neuroreel as nr
-from neuroreel.published import folder as module
+from neuroreel.bauer_2026.files import folder as module
 from published_files import result_fields, write_result
 
 RUN = "datafold_0_pop50_hpc_round11_popreduc"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import neuroreel as nr
-from neuroreel.inversion.published_log import published_response_log
+from neuroreel.bauer_2026.published_log import published_response_log
 from neuroreel.stimuli.noise import published_noise
 
 MOUSE_1 = "dynamic29623-4-9-Video-9b4f6a1a067fe51e15306b9628efea20"

@@ -16,7 +16,7 @@ import torch
 
 import neuroreel as nr
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.inversion.snapshot import Snapshot
+from neuroreel.bauer_2026.snapshot import Snapshot
 from toy_encoder import ToyEncoder, toy_trials
 
 PASSES = 40
@@ -26,7 +26,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_snapshot import request
 import neuroreel as nr
-from neuroreel.inversion.snapshot import Snapshot
+from neuroreel.bauer_2026.snapshot import Snapshot
 Snapshot.__init__.__kwdefaults__["every_s"] = 0.0
 def breathe(progress, fit):
     time.sleep(0.05)
@@ -112,7 +112,7 @@ def test_a_snapshot_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("what", ["__version__", "is_compiled"])
 def test_a_snapshot_of_other_arithmetic_is_refused(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(tmp_path, monkeypatch)
-    monkeypatch.setattr(f"neuroreel.inversion.job.{what}", "9.9" if what == "__version__" else lambda _: True)
+    monkeypatch.setattr(f"neuroreel.bauer_2026.job.{what}", "9.9" if what == "__version__" else lambda _: True)
     with pytest.raises(InputError, match="or of another device or version"):
         nr.reconstruct(**request("published"), snapshot=tmp_path / "run.pt")
 

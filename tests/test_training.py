@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.readout import ReadoutModel
 from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.module import EncoderTraining

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import neuroreel as nr
 from mice import HEIGHT, SIZES, WIDTH, made_up_mice
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.training.clips import RandomClips
 from neuroreel.encoding.training.cutmix import Box, draw_box
 from neuroreel.encoding.training.recipe import resolve_recipe

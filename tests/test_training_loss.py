@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neuroreel.encoding.dwiseneuro import DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.training.objective import Teachers, distilled_loss, labelled_loss, weighted_poisson_loss
 from neuroreel.encoding.training.recipe import RECIPES, resolve_recipe
 

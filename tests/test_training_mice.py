@@ -13,7 +13,7 @@ import torch
 
 import neuroreel as nr
 from mice import RECIPE, SIZES, STILL, fit_mice, made_up_mice, made_up_trial
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.training import run
 from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.module import EncoderTraining

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroreel.errors import InputError
-from neuroreel.inversion.windows import ShiftedWindows, SlidingWindows, TiledWindows, WholeMovie, windows_for
+from neuroreel.bauer_2026.windows import ShiftedWindows, SlidingWindows, TiledWindows, WholeMovie, windows_for
 from toy_encoder import ToyEncoder
 
 

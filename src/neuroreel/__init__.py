@@ -7,6 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuroreel import bauer_2026 as bauer_2026
+    from neuroreel.bauer_2026.files.convert import convert_published as convert_published
+    from neuroreel.bauer_2026.files.folder import read_published_folder as read_published_folder
+    from neuroreel.bauer_2026.files.results import read_published as read_published
     from neuroreel.compute import Compute as Compute
     from neuroreel.decoding.decoder import RidgeDecoder as RidgeDecoder
     from neuroreel.decoding.decoder import decode as decode
@@ -46,17 +50,15 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.statistics import repeated_measures_anova as repeated_measures_anova
     from neuroreel.evaluation.uncertainty import Uncertainty as Uncertainty
     from neuroreel.evaluation.uncertainty import ensemble_uncertainty as ensemble_uncertainty
-    from neuroreel.inversion.mask import learn_mask as learn_mask
-    from neuroreel.inversion.mask import load_mask as load_mask
-    from neuroreel.inversion.mask import save_mask as save_mask
-    from neuroreel.inversion.reconstruct import reconstruct as reconstruct
     from neuroreel.posterior.fit import fit_posterior as fit_posterior
+    from neuroreel.posterior.mask import learn_mask as learn_mask
+    from neuroreel.posterior.mask import load_mask as load_mask
+    from neuroreel.posterior.mask import save_mask as save_mask
     from neuroreel.posterior.movie_prior import MoviePrior as MoviePrior
     from neuroreel.posterior.posterior import Posterior as Posterior
     from neuroreel.posterior.posterior import load_posterior as load_posterior
-    from neuroreel.published.convert import convert_published as convert_published
-    from neuroreel.published.folder import read_published_folder as read_published_folder
-    from neuroreel.published.results import read_published as read_published
+    from neuroreel.posterior.reconstruct import reconstruct as reconstruct
+    from neuroreel.posterior.reconstruct import reconstruct_each as reconstruct_each
     from neuroreel.recordings.download.run import download as download
     from neuroreel.recordings.nwb.importing import import_nwb as import_nwb
     from neuroreel.recordings.recording import Recording as Recording
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
 # Where each public name lives. They are imported at first use: PyTorch and its company take seconds to load, and
 # `neuroreel --help` should not wait for them.
 _HOMES = {
+    "bauer_2026": "bauer_2026",
     "BandCorrelation": "evaluation.frequency_bands",
     "Canvas": "encoding.interface",
     "Compute": "compute",
@@ -104,7 +107,7 @@ _HOMES = {
     "Uncertainty": "evaluation.uncertainty",
     "band_correlation": "evaluation.frequency_bands",
     "baselines": "evaluation.baselines",
-    "convert_published": "published.convert",
+    "convert_published": "bauer_2026.files.convert",
     "decode": "decoding.decoder",
     "download": "recordings.download.run",
     "drifting_grating": "stimuli.gratings",
@@ -118,11 +121,11 @@ _HOMES = {
     "identify": "evaluation.identification",
     "import_nwb": "recordings.nwb.importing",
     "import_table": "recordings.table",
-    "learn_mask": "inversion.mask",
+    "learn_mask": "posterior.mask",
     "leave_out_neurons": "evaluation.overfit",
     "load_encoder": "encoding.files",
     "load_posterior": "posterior.posterior",
-    "load_mask": "inversion.mask",
+    "load_mask": "posterior.mask",
     "mask_agreement": "evaluation.population",
     "noise_stimuli": "stimuli.sets",
     "mixed_model": "evaluation.mixed_model",
@@ -134,13 +137,14 @@ _HOMES = {
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
     "published_ssim": "evaluation.ssim",
-    "read_published": "published.results",
-    "read_published_folder": "published.folder",
+    "read_published": "bauer_2026.files.results",
+    "read_published_folder": "bauer_2026.files.folder",
     "receptive_fields": "evaluation.receptive_fields",
-    "reconstruct": "inversion.reconstruct",
+    "reconstruct": "posterior.reconstruct",
+    "reconstruct_each": "posterior.reconstruct",
     "repeated_measures_anova": "evaluation.statistics",
     "save_encoder": "encoding.files",
-    "save_mask": "inversion.mask",
+    "save_mask": "posterior.mask",
     "scores": "evaluation.scores",
     "shuffle_neurons": "evaluation.baselines",
     "simulate": "recordings.simulate",
@@ -163,7 +167,8 @@ except PackageNotFoundError:  # run from its source tree
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'neuroreel' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"neuroreel.{_HOMES[name]}"), _NAMES_THERE.get(name, name))
+    home = importlib.import_module(f"neuroreel.{_HOMES[name]}")
+    value = home if name == _HOMES[name] else getattr(home, _NAMES_THERE.get(name, name))
     globals()[name] = value
     return value
 

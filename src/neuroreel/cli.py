@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import tyro
 
-from neuroreel.commands.models import mask, predict, train
+from neuroreel.commands.models import fit, mask, predict, train
 from neuroreel.commands.movies import convert, evaluate, export, reconstruct, report
 from neuroreel.commands.recordings import download, import_, simulate
 from neuroreel.commands.studies import demo, doctor, experiment, figures, workflow
@@ -26,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate,
     "train": train,
     "mask": mask,
+    "fit": fit,
     "reconstruct": reconstruct,
     "predict": predict,
     "evaluate": evaluate,

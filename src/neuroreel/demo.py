@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from neuroreel.decoding.decoder import RidgeDecoder
     from neuroreel.encoding.interface import EncodingModel
+    from neuroreel.posterior.posterior import Posterior
     from neuroreel.recordings.recording import Recording
 
 Kept = TypeVar("Kept")
@@ -30,10 +31,12 @@ class DemoSize:
     trials: int
     seconds: float
     neurons: int
+    models: int
     epochs: int
     batches_per_epoch: int
     mask_steps: int
     movies: int
+    samples: int
     expected: str
     height: int = 36
     width: int = 64
@@ -43,26 +46,30 @@ FULL = DemoSize(
     trials=60,
     seconds=10.0,
     neurons=400,
-    epochs=3,
+    models=3,
+    epochs=4,
     batches_per_epoch=30,
     mask_steps=200,
-    movies=6,
+    movies=4,
+    samples=4,
     expected="about 3 minutes on two cores, 3 GiB of memory",
 )
 QUICK = DemoSize(
     trials=28,
     seconds=6.0,
     neurons=150,
+    models=2,
     epochs=1,
     batches_per_epoch=12,
     mask_steps=200,
     movies=2,
+    samples=0,
     expected="less than a minute on two cores, a good 1 GiB of memory",
 )
 
 
 def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[[str], None] = lambda _: None) -> Path:
-    """Simulate a mouse, train two encoding models and a decoder, learn the mask, reconstruct, score, report.
+    """Simulate a mouse, train encoding models and a decoder, learn the mask, fit the posterior, reconstruct, report.
 
     Parameters
     ----------
@@ -71,7 +78,7 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     quick
         A smaller mouse and less training: shows that everything works, not how well.
     seed
-        Of everything.
+        Random seed.
     say
         Called with a line of text before each step.
 
@@ -92,10 +99,11 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     say("1. Simulate")
     recording = simulated_mouse(folder / "recording", size, seed)
     held_out = recording.select(TEST_FOLD)[: size.movies]
-    models, decoder, mask = fit_mouse(recording, folder, size, models=2, seed=seed, say=say)
+    models, decoder, mask = fit_mouse(recording, folder, size, seed=seed, say=say)
+    posterior = _fitted_posterior(folder / "posterior", models, recording, seed=seed, say=say)
 
-    say(f"5. Reconstruct {len(held_out)} movies that no model was trained on")
-    results = nr.reconstruct(list(held_out), models, mask=mask, decoder=decoder, seed=seed)
+    say(f"6. Reconstruct {len(held_out)} movies that no model was trained on")
+    results = nr.reconstruct(list(held_out), posterior, mask=mask, samples=size.samples, seed=seed)
     for number, result in enumerate(results):
         result.save(folder / f"reconstruction_{number}.nc", overwrite=True)
 
@@ -114,7 +122,7 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
 
 
 def fit_mouse(
-    recording: Recording, folder: Path, size: DemoSize, *, models: int, seed: int, say: Callable[[str], None]
+    recording: Recording, folder: Path, size: DemoSize, *, seed: int, say: Callable[[str], None]
 ) -> tuple[list[EncodingModel], RidgeDecoder, NDArray[np.float32]]:
     """Steps 2 to 4: the decoder, an ensemble of encoding models and the mask, each kept in a file of the folder."""
     import neuroreel as nr
@@ -123,8 +131,8 @@ def fit_mouse(
     say("2. Fit the linear decoder")
     decoder = _kept(folder / "decoder.safetensors", nr.RidgeDecoder.load, lambda file: nr.fit_decoder(train).save(file))
     ensemble = []
-    for number in range(models):
-        say(f"3. Train encoding model {number + 1} of {models}")
+    for number in range(size.models):
+        say(f"3. Train encoding model {number + 1} of {size.models}")
 
         def fit(file: Path, number: int = number) -> None:
             recipe = {"epochs": size.epochs, "batches_per_epoch": size.batches_per_epoch}
@@ -141,6 +149,23 @@ def fit_mouse(
         lambda file: nr.save_mask(file, nr.learn_mask(ensemble[0], train, steps=size.mask_steps, seed=seed)),
     )
     return ensemble, decoder, mask
+
+
+def _fitted_posterior(
+    folder: Path, models: list[EncodingModel], recording: Recording, *, seed: int, say: Callable[[str], None]
+) -> Posterior:
+    """Step 5, kept in a folder."""
+    import neuroreel as nr
+
+    say("5. Fit the posterior: what movies are like, and what the models leave unexplained")
+    train, validation = recording.select(*TRAINING_FOLDS), recording.select(VALIDATION_FOLD)
+    posterior = _kept(
+        folder,
+        nr.load_posterior,
+        lambda file: nr.fit_posterior(models, train, validation=validation, seed=seed).save(file),
+    )
+    say(f"   {posterior}")
+    return posterior
 
 
 def simulated_mouse(folder: Path, size: DemoSize, seed: int) -> Recording:

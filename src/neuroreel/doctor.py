@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuroreel import __version__
-from neuroreel.inversion.native import COMPILERS
+from neuroreel.encoding.dwiseneuro.native import COMPILERS
 from neuroreel.memory import machine_bytes, memory_limit
 
 OK, MISSING, BROKEN, NOTE = "ok", "missing", "broken", "note"

@@ -112,6 +112,52 @@ def mask(
     say(f"wrote {out}; {int((learned >= 1).sum())} of its {learned.size} pixels reach 1: scored where the movie is")
 
 
+def fit(
+    recording: Folder,
+    /,
+    *,
+    encoders: tuple[Path, ...],
+    out: Path,
+    readout: int | str = 0,
+    test_fold: str = "fold_0",
+    validation_fold: str | None = "fold_1",
+    factors: int = 8,
+    likelihood_weight: float = 0.5,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Fit the posterior that movies are reconstructed from: what movies are like, and the noise of the responses.
+
+    Args:
+        recording: Folder of a recording.
+        encoders: One or more encoding models of its neurons (.safetensors, or published .pth).
+        out: Folder for the posterior, encoding models included.
+        readout: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
+        test_fold: Trials never looked at here.
+        validation_fold: Trials that the models were not trained on, which say how large their errors are; or None.
+        factors: How many noise factors neurons share.
+        likelihood_weight: Power of the likelihood.
+        seed: Random seed.
+        device: auto, cpu, cuda, cuda:1, mps.
+        overwrite: Replace a posterior that is there.
+    """
+    import neuroreel as nr
+
+    refuse_existing(out, overwrite=overwrite)
+    training, validation = training_trials(nr.open_recording(recording), test_fold, validation_fold)
+    fitted = nr.fit_posterior(
+        [nr.load_encoder(file, readout=readout) for file in encoders],
+        training,
+        validation=() if validation is None else validation,
+        seed=seed,
+        compute=nr.Compute(device=device),
+        factors=factors,
+        likelihood_weight=likelihood_weight,
+    )
+    say(f"wrote {fitted.save(out, overwrite=overwrite)}: {fitted}")
+
+
 def predict(
     recording: Folder,
     /,

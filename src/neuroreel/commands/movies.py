@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,16 +25,17 @@ def reconstruct(
     recording: Folder,
     /,
     *,
-    encoders: tuple[Path, ...],
     out: Path,
+    posterior: Path | None = None,
+    method: Literal["posterior", "bauer_2026"] = "posterior",
+    encoders: tuple[Path, ...] = (),
     mask: Path | None = None,
-    decoder: Path | None = None,
-    preset: Literal["default", "published"] = "default",
+    samples: int = 0,
+    passes: int | None = None,
     fold: str = "fold_0",
     trials: tuple[int, ...] = (),
     readout: int | str = 0,
-    iterations: int | None = None,
-    mask_threshold: float | None = None,
+    mask_threshold: float = 0.5,
     seed: int = 0,
     device: str = "auto",
     max_memory: str | None = None,
@@ -41,17 +44,18 @@ def reconstruct(
 
     Args:
         recording: Folder of a recording.
-        encoders: One or more encoding models of its neurons.
         out: Folder for one .nc file a trial.
-        mask: Transparency mask, a .npy file.
-        decoder: Linear decoder: start and prior of the default preset.
-        preset: Our own settings, or the paper's rule to the letter.
+        posterior: Folder that `neuroreel fit` wrote.
+        method: The posterior, or the published method to the letter.
+        encoders: With bauer_2026, one or more encoding models of the recording's neurons.
+        mask: Transparency mask, a .npy file: the pixels that are scored (with bauer_2026 also those that may move).
+        samples: Draws from the posterior beside the most likely movie: how sure it is.
+        passes: How many at most; 30 by default, 1000 with bauer_2026.
         fold: Which trials.
         trials: Numbers of trials within the recording, instead of a fold.
-        readout: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
-        iterations: How many passes; the preset decides by default.
-        mask_threshold: The responses move pixels of at least this; the preset decides by default.
-        seed: Of everything random.
+        readout: With bauer_2026, which mouse's neurons, in models of several mice: by number from 0, or by name.
+        mask_threshold: With bauer_2026, pixels of at least this may move.
+        seed: Random seed.
         device: auto, cpu, cuda, cuda:1, mps.
         max_memory: How much memory may be taken, for instance 8GB; all that is free by default.
     """
@@ -60,12 +64,23 @@ def reconstruct(
 
     opened = nr.open_recording(recording)
     numbers = trial_numbers(opened, trials, fold)
-    models = [nr.load_encoder(file, readout=readout) for file in encoders]
-    options: dict[str, Any] = {"preset": preset, "seed": seed, "device": device, "max_memory": max_memory}
-    options |= {} if iterations is None else {"iterations": iterations}
-    options |= {} if mask_threshold is None else {"mask_threshold": mask_threshold}
-    options["mask"] = None if mask is None else nr.load_mask(mask)
-    options["decoder"] = None if decoder is None else nr.RidgeDecoder.load(decoder)
+    asked: dict[str, Any] = {"seed": seed, "mask": None if mask is None else nr.load_mask(mask)}
+    make: Callable[..., nr.Reconstruction]
+    if method == "bauer_2026":
+        if not encoders or posterior is not None or samples:
+            raise InputError("--method bauer_2026 takes --encoders, and neither --posterior nor --samples")
+        models = [nr.load_encoder(file, readout=readout) for file in encoders]
+        make = partial(nr.bauer_2026.reconstruct, models=models, mask_threshold=mask_threshold, **asked)
+        asked_passes = {} if passes is None else {"iterations": passes}
+    else:
+        if posterior is None or encoders:
+            raise InputError(
+                "give --posterior, a folder that `neuroreel fit` wrote, and no --encoders: it has them in it"
+            )
+        fitted = nr.load_posterior(posterior)
+        models = list(fitted.models)
+        make = partial(nr.reconstruct, posterior=fitted, samples=samples, **asked)
+        asked_passes = {} if passes is None else {"passes": passes}
     for number in numbers:  # a damaged trial is found before hours of work on the others
         check_responses_fit(models[0], opened.trials[number])
     for number in numbers:
@@ -74,8 +89,8 @@ def reconstruct(
             if not missing:
                 say(f"{file} is there already")
                 continue
-            result = nr.reconstruct(opened.trials[number], models, snapshot=out / f"trial_{number:03d}.pt", **options)
-            say(f"wrote {result.save(file)}")
+            compute = nr.Compute(device=device, max_memory=max_memory, checkpoint=file.with_suffix(".pt"))
+            say(f"wrote {make(opened.trials[number], compute=compute, **asked_passes).save(file)}")
 
 
 def evaluate(
@@ -194,7 +209,7 @@ def convert(
         run: Which run, where a folder of results has several, for instance "*_pop50_*".
     """
     import neuroreel as nr
-    from neuroreel.published.convert import converted_names
+    from neuroreel.bauer_2026.files.convert import converted_names
 
     for file, name in converted_names(files, run=run).items():
         if (out / name).exists():

@@ -34,9 +34,8 @@ def experiment(
     recordings: tuple[Path, ...] = (),
     encoders: tuple[Path, ...] = (),
     masks: tuple[Path, ...] = (),
-    decoders: tuple[Path, ...] = (),
     readouts: tuple[int | str, ...] = (),
-    preset: Literal["default", "published"] = "default",
+    method: Literal["posterior", "bauer_2026"] = "posterior",
     quick: bool = False,
     settings: Path | None = None,
     trials: tuple[int, ...] = (),
@@ -45,7 +44,7 @@ def experiment(
     fractions: tuple[float, ...] = (),
     repeats: int | None = None,
     stimuli: Path | None = None,
-    iterations: int | None = None,
+    passes: int | None = None,
     seed: int = 0,
     list: bool = False,
     json: bool = False,
@@ -64,9 +63,8 @@ def experiment(
         recordings: Folders of recordings; with --quick and none given, mice are simulated.
         encoders: Encoding models; with several recordings, in paths that have their names, or with readouts for each.
         masks: One transparency mask (.npy) for each recording.
-        decoders: One linear decoder for each recording: start and prior of the default preset.
         readouts: One for each recording, where the models' readouts have no names (published .pth).
-        preset: Our own settings, or the paper's rule to the letter.
+        method: The posterior, or the published method to the letter.
         quick: Fewer movies and conditions.
         settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with what differs.
         trials: Numbers of trials within each recording, instead of the first of the fold.
@@ -75,7 +73,7 @@ def experiment(
         fractions: Of the neurons that are kept, in ablation.
         repeats: Draws of each fraction.
         stimuli: The authors' movies (.npz) in place of ours, in noise and gratings.
-        iterations: How many passes; the preset decides by default.
+        passes: How many at most; 30 by default, 1000 with bauer_2026.
         seed: Of everything random.
         list: Print the jobs with their state and cost, and do none.
         json: With --list, print JSON.
@@ -94,13 +92,12 @@ def experiment(
         recordings=recordings,
         encoders=encoders,
         masks=masks,
-        decoders=decoders,
         readouts=readouts,
-        preset=preset,
+        method=method,
         quick=quick,
         settings=settings,
         changes={option: value for option, value in typed.items() if value not in (None, ())},
-        iterations=iterations,
+        passes=passes,
         stimuli=stimuli,
         seed=seed,
         device=device,

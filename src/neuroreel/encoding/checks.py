@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from neuroreel.arguments import instance_of, whole_number
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neuroreel.arguments import as_array, instance_of, whole_number
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
 from neuroreel.recordings.checks import same_rate
@@ -62,6 +65,21 @@ def check_responses_fit(model: EncodingModel, trial: Trial) -> None:
             "is it the readout of another recording?"
         )
     check_clock_fits(model, trial)
+
+
+def checked_neurons(neurons: ArrayLike | None, count: int) -> NDArray[np.bool_]:
+    """(neurons,) boolean: the neurons that may be used, all by default; InputError for anything else, or none."""
+    if neurons is None:
+        return np.ones(count, bool)
+    keep = as_array(neurons, name="neurons")
+    if keep.dtype != bool or keep.shape not in ((count,), (count, 1)):  # published ones are columns
+        raise InputError(
+            f"neurons has shape {keep.shape} and type {keep.dtype}; it must be ({count},) boolean: "
+            "True for the neurons to use"
+        )
+    if not keep.any():
+        raise InputError("neurons keeps no neuron; at least one is needed to reconstruct anything")
+    return keep.reshape(-1)
 
 
 def check_can_be_scored(models: Sequence[EncodingModel], trial: Trial, *, skip: int) -> None:

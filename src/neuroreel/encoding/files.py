@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.published import load_weights, read_published_checkpoint
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuroreel.encoding.dwiseneuro import DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.errors import InputError, RefusedError
 
 # The published module names that differ from ours, in the order in which they are replaced.

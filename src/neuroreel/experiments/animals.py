@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from neuroreel.decoding.decoder import RidgeDecoder
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.files import load_encoder
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
-from neuroreel.inversion.mask import load_mask
 from neuroreel.masks import check_mask_values
+from neuroreel.posterior.mask import load_mask
+from neuroreel.posterior.posterior import Posterior
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, hash_file, hash_model
@@ -70,7 +70,7 @@ class ModelFile:
 
 
 class Animal:
-    """A recording, the encoding models of its neurons, its mask and its decoder.
+    """A recording, the encoding models of its neurons and its mask.
 
     Parameters
     ----------
@@ -80,8 +80,6 @@ class Animal:
         Encoding models of its neurons, loaded or in files: the ensemble.
     mask
         Transparency mask (height, width), or the .npy file that holds it. Without one every pixel is moved and scored.
-    decoder
-        Linear decoder, or its file: start and prior of the default preset.
 
     Raises
     ------
@@ -95,13 +93,13 @@ class Animal:
         models: Sequence[EncodingModel | ModelFile],
         *,
         mask: ArrayLike | Path | None = None,
-        decoder: RidgeDecoder | Path | None = None,
     ) -> None:
         if not models:
             raise InputError(f"{recording.name} has no encoding model; give at least one")
         self.recording = recording
         self._models = tuple(models)
-        self._mask, self._decoder = mask, decoder
+        self._mask = mask
+        self.posteriors: dict[str, Posterior] = {}  # fitted to it so far, by what decides them
         self._trial_hashes: dict[int, str] = {}
 
     @property
@@ -127,11 +125,6 @@ class Animal:
         return check_mask_values(self._mask, what=f"the mask of {self.name}")
 
     @cached_property
-    def decoder(self) -> RidgeDecoder | None:
-        """The linear decoder."""
-        return RidgeDecoder.load(self._decoder) if isinstance(self._decoder, Path) else self._decoder
-
-    @cached_property
     def model_hashes(self) -> tuple[str, ...]:
         """A fingerprint of each model, without loading those in files."""
         return tuple(m.fingerprint if isinstance(m, ModelFile) else hash_model(m) for m in self._models)
@@ -140,15 +133,6 @@ class Animal:
     def mask_hash(self) -> str:
         """Of the mask; empty without one."""
         return "" if self.mask is None else hash_array(self.mask)
-
-    @cached_property
-    def decoder_hash(self) -> str:
-        """Of the decoder; empty without one."""
-        if self._decoder is None or isinstance(self._decoder, Path):
-            return "" if self._decoder is None else hash_file(self._decoder)
-        decoder = self._decoder
-        arrays = (decoder.weights, decoder.intercept, decoder.residual_covariance, decoder.residual_autocorrelation)
-        return _sha(*("" if array is None else hash_array(array) for array in arrays))
 
     def trial_hash(self, number: int) -> str:
         """Of movie, responses and behaviour of a trial; read once."""

@@ -31,13 +31,12 @@ class ExperimentCommand:
     recordings: Sequence[Path] = ()
     encoders: Sequence[Path] = ()
     masks: Sequence[Path] = ()
-    decoders: Sequence[Path] = ()
     readouts: Sequence[int | str] = ()
-    preset: str = "default"
+    method: str = "posterior"
     quick: bool = False
     settings: Path | None = None
     changes: dict[str, Any]  # of the grid, typed as options of their own
-    iterations: int | None = None
+    passes: int | None = None
     stimuli: Path | None = None
     seed: int = 0
     device: str = "auto"
@@ -49,7 +48,7 @@ class ExperimentCommand:
         if unknown:
             raise InputError(f"there is no experiment {unknown[0]!r}; there are {', '.join([*EXPERIMENTS, 'all'])}")
         choose_device(self.device)
-        grid, method = self.grid, self.method  # what is wrong with them is said before mice are made
+        grid, method = self.grid, self.how  # what is wrong with them is said before mice are made
         return expand(names, self._animals(say), out=self.out, grid=grid, method=method)
 
     @property
@@ -63,17 +62,17 @@ class ExperimentCommand:
         return (QUICK if self.quick else FULL).changed(changes)
 
     @property
-    def method(self) -> Method:
-        """Preset and settings of the reconstructions."""
+    def how(self) -> Method:
+        """How movies are reconstructed and scored."""
         settings = dict(self._file.get("settings", {}))
-        if self.iterations is not None:
-            settings["iterations"] = self.iterations
+        if self.passes is not None:
+            settings["iterations" if self.method == "bauer_2026" else "passes"] = self.passes
         scoring = self._file.get("scoring", {})
         if unknown := set(scoring) - {"skip", "evaluation_threshold", "smoothing"}:
             raise InputError(
                 f"{self.settings}: scoring has {sorted(unknown)}; it may have skip, evaluation_threshold and smoothing"
             )
-        return Method(preset=self.preset, settings=settings, seed=self.seed, **scoring)
+        return Method(method=self.method, settings=settings, seed=self.seed, **scoring)
 
     @property
     def _file(self) -> dict[str, Any]:
@@ -89,10 +88,9 @@ class ExperimentCommand:
                 recordings=self.recordings,
                 encoders=self.encoders,
                 masks=self.masks,
-                decoders=self.decoders,
                 readouts=self.readouts,
             )
-        if not self.quick or self.encoders or self.masks or self.decoders:
+        if not self.quick or self.encoders or self.masks:
             raise InputError(
                 "no recording was given; give --recordings, or --quick alone to try the experiment on simulated mice"
             )

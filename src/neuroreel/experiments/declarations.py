@@ -40,7 +40,7 @@ def predicted_activity(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
 
 
 def masks(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
-    """Which pixels may move: all of them, those of the trained mask, of the strict one, and a sweep of thresholds."""
+    """The whole frame, the trained mask, the strict one, a sweep of thresholds: what may move, or what is scored."""
     for animal in animals:
         if animal.mask is None:
             raise InputError(f"{animal.name} has no transparency mask, which this experiment is about; give one")
@@ -54,7 +54,7 @@ def masks(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
 
 
 def ablation(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
-    """Fewer and fewer neurons (figure 5); those dropped are left out of the loss, unless the preset silences them."""
+    """Fewer and fewer neurons (figure 5); those dropped leave, or are silenced as published."""
     for job in watched_movies(animals, grid):
         for fraction in grid.fractions:
             for repeat in range(grid.repeats if fraction < 1 else 1):  # there is one way to keep all neurons

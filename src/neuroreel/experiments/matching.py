@@ -1,4 +1,4 @@
-"""Which encoding models, mask and decoder belong to which recording."""
+"""Which encoding models and mask belong to which recording."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ def open_animals(
     recordings: Sequence[str | Path],
     encoders: Sequence[str | Path],
     masks: Sequence[str | Path] = (),
-    decoders: Sequence[str | Path] = (),
     readouts: Sequence[int | str] = (),
 ) -> list[Animal]:
     """Open recordings, and find for each the files that were fitted to it.
 
     With one recording all files belong to it. With several, a file belongs to the recording whose name is in the file's
-    name, or else in the nearest folder above it that has one (``decoder_mouse_a.safetensors``,
+    name, or else in the nearest folder above it that has one (``mask_mouse_a.npy``,
     ``models/mouse_a/encoder_0.safetensors``); an encoding model without any of the names belongs to all of them, and
     must have a readout for each.
 
@@ -34,7 +33,7 @@ def open_animals(
         Folders in the Sensorium layout.
     encoders
         Files of encoding models, at least one for each recording.
-    masks, decoders
+    masks
         At most one for each recording.
     readouts
         One for each recording, where the models' readouts have no names: the published ``.pth`` files.
@@ -43,7 +42,7 @@ def open_animals(
     ------
     InputError
         Recordings of one name, a file that is not there or whose name has those of several recordings, a recording
-        without a model, several masks or decoders of one.
+        without a model, several masks of one.
     """
     opened = [open_recording(folder) for folder in recordings]
     names = [recording.name for recording in opened]
@@ -54,16 +53,12 @@ def open_animals(
     if readouts and len(readouts) != len(opened):
         raise InputError(f"there are {len(readouts)} readouts for {len(opened)} recordings; give one for each")
     models = _by_name([user_path(file) for file in encoders], names)
-    apart = {
-        what: _by_name([user_path(file) for file in files], names)
-        for what, files in (("mask", masks), ("decoder", decoders))
-    }
+    found_masks = _by_name([user_path(file) for file in masks], names)
     return [
         Animal(
             recording,
             _models(recording, models, alone=len(opened) == 1, readout=readouts[i] if readouts else None),
-            mask=_only_one(recording, apart["mask"], "mask", alone=len(opened) == 1),
-            decoder=_only_one(recording, apart["decoder"], "decoder", alone=len(opened) == 1),
+            mask=_own_mask(recording, found_masks, alone=len(opened) == 1),
         )
         for i, recording in enumerate(opened)
     ]
@@ -75,7 +70,7 @@ def _by_name(files: Sequence[Path], names: Sequence[str]) -> dict[str, list[Path
     for file in files:
         check_fetched(file)
         if not file.is_file():
-            raise InputError(f"there is no file {file}; give the path of an encoding model, a mask or a decoder")
+            raise InputError(f"there is no file {file}; give the path of an encoding model or a mask")
         found[_name_in(file, names)].append(file)
     return found
 
@@ -132,13 +127,13 @@ def _readout_names(file: Path) -> list[str]:
     return list(read_json(side_car).get("readout_names", ())) if side_car.is_file() else []
 
 
-def _only_one(recording: Recording, files: dict[str, list[Path]], what: str, *, alone: bool) -> Path | None:
+def _own_mask(recording: Recording, files: dict[str, list[Path]], *, alone: bool) -> Path | None:
     mine = files[recording.name] or (files[""] if alone else [])
     if len(mine) > 1:
-        raise InputError(f"{recording.name} has {len(mine)} {what}s: {', '.join(map(str, mine))}; give one")
+        raise InputError(f"{recording.name} has {len(mine)} masks: {', '.join(map(str, mine))}; give one")
     if not mine and (files[""] or any(files.values())):
         raise InputError(
-            f"none of the {what}s has the name {recording.name} in its path; call it {what}_{recording.name}, or put "
+            f"none of the masks has the name {recording.name} in its path; call it mask_{recording.name}, or put "
             "it into a folder of that name"
         )
     return mine[0] if mine else None

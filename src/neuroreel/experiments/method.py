@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from neuroreel.arguments import refuse_unknown, whole_number
+from neuroreel.bauer_2026.inversion import Settings
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import SKIP_FRAMES
-from neuroreel.inversion.presets import PRESETS, resolve_settings
+from neuroreel.posterior.reconstruct import PASSES
 
+METHODS = ("posterior", "bauer_2026")
 PUBLISHED_SMOOTHING = 0.5  # sigma in frames and pixels (Bauer et al. 2026)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """Preset and settings of the reconstructions, and how they are scored.
+    """How movies are reconstructed, and how they are scored.
 
     Attributes
     ----------
-    preset, settings
-        See :func:`neuroreel.reconstruct`.
+    method
+        "posterior": :func:`neuroreel.reconstruct`; "bauer_2026": the published method.
+    settings
+        ``passes`` of the posterior's search, or the fields of the published method's
+        :class:`~neuroreel.bauer_2026.inversion.Settings`.
     seed
-        Of everything random in a reconstruction.
+        Random seed.
     skip
         Frames left out of the scores at the start of each movie.
     evaluation_threshold
         Pixels of the mask of at least this are scored.
     smoothing
         Sigma of the blur before a reconstruction is scored, in frames and pixels: by default 0.5 with the published
-        preset, as in the paper, and 0 with any other.
+        method, as in the paper, and 0 with the posterior.
 
     Raises
     ------
     InputError
-        An unknown preset or setting, or a number that cannot be.
+        An unknown method or setting, or a number that cannot be.
     """
 
-    preset: str = "default"
+    method: str = "posterior"
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     skip: int = SKIP_FRAMES
@@ -45,19 +51,27 @@ class Method:
     smoothing: float | None = None
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise InputError(f"there is no preset {self.preset!r}; there are {', '.join(PRESETS)}")
-        resolve_settings(self.preset, dict(self.settings))
+        if self.method not in METHODS:
+            raise InputError(f"there is no method {self.method!r}; there are {', '.join(METHODS)}")
         decided = {"ensemble", "mask_threshold"} & set(self.settings)
         if decided:
             raise InputError(f"{' and '.join(sorted(decided))} cannot be set here: each job of an experiment decides")
+        self.resolved({})
         if self.skip < 0:
             raise InputError(f"skip is {self.skip}; it must be a number of frames, at least 0")
+
+    def resolved(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings of a reconstruction: this method's, with changes."""
+        settings = {**self.settings, **changes}
+        if self.method == "bauer_2026":
+            return asdict(Settings.of(settings))
+        refuse_unknown(settings, ("passes",), what="setting of the posterior's search")
+        return {"passes": whole_number(settings.get("passes", PASSES), name="passes")}
 
     @property
     def scoring(self) -> dict[str, float]:
         """What decides the scores of a result that is there."""
         smoothing = self.smoothing
         if smoothing is None:
-            smoothing = PUBLISHED_SMOOTHING if self.preset == "published" else 0.0
+            smoothing = PUBLISHED_SMOOTHING if self.method == "bauer_2026" else 0.0
         return {"skip": self.skip, "mask_threshold": float(self.evaluation_threshold), "smoothing": float(smoothing)}

@@ -10,15 +10,16 @@ from neuroreel.experiments.animals import Animal, ModelFile
 from neuroreel.locks import file_lock
 
 MICE = ("mouse_a", "mouse_b")
-MODELS = 3
 SIZE = DemoSize(
     trials=42,
     seconds=6.0,
     neurons=300,
+    models=3,
     epochs=2,
     batches_per_epoch=20,
     mask_steps=200,
     movies=2,
+    samples=0,
     expected="",
     height=18,  # half the pixels of a real recording's movies, a quarter of the work
     width=32,
@@ -26,7 +27,7 @@ SIZE = DemoSize(
 
 
 def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) -> list[Animal]:
-    """Simulated mice with an ensemble, a mask and a decoder each; what an earlier call left behind is taken as it is.
+    """Simulated mice with an ensemble and a mask each; what an earlier call left behind is taken as it is.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
     say
         Called with a line of text before each step.
     """
-    wanted = f"models={MODELS} neurons={SIZE.neurons} trials={SIZE.trials} epochs={SIZE.epochs} seed={seed}\n"
+    wanted = f"models={SIZE.models} neurons={SIZE.neurons} trials={SIZE.trials} epochs={SIZE.epochs} seed={seed}\n"
     lock = folder.parent / ".locks" / "simulated"
     with file_lock(lock, what="simulated mice", say=say):  # parts may start at once, and need the same mice
         check_same_run(folder, wanted)
@@ -49,6 +50,6 @@ def _simulated_animal(folder: Path, number: int, *, seed: int, say: Callable[[st
     say(f"{name}: a simulated mouse, not a real one, with {SIZE.neurons} neurons")
     recording = simulated_mouse(folder / "recordings" / name, SIZE, own)
     models = folder / "models" / name
-    fit_mouse(recording, models, SIZE, models=MODELS, seed=own, say=say)
-    files = [ModelFile(file=models / f"encoder_{each}.safetensors") for each in range(MODELS)]
-    return Animal(recording, files, mask=models / "mask.npy", decoder=models / "decoder.safetensors")
+    fit_mouse(recording, models, SIZE, seed=own, say=say)
+    files = [ModelFile(file=models / f"encoder_{each}.safetensors") for each in range(SIZE.models)]
+    return Animal(recording, files, mask=models / "mask.npy")

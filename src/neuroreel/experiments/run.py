@@ -56,7 +56,7 @@ def run_experiment(
     grid
         Which movies and conditions.
     method
-        Preset, settings, seed, and how results are scored; the default preset by default.
+        How movies are reconstructed and scored; by default under the posterior.
     part
         "2/10": every tenth job, from the second on. Parts may run at the same time, on several machines.
     device
@@ -94,7 +94,7 @@ def write_plans(entries: Sequence[Entry], *, grid: Grid) -> None:
             "simulated": any(animal.recording.simulated for animal in animals),
             "models": {animal.name: list(animal.model_hashes) for animal in animals},
             "masks": {animal.name: animal.mask_hash for animal in animals},
-            "preset": method.preset,
+            "method": method.method,
             "settings": dict(method.settings),
             "seed": method.seed,
             "scoring": method.scoring,
@@ -164,7 +164,7 @@ def _do(entry: Entry, claim: Claim, *, device: str, say: Callable[[str], object]
         say(f"{name} ...")
         snapshot = store.snapshot_file(key, work.hash)
         snapshot.parent.mkdir(parents=True, exist_ok=True)
-        result = work.result(device=device, snapshot=snapshot)
+        result = work.result(device=device, out=store.out, snapshot=snapshot)
     scores = work.scores(result, device=device)
     seconds = record.get("seconds", time.perf_counter() - began)
     content = {**_record(entry, scores), "seconds": round(seconds, 3)}
@@ -183,7 +183,7 @@ def _record(entry: Entry, scores: dict[str, float]) -> dict[str, Any]:
         "scoring": work.scoring,
         "common": work.common,
         "fitted": work.fitted,
-        "settings": {} if work.job.product == "fields" else work.settings.as_dict(),
+        "settings": {} if work.job.product == "fields" else work.settings,
         "cost": entry.cost,
         "decided_by": work.decided_by,
     }

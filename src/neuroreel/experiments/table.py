@@ -30,7 +30,7 @@ CONDITIONS = {  # column: type
     "fraction": "float64",
     "neurons": "Int64",
     "repeat": "Int64",
-    "preset": "object",
+    "method": "object",
     "spatial_px": "float64",
     "temporal_frames": "float64",
     "inverted": "boolean",
@@ -72,7 +72,7 @@ def experiment_table(folder: str | Path, *, mixed: bool = False) -> pd.DataFrame
     pandas.DataFrame
         The columns of ``CONDITIONS``, ``SCORES``, ``smoothing`` and ``seconds`` are always there, empty where they
         make no sense; an experiment may add others. ``video_correlation`` is that of the video after the blur that the
-        method has (sigma ``smoothing``; 0.5 with the published preset).
+        method has (sigma ``smoothing``; 0.5 with the published method).
 
     Raises
     ------

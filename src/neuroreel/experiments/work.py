@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,23 +13,25 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroreel.encoding.interface import EncodingModel
+from neuroreel import bauer_2026
+from neuroreel.compute import Compute
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import evaluation_mask
 from neuroreel.experiments.animals import Animal
 from neuroreel.experiments.jobs import Job
 from neuroreel.experiments.method import Method
+from neuroreel.experiments.posteriors import AnimalPosterior
 from neuroreel.experiments.scoring import score_fields, score_reconstruction, score_responses
-from neuroreel.inversion.presets import Settings, resolve_settings
-from neuroreel.inversion.reconstruct import reconstruct
+from neuroreel.posterior.reconstruct import reconstruct
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, plain
 from neuroreel.results.reconstruction import Reconstruction
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Raised with every change of the package that changes results: jobs done before are then done again."""
 
+HELD_OUT_FOLD = "fold_0"
 SPOT_FRAMES = 45  # of the movie of one spot, at 30 Hz: 15 grey, 15 with the spot, 15 grey
 EVERY_PIXEL = -1e9  # a threshold that every pixel of a mask reaches
 
@@ -43,20 +44,27 @@ class Work:
     animal: Animal
     method: Method
 
+    @property
+    def published(self) -> bool:
+        """Whether the published method does it."""
+        return self.method.method == "bauer_2026"
+
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> dict[str, Any]:
         """The settings of the reconstruction, resolved."""
-        job, method = self.job, self.method
-        threshold = EVERY_PIXEL if job.threshold is None else job.threshold
-        if job.threshold is None and method.preset == "published":
-            threshold = 0.0  # what the paper calls no mask
-        changes = {**method.settings, **job.settings, "ensemble": self._ensemble, "mask_threshold": threshold}
-        return resolve_settings(method.preset, changes)
+        if not self.published:
+            return self.method.resolved(self.job.settings)
+        threshold = 0.0 if self.job.threshold is None else self.job.threshold  # what the paper calls no mask
+        # one model has nothing to average: both words then mean one thing, and one result
+        ensemble = self.job.ensemble if len(self.members) > 1 else "gradients"
+        return self.method.resolved({**self.job.settings, "ensemble": ensemble, "mask_threshold": threshold})
 
     @property
-    def _ensemble(self) -> str:
-        """One model has nothing to average: both words then mean one thing, and one result."""
-        return self.job.ensemble if len(self.members) > 1 else "gradients"
+    def posterior(self) -> AnimalPosterior:
+        """What the posterior is fitted to: trials outside the fold of the movie, of fold_0 for other movies."""
+        recording, trial = self.animal.recording, self.job.trial
+        fold = HELD_OUT_FOLD if trial is None else recording.folds()[trial]
+        return AnimalPosterior(animal=self.animal, members=self.members, held_out_fold=fold)
 
     @cached_property
     def members(self) -> tuple[int, ...]:
@@ -67,17 +75,6 @@ class Work:
         if missing := set(self.job.members) - set(everyone):
             raise InputError(f"{self.animal.name} has no encoding model {sorted(missing)}; it has {len(everyone)}")
         return self.job.members
-
-    @cached_property
-    def decoder_used(self) -> bool:
-        """Whether the settings look at the animal's decoder."""
-        if self.job.product == "fields":
-            return False
-        return bool(self.animal.decoder_hash) and "decoder" in (self.settings.start, self.settings.prior)
-
-    @property
-    def _decoder_hash(self) -> str:
-        return self.animal.decoder_hash if self.decoder_used else ""
 
     @cached_property
     def keep(self) -> NDArray[np.bool_]:
@@ -104,13 +101,14 @@ class Work:
         predicting = self.animal.model_hashes[: 1 if self.job.target_models == "first" else None]
         return {
             "results_version": RESULTS_VERSION,
-            "settings": plain(self.settings.as_dict()),
+            "method": self.method.method,
+            "settings": plain(self.settings),
+            "posterior": None if self.published else self.posterior.hash,
             "seed": self.method.seed,
             "inverting": [self.animal.model_hashes[number] for number in self.members],
             "predicting": list(predicting) if self.job.target == "predicted" else None,
             "movie": self._movie[0],
             "mask": self.animal.mask_hash,
-            "decoder": self._decoder_hash,
             "neurons": hash_array(self.keep),
         }
 
@@ -118,10 +116,7 @@ class Work:
     def fitted(self) -> dict[str, Any]:
         """Fingerprints of what was fitted to the animal, and must be the same in all its results that are compared."""
         models = {f"model {number}": self.animal.model_hashes[number] for number in self.members}
-        return models | {
-            "mask": self.animal.mask_hash,
-            "decoder": self._decoder_hash,
-        }
+        return models | {"mask": self.animal.mask_hash}
 
     @cached_property
     def _movie(self) -> tuple[str, int]:
@@ -152,7 +147,7 @@ class Work:
         """How often the movie goes through a model: what the work costs, whatever the machine."""
         if self.job.product == "fields":
             return self.animal.model_count
-        return self.settings.iterations * len(self.members)
+        return int(self.settings["iterations" if self.published else "passes"]) * len(self.members)
 
     def check(self) -> None:
         """Raise InputError for what would be found out only after the work."""
@@ -166,9 +161,10 @@ class Work:
                 f"{self.job.key}: the movie has {self.frames} frames, of which the first {scoring['skip']:g} are not "
                 "scored; choose longer movies, or skip fewer frames (skip)"
             )
-        if mask is not None and not (mask >= self.settings.mask_threshold).any():
+        threshold = self.settings["mask_threshold"] if self.published else self.scoring["mask_threshold"]
+        if mask is not None and not (mask >= threshold).any():
             raise InputError(
-                f"{self.job.key}: no pixel of the mask of {self.animal.name} reaches {self.settings.mask_threshold:g} "
+                f"{self.job.key}: no pixel of the mask of {self.animal.name} reaches {threshold:g} "
                 f"(its largest value is {mask.max():g}); leave this threshold out, or learn the mask for more steps"
             )
 
@@ -180,25 +176,17 @@ class Work:
         predicting = self.animal.models[: 1 if self.job.target_models == "first" else None]
         return trial.replace(responses=predict(predicting, trial, device=device))
 
-    def result(self, *, device: str, snapshot: Path | None = None) -> xr.Dataset:
-        """Do the job."""
+    def result(self, *, device: str, out: Path, snapshot: Path | None = None) -> xr.Dataset:
+        """Do the job; ``out`` is the folder of all experiments, where posteriors are kept."""
         if self.job.product == "fields":
             return self._fields(device)
-        models: list[EncodingModel] = [self.animal.models[number] for number in self.members]
-        made: Reconstruction = reconstruct(
-            self.trial(device),
-            models,
-            mask=self.animal.mask,
-            preset=self.method.preset,
-            decoder=self.animal.decoder if self.decoder_used else None,
-            neurons=self.keep,
-            seed=self.method.seed,
-            device=device,
-            snapshot=snapshot,
-            progress=False,
-            **_differences(self.settings, self.method.preset),
-        )
-        return made.dataset
+        compute = Compute(device=device, checkpoint=snapshot, progress=False)
+        asked: dict[str, Any] = {"mask": self.animal.mask, "neurons": self.keep, "seed": self.method.seed}
+        asked |= {**self.settings, "compute": compute}
+        trial = self.trial(device)
+        if self.published:
+            return bauer_2026.reconstruct(trial, [self.animal.models[each] for each in self.members], **asked).dataset
+        return reconstruct(trial, self.posterior.get(out, device=device), **asked).dataset
 
     def _fields(self, device: str) -> xr.Dataset:
         from neuroreel.evaluation.receptive_fields import receptive_fields
@@ -210,19 +198,29 @@ class Work:
     def scores(self, result: xr.Dataset, *, device: str) -> dict[str, float]:
         """One number each, by name."""
         if self.job.product == "fields":
-            return {} if self.animal.mask is None else score_fields(result, self.animal.mask, self.method.scoring)
+            return {} if self.animal.mask is None else score_fields(result, self.animal.mask, self.scoring)
         made = Reconstruction(result)
-        values = score_reconstruction(made, self.method.scoring, keep=self.keep)
+        values = score_reconstruction(made, self.scoring, keep=self.keep)
         if self.job.product == "responses":
             trial = self.trial(device)
             models = [self.animal.models[number] for number in self.members]
-            values |= score_responses(made, models, trial, self.method.scoring, device=device)
+            values |= score_responses(made, models, trial, self.scoring, device=device)
         return values
 
     @property
     def scoring(self) -> dict[str, Any]:
-        """What decides the scores, once there is a result."""
-        return {**self.method.scoring, "product": self.job.product}
+        """What decides the scores, once there is a result.
+
+        Under the posterior a mask says which pixels are scored, not which may move.
+        """
+        scoring = {**self.method.scoring, "product": self.job.product}
+        if self.published or self.job.product == "fields":
+            return scoring
+        if self.job.mask == "none":
+            scoring["mask_threshold"] = EVERY_PIXEL
+        elif self.job.mask == "strict" or self.job.mask_threshold is not None:
+            scoring["mask_threshold"] = float(self.job.threshold or 0.0)
+        return scoring
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -234,7 +232,7 @@ class Work:
             "ensemble": self.job.ensemble if len(self.members) > 1 else "single",
             "models": len(self.members),
             "neurons": int(self.keep.sum()),
-            "preset": self.method.preset,
+            "method": self.method.method,
         }
         return columns if self.animal.mask is not None else columns | {"mask": "none", "mask_threshold": None}
 
@@ -244,14 +242,8 @@ class Work:
         varying = {"ensemble", "mask_threshold", *self.job.settings}
         if self.job.product == "fields":
             return {"results_version": RESULTS_VERSION}
-        settings = {name: value for name, value in self.settings.as_dict().items() if name not in varying}
-        return plain({"results_version": RESULTS_VERSION, "preset": self.method.preset, "settings": settings}) | {
+        settings = {name: value for name, value in self.settings.items() if name not in varying}
+        return plain({"results_version": RESULTS_VERSION, "method": self.method.method, "settings": settings}) | {
             "seed": self.method.seed,
             "scoring": self.method.scoring,
         }
-
-
-def _differences(settings: Settings, preset: str) -> Mapping[str, Any]:
-    """What must be told to ``reconstruct`` beside the preset's name."""
-    usual = resolve_settings(preset, {}).as_dict()
-    return {name: value for name, value in settings.as_dict().items() if value != usual[name]}

@@ -139,7 +139,7 @@ def _said(asked: Mapping[str, Any], table: DataFrame) -> dict[str, str]:
     said["results"] = f"{results}, of {animals} animal{'s' if animals > 1 else ''}"
     if table["models"].notna().any():
         said["encoding models"] = " or ".join(f"{count}" for count in sorted(table["models"].dropna().unique()))
-    said["preset"] = str(asked.get("preset", ""))
+    said["method"] = str(asked.get("method", ""))
     if asked.get("settings"):
         said["settings"] = ", ".join(f"{name}={value}" for name, value in asked["settings"].items())
     scoring = {name: value for name, value in asked.get("scoring", {}).items() if value is not None}

@@ -16,14 +16,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from neuroreel.bauer_2026.files.find import all_results
+from neuroreel.bauer_2026.files.results import FRAME_RATE_HZ, read_published
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import video_correlation
 from neuroreel.figures.material import Material, Movies, on_video
 from neuroreel.figures.published_runs import Condition, Movie, absent_runs, conditions_of, of_the_paper
 from neuroreel.files import user_path
 from neuroreel.progress import progress
-from neuroreel.published.find import all_results
-from neuroreel.published.results import FRAME_RATE_HZ, read_published
 from neuroreel.recordings.disk import absolute
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ class Material:
     fields
         Called with one row of the table; gives the receptive fields of that job: ``on``, ``off``, where known ``mask``.
     said
-        What was run, for the caption: ``preset``, ``iterations``, ``version`` and the like, in the order to be said.
+        What was run, for the caption: ``method``, ``version`` and the like, in the order to be said.
     finished, expected, unit
         How many results there are and how many there should be: fewer make a partial figure. What they are called.
     missing

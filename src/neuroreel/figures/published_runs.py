@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from neuroreel.bauer_2026.files.find import MODEL, Found
 from neuroreel.experiments.animals import PUBLISHED_MICE
-from neuroreel.published.find import MODEL, Found
 from neuroreel.recordings.disk import absolute
 from neuroreel.stimuli.gratings import PUBLISHED_DIRECTIONS, PUBLISHED_SPATIAL_FREQUENCIES, PUBLISHED_TEMPORAL_LABELS
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS

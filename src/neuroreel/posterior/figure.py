@@ -23,7 +23,7 @@ def posterior_figure(posterior: Posterior) -> Figure:
 
     with style():
         figure = Figure(figsize=(inches(180), inches(75)), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=(2.4, 1))
+        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(2.4, 1)))
         signal, noise, movies = above.subplots(1, 3)
         _draw_signal(posterior, signal)
         _draw_noise_spectra(posterior, noise)

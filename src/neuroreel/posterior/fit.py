@@ -12,9 +12,9 @@ from torch import Tensor
 from neuroreel.arguments import finite_number, instance_of, whole_number
 from neuroreel.compute import Compute
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits, check_responses_fit
+from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.errors import InputError
-from neuroreel.inversion.engine import engine_of
 from neuroreel.posterior.movie_prior import MoviePrior, fit_movie_prior
 from neuroreel.posterior.noise import LEAST_RATE, fit_noise
 from neuroreel.posterior.posterior import Posterior
@@ -26,7 +26,7 @@ from neuroreel.results.provenance import hash_model
 
 FACTORS = 8
 LIKELIHOOD_WEIGHT = 0.5
-FEWEST_FRAMES = 300
+FEWEST_FRAMES = 60
 MOST_VALUES = 10**8  # of responses that the noise is fitted to: 40 trials of 10 s and 8,000 neurons, at 30 Hz
 
 

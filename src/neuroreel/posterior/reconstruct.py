@@ -16,16 +16,16 @@ from torch import Tensor
 from neuroreel import __version__
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.arguments import as_array, instance_of, whole_number
+from neuroreel.budget import graphs_fit
 from neuroreel.compute import Compute
-from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
+from neuroreel.encoding.checks import check_movie_fits, check_responses_fit, checked_neurons
+from neuroreel.encoding.dwiseneuro.folded import engine_of, is_compiled, precision_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.evaluation.scores import SKIP_FRAMES, evaluation_mask, video_correlation
-from neuroreel.inversion.engine import engine_of, is_compiled, precision_of
 from neuroreel.masks import check_mask_values, mask_on_video
 from neuroreel.memory import first_line, is_out_of_memory
-from neuroreel.posterior.budget import graphs_fit
 from neuroreel.posterior.objective import Objective, Whitened
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.posterior.samples import deviation_of, draw
@@ -133,7 +133,7 @@ def reconstruct(
     starts: Any = [start] if single and start is not None else start
     results = list(
         reconstruct_each(
-            [trials] if isinstance(trials, Trial) else trials,
+            trials if isinstance(trials, Iterable) else [trials],
             posterior,
             mask=mask,
             neurons=neurons,
@@ -168,7 +168,7 @@ def reconstruct_each(
     wish = _Wish(
         posterior=posterior,
         mask=None if mask is None else check_mask_values(mask, what="the mask"),
-        kept=_checked_neurons(neurons, posterior),
+        kept=_usable_neurons(neurons, posterior),
         samples=whole_number(samples, name="samples", least=0),
         passes=whole_number(passes, name="passes"),
         seed=whole_number(seed, name="seed", least=0),
@@ -348,19 +348,11 @@ def _snapshot_of(
     )
 
 
-def _checked_neurons(neurons: ArrayLike | None, posterior: Posterior) -> NDArray[np.bool_]:
-    usable = posterior.usable.numpy()
-    if neurons is None:
-        return usable
-    chosen = as_array(neurons, name="neurons")
-    if chosen.shape != usable.shape or chosen.dtype != bool:
-        raise InputError(
-            f"neurons has shape {chosen.shape} and type {chosen.dtype}; it must be a boolean mask of shape "
-            f"{usable.shape}, True for neurons that may be used"
-        )
-    if not (chosen & usable).any():
-        raise InputError("neurons leaves none whose responses vary: at least one must be used")
-    return np.asarray(chosen & usable)
+def _usable_neurons(neurons: ArrayLike | None, posterior: Posterior) -> NDArray[np.bool_]:
+    usable = checked_neurons(neurons, posterior.neurons) & posterior.usable.numpy()
+    if not usable.any():
+        raise InputError("neurons keeps none whose responses varied in the training trials; keep others")
+    return usable
 
 
 def _checked_starts(

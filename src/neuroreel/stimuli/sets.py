@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroreel.bauer_2026.files.results import read_published
 from neuroreel.errors import InputError
 from neuroreel.files import user_path
-from neuroreel.published.results import read_published
 from neuroreel.stimuli.gratings import (
     PUBLISHED_DIRECTIONS,
     PUBLISHED_SPATIAL_FREQUENCIES,

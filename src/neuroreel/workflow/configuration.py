@@ -58,7 +58,6 @@ OWN = {  # what the workflow itself gives to a command
         "encoders",
         "readouts",
         "masks",
-        "decoders",
         "out",
         "list",
         "json",

@@ -61,7 +61,7 @@ class Plan:
         steps = {
             "download": self._download_done(),
             "simulate": [_done("simulate", name) for name in simulated],
-            "decoder": [_done("decoder", name) for name in self.names if configuration.decoders],
+            "decoder": self.decoders_done(),
             "train": [_done("train", group, str(seed)) for group in self.groups for seed in self.seeds],
             "mask": [_done("mask", name) for name in self.names if configuration.masks],
             "experiment": self.experiments_done(),
@@ -154,14 +154,19 @@ class Plan:
         return [done for name in self.configuration.experiments for done in self.parts_done(name)]
 
     def shown_done(self) -> Done:
-        """What the report waits for."""
-        return self.parts_done("natural") if "natural" in self.configuration.experiments else []
+        """What the report waits for: what it shows, and the decoders of its baseline."""
+        shown = self.parts_done("natural") if "natural" in self.configuration.experiments else []
+        return shown + self.decoders_done()
+
+    def decoders_done(self) -> Done:
+        """The linear decoders."""
+        return [_done("decoder", name) for name in self.names if self.configuration.decoders]
 
     def materials_done(self) -> Done:
-        """What experiments wait for: recordings, models, masks and decoders of all animals."""
+        """What experiments wait for: recordings, models and masks of all animals."""
         steps = self.steps()
         waits = [done for name in self.names for done in self.recording_done(name) + self.encoders_done(name)]
-        return list(dict.fromkeys(waits + steps.get("mask", []) + steps.get("decoder", [])))
+        return list(dict.fromkeys(waits + steps.get("mask", [])))
 
     def experiment_arguments(self, experiment: str) -> str:
         """What every part of an experiment is told, but for which part it is; patterns are left to the shell."""
@@ -172,8 +177,6 @@ class Plan:
             words += ["--readouts", *(str(self.readout(name)) for name in self.names)]
         if configuration.masks is not None:
             words += ["--masks", *(f"masks/{name}.npy" for name in self.names)]
-        if configuration.decoders:
-            words += ["--decoders", *(f"decoders/{name}/decoder.safetensors" for name in self.names)]
         options = {key: value for key, value in configuration.experiments[experiment].items() if key != "parts"}
         return " ".join([*words, flags(_with_file(options, experiment))])
 

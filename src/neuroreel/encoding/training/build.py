@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from neuroreel.arguments import instance_of, refuse_unknown
-from neuroreel.encoding.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.encoding.training.material import Material

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.training.cutmix import Box, draw_box
 from neuroreel.encoding.training.recipe import Recipe

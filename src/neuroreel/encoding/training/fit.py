@@ -13,7 +13,7 @@ import torch
 
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.arguments import whole_number
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutModel
 from neuroreel.encoding.training.build import build_model

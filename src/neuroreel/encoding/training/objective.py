@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from neuroreel.encoding.dwiseneuro import DwiseNeuroNetwork
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuroNetwork
 from neuroreel.encoding.loss import poisson_loss
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from neuroreel.encoding.dwiseneuro import DwiseNeuro
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutModel
 from neuroreel.encoding.training.devices import Devices

@@ -1,11 +1,13 @@
-"""What a window of a reconstruction costs in memory: one is computed, and the tensors that live on the way counted."""
+"""What a pass takes in memory, measured on one window, and what follows from it."""
 
 from __future__ import annotations
 
 import copy
+import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +15,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from neuroreel.allocator import give_back_freed_memory
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import ResourceError
-from neuroreel.inversion.likelihood import Evidence, PoissonLikelihood
-from neuroreel.memory import is_out_of_memory
+from neuroreel.memory import free_bytes, in_words, is_out_of_memory, used_bytes
+
+SLACK, CLIP_SLACK = 2.0, 1.5
+"""Of the tensors' bytes: libraries take some, and allocators lose some between blocks, more so in later passes. Models
+of any length were seen to take 1.3 to 2.1 times those bytes, models of clips 0.9 to 1.2 times."""
 
 
 class TooMuchError(Exception):
@@ -68,7 +74,7 @@ class LiveTensors(TorchDispatchMode):
         self.now -= size
 
 
-def window_bytes(model: EncodingModel, *, frames: int, unit_norm: bool, device: torch.device, most: float) -> int:
+def window_bytes(model: EncodingModel, *, frames: int, device: torch.device, most: float) -> int:
     """Bytes that one window of ``frames`` frames takes at most, forward and backward, beside the weights.
 
     It is computed with the model, which lies on the device, once for each kind of model in the life of the process.
@@ -77,44 +83,91 @@ def window_bytes(model: EncodingModel, *, frames: int, unit_norm: bool, device: 
     """
 
     def one_window(model: EncodingModel, where: torch.device) -> None:
-        evidence = Evidence(
-            responses=torch.zeros(1, model.neurons, frames, device=where),
-            covariates=torch.zeros(1, model.covariates, frames, device=where),
-            keep=torch.ones(model.neurons, dtype=torch.bool),
-        )
         movie = torch.zeros(1, frames, *model.canvas.size, device=where)
-        PoissonLikelihood(starts=[0], length=frames, unit_norm=unit_norm, windows_at_once=1)(model, movie, evidence)
+        inputs = model.assemble(movie, torch.zeros(1, model.covariates, frames, device=where)).requires_grad_()
+        torch.autograd.grad(model.window_responses(inputs).sum(), inputs)
 
-    return _known_or_measured(model, one_window, device=device, most=most, key=("window", frames, unit_norm))
-
-
-def prediction_bytes(model: EncodingModel, *, frames: int, device: torch.device, most: float) -> int:
-    """Bytes that predicting responses to a whole movie takes at most; as ``window_bytes``."""
-
-    @torch.inference_mode()
-    def one_movie(model: EncodingModel, where: torch.device) -> None:
-        model(torch.zeros(1, 1 + model.covariates, frames, *model.canvas.size, device=where))
-
-    return _known_or_measured(model, one_movie, device=device, most=most, key=("prediction", frames))
-
-
-_KNOWN: dict[tuple[Any, ...], int] = {}
-
-
-def _known_or_measured(
-    model: EncodingModel,
-    work: Callable[[EncodingModel, torch.device], object],
-    *,
-    device: torch.device,
-    most: float,
-    key: tuple[Any, ...],
-) -> int:
-    """Peak of a work that ``key`` names."""
-    key = (*key, device, _kind(model))
-    peak = _KNOWN.get(key) or _peak(model, work, device=device, most=most)
+    key = (frames, device, _kind(model))
+    peak = _KNOWN.get(key) or _peak(model, one_window, device=device, most=most)
     if peak <= most:  # else it was given up perhaps
         _KNOWN[key] = peak
     return peak
+
+
+def graphs_fit(models: Sequence[EncodingModel], *, frames: int, device: torch.device, max_bytes: int | None) -> bool:
+    """Whether all windows of all models fit into memory together, with what their gradients need.
+
+    If not, each window is computed again for its gradient: half as much time again, in the memory of one window.
+
+    Raises
+    ------
+    ResourceError
+        Not even one window fits.
+    """
+    room = Room.now(device, max_bytes)
+    together = 0.0
+    for model in models:
+        length = frames if model.any_length else model.window_frames
+        together += _window_with_slack(model, length, device, room) * math.ceil(frames / length)
+    return together <= room.bytes
+
+
+def windows_that_fit(
+    models: Sequence[EncodingModel], *, frames: int, device: torch.device, max_bytes: int | None
+) -> int:
+    """How many windows of so many frames are worth while at once and fit into memory.
+
+    On a CPU a window of a clip model fills the processor's caches and cores by itself: more take memory and no less
+    time. A GPU needs many to be busy.
+
+    Raises
+    ------
+    ResourceError
+        Not even one window fits.
+    """
+    room = Room.now(device, max_bytes)
+    window = max(_window_with_slack(model, frames, device, room) for model in models)
+    few = 8 if all(model.any_length for model in models) else 1
+    return int(max(1, min(few if device.type == "cpu" else 64, room.bytes / window)))
+
+
+def _window_with_slack(model: EncodingModel, frames: int, device: torch.device, room: Room) -> float:
+    """Bytes of a window, with what allocators lose; ResourceError where there is no room for one."""
+    slack = SLACK if model.any_length else CLIP_SLACK
+    needed = slack * window_bytes(model, frames=frames, device=device, most=room.bytes / slack)
+    if needed > room.bytes:
+        raise ResourceError(
+            f"a window of {frames} frames takes about {in_words(int(needed))} of memory on the device {device}, but "
+            f"{room.why}"
+        )
+    return needed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Bytes that may still be taken on a device, infinite where the system does not say, and why no more."""
+
+    bytes: float
+    why: str
+
+    @classmethod
+    def now(cls, device: torch.device, max_bytes: int | None) -> Room:
+        """What is free at present, or what ``max_bytes`` for the process leaves of it."""
+        give_back_freed_memory()
+        free, held = free_bytes(device), used_bytes(device)
+        rooms = [cls(bytes=math.inf, why="")]
+        if free is not None:
+            advice = "close other programs, use another device, a smaller model or shorter trials"
+            rooms.append(cls(bytes=free, why=f"{in_words(free)} are free: {advice}"))
+        if max_bytes is not None:
+            why = (
+                f"max_memory is {in_words(max_bytes)}, of which the process holds {in_words(held)} already: allow more"
+            )
+            rooms.append(cls(bytes=max(0, max_bytes - held), why=why))
+        return min(rooms, key=lambda room: room.bytes)
+
+
+_KNOWN: dict[tuple[Any, ...], int] = {}
 
 
 def _peak(

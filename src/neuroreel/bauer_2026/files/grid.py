@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroreel.bauer_2026.files.find import Found
 from neuroreel.errors import InputError
-from neuroreel.published.find import Found
 
 
 class Grid:

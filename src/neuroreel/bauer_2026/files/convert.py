@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from neuroreel import __version__
+from neuroreel.bauer_2026.files.find import find_results
+from neuroreel.bauer_2026.files.folder import read_published_folder
+from neuroreel.bauer_2026.files.results import read_published
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing, user_path
-from neuroreel.published.find import find_results
-from neuroreel.published.folder import read_published_folder
-from neuroreel.published.results import read_published
 from neuroreel.recordings.disk import absolute, check_fetched
 from neuroreel.results.datasets import netcdf_bytes
 from neuroreel.results.provenance import hash_file

@@ -3,7 +3,8 @@
 Nothing is trained here, so (1) batch norms are folded into the convolutions before them, (2) position codes and the
 constants of shortcuts are computed once and added together, (3) activations lie with channels last, where 1x1x1
 convolutions are matrix products and depthwise ones run along memory, and (4) the 3-D depthwise convolutions are 2-D
-ones, over space and over time. On a CPU compiled code does most of it (:mod:`neuroreel.inversion.wide_branch`).
+ones, over space and over time. On a CPU compiled code does most of it
+(:mod:`neuroreel.encoding.dwiseneuro.wide_branch`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from neuroreel.encoding.dwiseneuro import Block, CortexLayer, DwiseNeuro, Readout
+from neuroreel.encoding.dwiseneuro.native import native_library
+from neuroreel.encoding.dwiseneuro.network import Block, CortexLayer, DwiseNeuro, Readout
+from neuroreel.encoding.dwiseneuro.wide_branch import LANES, MOST_INPUTS, Branch, can_run_native, native_wide_branch
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.inversion.native import native_library
-from neuroreel.inversion.wide_branch import LANES, MOST_INPUTS, Branch, can_run_native, native_wide_branch
 
 
 def engine_of(model: EncodingModel, *, precision: str = "float32") -> EncodingModel:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.published.arrays import as_array
-from neuroreel.published.machine import Builder, Machine, Named
+from neuroreel.bauer_2026.files.arrays import as_array
+from neuroreel.bauer_2026.files.machine import Builder, Machine, Named
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 _STORAGES = {

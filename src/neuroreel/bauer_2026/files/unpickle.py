@@ -1,8 +1,8 @@
 """The authors' pickled results as numbers, texts and paths; tensors among them are NumPy arrays, wherever they lay.
 
 The files are NumPy object arrays that hold one dictionary. Opened plainly they would run any code they contain, and
-the CUDA tensors in them open only where there is a GPU. Here :class:`~neuroreel.published.machine.Machine` reads them:
-nothing named in a file is ever imported or called.
+the CUDA tensors in them open only where there is a GPU. Here :class:`~neuroreel.bauer_2026.files.machine.Machine`
+reads them: nothing named in a file is ever imported or called.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.published.arrays import as_array
-from neuroreel.published.machine import Builder, Machine, Named, Pending
-from neuroreel.published.tensors import rebuild_tensor, storage_reader
+from neuroreel.bauer_2026.files.arrays import as_array
+from neuroreel.bauer_2026.files.machine import Builder, Machine, Named, Pending
+from neuroreel.bauer_2026.files.tensors import rebuild_tensor, storage_reader
 
 _DEEPEST, _MOST_ITEMS = 8, 200_000  # the published files have 3 and about 1,000
 _NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")

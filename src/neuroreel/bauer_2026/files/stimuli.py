@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroreel.bauer_2026.files.arrays import read_archive
 from neuroreel.errors import InputError
-from neuroreel.published.arrays import read_archive
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS
 
 _NOISE_SIZE = (36, 36)  # the noise is square, the screen around it is added before it is shown

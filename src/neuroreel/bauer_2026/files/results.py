@@ -11,11 +11,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroreel.bauer_2026.files.arrays import explain_damage, read_header, read_plain_array
+from neuroreel.bauer_2026.files.stimuli import read_stimuli
+from neuroreel.bauer_2026.files.unpickle import read_pickle
 from neuroreel.errors import InputError
 from neuroreel.files import user_path
-from neuroreel.published.arrays import explain_damage, read_header, read_plain_array
-from neuroreel.published.stimuli import read_stimuli
-from neuroreel.published.unpickle import read_pickle
 from neuroreel.recordings.disk import check_fetched
 
 FRAME_RATE_HZ = 30.0

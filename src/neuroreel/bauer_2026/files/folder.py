@@ -10,14 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from neuroreel.bauer_2026.files.find import MODEL, Found, find_results
+from neuroreel.bauer_2026.files.grid import Grid
+from neuroreel.bauer_2026.files.results import FRAME_RATE_HZ, read_published
+from neuroreel.bauer_2026.files.stimuli import with_length_constants
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.files import user_path
 from neuroreel.memory import free_bytes, in_words
 from neuroreel.progress import progress as progress_bar
-from neuroreel.published.find import MODEL, Found, find_results
-from neuroreel.published.grid import Grid
-from neuroreel.published.results import FRAME_RATE_HZ, read_published
-from neuroreel.published.stimuli import with_length_constants
 
 _RESPONSES = ("responses", "responses_predicted_gt", "responses_predicted_full")
 _OF_THE_MOUSE = ("mask", "neurons")  # the same for all movies and models

@@ -1,28 +1,25 @@
-"""What the published code logs on the way: how well the movie explains the responses, seen through the mask."""
+"""What is logged on the way: how well the movie explains the responses, and how well it matches the true one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from neuroreel.encoding.correlation import neuron_correlations
+from neuroreel.bauer_2026.likelihood import Evidence, Fit
+from neuroreel.encoding.correlation import neuron_correlations, row_correlations
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
 from neuroreel.encoding.predict import predict
 from neuroreel.grey import MID_GREY
-from neuroreel.inversion.history import ResponseLog
-from neuroreel.inversion.likelihood import Fit
-from neuroreel.inversion.loop import Progress
 from neuroreel.recordings.trial import Trial
 
-SKIP_FRAMES = 32
+SKIP_FRAMES = 32  # the paper says 30; its code leaves out 32
 
 
-def published_response_log(
+def response_log(
     models: EncodingModel | Sequence[EncodingModel],
     trial: Trial,
     video: NDArray[np.float32],
@@ -42,7 +39,7 @@ def published_response_log(
     models
         An encoding model or an ensemble.
     trial
-        Its responses are compared with, its behaviour is fed.
+        Its responses are compared with, its behavior is fed.
     video
         (frames, height, width), grey levels 0..255.
     scored
@@ -74,26 +71,20 @@ def published_response_log(
     return float(losses.mean()), float(neuron_correlations(*together)[0])
 
 
-def published_log(
-    models: Sequence[EncodingModel],
-    trials: Sequence[Trial],
-    *,
-    crop: Callable[[Tensor], Tensor],
-    scored: NDArray[np.bool_],
-    keep: NDArray[np.bool_],
-    ablated: str,
-    clips_at_once: int,
-) -> ResponseLog:
-    """:func:`published_response_log` for every trial of a run; each takes about as long as a pass."""
+def pass_log(fit: Fit, evidence: Evidence) -> tuple[float, float]:
+    """Loss and mean correlation of neurons that the pass itself found, for the movie it started from: costs nothing."""
+    keep = evidence.keep
+    # a neuron that is constant counts as 0, as in the competition
+    correlation = row_correlations(fit.predicted[keep], evidence.responses[keep], constant=0.0)
+    return float(fit.loss), float(correlation.mean())
 
-    def log(progress: Progress, _: Fit) -> tuple[list[float], list[float]]:
-        videos = crop(progress.videos).cpu().numpy()
-        logged = [
-            published_response_log(
-                models, trial, video, scored=scored, keep=keep, ablated=ablated, clips_at_once=clips_at_once
-            )
-            for trial, video in zip(trials, videos, strict=True)
-        ]
-        return [loss for loss, _ in logged], [correlation for _, correlation in logged]
 
-    return log
+def movie_log(trial: Trial, video: NDArray[np.float32], *, scored: NDArray[np.bool_], skip: int) -> tuple[float, float]:
+    """Video correlation and root mean squared error over the scored pixels; NaN where the true movie is unknown.
+
+    The correlation is NaN too where the movie is grey: it correlates with nothing.
+    """
+    if trial.video is None or skip >= trial.frames:
+        return float("nan"), float("nan")
+    truth, found = (movie[skip:, scored].ravel() for movie in (trial.needs_video(), video))
+    return float(row_correlations(truth, found)), float(np.sqrt(np.mean(np.square(truth - found))))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuroreel.inversion.native import native_library
+from neuroreel.encoding.dwiseneuro.native import native_library
 
 LANES = 16  # channels of the branch come in multiples of this
 MOST_INPUTS = 8  # that a first block may have

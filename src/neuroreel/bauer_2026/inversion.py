@@ -1,0 +1,436 @@
+"""``nr.bauer_2026.reconstruct``: the published method, from grey to the movie whose predicted responses match.
+
+Bauer, Margrie & Clopath, eLife 2026 (doi 10.7554/eLife.105081): the pixels are the parameters of a Poisson loss between
+predicted and recorded responses, over overlapping windows, with gradients of unit norm and a momentum rule. There is
+no prior and no noise model; the movie gets better and then worse, and 1000 passes are made. Whatever is odd about it
+is kept, for results to be compared; ``docs/differences.md`` says what that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints, overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from neuroreel import __version__
+from neuroreel.allocator import keep_freed_memory
+from neuroreel.arguments import finite_number, instance_of, refuse_unknown, whole_number
+from neuroreel.bauer_2026.checks import check_models_agree, check_trials_fit, update_mask_of
+from neuroreel.bauer_2026.likelihood import Evidence, Fit, PoissonLikelihood, window_length
+from neuroreel.bauer_2026.log import SKIP_FRAMES, movie_log, pass_log, response_log
+from neuroreel.bauer_2026.optimizer import PublishedMomentum
+from neuroreel.budget import windows_that_fit
+from neuroreel.compute import Compute
+from neuroreel.encoding.checks import as_ensemble, checked_neurons
+from neuroreel.encoding.dwiseneuro.folded import engine_of, is_compiled, precision_of
+from neuroreel.encoding.interface import EncodingModel, frozen
+from neuroreel.encoding.predict import predict
+from neuroreel.errors import InputError, NeuroreelError, ResourceError
+from neuroreel.grey import MID_GREY
+from neuroreel.masks import check_mask_values, mask_on_video
+from neuroreel.memory import first_line, is_out_of_memory
+from neuroreel.progress import bar_of, note
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.provenance import hash_array, hash_model
+from neuroreel.results.reconstruction import Reconstruction
+from neuroreel.snapshot import Snapshot, fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides what the published method computes; by default as published.
+
+    Parameters
+    ----------
+    iterations
+        Passes over all windows; the first one only records.
+    learning_rate
+        Of the update rule.
+    mask_threshold
+        The responses move pixels where the transparency mask is at least this; without a mask all.
+    ensemble
+        "gradients": the models' gradients are averaged. "videos": each model makes a video, the videos are averaged.
+    ablated
+        Neurons left out by ``neurons=``: "silenced", they stay in the loss with a target of zero, as published; or
+        "left_out" of it.
+    window_norm
+        Divide each window's gradient by its norm over the model's whole input.
+    optimize_padding
+        The padding around the video on the model's canvas starts grey and is optimized too; otherwise it keeps the
+        value the model was trained with.
+    record
+        What is recorded of the responses. "published": of responses predicted anew for the movie after the pass, with
+        grey outside the evaluation mask (mask >= 1), which takes as long as a pass. "pass": the loss and correlation
+        that the pass itself found, which are those of the movie before it and cost nothing.
+    record_every
+        Iterations between recorded losses and correlations.
+
+    Raises
+    ------
+    InputError
+        A value that makes no sense.
+    """
+
+    iterations: int = 1000
+    learning_rate: float = 1000.0
+    mask_threshold: float = 0.5
+    ensemble: Literal["gradients", "videos"] = "gradients"
+    ablated: Literal["silenced", "left_out"] = "silenced"
+    window_norm: bool = True
+    optimize_padding: bool = True
+    record: Literal["published", "pass"] = "published"
+    record_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "record_every"):
+            whole_number(getattr(self, name), name=name)
+        finite_number(self.learning_rate, name="learning_rate", least=0)
+        finite_number(self.mask_threshold, name="mask_threshold")
+        kinds = get_type_hints(type(self))
+        for name in ("ensemble", "ablated", "record", "window_norm", "optimize_padding"):
+            allowed = get_args(kinds[name]) or (True, False)
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(map(str, allowed))}")
+
+    @classmethod
+    def of(cls, changes: dict[str, Any]) -> Settings:
+        """Settings with some values changed; InputError for a name that is not one."""
+        refuse_unknown(changes, cls.__dataclass_fields__, what="setting of the published method")
+        return cls(**changes)
+
+
+@overload
+def reconstruct(
+    trials: Trial,
+    models: EncodingModel | Sequence[EncodingModel],
+    *,
+    mask: ArrayLike | None = ...,
+    neurons: ArrayLike | None = ...,
+    seed: int = ...,
+    compute: Compute | None = ...,
+    **settings: int | float | str | bool,
+) -> Reconstruction: ...
+@overload
+def reconstruct(
+    trials: Iterable[Trial],
+    models: EncodingModel | Sequence[EncodingModel],
+    *,
+    mask: ArrayLike | None = ...,
+    neurons: ArrayLike | None = ...,
+    seed: int = ...,
+    compute: Compute | None = ...,
+    **settings: int | float | str | bool,
+) -> list[Reconstruction]: ...
+def reconstruct(
+    trials: Trial | Iterable[Trial],
+    models: EncodingModel | Sequence[EncodingModel],
+    *,
+    mask: ArrayLike | None = None,
+    neurons: ArrayLike | None = None,
+    seed: int = 0,
+    compute: Compute | None = None,
+    **settings: int | float | str | bool,
+) -> Reconstruction | list[Reconstruction]:
+    """Reconstruct the movie of one trial, or of several, as published (Bauer, Margrie & Clopath, eLife 2026).
+
+    Parameters
+    ----------
+    trials
+        With responses; behavior too if the models use it. The video is not looked at, but for scores on the way.
+    models
+        An encoding model of these neurons, or an ensemble.
+    mask
+        Transparency mask (height, width), on the models' canvas or on the video. Pixels below ``mask_threshold`` stay
+        grey.
+    neurons
+        (neurons,) boolean: the neurons that may be used; the others are ablated.
+    seed
+        Kept with the result; nothing is random.
+    compute
+        Device, precision, memory, checkpoint, progress.
+    **settings
+        The fields of :class:`~neuroreel.bauer_2026.inversion.Settings`: ``iterations=1000``, ``mask_threshold=0.5``, …
+
+    Returns
+    -------
+    Reconstruction, or list of Reconstruction in the order of the trials
+        ``.video`` is (frames, height, width), float32, grey 0..255.
+
+    Raises
+    ------
+    InputError
+        Trials, mask, neurons or settings that do not fit; raised before any work.
+    ResourceError
+        The device is not there, or its memory is too little for a single window.
+    """
+    single = isinstance(trials, Trial)
+    chosen: Any = trials if isinstance(trials, Sequence) else [trials]  # what is no trial is refused below
+    if isinstance(trials, Iterable) and not isinstance(trials, Sequence):
+        chosen = list(trials)
+    ensemble = as_ensemble(models)
+    resolved = Settings.of(dict(settings))
+    whole_number(seed, name="seed", least=0)
+    check_models_agree(ensemble, with_padding=resolved.optimize_padding, share_windows=resolved.ensemble == "gradients")
+    check_trials_fit(chosen, ensemble)
+    seen = None if mask is None else check_mask_values(mask, what="the mask")
+    wish = _Wish(
+        settings=resolved,
+        models=ensemble,
+        mask=seen,
+        update_mask=update_mask_of(
+            seen, ensemble[0].canvas, threshold=resolved.mask_threshold, with_padding=resolved.optimize_padding
+        ),
+        keep=checked_neurons(neurons, ensemble[0].neurons),
+        seed=seed,
+        compute=Compute() if compute is None else instance_of(compute, Compute, name="compute"),
+    )
+    results = list(_each(chosen, wish))
+    return results[0] if single else results
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """What is asked for every trial, checked."""
+
+    settings: Settings
+    models: list[EncodingModel]
+    mask: NDArray[np.float32] | None
+    update_mask: Tensor
+    keep: NDArray[np.bool_]
+    seed: int
+    compute: Compute
+
+    def crop(self, movie: Tensor) -> Tensor:
+        """The video out of the movie that is optimized."""
+        return self.models[0].canvas.crop(movie) if self.settings.optimize_padding else movie
+
+    def scored(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
+        if self.mask is None:
+            return np.ones(size, bool)
+        chosen = mask_on_video(self.mask, size) >= 1
+        return chosen if chosen.any() else np.ones(size, bool)
+
+
+def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
+    keep_freed_memory()
+    device, finished = wish.compute.torch_device, list[Path]()
+    with _memory_errors_told(device), frozen(wish.models, device=device):
+        engines = [engine_of(model, precision=wish.compute.torch_precision) for model in wish.models]
+        at_once = windows_that_fit(
+            engines,
+            frames=max(map(window_length, engines)),
+            device=device,
+            max_bytes=wish.compute.max_bytes,
+        )
+        likelihood = PoissonLikelihood(unit_norm=wish.settings.window_norm, windows_at_once=at_once, say=note)
+        for number, trial in enumerate(trials):
+            teams = [[engine] for engine in engines] if wish.settings.ensemble == "videos" else [engines]
+            runs = []
+            for member, team in enumerate(teams):
+                snapshot = _snapshot_of(trial, f"-trial{number}" + f"-model{member}" * (len(teams) > 1), team, wish)
+                runs.append(_optimize(trial, team, likelihood, wish, snapshot))
+                finished += [] if snapshot.file is None else [snapshot.file]
+            yield _pack(trial, engines, runs, wish)
+    for file in finished:
+        file.unlink(missing_ok=True)
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """Where a run stands."""
+
+    movie: Tensor
+    iteration: int
+    history: list[dict[str, float]]
+
+
+def _optimize(
+    trial: Trial, team: Sequence[EncodingModel], likelihood: PoissonLikelihood, wish: _Wish, snapshot: Snapshot
+) -> _Run:
+    """The loop. Each pass: gradients of all windows, averaged over the models; outside the mask zero; a step.
+
+    Pass 0 moves nothing: it only records.
+    """
+    settings, device = wish.settings, wish.compute.torch_device
+    canvas = team[0].canvas
+    shape = canvas.size if settings.optimize_padding else canvas.video_size
+    movie = torch.full((trial.frames, *shape), MID_GREY, device=device)
+    optimizer = PublishedMomentum([movie], lr=settings.learning_rate)
+    run = _Run(movie=movie, iteration=0, history=[])
+    if kept := snapshot.load(device=device):
+        movie.copy_(kept["movie"])
+        optimizer.load_state_dict(kept["optimizer"])
+        run.iteration, run.history = kept["iteration"], kept["history"]
+    evidence = _evidence(trial, team, wish)
+    update_mask = wish.update_mask.to(device)
+    with bar_of(
+        settings.iterations,
+        description=f"Reconstructing {trial.name}",
+        done=run.iteration,
+        enabled=wish.compute.progress,
+    ) as advance:
+        while run.iteration < settings.iterations:
+            fit = _mean_fit(team, movie, evidence, likelihood)
+            if not torch.isfinite(fit.loss):
+                raise InputError(
+                    f"the loss became NaN or infinite in pass {run.iteration}: the models' weights are no use, or the "
+                    "steps too long; check the models with nr.predict, or lower learning_rate"
+                )
+            if run.iteration > 0:
+                movie.grad = fit.gradient * update_mask
+                optimizer.step()
+            if run.iteration % settings.record_every == 0 or run.iteration == settings.iterations - 1:
+                run.history.append(_record(trial, team, run, fit, evidence, likelihood, wish))
+            run.iteration += 1
+            if snapshot.due or run.iteration == settings.iterations:
+                state = {"movie": movie, "optimizer": optimizer.state_dict()}
+                snapshot.save(state | {"iteration": run.iteration, "history": run.history})
+            advance()
+    return run
+
+
+def _mean_fit(models: Sequence[EncodingModel], movie: Tensor, evidence: Evidence, likelihood: PoissonLikelihood) -> Fit:
+    """Mean of the models' fits, one at a time: memory does not grow with their number.
+
+    A movie that does not fill a model's canvas is laid on it, and the gradient is cut out again.
+    """
+    total: Fit | None = None
+    for model in models:
+        filled = tuple(movie.shape[-2:]) == model.canvas.size
+        fit = likelihood(model, movie if filled else model.canvas.place(movie), evidence)
+        fit.gradient = fit.gradient if filled else model.canvas.crop(fit.gradient)
+        if total is None:
+            total = fit
+            continue
+        total.loss += fit.loss
+        total.gradient += fit.gradient
+        total.predicted += fit.predicted
+    assert total is not None  # as_ensemble saw to it
+    count = len(models)
+    return Fit(loss=total.loss / count, gradient=total.gradient / count, predicted=total.predicted / count)
+
+
+def _record(
+    trial: Trial,
+    team: Sequence[EncodingModel],
+    run: _Run,
+    fit: Fit,
+    evidence: Evidence,
+    likelihood: PoissonLikelihood,
+    wish: _Wish,
+) -> dict[str, float]:
+    """A row of the history."""
+    published = wish.settings.record == "published"
+    video = wish.crop(run.movie).cpu().numpy()
+    scored = wish.scored(team[0].canvas.video_size)
+    if published:
+        loss, correlation = response_log(
+            team,
+            trial,
+            video,
+            scored=scored,
+            keep=wish.keep,
+            ablated=wish.settings.ablated,
+            clips_at_once=likelihood.windows_at_once * team[0].clip_stride,
+        )
+    else:
+        loss, correlation = pass_log(fit, evidence)
+    skip = SKIP_FRAMES if published else min(30, trial.frames // 2)
+    video_correlation, rmse = movie_log(trial, video, scored=scored, skip=skip)
+    return {
+        "iteration": run.iteration,
+        "loss": loss,
+        "response_correlation": correlation,
+        "video_correlation": video_correlation,
+        "video_rmse": rmse,
+    }
+
+
+def _evidence(trial: Trial, team: Sequence[EncodingModel], wish: _Wish) -> Evidence:
+    device = wish.compute.torch_device
+    responses, keep = torch.from_numpy(trial.needs_responses()), torch.from_numpy(wish.keep)
+    if wish.settings.ablated == "silenced":  # published fault 1: ablated neurons stay, with a target of zero
+        responses = responses * keep[:, None]
+        keep = torch.ones_like(keep)
+    used = max(model.covariates for model in team)  # trials may have recorded more
+    covariates = torch.from_numpy(trial.covariates[:used])
+    return Evidence(responses=responses.to(device), covariates=covariates.to(device), keep=keep.to(device))
+
+
+def _pack(trial: Trial, engines: Sequence[EncodingModel], runs: Sequence[_Run], wish: _Wish) -> Reconstruction:
+    videos = torch.stack([wish.crop(run.movie) for run in runs])  # (teams, frames, height, width)
+    video = videos.mean(dim=0).cpu().numpy().clip(0, 255)
+    shown = trial.replace(video=video, responses=None)
+    rows = runs[0].history
+    return Reconstruction.build(
+        video=video,
+        frame_rate_hz=trial.frame_rate_hz,
+        trial=trial,
+        recording=trial.recording,
+        simulated=trial.simulated,
+        mask=None if wish.mask is None else mask_on_video(wish.mask, video.shape[1:]),
+        start=np.full_like(video, MID_GREY),
+        model_video=videos.cpu().numpy() if len(runs) > 1 else None,
+        predicted=predict(engines, shown),
+        predicted_truth=None if trial.video is None else predict(engines, trial),
+        history={name: [row[name] for row in rows] for name in rows[0]} if rows else None,
+        neuron_mask=wish.keep,
+        settings={
+            "method": "bauer_2026",
+            **asdict(wish.settings),
+            "neurons_kept": int(wish.keep.sum()),
+            "models": len(engines),
+            "precision": ", ".join(sorted({precision_of(engine) for engine in engines})),
+        },
+        hashes={
+            "models": ", ".join(map(hash_model, wish.models)),
+            "responses": hash_array(trial.needs_responses()),
+            **({} if wish.mask is None else {"mask": hash_array(wish.mask)}),
+        },
+        seed=wish.seed,
+        device=wish.compute.torch_device,
+    )
+
+
+def _snapshot_of(trial: Trial, ending: str, team: Sequence[EncodingModel], wish: _Wish) -> Snapshot:
+    file = wish.compute.checkpoint_file
+    if file is None:
+        return Snapshot(None, fingerprint="")
+    made_of = fingerprint(
+        settings=asdict(wish.settings),
+        models=[hash_model(model) for model in team],
+        responses=hash_array(trial.needs_responses()),
+        covariates=hash_array(trial.covariates),
+        mask=hash_array(wish.update_mask.numpy()),
+        keep=hash_array(wish.keep),
+        arithmetic={
+            "neuroreel": __version__,
+            "torch": torch.__version__,
+            "device": wish.compute.torch_device.type,
+            "precision": [precision_of(engine) for engine in team],
+            "compiled": any(map(is_compiled, team)),
+        },
+    )
+    return Snapshot(file.with_name(f"{file.stem}{ending}{file.suffix or '.pt'}"), fingerprint=made_of)
+
+
+@contextmanager
+def _memory_errors_told(device: torch.device) -> Iterator[None]:
+    """Where memory runs out outside the windows, with the models or the results, ResourceError says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, NeuroreelError) or not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"memory ran out ({first_line(error)}) on the device {device}: close other programs, use fewer models or "
+            "another device"
+        ) from error

@@ -1,0 +1,173 @@
+"""The Poisson loss of overlapping windows, and which way each pixel should move to lower it (Bauer et al. 2026)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from neuroreel.allocator import give_back_freed_memory
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.loss import poisson_loss
+from neuroreel.errors import InputError, ResourceError
+from neuroreel.memory import first_line, is_out_of_memory
+
+WINDOW_FRAMES, WINDOW_STEP = 32, 8
+
+
+def window_length(model: EncodingModel) -> int:
+    """Frames of a window: 32, on top of those that a model of any length needs to warm up."""
+    return WINDOW_FRAMES + model.warmup_frames if model.any_length else model.window_frames
+
+
+def window_starts(frames: int, length: int) -> list[int]:
+    """First frames of the windows: every eighth, and one more that ends with the movie.
+
+    There are 2 + (frames - length) // 8 of them. Where the movie's length suits the step, the last two coincide and
+    count twice: so it is in the published code.
+    """
+    if frames < length:
+        raise InputError(
+            f"the movie has {frames} frames, fewer than a window ({length} frames): it is too short; use longer trials"
+        )
+    return [*range(0, frames - length + 1, WINDOW_STEP), frames - length]
+
+
+@dataclass(kw_only=True)
+class Evidence:
+    """What was measured in a trial, as tensors on the device.
+
+    Attributes
+    ----------
+    responses
+        (neurons, frames), not negative.
+    covariates
+        (channels, frames).
+    keep
+        (neurons,) boolean: the neurons that count.
+    """
+
+    responses: Tensor
+    covariates: Tensor
+    keep: Tensor
+
+    @cached_property
+    def kept(self) -> Tensor | None:
+        """Numbers of the neurons that count; None if all do. Looked up once: a GPU has to wait for it."""
+        return None if self.keep.all() else self.keep.nonzero().flatten()
+
+
+@dataclass(kw_only=True)
+class Fit:
+    """What one pass over all windows found out about the present movie.
+
+    Attributes
+    ----------
+    loss
+        Mean over windows.
+    gradient
+        (frames, height, width), of the model's canvas: mean over the windows that hold a frame.
+    predicted
+        (neurons, frames): mean over the windows that hold a frame.
+    """
+
+    loss: Tensor
+    gradient: Tensor
+    predicted: Tensor
+
+
+@dataclass(kw_only=True)
+class PoissonLikelihood:
+    """Loss, gradient and predictions of a movie on a model's canvas.
+
+    Attributes
+    ----------
+    unit_norm
+        Divide each window's gradient by its norm over the model's whole input, behavior included, as published.
+    windows_at_once
+        How many windows go through the model together: bounds memory, changes nothing else. It is halved where memory
+        runs out.
+    say
+        Told when that happens.
+    """
+
+    unit_norm: bool
+    windows_at_once: int
+    say: Callable[[str], object] = lambda _: None
+
+    def __call__(self, model: EncodingModel, movie: Tensor, evidence: Evidence) -> Fit:
+        """One pass: movie (frames, height, width). Windows are added in one order, whatever the batch."""
+        frames, length = len(movie), window_length(model)
+        starts = window_starts(frames, length)
+        gradient = torch.zeros_like(movie)
+        predicted = evidence.responses.new_zeros(model.neurons, frames)
+        loss, count = movie.new_zeros(()), torch.zeros(frames)
+        done = 0
+        while done < len(starts):
+            chunk = starts[done : done + self._batch(len(starts))]
+            found = self._windows_or_none(model, movie, evidence, chunk, length)
+            if found is None:
+                continue
+            done += len(chunk)
+            for start, *parts in zip(chunk, *found, strict=True):
+                here = slice(start, start + length)
+                loss += parts[0] / len(starts)
+                gradient[here] += parts[1]
+                predicted[:, here] += parts[2]
+                count[here] += 1
+        coverage = count.to(movie.device)
+        return Fit(loss=loss, gradient=gradient / coverage[:, None, None], predicted=predicted / coverage)
+
+    def _batch(self, windows: int) -> int:
+        """Batches of one size, not full ones and a rest: a GPU computes them as fast, in less memory."""
+        return math.ceil(windows / math.ceil(windows / self.windows_at_once))
+
+    def _windows_or_none(
+        self, model: EncodingModel, movie: Tensor, evidence: Evidence, starts: list[int], length: int
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """``_windows``, but None where memory ran out: fewer windows are taken from then on."""
+        try:
+            return self._windows(model, movie, evidence, starts, length)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(starts) == 1:
+                raise ResourceError(
+                    f"memory ran out ({first_line(error)}): not even one window of {length} frames fits on the "
+                    f"device {movie.device}. Close other programs, or use another device or a smaller model"
+                ) from error
+        self.windows_at_once = len(starts) // 2
+        self.say(f"Memory ran out with {len(starts)} windows at once; continuing with {self.windows_at_once}.")
+        give_back_freed_memory()  # here, where the error no longer holds what had been computed
+        if movie.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _windows(
+        self, model: EncodingModel, movie: Tensor, evidence: Evidence, starts: list[int], length: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses (windows,), gradients (windows, frames, height, width), predictions (windows, neurons, frames)."""
+
+        def cut(tensor: Tensor, axis: int) -> Tensor:
+            return torch.stack([tensor.narrow(axis, start, length) for start in starts])
+
+        video, covariates = cut(movie, 0), cut(evidence.covariates, 1)
+        if self.unit_norm:
+            leaf = inputs = model.assemble(video, covariates).requires_grad_()
+        else:
+            leaf = video.requires_grad_()
+            inputs = model.assemble(leaf, covariates)
+        predicted = model.window_responses(inputs)
+        errors = poisson_loss(predicted, cut(evidence.responses, 1))[..., model.warmup_frames :]
+        if evidence.kept is not None:
+            errors = errors[:, evidence.kept]
+        loss = errors.mean(dim=(1, 2))
+        (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        if self.unit_norm:
+            norm = gradient.flatten(1).norm(dim=1) + 1e-6
+            gradient = gradient[:, 0] / norm[:, None, None, None]
+        return loss.detach(), gradient, predicted.detach()
