@@ -38,6 +38,7 @@ from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.snapshot import Snapshot, fingerprint
 
 PASSES = 30
+FARTHEST_START = 3.0  # standard deviations of the prior: what is less likely would only have to be undone
 Movie = NDArray[np.floating[Any]]
 
 
@@ -219,7 +220,7 @@ def _reconstruct_one(
     )
     begin = torch.zeros_like(whitened.deviation)
     if start is not None:
-        begin = whitened.of(torch.from_numpy(start).to(device))
+        begin = whitened.of(torch.from_numpy(start).to(device)).clamp(-FARTHEST_START, FARTHEST_START)
     progress, history = _search(trial, begin, objective, wish, snapshot)
     video = whitened.movie(progress.coordinates).clamp(0, 255).cpu().numpy()
     drawn = _draws(objective, progress.coordinates, wish)
