@@ -228,3 +228,16 @@ def test_weights_that_are_nan_are_noticed(models: list[ToyEncoder], trials: list
         broken.filters[0, 0, 0] = torch.nan
     with pytest.raises(InputError, match="NaN or infinite"):
         nr.fit_posterior(broken, trials[FITTED], compute=QUIET)
+
+
+def test_the_posteriors_mask_is_where_the_filters_are(posterior: nr.Posterior, trials: list[nr.Trial]) -> None:
+    """Information of a pixel against the filters themselves; other movies and draws give the same mask."""
+    model = ToyEncoder(neurons=30, any_length=True)
+    with torch.no_grad():
+        model.filters[:, :, 4:] *= 0.05  # nobody sees the right half
+    seen = nr.fit_posterior(model, toy_trials(model, 12, frames=60), factors=0, compute=QUIET)
+    one, other = (nr.posterior_mask(seen, trials, movies=6, seed=seed, compute=QUIET) for seed in (0, 1))
+    assert one.shape == (6, 8) and (one[:, :3] >= 1).mean() > 0.8 and not (one[:, 5:] >= 1).any()
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
+    with pytest.raises(InputError, match="no trials"):
+        nr.posterior_mask(seen, [], compute=QUIET)

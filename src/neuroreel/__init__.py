@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from neuroreel.posterior.posterior import load_posterior as load_posterior
     from neuroreel.posterior.reconstruct import reconstruct as reconstruct
     from neuroreel.posterior.reconstruct import reconstruct_each as reconstruct_each
+    from neuroreel.posterior.sensitivity import posterior_mask as posterior_mask
     from neuroreel.recordings.download.run import download as download
     from neuroreel.recordings.nwb.importing import import_nwb as import_nwb
     from neuroreel.recordings.recording import Recording as Recording
@@ -134,6 +135,7 @@ _HOMES = {
     "overfit_gauge": "evaluation.overfit",
     "paired_tests": "evaluation.statistics",
     "pixel_correlation": "evaluation.scores",
+    "posterior_mask": "posterior.sensitivity",
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
     "published_ssim": "evaluation.ssim",

@@ -51,6 +51,8 @@ def resampled(power: Tensor, bins: int) -> Tensor:
     """Power (..., bins) at the frequencies of a trial of another length: linear in between, constant at the ends."""
     if power.shape[-1] == bins:
         return power
+    if power.numel() == 0:  # no factors
+        return power.new_zeros(*power.shape[:-1], bins)
     flat = power.reshape(1, -1, power.shape[-1])
     return torch.nn.functional.interpolate(flat, bins, mode="linear", align_corners=False).reshape(
         *power.shape[:-1], bins
