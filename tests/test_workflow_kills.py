@@ -172,9 +172,9 @@ def _killed(server: StepServer, out: Path, arguments: list[str], after_s: float,
 
 
 def _durations(undisturbed: Path, planned: list[list[str]]) -> list[float]:
-    """Seconds until which a kill may come: what the step took."""
+    """Seconds until which a kill may come: most of what the step took when more else may have run on the machine."""
     marks = [undisturbed / arguments[arguments.index("--done") + 1] for arguments in planned]
-    return [json.loads(mark.read_text())["seconds"] for mark in marks]
+    return [0.6 * json.loads(mark.read_text())["seconds"] for mark in marks]
 
 
 @pytest.mark.parametrize(("kills_wanted", "least"), [pytest.param(5, 4, marks=NIGHTLY)])
