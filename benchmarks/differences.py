@@ -4,8 +4,8 @@
 
 Prints a table and stores it with the machine it was made on; docs/differences.md explains each fault and quotes the
 numbers. The mouse is simulated: the figures say what a fault changes here, and nothing about mice. With --folder the
-mouse, the models and the movies of the figures are kept, and a second call takes them from there; --only replaces the rows
-of some faults in the file.
+mouse, the models and the movies of the figures are kept, and a second call takes them from there; --only replaces the
+rows of some faults in the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scipy.ndimage import gaussian_filter
 
 import neuroreel as nr
 from _machine import described
-from neuroreel.encoding.correlation import row_correlations
+from neuroreel.encoding.correlation import neuron_correlations
 from neuroreel.masks import mask_on_video
 from neuroreel.recordings.simulate import load_truth
 from neuroreel.stimuli.gratings import PUBLISHED_TEMPORAL_LABELS
@@ -144,7 +144,7 @@ class Lab:
 
     def reconstruct(self, trial: nr.Trial, seeds: Sequence[int] = (0,), **options: Any) -> nr.Reconstruction:
         """From the posterior of some of the models, by default that of the first."""
-        return nr.reconstruct(trial, self.posterior(seeds), mask=self.mask, compute=QUIET, **options)
+        return nr.reconstruct(trial, self.posterior(seeds), compute=QUIET, **options)
 
     def published(self, trial: nr.Trial, models: Any, **options: Any) -> nr.Reconstruction:
         """By the published rule, shortened, with the log that costs nothing."""
@@ -172,8 +172,8 @@ def mean(scores: Sequence[float]) -> float:
 
 def explained(result: nr.Reconstruction, of: str = "") -> float:
     """Mean correlation over neurons of recorded responses with those predicted for the movie found, or shown."""
-    recorded, predicted = (torch.from_numpy(result.dataset[name].values) for name in ("responses", f"predicted{of}"))
-    return float(row_correlations(recorded, predicted).nan_to_num().mean())
+    recorded, predicted = (result.dataset[name].values for name in ("responses", f"predicted{of}"))
+    return float(neuron_correlations(recorded, predicted).mean())
 
 
 def kept_neurons(neurons: int, *, trial: int, mouse: int, kept: float) -> np.ndarray:
@@ -427,8 +427,8 @@ def fitted_noise(lab: Lab) -> list[Row]:
     peak = {name: float(values[best]) for name, values in curve.items()}
     rows = [
         row("video correlation", ours=lab.score(trial.video, ours.video), published=last),
-        row("response correlation of the reconstruction", **{"ours": explained(ours), "published": explained(result)}),
-        row("response correlation of the movie shown", **dict.fromkeys(("ours", "published"), explained(ours, "_truth"))),
+        row("response correlation of the reconstruction", ours=explained(ours), published=explained(result)),
+        row("the same of the movie shown", ours=explained(ours, "_truth"), published=explained(result, "_truth")),
         row(f"at its best iteration ({peak['iteration'] + 1:g})", ours=None, published=peak["video_correlation"]),
         row("Poisson loss there", ours=None, published=peak["loss"]),
         row("Poisson loss at the end", ours=None, published=float(curve["loss"][-1])),

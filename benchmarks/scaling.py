@@ -4,9 +4,10 @@
 
 Each row is a call of ``nr.reconstruct_each`` in a process of its own, on the CPU, which keeps no movie. The model is a
 very small DwiseNeuro of random weights, responses are random numbers, the movie prior is that of natural movies, and
-the noise is a small model of random loadings: cost does not depend on what they hold. Seconds are the processor's, in one thread, which other programs disturb less than those of the clock.
-The peak is what was resident at most during the call less what was before it (libraries, weights), known on Linux
-alone. The exponent is the slope of log seconds over log count: 1 is proportional.
+the noise has random loadings: cost does not depend on what they hold. Seconds are the processor's, in one thread,
+which other programs disturb less than those of the clock. The peak is what was resident at most during the call less
+what was before it (libraries, weights), known on Linux alone. The exponent is the slope of log seconds over log count:
+1 is proportional.
 """
 
 from __future__ import annotations
