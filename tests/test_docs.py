@@ -44,7 +44,12 @@ def blocks(page: Path, languages: set[str] | None = None) -> list[Block]:
     return [block for block in found if languages is None or block.language in languages]
 
 
-LONG_PAGES = {"tutorial": pytest.mark.slow, "differences": pytest.mark.nightly, "judging": pytest.mark.nightly}
+LONG_PAGES = {
+    "assumptions": pytest.mark.slow,
+    "tutorial": pytest.mark.slow,
+    "differences": pytest.mark.nightly,
+    "judging": pytest.mark.nightly,
+}
 
 
 def pages_with(languages: set[str]) -> list[object]:
