@@ -156,7 +156,7 @@ def draw() -> str:
     parts = [text(20, y, words, "head") for y, words in heads]
     parts += [f'<path class="rule" d="M20 {y - 26}H880"/>' for y, _ in heads[1:]]
     parts += learn(48) + reconstruct(266) + score(528)
-    title = "A recording gives an encoding model, a prior, a model of noise and a mask; with them, responses give a movie; then a score"
+    title = "A recording gives an encoding model, prior, noise and mask; with them responses give a movie; then a score"
     return (
         f'<svg class="chain" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{title}"><style>{STYLE}</style><defs>{DEFINITIONS}</defs>\n' + "\n".join(parts) + "\n</svg>\n"

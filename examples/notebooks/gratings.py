@@ -86,8 +86,9 @@ table = run_experiment("gratings", animals, out=folder, grid=grid)
 #
 # What it means. The two directions differ little, as in the paper: receptive fields of all orientations are there.
 # The frequencies differ much: wide and slow stripes come back, narrow or fast ones do not: calcium is too slow to say
-# where they were. **Only part of this is the paper's result.** 300 neurons and a prior of natural movies, which have few fine stripes, make the fall much
-# steeper than 8000 neurons do; and of the widest stripes about one cycle is inside the mask, which makes them easy.
+# where they were. **Only part of this is the paper's result.** 300 neurons and a prior of natural movies, which have
+# few fine stripes, make the fall much steeper than 8000 neurons do; and of the widest stripes about one cycle is
+# inside the mask, which makes them easy.
 
 # %%
 with style():

@@ -15,9 +15,10 @@
 # # Natural movies: what an ensemble adds, and how good it can get
 #
 # An encoding model predicts the responses of neurons to a movie. Turned around, and together with a prior of what
-# movies are like, it says which movie it most probably was. Bauer, Margrie and Clopath (eLife 2026, Figures 1 to 3) did so, without a
-# prior, with seven models of each mouse and 50 movies of 10 s that no model was trained on. Averaged over the seven, reconstructions had a
-# video correlation of 0.569 with the true movies; those of single models about 0.44.
+# movies are like, it says which movie it most probably was. Bauer, Margrie and Clopath (eLife 2026, Figures 1 to 3)
+# did so, without a prior, with seven models of each mouse and 50 movies of 10 s that no model was trained on. Averaged
+# over the seven, reconstructions had a video correlation of 0.569 with the true movies; those of single models about
+# 0.44.
 #
 # This notebook does the same on two simulated mice, with three models each and two movies. It ends with the question
 # that a high correlation leaves open: how much of what is missing is the neurons' noise?
