@@ -158,7 +158,7 @@ def dwiseneuro(recording: nr.Recording, sizes: dict[str, Any]) -> DwiseNeuro:
 
 
 def step(what: str, model: DwiseNeuro, clips: RandomClips, recipe: Recipe, device: str) -> Contender:
-    """Forward, backward and optimiser on batches that are read before: what the model alone can take in."""
+    """Forward, backward and optimizer on batches that are read before: what the model alone can take in."""
     where = choose_device(device)
     training = ClipTraining(model, recipe, seed=0).to(where).train()
     optimizer = torch.optim.AdamW(training.parameters(), lr=1e-4, weight_decay=recipe.weight_decay)

@@ -4,8 +4,8 @@
 
 Prints a table and stores it with the machine it was made on; docs/differences.md explains each fault and quotes the
 numbers. The mouse is simulated: the figures say what a fault changes here, and nothing about mice. With --folder the
-mouse, the models and the movies of the figures are kept, and a second call goes on with them; --only replaces the rows
-of some faults in the file.
+mouse, the models and the movies of the figures are kept, and a second call takes them from there; --only replaces the
+rows of some faults in the file.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ from scipy.ndimage import gaussian_filter
 
 import neuroreel as nr
 from _machine import described
+from neuroreel.encoding.correlation import neuron_correlations
+from neuroreel.masks import mask_on_video
 from neuroreel.recordings.simulate import load_truth
 from neuroreel.stimuli.gratings import PUBLISHED_TEMPORAL_LABELS
 
 Row = dict[str, Any]
 OUT = Path("benchmarks/results/differences.json")
 SKIP = 30
+QUIET = nr.Compute(progress=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +122,6 @@ class Lab:
         recipe = {"epochs": epochs, "batches_per_epoch": batches, "warmup_epochs": 1, "ema_decay": 0.98}
         return self.encoder(self.seed, kind="dwiseneuro", architecture=small, recipe=recipe | {"batch_size": 8})
 
-    @cached_property
-    def decoder(self) -> nr.RidgeDecoder:
-        file = self.folder / "decoder.safetensors"
-        if not file.exists():
-            nr.fit_decoder(self.train(self.recording), progress=False).save(file)
-        return nr.RidgeDecoder.load(file)
-
     def learned_mask(self, model: Any, trials: Sequence[nr.Trial], name: str, *, longer: int = 1) -> np.ndarray:
         file = self.folder / f"mask_{name}.npy"
         if not file.exists():
@@ -137,13 +133,23 @@ class Lab:
     def mask(self) -> np.ndarray:
         return self.learned_mask(self.model, self.train(self.recording), "0")
 
-    def reconstruct(self, trial: nr.Trial, models: Any, **options: Any) -> nr.Reconstruction:
-        return nr.reconstruct(trial, models, **({"mask": self.mask, "progress": False} | options))
+    def posterior(self, seeds: Sequence[int]) -> nr.Posterior:
+        """That of some of the models, by their numbers."""
+        folder = self.folder / f"posterior_{'_'.join(map(str, seeds))}"
+        if not folder.exists():
+            held = {"validation": self.recording.select("fold_1"), "seed": self.seed, "compute": QUIET}
+            models = [self.models[number] for number in seeds]
+            nr.fit_posterior(models, self.train(self.recording), **held).save(folder)
+        return nr.load_posterior(folder)
+
+    def reconstruct(self, trial: nr.Trial, seeds: Sequence[int] = (0,), **options: Any) -> nr.Reconstruction:
+        """From the posterior of some of the models, by default that of the first."""
+        return nr.reconstruct(trial, self.posterior(seeds), compute=QUIET, **options)
 
     def published(self, trial: nr.Trial, models: Any, **options: Any) -> nr.Reconstruction:
-        """The published rule, shortened, with the log that costs nothing."""
-        quiet = {"preset": "published", "record": "pass", "iterations": self.size.short}
-        return self.reconstruct(trial, models, **(quiet | options))
+        """By the published rule, shortened, with the log that costs nothing."""
+        quiet = {"mask": self.mask, "compute": QUIET, "record": "pass", "iterations": self.size.short}
+        return nr.bauer_2026.reconstruct(trial, models, **(quiet | options))
 
     def score(self, truth: Any, video: Any, mask: Any = None) -> float:
         """Video correlation inside the mask >= 1, or its upper third where it is nowhere as high (a quick run)."""
@@ -160,6 +166,16 @@ def row(what: str, *, ours: float | None, published: float | None) -> Row:
     return {"what": what, "ours": ours, "published": published}
 
 
+def mean(scores: Sequence[float]) -> float:
+    return float(np.mean(scores))
+
+
+def explained(result: nr.Reconstruction, of: str = "") -> float:
+    """Mean correlation over neurons of recorded responses with those predicted for the movie found, or shown."""
+    recorded, predicted = (result.dataset[name].values for name in ("responses", f"predicted{of}"))
+    return float(neuron_correlations(recorded, predicted).mean())
+
+
 def kept_neurons(neurons: int, *, trial: int, mouse: int, kept: float) -> np.ndarray:
     """The neurons that the published code keeps: a draw seeded by trial and mouse."""
     random = torch.Generator().manual_seed((trial + 1) * (mouse + 1))
@@ -174,32 +190,33 @@ def noise_movie(lab: Lab, *, space: float = 3.0, time: float = 3.0) -> np.ndarra
 
 
 def target(lab: Lab, movie: np.ndarray, models: Any) -> nr.Trial:
-    """A trial that was never run: its target is what models predict for the movie and mean behaviour."""
+    """A trial that was never run: its target is what models predict for the movie and mean behavior."""
     trial = lab.recording.trial_showing(movie)
     return trial.replace(responses=nr.predict(models, trial))
 
 
 def ablation(lab: Lab) -> list[Row]:
-    """The default preset on every trial; the published rule, which takes much longer, on the first one."""
-    rows, movies = [], {}
-    rules: dict[str, tuple[Callable[..., nr.Reconstruction], list[nr.Trial], dict[str, Any]]] = {
-        "published rule": (lab.published, lab.held_out[:1], {"iterations": lab.size.medium}),
-        "default": (lab.reconstruct, lab.held_out, {"decoder": lab.decoder}),
-    }
-    for rule, (reconstruct, trials, options) in rules.items():
-        for kept in (1.0, 0.5, 0.25, 0.125):
-            found: dict[str, list[float]] = {"left_out": [], "silenced": []}
-            for number, trial in enumerate(trials):
-                neurons = kept_neurons(lab.recording.neurons, trial=number, mouse=0, kept=kept)
-                for way in found if kept < 1 else ("left_out",):
-                    result = reconstruct(trial, lab.model, neurons=neurons, ablated=way, **options)
-                    found[way].append(lab.score(trial.video, result.video))
-                    if number == 0:
-                        movies[f"{rule} {way} {kept:g}"] = result.video
-            ours = float(np.mean(found["left_out"]))
-            published = float(np.mean(found["silenced"])) if kept < 1 else ours
-            rows.append(row(f"video correlation, {rule}, {kept:.1%} of neurons", ours=ours, published=published))
-    np.savez(lab.folder / "ablation.npz", truth=lab.held_out[0].video, mask=lab.mask, **movies)
+    """The published rule with neurons left out of the loss or silenced in it; beside it the posterior."""
+    rows, movies, trial = [], {}, lab.held_out[0]
+    for kept in (1.0, 0.5, 0.25, 0.125):
+        neurons = kept_neurons(lab.recording.neurons, trial=0, mouse=0, kept=kept)
+        found = {}
+        for way in ("left_out", "silenced"):
+            options = {"neurons": neurons, "ablated": way, "iterations": lab.size.medium}
+            movies[f"{way} {kept:g}"] = lab.published(trial, lab.model, **options).video
+            found[way] = lab.score(trial.video, movies[f"{way} {kept:g}"])
+        ways = {"ours": found["left_out"], "published": found["silenced"]}
+        rows.append(row(f"video correlation, published rule, {kept:.1%} of neurons", **ways))
+    for kept in (1.0, 0.5, 0.25, 0.125):
+        scores = []
+        for number, watched in enumerate(lab.held_out):
+            neurons = kept_neurons(lab.recording.neurons, trial=number, mouse=0, kept=kept)
+            result = lab.reconstruct(watched, neurons=neurons)
+            scores.append(lab.score(watched.video, result.video))
+            if number == 0:
+                movies[f"posterior {kept:g}"] = result.video
+        rows.append(row(f"video correlation, posterior, {kept:.1%} of neurons", ours=mean(scores), published=None))
+    np.savez(lab.folder / "ablation.npz", truth=trial.video, mask=lab.mask, **movies)
     return rows
 
 
@@ -235,11 +252,10 @@ def last_model_only(lab: Lab) -> list[Row]:
 def mask_of_another_mouse(lab: Lab) -> list[Row]:
     other = lab.learned_mask(lab.encoder(lab.seed, mouse=1), lab.train(lab.mouse(1)), "1")
     rows = []
-    results = [lab.reconstruct(trial, lab.model, decoder=lab.decoder) for trial in lab.held_out]
+    results = [lab.reconstruct(trial) for trial in lab.held_out]
     masks = {"ours": lab.mask, "published": other}
     correlations = {
-        way: float(np.mean([lab.score(result.truth, result.video, mask) for result in results]))
-        for way, mask in masks.items()
+        way: mean([lab.score(result.truth, result.video, mask) for result in results]) for way, mask in masks.items()
     }
     rows.append(row("video correlation", **correlations))
     inside = {way: mask >= threshold_of(mask) for way, mask in masks.items()}
@@ -250,7 +266,7 @@ def mask_of_another_mouse(lab: Lab) -> list[Row]:
 
 def one_trials_length(lab: Lab) -> list[Row]:
     trial = lab.held_out[0]
-    full = lab.reconstruct(trial, lab.model, decoder=lab.decoder)
+    full = lab.reconstruct(trial)
     first = trial.frames * 2 // 3  # the first trial was that long, say
     short = trial.replace(
         video=trial.video[:first],
@@ -258,7 +274,7 @@ def one_trials_length(lab: Lab) -> list[Row]:
         behavior=None if trial.behavior is None else trial.behavior[:, :first],
         pupil_center=None if trial.pupil_center is None else trial.pupil_center[:, :first],
     )
-    cut = lab.reconstruct(short, lab.model, decoder=lab.decoder)
+    cut = lab.reconstruct(short)
     return [
         row("frames reconstructed, first trial two thirds as long", ours=trial.frames, published=first),
         row(
@@ -275,7 +291,7 @@ def last_trial_never_drawn(lab: Lab) -> list[Row]:
     alike = float(np.corrcoef(lab.mask.ravel(), without.ravel())[0, 1])
     level = threshold_of(lab.mask)
     one, other = lab.mask >= level, without >= level
-    result = lab.reconstruct(lab.held_out[0], lab.model, decoder=lab.decoder)
+    result = lab.reconstruct(lab.held_out[0])
     scores = {
         "ours": lab.score(result.truth, result.video),
         "published": lab.score(result.truth, result.video, without),
@@ -290,7 +306,7 @@ def last_trial_never_drawn(lab: Lab) -> list[Row]:
 def inverted_noise(lab: Lab) -> list[Row]:
     movie = noise_movie(lab)
     videos = {
-        way: lab.reconstruct(target(lab, shown, lab.models), lab.models).video
+        way: lab.reconstruct(target(lab, shown, lab.models), range(len(lab.models))).video
         for way, shown in (("ours", movie), ("published", 255 - movie))
     }
     return [row("video correlation with the movie asked for", **{way: lab.score(movie, videos[way]) for way in videos})]
@@ -298,7 +314,7 @@ def inverted_noise(lab: Lab) -> list[Row]:
 
 def no_ssim(lab: Lab) -> list[Row]:
     trial, another = lab.recording.select("fold_0")[:2]
-    video = lab.reconstruct(trial, lab.model, decoder=lab.decoder).video
+    video = lab.reconstruct(trial).video
     where = {"mask": lab.mask, "skip": SKIP, "mask_threshold": threshold_of(lab.mask)}
     movies = {"the reconstruction": video, "another movie": another.video}
     return [
@@ -346,7 +362,7 @@ def seeds(lab: Lab) -> list[Row]:
     tested = lab.recording.select("fold_0")
     correlations = [float(nr.encoder_correlation(model, tested)) for model in lab.models]
     trial = lab.held_out[0]
-    videos = [lab.reconstruct(trial, model, decoder=lab.decoder).video for model in lab.models]
+    videos = [lab.reconstruct(trial, (number,)).video for number in range(len(lab.models))]
     movies = [lab.score(trial.video, video) for video in videos]
     spread = float(np.ptp(correlations)), float(np.ptp(movies))
     return [
@@ -378,20 +394,14 @@ def canvas_padding(lab: Lab) -> list[Row]:
         mask = lab.dwiseneuro.canvas.place(torch.from_numpy(lab.mask)).numpy()
     for way, optimized in (("ours", False), ("published", True)):
         options = {"optimize_padding": optimized, "iterations": lab.size.long, "record_every": 2, "mask": mask}
-        seen: list[Any] = [None]
-
-        def keep(progress: Any, _: Any, seen: list[Any] = seen) -> None:
-            seen[0] = progress.videos[0]
-
-        result = lab.published(trial, lab.dwiseneuro, callbacks=[keep], **options)
-        canvas = seen[0] if optimized else lab.dwiseneuro.canvas.place(seen[0])
-        movies[way] = canvas.numpy()
+        result = lab.published(trial, lab.dwiseneuro, **options)
+        movies[way] = result.video
         curves[way] = {name: result.dataset[name].values for name in ("iteration", "loss", "video_correlation")}
         for sigma in (0.5, 1.0):
             curves[way][f"smoothed {sigma:g}"] = lab.score(trial.video, result.smooth(sigma).video, mask)
-    truth = lab.dwiseneuro.canvas.place(torch.from_numpy(trial.needs_video())).numpy()
     arrays = {f"{way}_{name}": curves[way][name] for way in curves for name in ("iteration", "video_correlation")}
-    np.savez(lab.folder / "padding.npz", truth=truth, mask=mask, **movies, **arrays)
+    inside = mask_on_video(mask, lab.recording.video_size)
+    np.savez(lab.folder / "padding.npz", truth=trial.video, mask=inside, **movies, **arrays)
     passes = int(curves["ours"]["iteration"][-1]) + 1
     rows = [
         row("loss of a grey movie", **{way: float(curve["loss"][0]) for way, curve in curves.items()}),
@@ -412,17 +422,16 @@ def fitted_noise(lab: Lab) -> list[Row]:
     result = lab.published(trial, model, iterations=lab.size.longest, record_every=5)
     curve = {name: result.dataset[name].values for name in ("iteration", "loss", "video_correlation")}
     best = int(np.nanargmax(curve["video_correlation"]))
-    ours = lab.reconstruct(trial, model, decoder=lab.decoder)
-    ridge = nr.decode(lab.decoder, trial)
-    np.savez(lab.folder / "noise_fit.npz", default=ours.dataset["video_correlation"].values, **curve)
+    ours = lab.reconstruct(trial)
     last = float(lab.score(trial.video, result.video))
     peak = {name: float(values[best]) for name, values in curve.items()}
     rows = [
         row("video correlation", ours=lab.score(trial.video, ours.video), published=last),
-        row("that of the linear decoder that ours starts from", ours=lab.score(trial.video, ridge), published=None),
+        row("response correlation of the reconstruction", ours=explained(ours), published=explained(result)),
+        row("the same of the movie shown", ours=explained(ours, "_truth"), published=explained(result, "_truth")),
         row(f"at its best iteration ({peak['iteration'] + 1:g})", ours=None, published=peak["video_correlation"]),
-        row("loss there", ours=None, published=peak["loss"]),
-        row("loss at the end", ours=float(ours.dataset["loss"].values[-1]), published=float(curve["loss"][-1])),
+        row("Poisson loss there", ours=None, published=peak["loss"]),
+        row("Poisson loss at the end", ours=None, published=float(curve["loss"][-1])),
     ]
     for sigma in (0.5, 1.0, 2.0):
         smoothed = [lab.score(trial.video, movie.smooth(sigma).video) for movie in (ours, result)]

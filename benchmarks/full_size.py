@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from _machine import described, reset_peak, resident_mib
 from _networks import LARGEST, PAPER_NEURONS, paper_config, settled_network
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
-from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
+from neuroreel.encoding.loss import poisson_loss
 
 FRAMES = 32
 ROWS = ("forward", "forward and backward")
@@ -91,9 +92,14 @@ def one_pass(config: DwiseNeuroConfig, row: str) -> Callable[[], object]:
         inputs = model.assemble(movie, behavior)
         return torch.inference_mode()(lambda: model.window_responses(inputs))
     responses = torch.rand(1, model.neurons, FRAMES)
-    evidence = Evidence(responses=responses, covariates=behavior, keep=torch.ones(model.neurons, dtype=torch.bool))
-    likelihood = PoissonLikelihood(starts=[0], length=FRAMES, unit_norm=True, windows_at_once=1)
-    return lambda: likelihood(model, movie, evidence)
+
+    def forward_and_backward() -> Tensor:
+        pixels = movie.clone().requires_grad_()
+        predicted = model.window_responses(model.assemble(pixels, behavior))
+        (gradient,) = torch.autograd.grad(poisson_loss(predicted, responses).mean(), pixels)
+        return gradient
+
+    return forward_and_backward
 
 
 def timed(function: Callable[[], object]) -> float:

@@ -25,9 +25,9 @@ import neuroreel as nr
 from _machine import described
 from _networks import settled_network
 from inversion import FRAMES, MODELS, as_published, published_pass, timed
+from neuroreel.bauer_2026.likelihood import Evidence
 from neuroreel.devices import choose_device
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
-from neuroreel.bauer_2026.likelihood import Evidence
 
 PROTOCOL = {"model": "paper", "models": 7, "iterations": 1000}
 
@@ -52,11 +52,11 @@ def main() -> None:
     passes = [published_seconds(models[0], device)]
     rows: list[dict[str, Any]] = []
     for precision in ("float32", "bfloat16"):
-        common: dict[str, Any] = {"device": str(device), "precision": precision, "record": "pass"}
-        common |= {"preset": "published", "ensemble": "videos"}
-        nr.reconstruct(trial, models, iterations=2, progress=False, **common)  # warm
+        compute = nr.Compute(device=str(device), precision=precision)
+        common: dict[str, Any] = {"ensemble": "videos", "record": "pass", "compute": compute}
+        nr.bauer_2026.reconstruct(trial, models, iterations=2, **common)  # warm
         began = time.perf_counter()
-        result = nr.reconstruct(trial, models, iterations=options.iterations, **common)
+        result = nr.bauer_2026.reconstruct(trial, models, iterations=options.iterations, **common)
         seconds = time.perf_counter() - began
         score = float(nr.video_correlation(trial.video, result.video, skip=30))
         row = {"precision": precision, "seconds": seconds, "movies_an_hour": 3600 / seconds, "video_correlation": score}

@@ -2,11 +2,12 @@
 
     python benchmarks/scaling.py [--out scaling.json] [--axes frames movies models] [--quick]
 
-Each row is a call of ``nr.reconstruct`` in a process of its own, with the default preset on the CPU; movies are taken
-one by one, as one does that saves each of them. The model is a very small DwiseNeuro of random weights, responses are
-random numbers. Seconds are the processor's, in one thread, which other programs disturb less than those of the clock.
-The peak is what was resident at most during the call less what was before it (libraries, weights), known on Linux
-alone. The exponent is the slope of log seconds over log count: 1 is proportional.
+Each row is a call of ``nr.reconstruct_each`` in a process of its own, on the CPU, which keeps no movie. The model is a
+very small DwiseNeuro of random weights, responses are random numbers, the movie prior is that of natural movies, and
+the noise has random loadings: cost does not depend on what they hold. Seconds are the processor's, in one thread,
+which other programs disturb less than those of the clock. The peak is what was resident at most during the call less
+what was before it (libraries, weights), known on Linux alone. The exponent is the slope of log seconds over log count:
+1 is proportional.
 """
 
 from __future__ import annotations
@@ -27,18 +28,20 @@ import neuroreel as nr
 from _machine import described, reset_peak, resident_mib
 from _networks import settled_network
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig
+from neuroreel.posterior.noise import NoiseModel
 
 ALONE = {"frames": 300, "movies": 1, "models": 1}
 AXES = {"frames": (300, 1000, 3000), "movies": (1, 2, 4, 8, 16), "models": (1, 2, 4)}
 QUICK = {"frames": (60, 120), "movies": (1, 2), "models": (1, 2)}
-ITERATIONS = 4
+PASSES = 4
+NEURONS, FACTORS = 100, 8
 SIZES = {"core_features": (4, 8), "spatial_strides": (4, 2), "cortex_features": (16,), "expansion_ratio": 1}
 
 
 class RandomTrials(Sequence[nr.Trial]):
     """Trials that are made anew when they are looked at, as a recording reads its files."""
 
-    def __init__(self, model: DwiseNeuro, *, movies: int, frames: int) -> None:
+    def __init__(self, model: nr.EncodingModel, *, movies: int, frames: int) -> None:
         self.model, self.movies, self.frames = model, movies, frames
 
     def __len__(self) -> int:
@@ -68,7 +71,7 @@ def main() -> None:
         print(json.dumps(measure(**options.case)))
         return
     counts = QUICK if options.quick else AXES
-    report = described() | {"quick": options.quick, "iterations": ITERATIONS, "axes": {}}
+    report = described() | {"quick": options.quick, "passes": PASSES, "axes": {}}
     alone = ALONE | {"frames": counts["frames"][0]}
     first = in_own_process(alone)  # of all axes
     for axis in options.axes:
@@ -89,18 +92,35 @@ def in_own_process(case: dict[str, int]) -> dict[str, Any]:
 def measure(*, frames: int, movies: int, models: int) -> dict[str, Any]:
     """Seconds and peak memory of one call."""
     torch.set_num_threads(1)
-    config = DwiseNeuroConfig(readout_neurons=(100,), **SIZES)
-    ensemble = [DwiseNeuro(settled_network(config), readout=0) for _ in range(models)]
-    trials = RandomTrials(ensemble[0], movies=movies, frames=frames)
-    options: dict[str, Any] = {"iterations": ITERATIONS, "device": "cpu", "progress": False}
-    list(nr.reconstruct(RandomTrials(ensemble[0], movies=1, frames=40), ensemble, one_by_one=True, **options))  # warm
+    posterior = made_up_posterior(models)
+    model = posterior.models[0]
+    trials = RandomTrials(model, movies=movies, frames=frames)
+    options: dict[str, Any] = {"passes": PASSES, "compute": nr.Compute(device="cpu", progress=False)}
+    list(nr.reconstruct_each(RandomTrials(model, movies=1, frames=40), posterior, **options))  # warm
     reset_peak()
     before, began = resident_mib("VmRSS"), time.process_time()
-    made = sum(1 for _ in nr.reconstruct(trials, ensemble, one_by_one=True, **options))
+    made = sum(1 for _ in nr.reconstruct_each(trials, posterior, **options))
     seconds, peak = time.process_time() - began, resident_mib("VmHWM")
     assert made == movies
     known = None if before is None or peak is None else round(peak - before)
     return {"frames": frames, "movies": movies, "models": models, "seconds": round(seconds, 2), "peak_mib": known}
+
+
+def made_up_posterior(models: int) -> nr.Posterior:
+    """Of random models and noise."""
+    config = DwiseNeuroConfig(readout_neurons=(NEURONS,), **SIZES)
+    ensemble = tuple(DwiseNeuro(settled_network(config), readout=0) for _ in range(models))
+    height, width = ensemble[0].canvas.video_size
+    noise = NoiseModel(
+        gain=torch.ones(NEURONS),
+        offset=torch.zeros(NEURONS),
+        loadings=torch.rand(NEURONS, FACTORS, generator=torch.Generator().manual_seed(0)) / FACTORS,
+        factor_power=torch.ones(FACTORS, ALONE["frames"]),
+        private_power=torch.ones(NEURONS, ALONE["frames"]),
+        explained=torch.zeros(NEURONS),
+    )
+    prior = nr.MoviePrior.natural(height=height, width=width, frame_rate_hz=ensemble[0].frame_rate_hz)
+    return nr.Posterior(models=ensemble, movie_prior=prior, noise=noise, likelihood_weight=0.5, facts={})
 
 
 def slope(counts: Sequence[int], seconds: Sequence[float]) -> float:

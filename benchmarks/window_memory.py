@@ -1,9 +1,10 @@
-"""What windows of a reconstruction take of memory on Linux, beside the tensors that the plan counts, over many passes.
+"""What a pass over a movie takes of memory on Linux, beside the bytes of its tensors, over many passes.
 
     python benchmarks/window_memory.py [--out window_memory.json] [--models readout small paper] [--passes 40]
 
-One batch of windows goes through the model forward and backward, again and again, in a process of its own. The process
-grows by more than the tensors' bytes, and in later passes still: allocators lose memory between blocks.
+A window (of models of any length a movie of 300 frames) goes through the model forward and backward, again and again,
+in a process of its own. The process grows by more than the tensors' bytes, which are what a reconstruction counts
+before it starts, and in later passes still: allocators lose memory between blocks.
 """
 
 from __future__ import annotations
@@ -21,14 +22,12 @@ import torch
 from _machine import described, reset_peak, resident_mib
 from _networks import paper_config, settled_network, small_config
 from neuroreel.allocator import keep_freed_memory
+from neuroreel.budget import window_bytes
+from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.bauer_2026.cost import window_bytes
-from neuroreel.encoding.dwiseneuro.folded import engine_of
-from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
-from neuroreel.bauer_2026.plan import Plan, plan_work, worthwhile_windows
-from neuroreel.bauer_2026.presets import PRESETS
+from neuroreel.posterior.prediction import ensemble_responses
 
 CPU = torch.device("cpu")
 MODELS: dict[str, Callable[[], EncodingModel]] = {
@@ -53,40 +52,33 @@ def main() -> None:
         command = [sys.executable, __file__, "--alone", "--models", name, "--passes", str(options.passes)]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         rows.append(row)
-        print(f"{name}: {row['windows']} at once, tensors {row['tensors_mib']} MiB, process", end=" ")
-        print(f"{row['first_mib']} MiB after a pass, {row['last_mib']} MiB after {options.passes}; {row['plan']}")
+        print(f"{name}: {row['frames']} frames, tensors {row['tensors_mib']} MiB, process", end=" ")
+        print(f"{row['first_mib']} MiB after a pass, {row['last_mib']} MiB after {options.passes}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(described() | {"passes": options.passes, "rows": rows}, indent=1) + "\n")
 
 
 def taken(name: str, passes: int) -> dict[str, Any]:
-    """MiB of a batch's tensors, and what the process has grown by after the first pass and after the last."""
+    """MiB of a window's tensors, and what the process has grown by after the first pass and after the last."""
     model = engine_of(MODELS[name]().requires_grad_(False).eval())
     frames = 300 if model.any_length else model.window_frames
-    windows = worthwhile_windows(CPU, model)
-    tensors = windows * window_bytes(model, frames=frames, unit_norm=True, device=CPU, most=float("inf"))
-    evidence = Evidence(
-        responses=torch.rand(windows, model.neurons, frames),
-        covariates=torch.rand(windows, model.covariates, frames),
-        keep=torch.ones(model.neurons, dtype=torch.bool),
-    )
-    movies = torch.rand(windows, frames, *model.canvas.size) * 255
-    likelihood = PoissonLikelihood(starts=[0], length=frames, unit_norm=True, windows_at_once=windows)
+    tensors = window_bytes(model, frames=frames, device=CPU, most=float("inf"))
+    movie = (torch.rand(frames, *model.canvas.video_size) * 255).requires_grad_()
+    covariates = torch.rand(model.covariates, frames)
     keep_freed_memory()
     reset_peak()
     before = resident_mib("VmRSS") or 0.0
     grown = []
     for _ in range(passes):
-        likelihood(model, movies, evidence)
+        torch.autograd.grad(ensemble_responses([model], movie, covariates).sum(), movie)
         grown.append(round((resident_mib("VmHWM") or 0.0) - before))
-    sizes = {"tensors_mib": round(tensors / 2**20), "first_mib": grown[0], "last_mib": grown[-1]}
-    return {"model": name, "frames": frames, "windows": windows} | sizes | {"plan": str(planned(model))}
-
-
-def planned(model: EncodingModel) -> Plan:
-    """Of 16 movies of 300 frames and two such models, with the default preset."""
-    limits: dict[str, Any] = {"device": CPU, "windows_at_once": None, "max_memory": None}
-    return plan_work([300] * 16, models=[model, model], settings=PRESETS["default"], **limits)
+    return {
+        "model": name,
+        "frames": frames,
+        "tensors_mib": round(tensors / 2**20),
+        "first_mib": grown[0],
+        "last_mib": grown[-1],
+    }
 
 
 if __name__ == "__main__":

@@ -44,7 +44,12 @@ def blocks(page: Path, languages: set[str] | None = None) -> list[Block]:
     return [block for block in found if languages is None or block.language in languages]
 
 
-LONG_PAGES = {"tutorial": pytest.mark.slow, "differences": pytest.mark.nightly, "judging": pytest.mark.nightly}
+LONG_PAGES = {
+    "assumptions": pytest.mark.slow,
+    "tutorial": pytest.mark.slow,
+    "differences": pytest.mark.nightly,
+    "judging": pytest.mark.nightly,
+}
 
 
 def pages_with(languages: set[str]) -> list[object]:
@@ -107,7 +112,7 @@ def problem_of(words: list[str]) -> str | None:
     if program in ("python", "bash"):
         return None if (ROOT / arguments[0]).is_file() else f"there is no file {arguments[0]}"
     known = (["pip", "install"], ["git", "clone"])
-    return None if words[:2] in known or program == "cd" else f"{program} is no command that this test knows"
+    return None if words[:2] in known or program == "cd" else f"{program} is not a command that this test knows"
 
 
 def problem_of_neuroreel(arguments: list[str]) -> str | None:
@@ -140,5 +145,8 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_reference_has_every_public_name() -> None:
     page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\.\. auto\w+:: (\w+)", page, re.MULTILINE))
-    assert documented == set(nr.__all__) - {"__version__"}
+    documented = re.findall(r"^\.\. auto\w+:: ([\w.]+)", page, re.MULTILINE)
+    roots = {name.removeprefix("neuroreel.").split(".")[0] for name in documented}
+    assert roots == set(nr.__all__) - {"__version__"}
+    published = {name for name in documented if name.startswith("neuroreel.bauer_2026.")}
+    assert published == {f"neuroreel.bauer_2026.{name}" for name in nr.bauer_2026.__all__}

@@ -29,7 +29,6 @@ STYLE = """
 
 DEFINITIONS = f"""
 <clipPath id="c-frame"><rect width="{TILE[0]}" height="{TILE[1]}" rx="3"/></clipPath>
-<clipPath id="c-mask"><ellipse cx="60" cy="35" rx="40" ry="29"/></clipPath>
 <filter id="c-coarse"><feGaussianBlur stdDeviation="6"/></filter>
 <filter id="c-fine"><feGaussianBlur stdDeviation="1.6"/></filter>
 <radialGradient id="c-soft"><stop offset="0.55" stop-color="#fff"/><stop offset="1" stop-color="#222"/></radialGradient>
@@ -47,15 +46,13 @@ def text(x: float, y: float, words: str, kind: str = "") -> str:
     return f'<text x="{x}" y="{y}" class="{kind}">{words}</text>'
 
 
-def movie(x: float, y: float, *, sharpness: str = "", masked: bool = False) -> str:
-    """A stack of frames; reconstructed ones are blurred, and grey outside the mask."""
+def movie(x: float, y: float, *, sharpness: str = "") -> str:
+    """A stack of frames; reconstructed ones are blurred."""
     behind = "".join(
         f'<rect class="box" x="{x + d}" y="{y - d}" width="{TILE[0]}" height="{TILE[1]}" rx="3"/>' for d in (10, 5)
     )
     blur = f' filter="url(#c-{sharpness})"' if sharpness else ""
     scene = f'<use href="#c-scene"{blur}/>'
-    if masked:
-        scene = f'<g clip-path="url(#c-mask)">{scene}</g>'
     frame = f'<rect width="{TILE[0]}" height="{TILE[1]}" fill="#7f7f7f"/>{scene}'
     border = f'<rect class="edge" x="{x}" y="{y}" width="{TILE[0]}" height="{TILE[1]}" rx="3"/>'
     return f'{behind}<g transform="translate({x} {y})" clip-path="url(#c-frame)">{frame}</g>{border}'
@@ -103,11 +100,11 @@ def learn(y: float) -> list[str]:
     learned = [
         arrow(f"M296 {y + 35}H352"),
         box(360, y, 168, "encoding model", "movie to responses"),
-        box(546, y, 168, "decoder", "responses to movie"),
+        box(546, y, 168, "prior and noise", "what movies are like"),
         mask(732, y),
         text(790, y + 90, "transparency mask"),
         text(444, y + 90, "one, or an ensemble", "muted"),
-        text(630, y + 90, "linear: ridge regression", "muted"),
+        text(630, y + 90, "what models leave open", "muted"),
         text(790, y + 110, "pixels the responses tell of", "muted"),
     ]
     return recording + learned
@@ -118,10 +115,9 @@ def reconstruct(y: float) -> list[str]:
     forward = [
         raster(20, y, seed=2),
         text(84, y - 22, "recorded responses"),
-        arrow(f"M140 {y + 35}H170"),
-        box(178, y, 116, "decoder", "the start"),
+        box(178, y, 116, "movie prior", "mean, spectra"),
         arrow(f"M298 {y + 35}H332"),
-        movie(340, y, sharpness="coarse", masked=True),
+        movie(340, y, sharpness="coarse"),
         text(403, y - 22, "the movie so far"),
         arrow(f"M470 {y + 35}H500"),
         box(508, y, 150, "encoding model", "every window"),
@@ -132,18 +128,18 @@ def reconstruct(y: float) -> list[str]:
     around = [
         arrow(f"M758 {y + 74}V{low - 22}"),
         f'<circle class="box" cx="758" cy="{low}" r="20"/>',
-        text(758, low + 5, "loss"),
+        text(758, low + 5, "J"),
         arrow(f"M78 {y + 74}V{low + 10}H734"),
-        text(480, low + 30, "how likely are the recorded responses under the predicted ones?", "muted"),
+        text(430, low + 30, "how probable are the responses under this movie, and how probable is it?", "muted"),
         arrow(f"M736 {low - 12}H398V{y + 78}", back=True),
-        text(566, low - 22, "gradient, inside the mask; again and again", "backtext"),
+        text(566, low - 22, "gradient: some thirty passes", "backtext"),
     ]
     return forward + around
 
 
 def score(y: float) -> list[str]:
     return [
-        movie(340, y, sharpness="fine", masked=True),
+        movie(340, y, sharpness="fine"),
         text(403, y + 90, "reconstruction"),
         text(502, y + 40, "and", "muted"),
         movie(540, y),
@@ -160,7 +156,7 @@ def draw() -> str:
     parts = [text(20, y, words, "head") for y, words in heads]
     parts += [f'<path class="rule" d="M20 {y - 26}H880"/>' for y, _ in heads[1:]]
     parts += learn(48) + reconstruct(266) + score(528)
-    title = "A recording gives an encoding model, a decoder and a mask; with them, responses give a movie; then a score"
+    title = "A recording gives an encoding model, prior, noise and mask; with them responses give a movie; then a score"
     return (
         f'<svg class="chain" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{title}"><style>{STYLE}</style><defs>{DEFINITIONS}</defs>\n' + "\n".join(parts) + "\n</svg>\n"

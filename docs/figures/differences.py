@@ -49,18 +49,19 @@ def plain(axes: Axes, **labels: Any) -> None:
 
 
 def ablation(work: Path) -> Figure:
-    """Video correlation by the share of neurons kept, and one frame of the movies from an eighth of them."""
+    """Video correlation by the share of neurons kept, and frames of the movies from an eighth of them."""
     rows = json.loads(RESULTS.read_text())["faults"]["1"]["rows"]
     movies = np.load(work / "ablation.npz")
     figure = Figure(figsize=(9.4, 3.4), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.05, 1])
     plots = left.subplots(1, 2, sharey=True)
-    for axes, rule in zip(plots, ("published rule", "default"), strict=True):
+    for axes, rule in zip(plots, ("published rule", "posterior"), strict=True):
         chosen = [row for row in rows if f", {rule}," in row["what"]]
         kept = [float(re.search(r"([\d.]+)% of", row["what"])[1]) for row in chosen]
         for way, color in (("ours", OURS), ("published", PUBLISHED)):
-            label = {"ours": "left out (neuroreel)", "published": "silenced (published)"}[way]
-            axes.plot(kept, [row[way] for row in chosen], "o-", color=color, label=label)
+            label = {"ours": "left out", "published": "silenced (published)"}[way]
+            if chosen[0][way] is not None:
+                axes.plot(kept, [row[way] for row in chosen], "o-", color=color, label=label)
         axes.set_xscale("log")
         axes.set_xticks(kept, [f"{share:g}" for share in kept], minor=False)
         axes.minorticks_off()
@@ -71,25 +72,23 @@ def ablation(work: Path) -> Figure:
     left.suptitle(SIMULATED, fontsize=9)
     truth, mask = movies["truth"], movies["mask"]
     shown = {"shown": truth}
-    for label, way in (("left out", "left_out"), ("silenced", "silenced")):
-        shown[label] = match_contrast(truth, movies[f"default {way} 0.125"], mask=mask)
-    draw_frames(right.subplots(3, 3), shown, mask)
-    right.suptitle("default preset, 12.5% of the neurons", fontsize=9)
+    for label, way in (("posterior", "posterior"), ("left out", "left_out"), ("silenced", "silenced")):
+        smooth = movies[f"{way} 0.125"] if way == "posterior" else gaussian_filter(movies[f"{way} 0.125"], SMOOTHED)
+        shown[label] = match_contrast(truth, smooth, mask=mask)
+    draw_frames(right.subplots(4, 3), shown, mask)
+    right.suptitle("12.5% of the neurons; those by the published rule are smoothed", fontsize=9)
     return figure
 
 
 def padding(work: Path) -> Figure:
-    """The whole canvas in both ways, smoothed so that something is to be seen, and the correlation over iterations."""
+    """The movies of both ways, smoothed so that something is to be seen, and the correlation over iterations."""
     movies = np.load(work / "padding.npz")
     figure = Figure(figsize=(9.4, 3.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.35, 1])
     mask, truth = movies["mask"], movies["truth"]
-    shown = {"shown": truth, NAMES["ours"]: movies["ours"].copy(), NAMES["published"]: movies["published"]}
-    rows = slice(*np.flatnonzero(truth.any(axis=(0, 2)))[[0, -1]] + [0, 1])  # of the video: ours has 0 around it
-    shown[NAMES["ours"]][:, rows] = visible(movies["ours"][:, rows], mask[rows])
-    shown[NAMES["published"]] = visible(movies["published"], mask)
+    shown = {"shown": truth} | {NAMES[way]: visible(movies[way], mask) for way in NAMES}
     draw_frames(left.subplots(3, 4), shown, mask)
-    left.suptitle("the model's canvas: video in the middle, padding above and below", fontsize=9)
+    left.suptitle("smoothed, at one contrast", fontsize=9)
     axes = right.subplots()
     for way, color in (("ours", OURS), ("published", PUBLISHED)):
         axes.plot(movies[f"{way}_iteration"] + 1, movies[f"{way}_video_correlation"], color=color, label=NAMES[way])

@@ -41,9 +41,9 @@ simulated = "simulated mice, not real ones"  # said in every picture
 # ## Leaving neurons out
 #
 # Which neurons are kept is drawn anew for each movie, by the rule of the paper: a seed from the numbers of trial and
-# mouse. A dropped neuron is left out of the loss, as if nobody had recorded it. (The published code sets its
-# responses to zero and keeps it in the loss, so that the movie is driven to silence it. `docs/differences.md`, number
-# 1, measures what that does: little at one half, much at one eighth.)
+# mouse. A dropped neuron leaves responses and noise of the posterior, as if nobody had recorded it. (The published
+# code sets its responses to zero and keeps it in the loss, so that the movie is driven to silence it.
+# `docs/differences.md`, number 1, measures what that does.)
 
 # %%
 table = run_experiment("ablation", animals, out=folder, grid=QUICK)
@@ -55,11 +55,9 @@ table.pivot_table(index=["recording", "trial"], columns="fraction", values="vide
 # Left, a dot is a movie, a marker an animal, the bar their mean. Right, the same over the number of neurons, with a
 # logarithmic axis.
 #
-# What it means: the curve is close to a straight line over the logarithm of the number. Each halving costs about the
-# same, 0.06 to 0.10. Neurons are redundant, but not by much: twice as many always help a little. **The simulated mice
-# show the paper's result**, from 0.65 with all neurons to 0.41 with an eighth, though an eighth is 40 neurons here
-# and 1000 in the paper. The reconstruction leans on its prior: from few neurons it still gets the coarse and slow
-# part of the movie, which is most of a natural movie's variance.
+# What it means: neurons are redundant, but not by much, and twice as many always help. **The simulated mice show the
+# paper's result**, though an eighth is 40 neurons here and 1000 in the paper. The reconstruction leans on its prior:
+# from few neurons it still gets the coarse and slow part of the movie, which is most of a natural movie's variance.
 
 # %%
 with style():
@@ -107,5 +105,5 @@ left_out = table[table["fraction"] < 1].rename(columns=names)
 left_out.groupby("fraction")[list(names.values())].mean().round(3)
 
 # %% [markdown]
-# The more neurons the search sees, the better it predicts those that it does not see. It stays far behind the true
-# movie: 0.14 against 0.27 at best. The true movie has the detail that they respond to.
+# The more neurons the search sees, the better it predicts those that it does not see. It stays behind the true movie,
+# which has the detail that they respond to.

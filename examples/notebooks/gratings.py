@@ -85,10 +85,10 @@ table = run_experiment("gratings", animals, out=folder, grid=grid)
 # mean over directions.
 #
 # What it means. The two directions differ little, as in the paper: receptive fields of all orientations are there.
-# The frequencies differ much: wide and slow stripes come back, narrow or fast ones do not. Wide ones of 3.75 Hz even
-# come back in the wrong phase, with less than 0: calcium is too slow to say where they were. **Only part of this is
-# the paper's result.** 300 neurons and a prior of natural movies, which have few fine stripes, make the fall much
-# steeper than 8000 neurons do; and of the widest stripes about one cycle is inside the mask, which makes them easy.
+# The frequencies differ much: wide and slow stripes come back, narrow or fast ones do not: calcium is too slow to say
+# where they were. **Only part of this is the paper's result.** 300 neurons and a prior of natural movies, which have
+# few fine stripes, make the fall much steeper than 8000 neurons do; and of the widest stripes about one cycle is
+# inside the mask, which makes them easy.
 
 # %%
 with style():
@@ -103,7 +103,7 @@ with style():
 #
 # Three gratings that drift to the right, from wide and slow to narrow and fast. In the first the stripes are there
 # and move. In the last nothing moves: what is left is a still pattern, which is shown at the true movie's contrast
-# and looks like more than it is. The last frames are grey: the responses to them would have come after the end.
+# and looks like more than it is.
 
 # %%
 material = read_experiment(folder / "gratings")

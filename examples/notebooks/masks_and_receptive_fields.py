@@ -16,11 +16,11 @@
 #
 # A reconstruction can only be right where neurons look. The transparency mask says where that is: it is learned by
 # mixing two movies, one inside the mask and one outside, so that the model's responses to the mixture stay those to
-# the first (Bauer, Margrie and Clopath, eLife 2026). Pixels of at least 0.5 are reconstructed, those of at least 1
-# are scored.
+# the first (Bauer, Margrie and Clopath, eLife 2026). In the paper pixels of at least 0.5 are reconstructed, those of
+# at least 1 are scored.
 #
-# Two questions. Is the mask what it seems, the receptive field of the population? And does it matter which pixels the
-# search may move? In the paper's supplement: with no mask 0.510, with the usual one 0.569, with a strict one 0.551.
+# Two questions. Is the mask what it seems, the receptive field of the population? And is the movie better where the
+# mask is higher?
 
 # %%
 from dataclasses import replace
@@ -88,7 +88,7 @@ with style():
 # cancel. The last is the mask. The blue line, in all of them, is the mask at 1.
 #
 # What it means: mask and population receptive field are learned in unrelated ways, and show one place. So the mask is
-# no artefact of its training. They need not be equal: a mask grows where *enough* neurons look, and stops there.
+# no artifact of its training. They need not be equal: a mask grows where *enough* neurons look, and stops there.
 
 # %%
 with style():
@@ -109,11 +109,12 @@ with style():
     plt.show()
 
 # %% [markdown]
-# ## Which pixels may move
+# ## Which pixels count
 #
-# The same movies with no mask (all pixels move), the trained mask, the strict one, and thresholds between. All are
-# scored inside the same pixels, those of at least 1; so the score says whether moving the others helps or harms
-# these.
+# A posterior needs no mask: its prior says what a pixel is like that no neuron sees. So each movie is made once, and
+# scored over the whole frame (no mask), inside the mask, and inside the pixels of each threshold between. (In the
+# paper the mask decides which pixels may *move*, because a rule without a prior moves all it may: with no mask 0.510,
+# with the usual one 0.569, with a strict one 0.551.)
 
 # %%
 movies = run_experiment("masks", animals, out=folder, grid=replace(QUICK, mask_thresholds=(0.25, 0.5, 0.75, 1.0)))
@@ -128,10 +129,8 @@ with style():
     plt.show()
 
 # %% [markdown]
-# **The simulated mice do not show the paper's differences**: here all variants are within 0.01. In the paper, pixels
-# that no neuron sees were moved all the same, by a rule that scales every window's gradient to one length, and took
-# part in the fit. The default preset's prior holds pixels that nobody sees at the decoder's value, so there is
-# nothing for a mask to prevent. Here the mask decides little but what is scored.
+# Over the whole frame the score is lower: it counts pixels that no neuron sees, of which only the neighbors tell
+# anything. The trained mask and the strict one are the same pixels here, those of at least 1.
 
 # %%
 material = read_experiment(folder / "masks")
@@ -151,6 +150,6 @@ with style():
     plt.show()
 
 # %% [markdown]
-# Here reconstructions are shown as they are. The three are nearly the same movie, outside the line too: pixels that
-# may not move stay at the linear decoder's movie, from which the search starts, and those that may move are pulled
-# there by the prior. They have less contrast than the true movie: what the responses do not tell is left grey.
+# Here reconstructions are shown as they are: three times the same movie, for the mask decides only what is scored.
+# Outside the line it is what the prior makes of its neighbors. It has less contrast than the true movie: what the
+# responses do not tell stays at the mean.

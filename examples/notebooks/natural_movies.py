@@ -14,10 +14,11 @@
 # %% [markdown]
 # # Natural movies: what an ensemble adds, and how good it can get
 #
-# An encoding model predicts the responses of neurons to a movie. Turned around, it finds the movie under which the
-# recorded responses are most likely. Bauer, Margrie and Clopath (eLife 2026, Figures 1 to 3) did so with seven models
-# of each mouse and 50 movies of 10 s that no model was trained on. Averaged over the seven, reconstructions had a
-# video correlation of 0.569 with the true movies; those of single models about 0.44.
+# An encoding model predicts the responses of neurons to a movie. Turned around, and together with a prior of what
+# movies are like, it says which movie it most probably was. Bauer, Margrie and Clopath (eLife 2026, Figures 1 to 3)
+# did so, without a prior, with seven models of each mouse and 50 movies of 10 s that no model was trained on. Averaged
+# over the seven, reconstructions had a video correlation of 0.569 with the true movies; those of single models about
+# 0.44.
 #
 # This notebook does the same on two simulated mice, with three models each and two movies. It ends with the question
 # that a high correlation leaves open: how much of what is missing is the neurons' noise?
@@ -26,8 +27,8 @@
 # ## Two simulated mice
 #
 # Each has 300 neurons, which are equations (see `docs/simulated_mouse.md`), and movies of 32 x 18 pixels. From its
-# responses three encoding models, a linear decoder and a transparency mask are fitted. The first notebook that you
-# run does this, in about a minute; the others find it done.
+# responses three encoding models and a transparency mask are fitted. The first notebook that you run does this; the
+# others find it done.
 
 # %%
 from dataclasses import replace
@@ -55,8 +56,9 @@ simulated = "simulated mice, not real ones"  # said in every picture
 # ## The reconstructions
 #
 # An experiment is a list of jobs, each a reconstruction. Finished ones are kept and never done twice. Here each movie
-# is reconstructed three times: by one model, by three whose videos are averaged, and by three whose gradients are
-# averaged while they make one video together.
+# is reconstructed from one model and from three, each time with a posterior fitted to that ensemble. (The experiment
+# lists averaged videos and averaged gradients apart, as the paper does. The posterior averages predictions, so both
+# are one result.)
 
 # %%
 table = run_experiment("gradient_ensembling", animals, out=folder, grid=QUICK)
@@ -69,7 +71,7 @@ table[["recording", "trial", "ensemble", "models", "video_correlation"]]
 #
 # What to look for: the large bright and dark areas are where they belong and move as they should. Fine detail is
 # missing: the neurons are few and noisy, and what they do not tell is left at the most probable value, which is a
-# blur. The last frames are grey: the responses to them would have come after the end.
+# blur. Towards the last frames it fades to the mean movie: responses to them would have come after the end.
 
 # %%
 material = read_experiment(folder / "gradient_ensembling")
@@ -88,9 +90,8 @@ with style():
 # share cancel. In the paper this was the largest single gain: from about 0.44 to 0.533 with seven videos, and to
 # 0.552 if gradients are averaged instead (0.569 is the seven videos after a little smoothing).
 #
-# Left every movie, right the three ways side by side. **With the default preset the simulated mice do not show it**:
-# the three ways differ by less than 0.01. This preset pulls each movie towards what a linear decoder reads from the
-# responses, and stops after 8 passes, before a model's own errors are in.
+# Left every movie, right one model and three. **The simulated mice show it**: three models, whose predictions are
+# averaged, do better than one in every movie.
 
 # %%
 with style():
@@ -101,13 +102,12 @@ with style():
     plt.show()
 
 # %% [markdown]
-# The paper's rule starts from grey, has no prior, and goes on for 1000 passes. Here are 20 of them, on one movie of
-# each mouse, with the whole movie as one window to save time. Now the models' own errors are in, and **the paper's
-# result is there**: averaged gradients beat a single model, and averaged videos beat both. (The correlations are
+# The paper's rule starts from grey, has no prior, and makes 1000 passes. Here are 20 of them, on one movie of each
+# mouse, to save time: averaged gradients beat a single model, and averaged videos beat both. (The correlations are
 # lower than those above: that is the prior. `docs/differences.md`, number 16, tells what more passes do.)
 
 # %%
-rule = Method(preset="published", settings={"iterations": 20, "windows": "tiled", "record": "pass"})
+rule = Method(method="bauer_2026", settings={"iterations": 20, "record": "pass"})
 published = run_experiment(
     "gradient_ensembling", animals, out=folder / "published_rule", grid=replace(QUICK, movies=1), method=rule
 )
@@ -125,9 +125,8 @@ with style():
 #
 # Now the responses are those that the ensemble itself predicts for the true movie: no noise, and no neuron that the
 # models misunderstand. What is still missing after this is what the models cannot see or what the search does not
-# find. In the paper the correlation went from 0.569 to 0.766 (Figure 3). The simulated mice show it too: about 0.65
-# from the recorded responses, 0.79 from the predicted ones. So 40% of what is missing to 1 is noise, or responses
-# that the models get wrong.
+# find. In the paper the correlation went from 0.569 to 0.766 (Figure 3). The simulated mice show it too. The posterior
+# is told nothing of it: it still takes the responses to be as noisy as recorded ones.
 
 # %%
 bound = run_experiment("predicted_activity", animals, out=folder, grid=QUICK)
@@ -140,11 +139,10 @@ with style():
 # %% [markdown]
 # ## Is it the right movie, and which part of it?
 #
-# A correlation of 0.65 is hard to picture. Two other questions are easier. Left: shown one reconstructed frame, would
+# A correlation is hard to picture. Two other questions are easier. Left: shown one reconstructed frame, would
 # one pick the true one among two, or among all frames of all movies (taken every second)? Dashed is chance. Right:
 # which spatial and temporal frequencies are in it? Coarse and slow ones are; fine and fast ones are not, because
-# natural movies have little contrast there, and calcium is slow. About nine in ten frames are told from another one,
-# and half of them from nineteen others.
+# natural movies have little contrast there, and calcium is slow.
 
 # %%
 movies = [material.movies(row) for row in averaged.to_dict("records")]
@@ -160,8 +158,9 @@ with style():
 #
 # Shown the reconstruction instead of the true movie, an encoding model should predict the recorded responses no
 # better than for the true movie. If it does, then the reconstruction holds what the neurons did by chance. The
-# published reconstructions do: 0.442, against 0.379 for the true movies. With the default preset they are nearly
-# equal here, 0.29 and 0.27: what it fits of the noise is little.
+# published reconstructions do: 0.442, against 0.379 for the true movies. So does the most probable movie here, for it
+# is chosen to explain these responses; the prior keeps what that adds from being seen as structure. Neurons that were
+# left out tell the two apart: the notebook on fewer neurons.
 
 # %%
 pd.DataFrame(

@@ -75,14 +75,12 @@ table = run_experiment("noise", animals, out=folder, grid=grid)
 #
 # What it means, row by row. White noise (bottom) does not come back: a pixel is smaller than any receptive field, and
 # what averages out inside one never reaches a neuron. Noise that is new in every frame (left column) hardly does, for
-# the temporal kernels last several frames; what little there is has a best scale in the middle, 2 to 4 pixels. Noise
-# that is smooth over 4 frames and 4 pixels or more comes back with 0.8 to 0.9.
+# the temporal kernels last several frames. Noise that is smooth over several frames and pixels does.
 #
-# **What the simulated mouse does not show** is the paper's fall towards the coarsest, slowest noise: here the largest
-# length constants are the best, with 0.98 and more. The prior does that. The default preset starts from a linear
-# decoder that was fitted to natural movies, which are coarse and slow too, while the published rule starts from grey
-# and moves each pixel by itself. In one second of scored frames, slow noise is also little more than one picture, and
-# coarse noise little more than a slope of grey.
+# **What the simulated mouse need not show** is the paper's fall towards the coarsest, slowest noise. The prior was
+# fitted to natural movies, which are coarse and slow too, while the published rule has none and moves each pixel by
+# itself. In one second of scored frames, slow noise is also little more than one picture, and coarse noise little more
+# than a slope of grey.
 #
 # Both panels should look alike. A model that only knew bright things on dark would fail at one of them. In the paper,
 # too, inversions came back as well as the noise itself.
