@@ -141,7 +141,9 @@ class PoissonLikelihood:
                     f"device {movie.device}. Close other programs, or use another device or a smaller model"
                 ) from error
         self.windows_at_once = len(starts) // 2
-        self.say(f"Memory ran out with {len(starts)} windows at once; continuing with {self.windows_at_once}.")
+        self.say(
+            f"neuroreel: Memory ran out with {len(starts)} windows at once; continuing with {self.windows_at_once}."
+        )
         give_back_freed_memory()  # here, where the error no longer holds what had been computed
         if movie.device.type == "cuda":
             torch.cuda.empty_cache()
