@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from neuroreel.bauer_2026 import wide_branch
+from neuroreel.encoding.dwiseneuro import wide_branch
 
 KINDS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm"),

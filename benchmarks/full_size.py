@@ -26,8 +26,8 @@ import torch
 from _machine import described, reset_peak, resident_mib
 from _networks import LARGEST, PAPER_NEURONS, paper_config, settled_network
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 
 FRAMES = 32
 ROWS = ("forward", "forward and backward")
@@ -85,15 +85,15 @@ def measure(config: DwiseNeuroConfig, row: str, *, repeats: int) -> dict[str, An
 def one_pass(config: DwiseNeuroConfig, row: str) -> Callable[[], object]:
     """What is timed: the largest mouse's window on the published canvas, two clips of 16 frames."""
     model = DwiseNeuro(settled_network(config), readout=LARGEST).requires_grad_(False)
-    movie = torch.rand(1, FRAMES, *model.canvas.size) * 255
-    behavior = torch.rand(1, model.covariates, FRAMES)
+    movie = torch.rand(FRAMES, *model.canvas.size) * 255
+    behavior = torch.rand(model.covariates, FRAMES)
     if row == "forward":
-        inputs = model.assemble(movie, behavior)
+        inputs = model.assemble(movie[None], behavior[None])
         return torch.inference_mode()(lambda: model.window_responses(inputs))
-    responses = torch.rand(1, model.neurons, FRAMES)
+    responses = torch.rand(model.neurons, FRAMES)
     evidence = Evidence(responses=responses, covariates=behavior, keep=torch.ones(model.neurons, dtype=torch.bool))
-    likelihood = PoissonLikelihood(starts=[0], length=FRAMES, unit_norm=True, windows_at_once=1)
-    return lambda: likelihood(model, movie, evidence)
+    likelihood = PoissonLikelihood(unit_norm=True, windows_at_once=1)
+    return lambda: likelihood.windows(model, movie, evidence, [0], FRAMES)
 
 
 def timed(function: Callable[[], object]) -> float:

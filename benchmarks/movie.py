@@ -15,6 +15,8 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,9 @@ import neuroreel as nr
 from _machine import described
 from _networks import settled_network
 from inversion import FRAMES, MODELS, as_published, published_pass, timed
+from neuroreel.bauer_2026.likelihood import Evidence
 from neuroreel.devices import choose_device
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
-from neuroreel.bauer_2026.likelihood import Evidence
 
 PROTOCOL = {"model": "paper", "models": 7, "iterations": 1000}
 
@@ -52,11 +54,11 @@ def main() -> None:
     passes = [published_seconds(models[0], device)]
     rows: list[dict[str, Any]] = []
     for precision in ("float32", "bfloat16"):
-        common: dict[str, Any] = {"device": str(device), "precision": precision, "record": "pass"}
-        common |= {"preset": "published", "ensemble": "videos"}
-        nr.reconstruct(trial, models, iterations=2, progress=False, **common)  # warm
+        compute = nr.Compute(device=str(device), precision=precision)
+        reconstruct = partial(nr.bauer_2026.reconstruct, trial, models, ensemble="videos", record="pass")
+        reconstruct(iterations=2, compute=replace(compute, progress=False))  # warm
         began = time.perf_counter()
-        result = nr.reconstruct(trial, models, iterations=options.iterations, **common)
+        result = reconstruct(iterations=options.iterations, compute=compute)
         seconds = time.perf_counter() - began
         score = float(nr.video_correlation(trial.video, result.video, skip=30))
         row = {"precision": precision, "seconds": seconds, "movies_an_hour": 3600 / seconds, "video_correlation": score}
@@ -90,11 +92,11 @@ def noise_trial(model: DwiseNeuro, *, frames: int) -> nr.Trial:
 def published_seconds(model: DwiseNeuro, device: torch.device) -> float:
     """Of one window's pass of the published loop: the median of five, after one that is not counted."""
     evidence = Evidence(
-        responses=torch.rand(1, model.neurons, FRAMES, device=device),
-        covariates=torch.rand(1, model.covariates, FRAMES, device=device),
+        responses=torch.rand(model.neurons, FRAMES, device=device),
+        covariates=torch.rand(model.covariates, FRAMES, device=device),
         keep=torch.ones(model.neurons, dtype=torch.bool, device=device),
     )
-    movie = torch.rand(1, FRAMES, *model.canvas.size, device=device) * 255
+    movie = torch.rand(FRAMES, *model.canvas.size, device=device) * 255
     model = as_published(model).requires_grad_(True)
     published_pass(model, movie, evidence)
     return statistics.median(timed(lambda: published_pass(model, movie, evidence), device) for _ in range(5))

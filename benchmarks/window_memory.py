@@ -1,4 +1,4 @@
-"""What windows of a reconstruction take of memory on Linux, beside the tensors that the plan counts, over many passes.
+"""What windows of a reconstruction take of memory on Linux, beside the tensors that are counted, over many passes.
 
     python benchmarks/window_memory.py [--out window_memory.json] [--models readout small paper] [--passes 40]
 
@@ -21,14 +21,12 @@ import torch
 from _machine import described, reset_peak, resident_mib
 from _networks import paper_config, settled_network, small_config
 from neuroreel.allocator import keep_freed_memory
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
+from neuroreel.budget import window_bytes, windows_that_fit
+from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.bauer_2026.cost import window_bytes
-from neuroreel.encoding.dwiseneuro.folded import engine_of
-from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
-from neuroreel.bauer_2026.plan import Plan, plan_work, worthwhile_windows
-from neuroreel.bauer_2026.presets import PRESETS
 
 CPU = torch.device("cpu")
 MODELS: dict[str, Callable[[], EncodingModel]] = {
@@ -54,7 +52,7 @@ def main() -> None:
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         rows.append(row)
         print(f"{name}: {row['windows']} at once, tensors {row['tensors_mib']} MiB, process", end=" ")
-        print(f"{row['first_mib']} MiB after a pass, {row['last_mib']} MiB after {options.passes}; {row['plan']}")
+        print(f"{row['first_mib']} MiB after a pass, {row['last_mib']} MiB after {options.passes}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(described() | {"passes": options.passes, "rows": rows}, indent=1) + "\n")
 
@@ -63,30 +61,24 @@ def taken(name: str, passes: int) -> dict[str, Any]:
     """MiB of a batch's tensors, and what the process has grown by after the first pass and after the last."""
     model = engine_of(MODELS[name]().requires_grad_(False).eval())
     frames = 300 if model.any_length else model.window_frames
-    windows = worthwhile_windows(CPU, model)
-    tensors = windows * window_bytes(model, frames=frames, unit_norm=True, device=CPU, most=float("inf"))
+    windows = windows_that_fit([model], frames=frames, device=CPU, max_bytes=None)
+    tensors = windows * window_bytes(model, frames=frames, device=CPU, most=float("inf"))
     evidence = Evidence(
-        responses=torch.rand(windows, model.neurons, frames),
-        covariates=torch.rand(windows, model.covariates, frames),
+        responses=torch.rand(model.neurons, frames),
+        covariates=torch.rand(model.covariates, frames),
         keep=torch.ones(model.neurons, dtype=torch.bool),
     )
-    movies = torch.rand(windows, frames, *model.canvas.size) * 255
-    likelihood = PoissonLikelihood(starts=[0], length=frames, unit_norm=True, windows_at_once=windows)
+    movie = torch.rand(frames, *model.canvas.size) * 255
+    likelihood = PoissonLikelihood(unit_norm=True, windows_at_once=windows)
     keep_freed_memory()
     reset_peak()
     before = resident_mib("VmRSS") or 0.0
     grown = []
     for _ in range(passes):
-        likelihood(model, movies, evidence)
+        likelihood.windows(model, movie, evidence, [0] * windows, frames)
         grown.append(round((resident_mib("VmHWM") or 0.0) - before))
     sizes = {"tensors_mib": round(tensors / 2**20), "first_mib": grown[0], "last_mib": grown[-1]}
-    return {"model": name, "frames": frames, "windows": windows} | sizes | {"plan": str(planned(model))}
-
-
-def planned(model: EncodingModel) -> Plan:
-    """Of 16 movies of 300 frames and two such models, with the default preset."""
-    limits: dict[str, Any] = {"device": CPU, "windows_at_once": None, "max_memory": None}
-    return plan_work([300] * 16, models=[model, model], settings=PRESETS["default"], **limits)
+    return {"model": name, "frames": frames, "windows": windows} | sizes
 
 
 if __name__ == "__main__":

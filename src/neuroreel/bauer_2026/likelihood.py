@@ -129,9 +129,9 @@ class PoissonLikelihood:
     def _windows_or_none(
         self, model: EncodingModel, movie: Tensor, evidence: Evidence, starts: list[int], length: int
     ) -> tuple[Tensor, Tensor, Tensor] | None:
-        """``_windows``, but None where memory ran out: fewer windows are taken from then on."""
+        """``windows``, but None where memory ran out: fewer windows are taken from then on."""
         try:
-            return self._windows(model, movie, evidence, starts, length)
+            return self.windows(model, movie, evidence, starts, length)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -149,7 +149,7 @@ class PoissonLikelihood:
             torch.cuda.empty_cache()
         return None
 
-    def _windows(
+    def windows(
         self, model: EncodingModel, movie: Tensor, evidence: Evidence, starts: list[int], length: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Losses (windows,), gradients (windows, frames, height, width), predictions (windows, neurons, frames)."""
