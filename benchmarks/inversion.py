@@ -3,9 +3,9 @@
     python benchmarks/inversion.py [--out inversion.json] [--repeats 5] [--models small paper] [--device cpu]
 
 The published pass is re-created from the paper: the model as it was trained, a window at a time, its two clips one
-after the other, gradients of all weights computed along. Ours is what ``nr.bauer_2026.reconstruct`` does; on a GPU it is measured
-in bfloat16 too. Each has a process of its own, as its user would, makes a pass that is not counted, and takes turns
-with the others, a second or a pass each, so that noise of the machine meets all. Weights are random.
+after the other, gradients of all weights computed along. Ours is what ``nr.bauer_2026.reconstruct`` does; on a GPU it
+is measured in bfloat16 too. Each has a process of its own, as its user would, makes a pass that is not counted, and
+takes turns with the others, a second or a pass each, so that noise of the machine meets all. Weights are random.
 
 Prints and stores seconds a window (median, least and most of the turns), peak memory beyond the model's, the relative
 error of our gradient of the video against the published one in float32, and which part of the time the floor is: the
