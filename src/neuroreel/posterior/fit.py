@@ -85,8 +85,8 @@ def fit_posterior(
     ensemble = as_ensemble(models)
     whole_number(factors, name="factors", least=0)
     whole_number(seed, name="seed", least=0)
-    if finite_number(likelihood_weight, name="likelihood_weight", least=0) == 0:
-        raise InputError("likelihood_weight is 0: the responses would not count; it must be above 0, 1 at most")
+    if not 0 < finite_number(likelihood_weight, name="likelihood_weight") <= 1:
+        raise InputError(f"likelihood_weight is {likelihood_weight:g}; it must be above 0, 1 at most")
     for what, given in (("training trials", trials), ("validation trials", validation)):
         _check_trials(given, ensemble, what=what, movie_prior=movie_prior, needed=given is trials)
     show = compute.progress
