@@ -213,8 +213,8 @@ def test_parts_of_a_posterior_that_do_not_belong_together(posterior: nr.Posterio
         dataclasses.replace(posterior, models=(ToyEncoder(neurons=9),))
     with pytest.raises(InputError, match="movies at 60 Hz, the encoding models of 30 Hz"):
         dataclasses.replace(posterior, movie_prior=NATURAL)
+    wide = nr.MoviePrior.natural(height=6, width=9, frame_rate_hz=30)
     with pytest.raises(InputError, match=r"movies of \(6, 9\) pixels .* encoding models take \(6, 8\)"):
-        wide = nr.MoviePrior.natural(height=6, width=9, frame_rate_hz=30)
         dataclasses.replace(posterior, movie_prior=wide)
 
 
