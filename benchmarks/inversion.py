@@ -3,9 +3,9 @@
     python benchmarks/inversion.py [--out inversion.json] [--repeats 5] [--models small paper] [--device cpu]
 
 The published pass is re-created from the paper: the model as it was trained, a window at a time, its two clips one
-after the other, gradients of all weights computed along. Ours is what ``nr.reconstruct`` does; on a GPU it is measured
-in bfloat16 too. Each has a process of its own, as its user would, makes a pass that is not counted, and takes turns
-with the others, a second or a pass each, so that noise of the machine meets all. Weights are random.
+after the other, gradients of all weights computed along. Ours is what ``nr.bauer_2026.reconstruct`` does; on a GPU it
+is measured in bfloat16 too. Each has a process of its own, as its user would, makes a pass that is not counted, and
+takes turns with the others, a second or a pass each, so that noise of the machine meets all. Weights are random.
 
 Prints and stores seconds a window (median, least and most of the turns), peak memory beyond the model's, the relative
 error of our gradient of the video against the published one in float32, and which part of the time the floor is: the
@@ -36,13 +36,13 @@ from _machine import described, reset_peak, resident_mib
 from _networks import paper_config, settled_network, small_config
 from _profile import seconds_by_kind
 from neuroreel.allocator import keep_freed_memory
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
 from neuroreel.devices import choose_device
+from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.encoding.dwiseneuro.native import native_library
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, PositionCode
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
-from neuroreel.encoding.dwiseneuro.folded import engine_of
-from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
-from neuroreel.encoding.dwiseneuro.native import native_library
 
 FRAMES = 32
 MODELS = {"small": small_config, "paper": paper_config}
@@ -129,10 +129,10 @@ def serve(connection: Connection, name: str, way: str, device_name: str) -> None
     device = torch.device(device_name)
     model = DwiseNeuro(settled_network(MODELS[name]()), readout=0).to(device)
     torch.manual_seed(1)
-    movie = (torch.rand(1, FRAMES, *model.canvas.size) * 255).to(device)
+    movie = (torch.rand(FRAMES, *model.canvas.size) * 255).to(device)
     evidence = Evidence(
-        responses=torch.rand(1, model.neurons, FRAMES).to(device),
-        covariates=torch.rand(1, model.covariates, FRAMES).to(device),
+        responses=torch.rand(model.neurons, FRAMES).to(device),
+        covariates=torch.rand(model.covariates, FRAMES).to(device),
         keep=torch.ones(model.neurons, dtype=torch.bool, device=device),
     )
     if "PyTorch alone" in way:
@@ -172,8 +172,8 @@ def published_pass(model: EncodingModel, movie: Tensor, evidence: Evidence) -> T
 
     Nothing resets the gradients of the weights: they add up, unused.
     """
-    inputs = model.assemble(movie, evidence.covariates).requires_grad_()
-    poisson_loss(clip_by_clip(model, inputs), evidence.responses[0]).mean().backward()
+    inputs = model.assemble(movie[None], evidence.covariates[None]).requires_grad_()
+    poisson_loss(clip_by_clip(model, inputs), evidence.responses).mean().backward()
     assert inputs.grad is not None
     return inputs.grad[0, 0] / (inputs.grad.norm() + 1e-6)
 
@@ -188,8 +188,10 @@ def clip_by_clip(model: EncodingModel, inputs: Tensor) -> Tensor:
 
 
 def our_pass(engine: EncodingModel, movie: Tensor, evidence: Evidence) -> Tensor:
-    likelihood = PoissonLikelihood(starts=[0], length=FRAMES, unit_norm=True, windows_at_once=1)
-    return likelihood(engine, movie, evidence).gradient[0]
+    _, (gradient,), _ = PoissonLikelihood(unit_norm=True, windows_at_once=1).windows(
+        engine, movie, evidence, [0], FRAMES
+    )
+    return gradient
 
 
 def work_of(model: DwiseNeuro, movie: Tensor, evidence: Evidence) -> dict[str, float]:
@@ -201,7 +203,7 @@ def work_of(model: DwiseNeuro, movie: Tensor, evidence: Evidence) -> dict[str, f
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    inputs = model.assemble(movie, evidence.covariates).requires_grad_()
+    inputs = model.assemble(movie[None], evidence.covariates[None]).requires_grad_()
     with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda each: each):
         predicted = model.window_responses(inputs)
         predicted.sum().backward()

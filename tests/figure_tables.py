@@ -79,7 +79,7 @@ def material_of(experiment: str, table: pd.DataFrame, **changes: Any) -> Materia
     usual: dict[str, Any] = {
         "history": history_of,
         "movies": movies_of,
-        "said": {"preset": "published"},
+        "said": {"method": "bauer_2026"},
         "finished": len(table),
         "expected": len(table),
     }

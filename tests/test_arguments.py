@@ -18,8 +18,15 @@ TRIALS = toy_trials(MODEL, 3)
 VIDEO = TRIALS[0].video
 
 
+POSTERIOR = nr.fit_posterior(MODEL, TRIALS, factors=1, compute=nr.Compute(device="cpu", progress=False))
+
+
 def reconstruct(**options: Any) -> Any:
-    return nr.reconstruct(TRIALS[0], MODEL, progress=False, **options)
+    return nr.reconstruct(TRIALS[0], POSTERIOR, **options)
+
+
+def as_published(**options: Any) -> Any:
+    return nr.bauer_2026.reconstruct(TRIALS[0], MODEL, **options)
 
 
 def learn(**options: Any) -> Any:
@@ -35,11 +42,14 @@ def identify(**options: Any) -> Any:
 
 
 COUNTS: dict[str, Callable[[Any], Any]] = {
-    "iterations": lambda n: reconstruct(iterations=n),
-    "patience": lambda n: reconstruct(patience=n),
-    "record_every": lambda n: reconstruct(record_every=n),
-    "windows_at_once": lambda n: reconstruct(windows_at_once=n),
+    "samples": lambda n: reconstruct(samples=n),
+    "passes": lambda n: reconstruct(passes=n),
     "seed of reconstruct": lambda n: reconstruct(seed=n),
+    "factors": lambda n: nr.fit_posterior(MODEL, TRIALS, factors=n),
+    "seed of fit_posterior": lambda n: nr.fit_posterior(MODEL, TRIALS, seed=n),
+    "iterations": lambda n: as_published(iterations=n),
+    "record_every": lambda n: as_published(record_every=n),
+    "seed of the published method": lambda n: as_published(seed=n),
     "steps": lambda n: learn(steps=n),
     "first_frame": lambda n: learn(first_frame=n),
     "seed of learn_mask": lambda n: learn(seed=n),
@@ -88,11 +98,11 @@ def test_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("typo", "meant"),
-    [("maks", "mask"), ("iteration", "iterations"), ("decodr", "decoder"), ("windows_at_one", "windows_at_once")],
+    [("iteration", "iterations"), ("mask_treshold", "mask_threshold"), ("window_norms", "window_norm")],
 )
-def test_a_typo_is_answered_with_the_parameter_or_setting_that_was_meant(typo: str, meant: str) -> None:
-    with pytest.raises(InputError, match=f"no setting '{typo}'; did you mean '{meant}'"):
-        reconstruct(**{typo: 3})
+def test_a_typo_is_answered_with_the_setting_that_was_meant(typo: str, meant: str) -> None:
+    with pytest.raises(InputError, match=f"no setting of the published method '{typo}'; did you mean '{meant}'"):
+        as_published(**{typo: 3})
 
 
 def test_unknown_names() -> None:
@@ -110,15 +120,23 @@ WRONG_KINDS: dict[str, tuple[Callable[[], Any], str]] = {
     "no model": (lambda: nr.predict(None, TRIALS[0]), "NoneType is no EncodingModel"),
     "trials": (lambda: nr.predict(MODEL, TRIALS), "the trial is a list; it must be one Trial"),
     "a movie": (lambda: nr.predict(MODEL, VIDEO), "the trial is a ndarray"),
-    "no trials": (lambda: nr.reconstruct(None, MODEL), "got a NoneType among the trials"),
-    "decoder's file": (
-        lambda: reconstruct(decoder="decoder.safetensors"),
-        "decoder is a str; it must be one RidgeDecoder",
-    ),
+    "no trials": (lambda: nr.bauer_2026.reconstruct(None, MODEL), "got a NoneType among the trials"),
+    "no trial": (lambda: nr.reconstruct(None, POSTERIOR), "a trial is a NoneType; it must be one Trial"),
+    "posterior's folder": (lambda: nr.reconstruct(TRIALS, "posterior"), "posterior is a str; it must be one Posterior"),
+    "a model for a posterior": (lambda: nr.reconstruct(TRIALS, MODEL), "posterior is a ToyEncoder"),
+    "a device for a compute": (lambda: reconstruct(compute="cuda"), "compute is a str; it must be one Compute"),
+    "published compute": (lambda: as_published(compute="cuda"), "compute is a str; it must be one Compute"),
+    "compute of a fit": (lambda: nr.fit_posterior(MODEL, TRIALS, compute="cuda"), "compute is a str"),
+    "trial to fit": (lambda: nr.fit_posterior(MODEL, TRIALS[0]), "pass a list of trials"),
+    "movie prior": (lambda: nr.fit_posterior(MODEL, TRIALS, movie_prior="natural"), "movie_prior is a str"),
+    "weight": (lambda: nr.fit_posterior(MODEL, TRIALS, likelihood_weight="half"), "likelihood_weight is 'half'"),
     "decoder's model": (lambda: nr.decode(MODEL, TRIALS[0]), "decoder is a ToyEncoder"),
     "decoded trials": (lambda: nr.decode(DECODER, TRIALS), "the trial is a list"),
-    "preset": (lambda: reconstruct(preset=["published"]), "preset is"),
-    "device": (lambda: reconstruct(device=None), "device is None"),
+    "device": (lambda: nr.Compute(device=None), "device is None"),
+    "precision": (lambda: nr.Compute(precision=32), "precision is 32"),
+    "progress": (lambda: nr.Compute(progress="no"), "progress is a str; it must be one bool"),
+    "memory": (lambda: nr.Compute(max_memory=["8 GB"]), "max_memory is "),
+    "checkpoint": (lambda: nr.Compute(checkpoint=3), "checkpoint is 3"),
     "models of a mask": (lambda: nr.learn_mask([MODEL], TRIALS), "model is a list; it must be one EncodingModel"),
     "one trial": (lambda: nr.learn_mask(MODEL, TRIALS[0]), "pass a list of trials"),
     "penalties": (lambda: nr.fit_decoder(TRIALS, penalties="auto"), "penalties is 'auto'"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
+import json
 import os
 import re
 import shutil
@@ -30,6 +32,8 @@ from neuroreel.recordings.nwb.images import Look
 from published_files import Payload, write_result
 from toy_encoder import ToyEncoder, toy_trials
 
+QUIET = nr.Compute(device="cpu", progress=False)
+
 # --- from Python ---------------------------------------------------------------------------------------------------
 
 
@@ -49,13 +53,11 @@ def cut(trial: nr.Trial, frames: int) -> nr.Trial:
     )
 
 
-BAD_REQUESTS: list[tuple[str, Callable[[nr.Trial], dict[str, Any]], str]] = [
+Make = Callable[[nr.Trial], dict[str, Any]]
+EITHER_METHOD: list[tuple[str, Make, str]] = [
     ("no trials", lambda _: {"trials": []}, "no trials were given"),
-    ("no trial", lambda _: {"trials": [np.zeros((10, 40))]}, "got a ndarray among the trials"),
-    ("no models", lambda _: {"models": []}, "no encoding model was given"),
-    ("no model", lambda _: {"models": [torch.nn.Linear(2, 2)]}, "Linear is no EncodingModel"),
+    ("no trial", lambda _: {"trials": [np.zeros((10, 40))]}, "ndarray"),
     ("other neurons", lambda t: {"trials": t.replace(responses=t.responses[:7])}, "7 neurons, the model predicts 10"),
-    ("ensemble", lambda _: {"models": [ToyEncoder(neurons=10), ToyEncoder(neurons=9)]}, "must agree in neurons"),
     ("withheld", lambda t: {"trials": t.replace(responses=None)}, "no responses"),
     ("rate", lambda t: {"trials": t.replace(frame_rate_hz=60)}, "60 Hz, the model at 30 Hz"),
     ("behavior", lambda t: {"trials": t.replace(behavior=None)}, "0 behaviour channels, the model needs 1"),
@@ -64,47 +66,233 @@ BAD_REQUESTS: list[tuple[str, Callable[[nr.Trial], dict[str, Any]], str]] = [
     ("one too short", lambda t: {"trials": [t, cut(t, 7)]}, "7 frames"),
     ("white is 1", lambda t: {"trials": t.replace(video=t.video / 255)}, "grey level is .* white is 255; multiply"),
     ("negative", lambda t: {"trials": t.replace(responses=-1 - t.responses)}, "reconstruct: 100 % .* are negative"),
-    ("mask size", lambda _: {"mask": np.ones((6, 9))}, r"mask is \(6, 9\) .* must be \(8, 8\).* or \(6, 8\)"),
     ("mask rank", lambda _: {"mask": np.ones((2, 6, 8))}, r"shape \(2, 6, 8\); a mask is one image"),
     ("mask NaN", lambda _: {"mask": np.full((6, 8), np.nan)}, "holds NaN"),
-    ("mask empty", lambda _: {"mask": np.full((6, 8), 0.4)}, "no pixel of the mask reaches 0.5 .*0.4"),
     ("neurons size", lambda _: {"neurons": np.ones(4, bool)}, r"shape \(4,\).* must be \(10,\) boolean"),
     ("neurons type", lambda _: {"neurons": np.arange(10)}, "boolean"),
     ("neurons none", lambda _: {"neurons": np.zeros(10, bool)}, "keeps no neuron"),
-    ("preset", lambda _: {"preset": "magic"}, "preset is 'magic'; it must be one of published, default"),
-    ("setting", lambda _: {"iteration": 5}, "no setting 'iteration'; did you mean 'iterations'"),
-    ("choice", lambda _: {"update": "adam"}, "update is 'adam'; it must be one of published, momentum"),
+    ("seed", lambda _: {"seed": -1}, "seed is -1; it must be a whole number, at least 0"),
+]
+PUBLISHED_METHOD: list[tuple[str, Make, str]] = [
+    ("no models", lambda _: {"models": []}, "no encoding model was given"),
+    ("no model", lambda _: {"models": [torch.nn.Linear(2, 2)]}, "Linear is no EncodingModel"),
+    ("ensemble", lambda _: {"models": [ToyEncoder(neurons=10), ToyEncoder(neurons=9)]}, "must agree in neurons"),
+    ("mask size", lambda _: {"mask": np.ones((6, 9))}, r"mask is \(6, 9\) .* must be \(8, 8\).* or \(6, 8\)"),
+    ("mask empty", lambda _: {"mask": np.full((6, 8), 0.4)}, "no pixel of the mask reaches 0.5 .*0.4"),
+    ("setting", lambda _: {"preset": "default"}, "no setting of the published method 'preset'"),
+    ("choice", lambda _: {"ensemble": "movies"}, "ensemble is 'movies'; it must be one of gradients, videos"),
+    ("yes or no", lambda _: {"window_norm": "yes"}, "window_norm is 'yes'; it must be one of True, False"),
     ("iterations", lambda _: {"iterations": 0}, "iterations is 0; it must be a whole number, at least 1"),
     ("half an iteration", lambda _: {"iterations": 2.5}, "iterations is 2.5"),
     ("a word", lambda _: {"iterations": "many"}, "iterations is 'many'"),
     ("record_every", lambda _: {"record_every": 0}, "record_every is 0"),
     ("learning rate", lambda _: {"learning_rate": -1.0}, "learning_rate is -1.0; it must be a number, at least 0"),
     ("threshold", lambda _: {"mask_threshold": np.nan}, "mask_threshold is nan"),
-    ("padding", lambda _: {"preset": "published", "prior": "movies"}, "optimize_padding=False"),
-    ("no decoder", lambda _: {"start": "decoder"}, "needs a decoder; fit one with nr.fit_decoder"),
-    ("windows", lambda _: {"windows_at_once": 0}, "windows_at_once is 0"),
-    ("memory", lambda _: {"max_memory": "8 parsecs"}, "max_memory is '8 parsecs'; it must be an amount of memory"),
-    ("device name", lambda _: {"device": "toaster"}, "device is 'toaster'"),
+]
+POSTERIOR: list[tuple[str, Make, str]] = [
+    ("samples", lambda _: {"samples": -1}, "samples is -1; it must be a whole number, at least 0"),
+    ("passes", lambda _: {"passes": 0}, "passes is 0; it must be a whole number, at least 1"),
+    ("mask size", lambda _: {"mask": np.ones((5, 9))}, r"\(5, 9\)"),
+    ("mask empty", lambda _: {"mask": np.full((6, 8), 0.4)}, r"no pixel over the video is at least 1 .*0.4"),
+    ("constant neurons", lambda _: {"neurons": np.arange(10) < 2}, "keeps none whose responses varied"),
+    ("start size", lambda _: {"start": np.ones((40, 5, 8))}, r"start has shape \(40, 5, 8\).* shape \(40, 6, 8\)"),
+    ("start length", lambda _: {"start": np.ones((39, 6, 8))}, r"start has shape \(39, 6, 8\)"),
+    ("start NaN", lambda _: {"start": np.full((40, 6, 8), np.nan)}, "start .* NaN"),
+    ("one start", lambda t: {"trials": [t, t], "start": [t.video]}, "start has 1 movies for 2 trials"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("make", "message"), [case[1:] for case in BAD_REQUESTS], ids=[case[0] for case in BAD_REQUESTS]
-)
-def test_bad_requests_are_refused_before_any_work(
-    make: Callable[[nr.Trial], dict[str, Any]],
-    message: str,
-    model: ToyEncoder,
-    trial: nr.Trial,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture(scope="module")
+def posterior(model: ToyEncoder) -> nr.Posterior:
+    """Of ten neurons, of which the first two never varied."""
+    return nr.fit_posterior(model, silenced(toy_trials(model, 3)), factors=1, compute=QUIET)
+
+
+def silenced(trials: list[nr.Trial], *, neurons: int = 2) -> list[nr.Trial]:
+    """The trials with neurons that are constant."""
+    quiet = np.arange(trials[0].neurons)[:, None] < neurons
+    return [each.replace(responses=np.where(quiet, 1, each.responses)) for each in trials]
+
+
+def named(*cases: list[tuple[str, Make, str]]) -> list[Any]:
+    return [pytest.param(make, message, id=name) for group in cases for name, make, message in group]
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch, posterior: nr.Posterior, trial: nr.Trial) -> None:
+    """A model that is computed fails the test."""
+
     def work(*_: object, **__: object) -> None:
         raise AssertionError("work started")
 
     monkeypatch.setattr(ToyEncoder, "forward", work)
-    monkeypatch.setattr("neuroreel.bauer_2026.run.decode", work)
+
+
+@pytest.mark.parametrize(("make", "message"), named(EITHER_METHOD, POSTERIOR))
+def test_bad_requests_are_refused_before_any_work(
+    make: Make, message: str, posterior: nr.Posterior, trial: nr.Trial, no_work: None
+) -> None:
     with pytest.raises(InputError, match=message):
-        nr.reconstruct(**({"trials": trial, "models": model, "progress": False} | make(trial)))
+        nr.reconstruct(**({"trials": trial, "posterior": posterior, "compute": QUIET} | make(trial)))
+
+
+@pytest.mark.parametrize(("make", "message"), named(EITHER_METHOD, PUBLISHED_METHOD))
+def test_bad_requests_of_the_published_method_are_refused_before_any_work(
+    make: Make, message: str, model: ToyEncoder, trial: nr.Trial, no_work: None
+) -> None:
+    with pytest.raises(InputError, match=message):
+        nr.bauer_2026.reconstruct(**({"trials": trial, "models": model, "compute": QUIET} | make(trial)))
+
+
+NATURAL = nr.MoviePrior.natural(height=6, width=8, frame_rate_hz=60)
+BAD_FITS: list[tuple[str, Make, str]] = [
+    ("no trials", lambda _: {"trials": []}, "training trials: there are none"),
+    ("no trial", lambda t: {"trials": [t, t.video]}, "number 1 is a ndarray"),
+    ("no movie", lambda t: {"trials": [t, t.replace(video=None)]}, "number 1 .* has no video"),
+    ("withheld", lambda t: {"trials": [t, t.replace(responses=None)]}, "number 1 .* has no responses"),
+    (
+        "other neurons",
+        lambda t: {"trials": [t.replace(responses=t.responses[:7])] * 2},
+        "7 neurons, the model predicts",
+    ),
+    ("neurons differ", lambda t: {"trials": [t, t.replace(responses=t.responses[:7])]}, "7 neurons instead of 10"),
+    ("rate", lambda t: {"trials": [t.replace(frame_rate_hz=60)] * 2}, "60 Hz, the model at 30 Hz"),
+    ("movie size", lambda t: {"trials": [t.replace(video=t.video[:, :5])] * 2}, r"8x5 pixels .* takes 8x6"),
+    ("behavior", lambda t: {"trials": [t.replace(behavior=None)] * 2}, "0 behaviour channels, the model needs 1"),
+    ("too few frames", lambda t: {"trials": [t]}, "training trials have 40 frames.* need at least 60"),
+    ("negative", lambda t: {"trials": [t.replace(responses=-1 - t.responses)] * 2}, "are negative"),
+    ("validation", lambda t: {"validation": [t.replace(responses=t.responses[:7])]}, "7 neurons"),
+    ("validation trial", lambda t: {"validation": t}, "validation trials: got one Trial"),
+    ("no models", lambda _: {"models": []}, "no encoding model was given"),
+    ("models", lambda _: {"models": [ToyEncoder(neurons=10), ToyEncoder(neurons=9)]}, "must agree in neurons"),
+    ("factors", lambda _: {"factors": -1}, "factors is -1; it must be a whole number, at least 0"),
+    ("no weight", lambda _: {"likelihood_weight": 0}, "likelihood_weight is 0.*above 0, 1 at most"),
+    ("too much weight", lambda _: {"likelihood_weight": 1.5}, "likelihood_weight is 1.5.*above 0, 1 at most"),
+    ("negative weight", lambda _: {"likelihood_weight": -1}, "likelihood_weight is -1"),
+    ("prior's rate", lambda _: {"movie_prior": NATURAL}, "movie prior is of movies at 60 Hz, the models of 30 Hz"),
+    (
+        "prior's size",
+        lambda _: {"movie_prior": nr.MoviePrior.natural(height=6, width=9, frame_rate_hz=30)},
+        r"movie prior is of movies of \(6, 9\) pixels",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), named(BAD_FITS))
+def test_bad_fits_are_refused_before_any_work(
+    make: Make, message: str, model: ToyEncoder, trial: nr.Trial, no_work: None
+) -> None:
+    with pytest.raises(InputError, match=message):
+        nr.fit_posterior(**({"trials": [trial] * 2, "models": model, "compute": QUIET} | make(trial)))
+
+
+def test_constant_neurons_are_left_out_and_said_to_be(model: ToyEncoder, posterior: nr.Posterior) -> None:
+    assert "10 neurons, 2 of them constant and left out" in repr(posterior)
+    trial, changed = toy_trials(model, 1)[0], silenced(toy_trials(model, 1))[0]
+    one, other = (nr.reconstruct(each, posterior, passes=4, compute=QUIET) for each in (trial, changed))
+    assert one.settings["neurons_kept"] == 8
+    np.testing.assert_array_equal(one.video, other.video)
+    with pytest.raises(InputError, match="no neuron's responses vary"):
+        nr.fit_posterior(model, silenced(toy_trials(model, 3), neurons=10), factors=1, compute=QUIET)
+
+
+def test_weights_that_are_no_numbers(model: ToyEncoder, posterior: nr.Posterior, trial: nr.Trial) -> None:
+    broken = ToyEncoder(neurons=10, covariates=1)
+    with torch.no_grad():
+        broken.filters[4] = torch.nan
+    with pytest.raises(InputError, match="predict NaN or infinite responses to trial 0"):
+        nr.fit_posterior(broken, [trial] * 2, compute=QUIET)
+    with pytest.raises(InputError, match="posterior is NaN or infinite"):
+        nr.reconstruct(trial, dataclasses.replace(posterior, models=(broken,)), compute=QUIET)
+    with pytest.raises(InputError, match="NaN or infinite in pass 0"):
+        nr.bauer_2026.reconstruct(trial, broken, compute=QUIET)
+
+
+def test_parts_of_a_posterior_that_do_not_belong_together(posterior: nr.Posterior) -> None:
+    with pytest.raises(InputError, match="knows 10 neurons, the encoding models predict 9"):
+        dataclasses.replace(posterior, models=(ToyEncoder(neurons=9),))
+    with pytest.raises(InputError, match="movies at 60 Hz, the encoding models of 30 Hz"):
+        dataclasses.replace(posterior, movie_prior=NATURAL)
+    wide = nr.MoviePrior.natural(height=6, width=9, frame_rate_hz=30)
+    with pytest.raises(InputError, match=r"movies of \(6, 9\) pixels .* encoding models take \(6, 8\)"):
+        dataclasses.replace(posterior, movie_prior=wide)
+
+
+BAD_COMPUTE: list[tuple[dict[str, Any], str]] = [
+    ({"max_memory": "8 parsecs"}, "max_memory is '8 parsecs'; it must be an amount of memory"),
+    ({"max_memory": 0}, "max_memory is 0"),
+    ({"device": "toaster"}, "device is 'toaster'"),
+    ({"precision": "half"}, "precision is 'half'; it must be one of auto, float32, bfloat16"),
+    ({"progress": 1}, "progress is a int"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_COMPUTE)
+def test_a_compute_that_cannot_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        nr.Compute(**options)
+    with pytest.raises(ResourceError, match="'cuda:99' is not there"):
+        nr.Compute(device="cuda:99")
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a posterior."""
+    torch.manual_seed(0)
+    config = ReadoutConfig(neurons=8, video_height=8, video_width=12, frame_rate_hz=30.0)
+    model, random = ReadoutModel(config), np.random.default_rng(0)
+    shown = [
+        nr.Trial(video=random.uniform(0, 255, (60, 8, 12)), responses=random.poisson(2.0, (8, 60)), frame_rate_hz=30.0)
+        for _ in range(3)
+    ]
+    fitted = nr.fit_posterior(model, shown, factors=1, compute=QUIET)
+    return fitted.save(tmp_path_factory.mktemp("posterior") / "folder")
+
+
+def described(change: dict[str, Any]) -> Callable[[Path], object]:
+    """Changes what stands in the description."""
+
+    def damage(folder: Path) -> None:
+        file = folder / "posterior.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+
+    return damage
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (shutil.rmtree, "holds no posterior.json"),
+    "no description": (lambda f: (f / "posterior.json").unlink(), "holds no posterior.json"),
+    "no json": (lambda f: (f / "posterior.json").write_text("{"), "is damaged .*fit the posterior again"),
+    "a list": (lambda f: (f / "posterior.json").write_text("[]"), "is damaged"),
+    "something else": (described({"format": "neuroreel decoder"}), "holds neuroreel decoder"),
+    "newer": (described({"format_version": 99}), "a newer neuroreel wrote"),
+    "other models": (described({"models": 3}), r"encoder_1\.safetensors|is damaged"),
+    "no tensors": (lambda f: (f / "posterior.safetensors").unlink(), "is damaged"),
+    "cut": (lambda f: os.truncate(f / "posterior.safetensors", 900), "is damaged"),
+    "no encoder": (lambda f: (f / "encoder_0.safetensors").unlink(), r"encoder_0\.safetensors"),
+    "encoder cut": (lambda f: os.truncate(f / "encoder_0.safetensors", 900), r"encoder_0\.safetensors"),
+    "not fetched": (lambda f: (f / "posterior.safetensors").write_text("/annex/objects/MD5E-s1--0\n"), "been fetched"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_posterior_is_refused(damage: str, stored: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(stored, tmp_path / "posterior"))
+    assert nr.load_posterior(folder).neurons == 8
+    spoil, message = DAMAGES[damage]
+    spoil(folder)
+    with pytest.raises(InputError, match=message):
+        nr.load_posterior(folder)
+
+
+def test_a_posterior_is_not_overwritten_and_takes_no_model_without_a_file(
+    stored: Path, posterior: nr.Posterior, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="exists already"):
+        nr.load_posterior(stored).save(stored)
+    with pytest.raises(InputError, match="ToyEncoder"):
+        posterior.save(tmp_path / "posterior")
+    assert list(tmp_path.iterdir()) == []
 
 
 def around_their_means(trials: list[nr.Trial]) -> list[nr.Trial]:
@@ -144,6 +332,7 @@ READERS: list[tuple[str, Callable[[Path], object]]] = [
     ("result.npy", nr.read_published),
     ("result.nc", nr.Reconstruction.load),
     ("decoder.safetensors", nr.RidgeDecoder.load),
+    ("posterior.json", lambda file: nr.load_posterior(file.parent)),
     ("trials.csv", lambda file: nr.import_table(file, file.parent / "out")),
     ("session.nwb", lambda file: nr.import_nwb(file, file.parent / "out")),
     ("movie.tif", read_movie),
@@ -170,20 +359,6 @@ def test_what_systems_hide_among_results_is_no_result(tmp_path: Path) -> None:
     for name in ("trial_001.nc", "._trial_001.nc", ".DS_Store"):
         (tmp_path / name).touch()
     assert result_files((tmp_path,)) == [tmp_path / "trial_001.nc"]
-
-
-def test_a_decoder_of_other_neurons_or_movies_is_refused(model: ToyEncoder, trial: nr.Trial) -> None:
-    others = toy_trials(ToyEncoder(neurons=9), 5)
-    with pytest.raises(InputError, match="10 neurons, the decoder was fitted to 9"):
-        nr.reconstruct(trial, model, decoder=nr.fit_decoder(others, progress=False))
-    smaller = [each.replace(video=each.video[:, :4]) for each in toy_trials(model, 5)]
-    with pytest.raises(InputError, match=r"decoder makes movies of 8x4 pixels .* takes 8x6"):
-        nr.reconstruct(trial, model, decoder=nr.fit_decoder(smaller, progress=False))
-
-
-def test_a_device_that_is_not_there(model: ToyEncoder, trial: nr.Trial) -> None:
-    with pytest.raises(ResourceError, match="'cuda:99' is not there"):
-        nr.reconstruct(trial, model, device="cuda:99")
 
 
 @pytest.mark.parametrize(
@@ -228,13 +403,18 @@ class Place:
         encoder, mask = str(self.root / "encoder.safetensors"), str(self.root / "mask.npy")
         needs = {
             "train": [str(self.mouse), "--out", str(self.root / "new"), "--seeds", "0", "--epochs", "1"],
+            "fit": [str(self.mouse), "--encoders", encoder, "--out", str(self.root / "new")],
             "mask": [str(self.mouse), "--encoder", encoder, "--out", str(self.root / "new.npy"), "--steps", "2"],
             "reconstruct": [
-                *[str(self.mouse), "--encoders", encoder, "--mask", mask, "--trials", "0", "1"],
-                *["--out", str(self.root / "new"), "--iterations", "1"],
+                *[str(self.mouse), "--method", "bauer_2026", "--encoders", encoder, "--mask", mask],
+                *["--trials", "0", "1", "--out", str(self.root / "new"), "--passes", "1"],
             ],
         }
         return [name, *needs.get(name, []), *more]
+
+    def posterior(self, folder: str) -> list[str]:
+        """The command that reconstructs with a posterior."""
+        return ["reconstruct", str(self.mouse), "--out", str(self.root / "new"), "--posterior", str(self.root / folder)]
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +427,9 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nr.save_encoder(ReadoutModel(ReadoutConfig(covariates=4, **sizes | {"neurons": 9})), root / "nine.safetensors")
     nr.save_encoder(ReadoutModel(ReadoutConfig(covariates=4, **sizes | {"video_width": 32})), root / "half.safetensors")
     nr.save_mask(root / "mask.npy", np.ones((36, 64), np.float32))
+    nine, shown = nr.load_encoder(root / "nine.safetensors"), list(nr.open_recording(root / "mouse").trials[:2])
+    shown = [each.replace(responses=np.pad(each.needs_responses(), ((0, 1), (0, 0)), mode="edge")) for each in shown]
+    nr.fit_posterior(nine, shown, factors=1, compute=QUIET).save(root / "nine")
     np.save(root / "nan.npy", np.full((36, 64), np.nan))
     np.save(root / "faint.npy", np.full((36, 64), 0.2))
     np.save(root / "small.npy", np.ones((3, 4)))
@@ -361,12 +544,20 @@ BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
         lambda p: p.command("reconstruct", "--mask", str(p.root / "notes.txt")),
         "cannot be read as a mask",
     ),
+    ("no posterior", lambda _: 0, lambda p: p.posterior("gone"), "gone holds no posterior.json"),
+    ("a posterior of others", lambda _: 0, lambda p: p.posterior("nine"), "8 neurons, the model predicts 9"),
+    ("neither", lambda _: 0, lambda p: p.posterior("nine")[:-2], "give --posterior"),
+    ("both", lambda _: 0, lambda p: p.command("reconstruct", "--posterior", "nine"), "takes --encoders, and neither"),
+    ("draws as published", lambda _: 0, lambda p: p.command("reconstruct", "--samples", "2"), "nor --samples"),
     (
-        "no decoder",
+        "fit, other neurons",
         lambda _: 0,
-        lambda p: p.command("reconstruct", "--decoder", "gone.safetensors"),
-        "gone.safetensors",
+        lambda p: p.command("fit", "--encoders", str(p.root / "nine.safetensors")),
+        "8 neurons",
     ),
+    ("fit, fold", lambda _: 0, lambda p: p.command("fit", "--test-fold", "fold_9"), "fold_9"),
+    ("fit, there already", lambda _: 0, lambda p: p.command("fit", "--out", str(p.root / "nine")), "exists already"),
+    ("fit, weight", lambda _: 0, lambda p: p.command("fit", "--likelihood-weight", "0"), "likelihood_weight is 0"),
     (
         "trial number",
         lambda _: 0,
@@ -382,7 +573,7 @@ BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
         lambda p: p.command("train", "--test-fold", "fold_1"),
         "test and validation fold at once",
     ),
-    ("iterations", lambda _: 0, lambda p: p.command("reconstruct", "--iterations", "0"), "iterations is 0"),
+    ("iterations", lambda _: 0, lambda p: p.command("reconstruct", "--passes", "0"), "iterations is 0"),
     ("epochs", lambda _: 0, lambda p: p.command("train", "--epochs", "0"), "epochs is 0"),
     ("steps", lambda _: 0, lambda p: p.command("mask", "--steps", "0"), "steps is 0"),
     ("device, train", lambda _: 0, lambda p: p.command("train", "--device", "cuda:99"), "'cuda:99' is not there"),
@@ -392,7 +583,7 @@ BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
         "too little memory",
         lambda _: 0,
         lambda p: p.command("reconstruct", "--max-memory", "1kB"),
-        r"a window of \d+ frames and its movie take about .*, but max_memory is 1 kB, of which .*: allow more",
+        r"a window of \d+ frames takes about .*, but max_memory is 1 kB, of which .*: allow more",
     ),
     ("device, reconstruct", lambda _: 0, lambda p: p.command("reconstruct", "--device", "gpu"), "device is 'gpu'"),
     ("no results", lambda _: 0, lambda p: p.command("evaluate", str(p.mouse)), "no results in"),
@@ -452,7 +643,7 @@ def test_bad_commands_are_refused(
     [
         (["sing"], "sing"),
         (["reconstruct"], "required"),
-        (["reconstruct", "mouse", "--encoders", "a", "--out", "b", "--preset", "magic"], "magic"),
+        (["reconstruct", "mouse", "--encoders", "a", "--out", "b", "--method", "magic"], "magic"),
         (["simulate", "mouse", "--neurons", "many"], "many"),
         (["train", "mouse", "--out", "b", "--kinds", "readout"], "--kinds"),
     ],
@@ -596,7 +787,7 @@ def test_exit_status_and_message_of_the_process() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_a_reconstruction(place: Place) -> None:
-    command = place.command("reconstruct", "--preset", "published", "--iterations", "100000")
+    command = place.command("reconstruct", "--passes", "100000")
     before = listing(place.root)
     process = subprocess.Popen(
         [sys.executable, "-m", "neuroreel", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

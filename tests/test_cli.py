@@ -21,7 +21,8 @@ WORDS = {
     "simulate": ["--trials", "--neurons", "--seed", "Sensorium"],
     "train": ["--kind", "--seeds", "--epochs", "decoder"],
     "mask": ["--encoder", "--steps", ".npy"],
-    "reconstruct": ["--encoders", "--mask", "--preset", "--trials", "--iterations", "--max-memory"],
+    "fit": ["--encoders", "--factors", "--out", "--validation-fold"],
+    "reconstruct": ["--posterior", "--samples", "--method", "--mask", "--trials", "--passes", "--max-memory"],
     "predict": ["--encoders", "--videos", "--skip", "single-trial correlation"],
     "evaluate": ["--decoder", "--smooth", "baselines"],
     "report": ["--out", "HTML", "--title"],
@@ -91,10 +92,10 @@ def test_from_a_simulated_mouse_to_a_report(tmp_path: Path, capsys: pytest.Captu
         "simulate": [mouse, "--trials", 21, "--seconds", 4, "--neurons", 30],
         "train": [mouse, "--out", models, "--epochs", 1, "--seeds", 0],
         "mask": [mouse, "--encoder", models / "encoder_0.safetensors", "--out", tmp_path / "mask.npy", "--steps", 20],
+        "fit": [mouse, "--encoders", models / "encoder_0.safetensors", "--out", tmp_path / "posterior"],
         "reconstruct": [
-            *[mouse, "--encoders", models / "encoder_0.safetensors", "--out", movies],
-            *["--mask", tmp_path / "mask.npy", "--decoder", models / "decoder.safetensors"],
-            *["--iterations", 3, "--mask-threshold", 0.0],
+            *[mouse, "--posterior", tmp_path / "posterior", "--out", movies],
+            *["--samples", 2, "--passes", 3],
         ],
         "evaluate": [movies, "--out", tmp_path / "scores.json", "--mask-threshold", 0.0],
         "report": [
@@ -121,7 +122,8 @@ def test_from_a_simulated_mouse_to_a_report(tmp_path: Path, capsys: pytest.Captu
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert len(scores) == len(held_out)
     result = nr.Reconstruction.load(movies / f"trial_{held_out[0]:03d}.nc")
-    assert result.simulated and result.settings["iterations"] == 3
+    assert result.simulated and result.settings["passes"] == 3 and result.dataset.sizes["sample"] == 2
+    assert "is signal (on validation trials)" in said["fit"]
     assert "A mouse of zeros and ones" in (tmp_path / "report.html").read_text()
 
     # a second time: what is finished is kept, what a user may have made is not overwritten
@@ -129,7 +131,7 @@ def test_from_a_simulated_mouse_to_a_report(tmp_path: Path, capsys: pytest.Captu
     for command in ("train", "reconstruct"):
         main([command, *map(str, commands[command])])
         assert "is there already" in capsys.readouterr().out
-    for command in ("simulate", "mask", "evaluate", "report"):
+    for command in ("simulate", "mask", "fit", "evaluate", "report"):
         with pytest.raises(SystemExit) as stopped:
             main([command, *map(str, commands[command])])
         assert stopped.value.code == 2

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 import neuroreel as nr
+from neuroreel.bauer_2026 import inversion
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.bauer_2026 import plan
-from neuroreel.bauer_2026.snapshot import Snapshot
+from neuroreel.snapshot import Snapshot
 from toy_encoder import ToyEncoder
 
+METHODS = ("posterior", "bauer_2026")
 BOUND = 1e-3  # grey levels; at most 3e-5 was seen
-PRESETS = ("default", "published")
 NEURONS = 20
 
 
@@ -62,62 +62,95 @@ def trials_of(model: EncodingModel, count: int = 2) -> list[nr.Trial]:
     return made
 
 
-def run(trials: Any, model: EncodingModel, preset: str, **options: Any) -> Any:
-    iterations = 3 if isinstance(model, DwiseNeuro) else 12
-    fixed: dict[str, Any] = {"preset": preset, "iterations": iterations, "device": "cpu", "progress": False}
-    return nr.reconstruct(trials, model, **fixed | options)
+def run(trials: Any, model: EncodingModel, method: str, *, device: str = "cpu", max_memory: Any = None) -> Any:
+    """Movies of one method; of the posterior, draws too."""
+    compute = nr.Compute(device=device, max_memory=max_memory, progress=False)
+    if method == "bauer_2026":
+        iterations = 3 if isinstance(model, DwiseNeuro) else 12
+        return nr.bauer_2026.reconstruct(trials, model, iterations=iterations, record="pass", compute=compute)
+    height, width = model.canvas.video_size
+    natural = nr.MoviePrior.natural(height=height, width=width, frame_rate_hz=30)
+    posterior = nr.fit_posterior(model, trials_of(model), movie_prior=natural, factors=2, compute=compute)
+    return nr.reconstruct(trials, posterior, passes=5, samples=1, compute=compute)
 
 
 def difference(one: list[nr.Reconstruction], other: list[nr.Reconstruction]) -> float:
-    return max(float(np.abs(a.video - b.video).max()) for a, b in zip(one, other, strict=True))
+    names = ("video", "samples") if "samples" in one[0].dataset else ("video",)
+    return max(
+        float(np.abs(a.dataset[name].values - b.dataset[name].values).max())
+        for a, b in zip(one, other, strict=True)
+        for name in names
+    )
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_cut_does_not_change_the_movies(preset: str, model: EncodingModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_the_cut_does_not_change_the_movies(method: str, model: EncodingModel, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = trials_of(model)
-    one = run(trials, model, preset, windows_at_once=1)
+    one = run(trials, model, method)
     assert np.abs(one[0].video - 127.5).max() > 0.05  # something moved
-    assert difference(one, run(trials, model, preset, windows_at_once=1)) == 0
-    assert difference(one, run(trials, model, preset, windows_at_once=3)) < BOUND
-    assert difference(one, run(trials, model, preset, windows_at_once=64)) < BOUND
-    assert difference(one[1:], [run(trials[1], model, preset, windows_at_once=64)]) < BOUND
-    assert difference(one, list(run(trials, model, preset, one_by_one=True))) < BOUND
-    monkeypatch.setattr(plan, "used_bytes", lambda _: 0)
-    assert difference(one, run(trials, model, preset, windows_at_once=64, max_memory="120 MB")) < BOUND
+    assert difference(one, run(trials, model, method)) == 0
+    assert difference(one[1:], [run(trials[1], model, method)]) == 0
+    if method == "posterior":
+        monkeypatch.setattr("neuroreel.posterior.reconstruct.graphs_fit", lambda *_, **__: False)
+        assert difference(one, run(trials, model, method)) < BOUND
+        return
+    for at_once in (3, 64):
+        monkeypatch.setattr(inversion, "windows_that_fit", lambda *_, at_once=at_once, **__: at_once)
+        assert difference(one, run(trials, model, method)) < BOUND
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_a_snapshot_goes_on_with_another_cut(preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_fit(model: EncodingModel) -> None:
+    """What a reconstruction rests on is the same to the last bit too."""
+    trials, compute = trials_of(model, 3), nr.Compute(device="cpu", progress=False)
+    one, other = (
+        nr.fit_posterior(model, trials[:2], validation=trials[2:], factors=2, compute=compute) for _ in range(2)
+    )
+    for part in ("movie_prior", "noise"):
+        for name, value in vars(getattr(one, part)).items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(value, getattr(getattr(other, part), name)), name
+
+
+def test_a_snapshot_goes_on_with_another_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = toy()
     (trial,) = trials_of(model, 1)
-    monkeypatch.setitem(Snapshot.__init__.__kwdefaults__, "every_s", 0.0)
+    monkeypatch.setattr("neuroreel.snapshot.EVERY_S", 0.0)
+    save, saved = Snapshot.save, list[int]()
 
-    def stop(progress: Any, _fit: Any) -> None:
-        if progress.iteration == 7:
-            raise KeyboardInterrupt
+    def run_at(at_once: int, *, stop_at: int | None = None) -> nr.Reconstruction:
+        def counted(self: Snapshot, state: dict[str, Any]) -> None:
+            save(self, state)
+            saved.append(state["iteration"])
+            if state["iteration"] == stop_at:
+                raise KeyboardInterrupt
+
+        compute = nr.Compute(device="cpu", progress=False, checkpoint=tmp_path / "run.pt")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Snapshot, "save", counted)
+            patch.setattr(inversion, "windows_that_fit", lambda *_, **__: at_once)
+            return nr.bauer_2026.reconstruct(trial, model, iterations=12, record="pass", compute=compute)
 
     with pytest.raises(KeyboardInterrupt):
-        run(trial, model, preset, windows_at_once=2, snapshot=tmp_path / "run.pt", callbacks=[stop])
-    passes: list[int] = []
-
-    def count(progress: Any, _fit: Any) -> None:
-        passes.append(progress.iteration)
-
-    resumed = run(trial, model, preset, windows_at_once=5, snapshot=tmp_path / "run.pt", callbacks=[count])
-    assert passes[0] in (7, 8) and passes[-1] == 11
-    assert difference([resumed], [run(trial, model, preset, windows_at_once=2)]) < BOUND
+        run_at(2, stop_at=7)
+    saved.clear()
+    resumed = run_at(5)
+    assert saved == [8, 9, 10, 11, 12]
+    assert difference([resumed], [run_at(2)]) < BOUND
 
 
 @pytest.mark.filterwarnings("default")  # PyTorch warns of what it cannot make deterministic
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("preset", PRESETS)
-def test_on_a_gpu(preset: str, model: EncodingModel) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_on_a_gpu(method: str, model: EncodingModel, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = trials_of(model)
-    one = run(trials, model, preset, device="cuda", windows_at_once=1)
-    assert difference(one, run(trials, model, preset, device="cuda", windows_at_once=64)) < 0.1
+    one = run(trials, model, method, device="cuda")
+    with monkeypatch.context() as patch:
+        patch.setattr(inversion, "windows_that_fit", lambda *_, **__: 1)
+        patch.setattr("neuroreel.posterior.reconstruct.graphs_fit", lambda *_, **__: False)
+        assert difference(one, run(trials, model, method, device="cuda")) < 0.1
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        first, second = (run(trials, model, preset, device="cuda") for _ in range(2))
+        first, second = (run(trials, model, method, device="cuda") for _ in range(2))
     finally:
         torch.use_deterministic_algorithms(False)
     assert difference(first, second) == 0

@@ -18,16 +18,18 @@ import pytest
 import torch
 
 import neuroreel as nr
+from neuroreel.bauer_2026.inversion import Settings
+from neuroreel.bauer_2026.likelihood import PoissonLikelihood
 from neuroreel.cli import main
 from neuroreel.encoding.loss import poisson_loss
 from neuroreel.errors import InputError
-from neuroreel.bauer_2026.presets import PRESETS, Settings, resolve_settings
 from neuroreel.recordings.sensorium import TIERS
 from neuroreel.stimuli.gratings import PUBLISHED_SPATIAL_FREQUENCIES
 from toy_encoder import ToyEncoder, toy_trials
 
 QUIET: dict[str, Any] = {"progress": False}
-PUBLISHED: dict[str, Any] = QUIET | {"preset": "published", "record": "pass", "learning_rate": 100.0, "iterations": 25}
+COMPUTE = nr.Compute(device="cpu", progress=False)
+PUBLISHED: dict[str, Any] = {"record": "pass", "learning_rate": 100.0, "iterations": 25, "compute": COMPUTE}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def score(trial: nr.Trial, video: np.ndarray, **options: Any) -> float:
 def test_01_ablated_neurons_are_left_out_not_silenced(model: ToyEncoder, trials: list[nr.Trial]) -> None:
     kept = np.arange(40) < 10
     ours, published = (
-        nr.reconstruct(trials[0], model, neurons=kept, **(PUBLISHED | {"ablated": way}))
+        nr.bauer_2026.reconstruct(trials[0], model, neurons=kept, **(PUBLISHED | {"ablated": way}))
         for way in ("left_out", "silenced")
     )
     true, right, silenced = (
@@ -79,7 +81,13 @@ def test_01_ablated_neurons_are_left_out_not_silenced(model: ToyEncoder, trials:
     )
     assert silenced < right - 0.1 and abs(right - true) < abs(silenced - true)
     assert score(trials[0], ours.video) > score(trials[0], published.video) + 0.1
-    assert PRESETS["default"].ablated == "left_out" and PRESETS["published"].ablated == "silenced"
+    assert Settings().ablated == "silenced"
+    louder = trials[0].replace(responses=np.where(kept[:, None], trials[0].responses, 3 * trials[0].responses))
+    posterior = nr.fit_posterior(model, trials[1:], factors=2, compute=COMPUTE)
+    one, other = (
+        nr.reconstruct(each, posterior, neurons=kept, passes=5, compute=COMPUTE).video for each in (trials[0], louder)
+    )
+    np.testing.assert_array_equal(one, other)  # the posterior knows of no silence
 
 
 def test_02_targets_of_noise_and_gratings_are_the_ensembles_mean(
@@ -92,7 +100,8 @@ def test_02_targets_of_noise_and_gratings_are_the_ensembles_mean(
     truth = nr.predict(ToyEncoder(neurons=40), trials[0])
     assert np.square(ours - truth).mean() < 0.7 * np.square(published - truth).mean()
     movies = [
-        nr.reconstruct(trials[0].replace(responses=target), ensemble, **PUBLISHED).video for target in (ours, published)
+        nr.bauer_2026.reconstruct(trials[0].replace(responses=target), ensemble, **PUBLISHED).video
+        for target in (ours, published)
     ]
     assert not np.allclose(*movies, atol=1)
 
@@ -117,7 +126,7 @@ def test_04_a_movie_is_scored_inside_its_own_mouses_mask() -> None:
     masks = [
         nr.learn_mask(mouse, own, steps=150, first_frame=5, **QUIET) for mouse, own in zip(mice, shown, strict=True)
     ]
-    result = nr.reconstruct(shown[0][0], mice[0], mask=masks[0], **PUBLISHED)
+    result = nr.bauer_2026.reconstruct(shown[0][0], mice[0], mask=masks[0], **PUBLISHED)
     where = {"skip": 5, "mask_threshold": 0.5}
     ours = nr.video_correlation(result.truth, result.video, mask=result.mask, **where)
     published = nr.video_correlation(result.truth, result.video, mask=masks[1], **where)
@@ -128,10 +137,10 @@ def test_04_a_movie_is_scored_inside_its_own_mouses_mask() -> None:
 def test_05_every_trial_has_its_own_length(recording: nr.Recording) -> None:
     assert [trial.frames for trial in recording.trials] == [40, 30, 50, 40, 40, 40]
     model = ToyEncoder(neurons=12)
-    results = nr.reconstruct(list(recording.trials[:3]), model, iterations=2, **QUIET)
+    results = nr.bauer_2026.reconstruct(list(recording.trials[:3]), model, iterations=2, compute=COMPUTE)
     assert [len(result.video) for result in results] == [40, 30, 50]
     first = recording.trials[0].frames
-    published = nr.reconstruct(cut(recording.trials[2], first), model, iterations=2, **QUIET)
+    published = nr.bauer_2026.reconstruct(cut(recording.trials[2], first), model, iterations=2, compute=COMPUTE)
     assert len(published.video) == 40  # ten frames of the longer trial are lost
     padded = np.load(recording.folder / "data" / "responses" / "1.npy")[:, :first]
     assert np.isnan(padded[:, 30:]).all()  # and the shorter one is read into its padding
@@ -185,17 +194,16 @@ def test_08_similarity_of_movies_that_have_nothing_in_common_is_nothing() -> Non
     assert nr.ssim(one, one, skip=0) == nr.published_ssim(one, one, skip=0) == 1
 
 
-@pytest.mark.parametrize("changes", [{}, {"ensemble": "videos"}, {"ablated": "left_out"}, {"start": "grey"}])
+@pytest.mark.parametrize("changes", [{}, {"ensemble": "videos"}, {"ablated": "left_out"}, {"record_every": 3}])
 def test_09_strict_masks_depend_on_one_setting_alone(
     changes: dict[str, Any], ensemble: list[ToyEncoder], trials: list[nr.Trial]
 ) -> None:
     mask = np.random.default_rng(0).uniform(0, 1.5, (6, 8)).astype(np.float32)
     for threshold in (0.5, 1.0):
         options = PUBLISHED | changes | {"iterations": 4, "mask_threshold": threshold, "neurons": np.arange(40) < 30}
-        moved = (nr.reconstruct(trials[0], ensemble, mask=mask, **options).video != 127.5).any(axis=0)
+        moved = (nr.bauer_2026.reconstruct(trials[0], ensemble, mask=mask, **options).video != 127.5).any(axis=0)
         np.testing.assert_array_equal(moved, mask >= threshold)
-    strict = resolve_settings("published", changes | {"mask_threshold": 1.0})
-    loose = resolve_settings("published", changes)
+    strict, loose = Settings.of(changes | {"mask_threshold": 1.0}), Settings.of(changes)
     assert {name for name in asdict(strict) if asdict(strict)[name] != asdict(loose)[name]} == {"mask_threshold"}
 
 
@@ -262,7 +270,7 @@ def test_13_gratings_are_reconstructed(recording: nr.Recording) -> None:
     )
     trial = recording.trial_showing(grating)
     trial = trial.replace(responses=nr.predict(model, trial))
-    result = nr.reconstruct(trial, model, **PUBLISHED)
+    result = nr.bauer_2026.reconstruct(trial, model, **PUBLISHED)
     assert result.video.shape == (60, 6, 8) and score(trial, result.video) > 0.5
 
 
@@ -294,7 +302,7 @@ def on_canvas(model: nr.EncodingModel, trial: nr.Trial, grey: float) -> float:
     return float(np.mean(losses))
 
 
-def test_15_padding_is_what_the_model_was_trained_with() -> None:
+def test_15_padding_is_what_the_model_was_trained_with(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ToyEncoder(neurons=40, border=3)
     with torch.no_grad():  # weights in the padding, which saw nothing but 0 in training
         noise = 0.3 * torch.randn(40, 12, 8, generator=torch.Generator().manual_seed(5))
@@ -302,20 +310,24 @@ def test_15_padding_is_what_the_model_was_trained_with() -> None:
         model.filters += padding * (noise - noise[:, padding > 0].mean(dim=1)[:, None, None])  # no drive of zeros alone
     trial = toy_trials(model, 1)[0]
     seen: dict[bool, torch.Tensor] = {}
+    calculate = PoissonLikelihood.__call__
     results = {}
     for way in (False, True):
-        results[way] = nr.reconstruct(
-            trial,
-            model,
-            **(PUBLISHED | {"optimize_padding": way, "iterations": 60, "record_every": 1}),
-            callbacks=[lambda progress, _, way=way: seen.update({way: progress.videos})],
+
+        def keep(self: Any, model: Any, movie: Any, evidence: Any, *, way: bool = way) -> Any:
+            seen[way] = movie
+            return calculate(self, model, movie, evidence)
+
+        monkeypatch.setattr(PoissonLikelihood, "__call__", keep)
+        results[way] = nr.bauer_2026.reconstruct(
+            trial, model, **(PUBLISHED | {"optimize_padding": way, "iterations": 60, "record_every": 1})
         )
         loss = results[way].dataset["loss"].values
         assert loss[0] == pytest.approx(on_canvas(model, trial, 127.5 if way else 0.0), rel=1e-5)
-    assert seen[False].shape[2:] == (6, 8) and seen[True].shape[2:] == (12, 8)
-    assert (seen[True][:, :, :3] != 127.5).any()  # the padding takes its share of explaining the responses
+    assert not seen[False][:, :3].any()  # the padding stays what the model was trained with
+    assert (seen[True][:, :3] != 127.5).any()  # and here takes its share of explaining the responses
     assert score(trial, results[False].video) > score(trial, results[True].video) + 0.01
-    assert not PRESETS["default"].optimize_padding and PRESETS["published"].optimize_padding
+    assert Settings().optimize_padding
 
 
 @pytest.mark.slow
@@ -324,7 +336,7 @@ def test_15_padding_of_a_published_model(golden: Path) -> None:
     trial = mouse.select("fold_0")[0]
     model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), readout=1)
     for way, grey in ((False, 0.0), (True, 127.5)):
-        result = nr.reconstruct(trial, model, **(PUBLISHED | {"optimize_padding": way, "iterations": 1}))
+        result = nr.bauer_2026.reconstruct(trial, model, **(PUBLISHED | {"optimize_padding": way, "iterations": 1}))
         assert result.dataset["loss"].values[0] == pytest.approx(on_canvas(model, trial, grey), rel=1e-4)
     assert abs(on_canvas(model, trial, 127.5) - on_canvas(model, trial, 0.0)) > 1e-3 * on_canvas(model, trial, 0.0)
 
@@ -332,30 +344,24 @@ def test_15_padding_of_a_published_model(golden: Path) -> None:
 def test_16_a_prior_keeps_a_movie_from_fitting_the_noise_of_its_trial() -> None:
     model = ToyEncoder(neurons=12)
     shown = toy_trials(model, 12, frames=60)
-    decoder = nr.fit_decoder(shown[1:], **QUIET)
     options = PUBLISHED | {"record_every": 1, "iterations": 150, "learning_rate": 300.0}
-    published = nr.reconstruct(shown[0], model, **options)
+    published = nr.bauer_2026.reconstruct(shown[0], model, **options)
     loss, correlation = (published.dataset[name].values for name in ("loss", "video_correlation"))
     best = int(np.nanargmax(correlation))
     assert best < 75 and loss[-1] < loss[best] and correlation[-1] < correlation[best] - 0.05
     smoothed = [score(shown[0], published.smooth(sigma).video) for sigma in (0.5, 1.0)]
     assert score(shown[0], published.video) < smoothed[0] < smoothed[1]
-    stopped = nr.reconstruct(shown[0], model, **options, stopping=lambda progress: progress.iteration > best)
+    stopped = nr.bauer_2026.reconstruct(shown[0], model, **options | {"iterations": best + 1})
     assert score(shown[0], stopped.video) > score(shown[0], published.video)
-    ours = nr.reconstruct(shown[0], model, decoder=decoder, **QUIET)
-    assert score(shown[0], ours.video) > smoothed[0]
+    posterior = nr.fit_posterior(model, shown[1:], factors=2, compute=COMPUTE)
+    few, many = (nr.reconstruct(shown[0], posterior, passes=passes, compute=COMPUTE) for passes in (30, 150))
+    assert score(shown[0], few.video) > max(smoothed[0], score(shown[0], stopped.video))
+    assert score(shown[0], many.video) == pytest.approx(score(shown[0], few.video), abs=0.01)
 
 
 PAGE, RESULTS = (
     Path(__file__).parents[1] / place for place in ("docs/differences.md", "benchmarks/results/differences.json")
 )
-
-
-def test_every_difference_of_the_presets_is_told_of() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    ours, published = asdict(PRESETS["default"]), asdict(PRESETS["published"])
-    differing = {name for name in Settings.__dataclass_fields__ if ours[name] != published[name]}
-    assert {name for name in differing if f"`{name}`" not in page} == set()
 
 
 def test_the_page_has_the_numbers_that_were_measured(benchmark_module: Callable[[str], ModuleType]) -> None:

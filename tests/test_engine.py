@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.bauer_2026 import inversion
+from neuroreel.budget import LiveTensors
 from neuroreel.encoding.dwiseneuro.folded import FoldedDwiseNeuro, engine_of
 from neuroreel.encoding.dwiseneuro.native import native_library
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from toy_encoder import ToyEncoder
+
+QUIET = nr.Compute(device="cpu", progress=False)
 
 
 def random_model(**changes: Any) -> DwiseNeuro:
@@ -94,6 +100,32 @@ def test_an_odd_canvas(way: str) -> None:
     assert relative(ours[1], wanted[1]) < 1e-4
 
 
+def test_a_gradient_can_be_taken_again(way: str) -> None:
+    """Draws from a posterior take many of one graph."""
+    engine = FoldedDwiseNeuro(random_model())
+    clips = (torch.rand(2, 5, 16, 20, 20) * 255).requires_grad_()
+    responses = engine(clips)
+    weights = torch.rand(2, *responses.shape)
+    gradients = [torch.autograd.grad(responses, clips, each, retain_graph=True)[0] for each in (*weights, weights[0])]
+    for gradient, each in zip(gradients, (*weights, weights[0]), strict=True):
+        (wanted,) = torch.autograd.grad(engine(clips), clips, each)
+        torch.testing.assert_close(gradient, wanted, rtol=1e-6, atol=1e-9)
+
+
+def test_what_the_gradient_needs_can_be_computed_again_instead_of_being_kept(way: str) -> None:
+    engine = FoldedDwiseNeuro(random_model())
+    leaf = (torch.rand(2, 5, 16, 20, 20) * 255).requires_grad_()
+    found, held = [], []
+    for compute in (engine, lambda clips: checkpoint(engine, clips, use_reentrant=False)):
+        with LiveTensors() as live:
+            responses = compute(leaf)
+            held.append(live.now)
+        (gradient,) = torch.autograd.grad(responses.sum(), leaf)
+        found.append(gradient)
+    assert torch.equal(*found)
+    assert held[1] < 0.2 * held[0]
+
+
 def test_bfloat16_keeps_pixels_and_sums_in_single_precision(golden: Path) -> None:
     model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), readout=1)
     clips = torch.from_numpy(np.load(golden / "clips.npz")["inputs"])
@@ -133,10 +165,11 @@ def test_reconstructions_are_the_same() -> None:
             pupil_center=rng.random((2, 34)),
             frame_rate_hz=30,
         )
+        reconstruct = partial(nr.bauer_2026.reconstruct, trial, chosen, iterations=4, compute=QUIET)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("neuroreel.bauer_2026.job.engine_of", lambda each, **_: each)
-            plain = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
-        folded = nr.reconstruct(trial, chosen, preset="published", iterations=4, progress=False)
+            patch.setattr(inversion, "engine_of", lambda each, **_: each)
+            plain = reconstruct()
+        folded = reconstruct()
         error = np.linalg.norm(folded.video - plain.video) / np.linalg.norm(plain.video - 127.5)
         assert 0 <= error < 1e-4
 
@@ -153,8 +186,8 @@ def test_bfloat16_gives_the_same_reconstruction() -> None:
     trial = nr.Trial(video=video, frame_rate_hz=30, **behavior)
     trial = trial.replace(responses=nr.predict(model, trial))
     videos = {
-        precision: nr.reconstruct(
-            trial, model, preset="published", iterations=20, precision=precision, device="cpu", progress=False
+        precision: nr.bauer_2026.reconstruct(
+            trial, model, iterations=20, compute=nr.Compute(precision=precision, device="cpu", progress=False)
         )
         for precision in ("float32", "bfloat16", "auto")
     }
@@ -162,8 +195,6 @@ def test_bfloat16_gives_the_same_reconstruction() -> None:
     assert scores["float32"] > 0.1
     assert 0 < abs(scores["bfloat16"] - scores["float32"]) < 0.005
     np.testing.assert_allclose(videos["auto"].video, videos["float32"].video, atol=1e-3)  # on a CPU
-    with pytest.raises(nr.InputError, match="precision is 'half'"):
-        nr.reconstruct(trial, model, precision="half")
 
 
 def test_without_a_compiler_there_is_no_library(tmp_path: Path) -> None:

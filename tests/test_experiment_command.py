@@ -62,14 +62,16 @@ def test_listed_done_in_parts_and_kept(mice: Path, tmp_path: Path, capsys: pytes
 def test_all_experiments(mice: Path, experiments_done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = experiments_done / "results"
     said = (experiments_done / "printed").read_text()
-    assert {folder.name for folder in results.iterdir()} == {*EXPERIMENTS, ".locks"}
-    assert said.count("is the same as natural/jobs/mouse_a_t001.nc") == 5  # every experiment's job of reference
+    assert {folder.name for folder in results.iterdir()} == {*EXPERIMENTS, "posteriors", ".locks"}
+    assert (
+        said.count("is the same as natural/jobs/mouse_a_t001.nc") == 9
+    )  # jobs of reference, and those that are only scored otherwise
     assert all(row["state"] == "done" for row in listed(typed("all", *options(mice), "--out", results), capsys))
 
 
 @pytest.mark.slow
 def test_a_killed_experiment_goes_on(mice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = typed("ablation", *options(mice), "--fractions", 1, 0.5, 0.25, "--iterations", 40)
+    command = typed("ablation", *options(mice), "--fractions", 1, 0.5, 0.25, "--method", "bauer_2026", "--passes", 40)
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "neuroreel", *command, "--out", tmp_path / "killed"],
         stdout=subprocess.PIPE,
@@ -100,7 +102,7 @@ def test_a_killed_experiment_goes_on(mice: Path, tmp_path: Path, capsys: pytest.
 @pytest.mark.slow
 def test_two_processes_share_the_work(mice: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-u", "-m", "neuroreel", *typed("ablation", *options(mice), "--out", tmp_path)]
-    command += ["--fractions", "1", "0.5", "0.25", "--iterations", "100"]
+    command += ["--fractions", "1", "0.5", "0.25", "--passes", "40"]
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
         for _ in range(2)
@@ -123,7 +125,7 @@ def test_an_experiment_on_simulated_mice(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(quick, "SIZE", tiny)
     monkeypatch.setattr(quick, "MODELS", 1)
     monkeypatch.setattr(nr, "learn_mask", lambda *_, **__: np.ones((36, 64), np.float32))  # none is learned so soon
-    main(typed("predicted_activity", "--quick", "--movies", 1, "--iterations", 1, "--out", tmp_path))
+    main(typed("predicted_activity", "--quick", "--movies", 1, "--passes", 1, "--out", tmp_path))
     table = experiment_table(tmp_path / "predicted_activity")
     assert sorted(table["recording"].unique()) == ["mouse_a", "mouse_b"]
     assert len(table) == 4 and table["simulated"].all()
@@ -140,7 +142,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "stimuli": (["natural", "MICE", "--stimuli", "x.npz"], "--stimuli goes with the experiments noise and gratings"),
     "no stimuli": (["noise", "MICE", "--stimuli", "x.npz"], "x.npz"),
     "fraction": (["ablation", "MICE", "--fractions", "50"], "0.25 for a quarter"),
-    "iterations": (["natural", "MICE", "--iterations", "0"], "iterations is 0"),
+    "passes": (["natural", "MICE", "--passes", "0"], "passes is 0"),
     "trial": (["natural", "MICE", "--trials", "40"], "there is no trial 40"),
     "nyquist": (["gratings", "MICE", "--settings", "fine.json"], "spatial_frequency is 0.14"),
     "settings": (["natural", "MICE", "--settings", "bad.json"], "may have settings, grid, scoring"),
@@ -153,7 +155,7 @@ def test_bad_commands_are_refused_before_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("fine.json").write_text(json.dumps({"scoring": {"skip": 6}}))
-    Path("bad.json").write_text(json.dumps({"iterations": 6}))
+    Path("bad.json").write_text(json.dumps({"passes": 6}))
     words, message = REFUSED[case]
     at = words.index("MICE") if "MICE" in words else len(words)
     arguments = [*words[:at], *(options(mice) if at < len(words) else []), *words[at + 1 :]]
@@ -248,10 +250,10 @@ def test_a_file_of_settings_gives_grid_and_method(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_text(json.dumps(SETTINGS))
     command = ExperimentCommand(
-        experiment="ablation", out=tmp_path, settings=file, changes={"fractions": (0.25,)}, iterations=7
+        experiment="ablation", out=tmp_path, settings=file, changes={"fractions": (0.25,)}, passes=7
     )
     assert command.grid.fractions == (0.25,) and command.grid.field_size_px == 4
-    assert command.method.settings == {"iterations": 7} and command.method.skip == 6
+    assert command.how.settings == {"passes": 7} and command.how.skip == 6
 
 
 def test_mice_may_be_moved(mice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def test_what_is_drawn_is_what_was_scored(results: Path, tmp_path: Path, capsys:
     kept = pd.read_csv(tmp_path / "ablation" / "C_neurons.csv")
     assert set(kept.loc[kept["level"] == "movie", "neurons"]) <= set(range(1, 11))
     caption = (tmp_path / "ablation" / "caption.md").read_text()
-    assert "iterations=2" in caption and "encoding models: 2" in caption and "skip=6" in caption
+    assert "passes=2" in caption and "encoding models: 2" in caption and "skip=6" in caption
     assert f"made by neuroreel: {nr.__version__}" in caption and "Partial" not in caption
     assert capsys.readouterr().out.splitlines() == [f"wrote {tmp_path / 'ablation'}"]
 
@@ -66,7 +66,7 @@ def test_histories_are_those_of_the_results(results: Path) -> None:
     np.testing.assert_allclose(own["loss"], dataset["loss"].values)
     assert own["iteration"].tolist() == dataset["iteration"].values.tolist()
     movies = material.movies(first.to_dict())
-    assert movies.model_videos is not None and movies.model_videos.shape[0] == 2
+    assert movies.model_videos is None  # one movie of all models
     np.testing.assert_array_equal(movies.truth, dataset["truth"].values)
 
 
@@ -115,10 +115,10 @@ def test_mixed_results_are_refused(copied: Path, tmp_path: Path, capsys: pytest.
     record.write_text(json.dumps({**content, "versions": {"neuroreel": "9.9"}}))
     said = refusal(capsys, "natural", "--results", copied, "--out", tmp_path / "figures")
     assert "mixes results of several versions" in said and "9.9 (1 results)" in said
-    content["common"]["settings"]["iterations"] = 7
+    content["common"]["settings"]["passes"] = 7
     record.write_text(json.dumps(content))
     said = refusal(capsys, "natural", "--results", copied, "--out", tmp_path / "figures")
-    assert "cannot be compared" in said and "iterations" in said
+    assert "cannot be compared" in said and "passes" in said
     assert not (tmp_path / "figures").exists()
 
 

@@ -112,7 +112,7 @@ def test_every_figure_is_written_whole_and_well_laid_out(experiment: str, tmp_pa
         tables = sorted(file.name for file in folder.glob("?_*.csv"))
         caption = (folder / "caption.md").read_text()
         assert tables and [name[0] for name in tables] == list("ABCDEF"[: len(tables)])
-        assert all(f"**({name[0]})**" in caption for name in tables) and "preset: published" in caption
+        assert all(f"**({name[0]})**" in caption for name in tables) and "method: bauer_2026" in caption
         assert all(len(pd.read_csv(folder / name)) for name in tables)
         assert pd.read_csv(folder / "tests.csv").columns[0] == "panel"
         assert (folder / "figure.png").read_bytes()[:4] == b"\x89PNG"

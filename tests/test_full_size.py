@@ -171,7 +171,8 @@ def test_full_size_converts_predicts_and_reconstructs(tmp_path: Path) -> None:
     assert predicted.shape == (NEURONS[MOUSE], FRAMES)
     assert np.isfinite(predicted).all() and (predicted >= 0).all() and predicted.std() > 0
     watched = trial.replace(responses=random.poisson(predicted).astype(np.float32))
-    result = nr.reconstruct(watched, model, preset="published", iterations=2, record_every=1, device="cpu")
+    compute = nr.Compute(device="cpu", progress=False)
+    result = nr.bauer_2026.reconstruct(watched, model, iterations=2, record_every=1, compute=compute)
     assert result.video.shape == (FRAMES, 36, 64)
     assert np.isfinite(result.video).all() and result.video.std() > 0  # pass 0 records, pass 1 moves
     assert np.isfinite(result.dataset["loss"]).all() and len(result.dataset["loss"]) == 2

@@ -49,9 +49,8 @@ def test_reconstruction_and_its_log(model: nr.EncodingModel) -> None:
         frame_rate_hz=30.0,
     )
     mask = nr.load_mask(GOLDEN / "mask_m1.npy")
-    result = nr.reconstruct(
-        trial, model, mask=mask, preset="published", iterations=25, record_every=24, progress=False, device="cpu"
-    )
+    compute = nr.Compute(device="cpu", progress=False)
+    result = nr.bauer_2026.reconstruct(trial, model, mask=mask, iterations=25, record_every=24, compute=compute)
     assert_close(result.video - 127.5, published["video_pred"] - 127.5, relative=1e-5)
     log = {
         "iteration": "video_itter",

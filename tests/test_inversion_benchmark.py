@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig
 from neuroreel.bauer_2026.likelihood import Evidence
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig
 
 ROOT = Path(__file__).parents[1]
 Benchmark = Callable[[str], ModuleType]
@@ -53,8 +53,8 @@ def test_the_published_pass_has_the_gradient_of_ours(benchmark_module: Benchmark
     model = DwiseNeuro(network, readout=0)
     theirs = inversion.as_published(model)
     sizes = batches_of(theirs)
-    evidence = Evidence(responses=torch.rand(1, 9, 32), covariates=torch.rand(1, 4, 32), keep=torch.ones(9).bool())
-    movie = torch.rand(1, 32, 64, 64) * 255
+    evidence = Evidence(responses=torch.rand(9, 32), covariates=torch.rand(4, 32), keep=torch.ones(9).bool())
+    movie = torch.rand(32, 64, 64) * 255
     for _ in range(2):  # the second time with the position codes of the first
         published = inversion.published_pass(theirs, movie, evidence)
     assert sizes == [1] * 4

@@ -17,6 +17,8 @@ from neuroreel.errors import InputError
 from neuroreel.masks import mask_on_video
 from toy_encoder import ToyEncoder, toy_trials
 
+QUIET = nr.Compute(device="cpu", progress=False)
+
 
 class LowerBorder(ToyEncoder):
     """The video lies at the top of the canvas, all of the border below it."""
@@ -34,7 +36,7 @@ def test_a_mask_means_the_same_pixels_to_reconstruct_and_to_the_scores() -> None
     mask = nr.learn_mask(model, trials, steps=30, first_frame=0, progress=False)
     assert mask.shape == (6, 8)  # of the video: nobody could know where it lies on an 8 x 8 canvas
     mask[:3] += 1
-    result = nr.reconstruct(trials[0], model, mask=mask, progress=False)
+    result = nr.bauer_2026.reconstruct(trials[0], model, mask=mask, iterations=3, compute=QUIET)
     np.testing.assert_array_equal(result.mask, mask)
     scored = nr.video_correlation(trials[0].video, result.video, mask=mask, skip=5)
     assert scored == nr.video_correlation(trials[0].video, result.video, mask=result.mask, skip=5)
@@ -49,9 +51,9 @@ def test_a_mask_on_a_canvas_with_the_video_elsewhere_is_refused() -> None:
     mask = np.zeros((8, 8), np.float32)
     mask[:2] = 1.2
     with pytest.raises(InputError, match=r"does not lie in the center.*model\.canvas\.crop\(mask\)"):
-        nr.reconstruct(trial, model, mask=mask, progress=False)
+        nr.bauer_2026.reconstruct(trial, model, mask=mask, compute=QUIET)
     cut = model.canvas.crop(torch.from_numpy(mask)).numpy()
-    assert nr.reconstruct(trial, model, mask=cut, preset="published", iterations=2, progress=False).mask is not None
+    assert nr.bauer_2026.reconstruct(trial, model, mask=cut, iterations=2, compute=QUIET).mask is not None
 
 
 @given(

@@ -14,6 +14,7 @@ from neuroreel.errors import InputError
 from toy_encoder import ToyEncoder, toy_trials
 
 NEURONS = 40
+QUIET = nr.Compute(device="cpu", progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,8 @@ def keep() -> np.ndarray:
 
 def fitted(model: ToyEncoder, keep: np.ndarray, **options: Any) -> nr.Reconstruction:
     (trial,) = toy_trials(model, 1, frames=60, noise=options.pop("noise", True))
-    settings: dict[str, Any] = {"preset": "published", "ablated": "left_out", "iterations": 60, "progress": False}
-    return nr.reconstruct(trial, model, neurons=keep, **(settings | options))
+    settings: dict[str, Any] = {"ablated": "left_out", "iterations": 60, "compute": QUIET}
+    return nr.bauer_2026.reconstruct(trial, model, neurons=keep, **(settings | options))
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,15 @@ def test_noise_is_fitted_and_shows(result: nr.Reconstruction, model: ToyEncoder,
     assert early.overfit < noisy.overfit
 
 
+def test_a_posterior_fits_less_noise(result: nr.Reconstruction, model: ToyEncoder, keep: np.ndarray) -> None:
+    (trial,) = toy_trials(model, 1, frames=60)
+    posterior = nr.fit_posterior(model, toy_trials(model, 6, frames=60, seed=1), factors=2, compute=QUIET)
+    ours = nr.overfit_gauge(nr.reconstruct(trial, posterior, neurons=keep, compute=QUIET), keep)
+    published = nr.overfit_gauge(result, keep)
+    assert ours.overfit < published.overfit - 0.1
+    assert ours.left_out_video > published.left_out_video + 0.05
+
+
 def test_refusals(result: nr.Reconstruction, model: ToyEncoder, keep: np.ndarray) -> None:
     with pytest.raises(InputError, match="30 neurons, and keep has 29"):
         nr.overfit_gauge(result, keep & (np.arange(NEURONS) != np.flatnonzero(keep)[0]))
@@ -95,7 +105,7 @@ def test_refusals(result: nr.Reconstruction, model: ToyEncoder, keep: np.ndarray
     with pytest.raises(InputError, match="ablated='left_out'"):
         nr.overfit_gauge(silenced, keep)
     (trial,) = toy_trials(model, 1)
-    unknown = nr.reconstruct(trial.replace(video=None), model, neurons=keep, iterations=1, progress=False)
+    unknown = nr.bauer_2026.reconstruct(trial.replace(video=None), model, neurons=keep, iterations=1, compute=QUIET)
     with pytest.raises(InputError, match="no predicted_truth"):
         nr.overfit_gauge(unknown, keep)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,13 +16,17 @@ import torch
 
 import neuroreel as nr
 from mice import HEIGHT, WIDTH, made_up_mice, made_up_trial
+from neuroreel.bauer_2026.likelihood import PoissonLikelihood
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import device_of
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.encoding.training.module import WindowTraining
-from neuroreel.bauer_2026 import likelihood
+from neuroreel.snapshot import Snapshot
 from pretend_gpu import GPU, OnGpu, pretended_gpu
 
+CPU = nr.Compute(device="cpu", precision="float32", progress=False)
+with pretended_gpu():  # or there would be no such device
+    CUDA = replace(CPU, device="cuda")
 TRIALS = [made_up_trial("mouse", neurons=7, seed=seed, frames=60) for seed in range(3)]
 MASK = np.ones((HEIGHT, WIDTH), np.float32)
 MASK[:, :3] = 0.2
@@ -68,32 +74,57 @@ def test_the_pretence_gives_the_numbers_and_refuses_mixtures(gpu: None) -> None:
     assert gradient.device == layer.weight.device == GPU
 
 
+@functools.cache
+def posterior_of(kind: str) -> nr.Posterior:
+    """Fitted on the CPU, with a prior that does not hang on its few movies."""
+    natural = nr.MoviePrior.natural(height=HEIGHT, width=WIDTH, frame_rate_hz=30)
+    return nr.fit_posterior([model(kind), model(kind, seed=1)], TRIALS, movie_prior=natural, factors=2, compute=CPU)
+
+
+@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"neurons": [True, False] * 3 + [True]}, {"start": [trial.needs_video() for trial in TRIALS[:2]]}],
+    ids=lambda options: "-".join(options) or "default",
+)
+def test_reconstruct(gpu: None, kind: str, options: dict[str, Any]) -> None:
+    asked = {"passes": 3, "samples": 2, "mask": MASK} | options
+    made = {
+        compute: nr.reconstruct(TRIALS[:2], posterior_of(kind), compute=compute, **asked) for compute in (CPU, CUDA)
+    }
+    for expected, result in zip(made[CPU], made[CUDA], strict=True):
+        for name in ("video", "samples", "deviation"):
+            assert_equal(result.dataset[name].values, expected.dataset[name].values)
+        np.testing.assert_allclose(result.dataset["loss"], expected.dataset["loss"], rtol=1e-4)
+        assert result.provenance["device"].startswith("cuda")
+
+
+def test_fit_posterior(gpu: None) -> None:
+    made = [
+        nr.fit_posterior(model("dwiseneuro"), TRIALS[:2], validation=TRIALS[2:], factors=2, compute=compute)
+        for compute in (CPU, CUDA)
+    ]
+    for part in ("movie_prior", "noise"):
+        for name, expected in vars(getattr(made[0], part)).items():
+            if isinstance(expected, torch.Tensor):
+                found = getattr(getattr(made[1], part), name)
+                assert not isinstance(found, OnGpu)  # a posterior is kept on the CPU
+                np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
 @pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
 @pytest.mark.parametrize(
     "settings",
-    [
-        {},
-        {"preset": "published", "iterations": 3},
-        {"ensemble": "videos"},
-        {"held_out": 0.3, "decoder": True},
-        {"windows": "shifted", "iterations": 3},
-        {"decoder": True},
-        {"mask": MASK, "neurons": [True, False] * 3 + [True]},
-        {"max_memory": "2 GB"},
-    ],
-    ids=lambda settings: "-".join(settings) or "default",
+    [{}, {"ensemble": "videos"}, {"optimize_padding": False}, {"record": "pass", "ablated": "left_out"}],
+    ids=lambda settings: "-".join(settings) or "published",
 )
-def test_reconstruct(gpu: None, kind: str, settings: dict[str, Any]) -> None:
-    if settings.get("decoder"):
-        settings = {**settings, "decoder": nr.fit_decoder(TRIALS)}
-    made = {}
-    for device in ("cpu", "cuda"):
-        models = [model(kind), model(kind, seed=1)]
-        made[device] = nr.reconstruct(
-            TRIALS[:2], models, device=device, progress=False, precision="float32", **settings
-        )
-    for expected, result in zip(made["cpu"], made["cuda"], strict=True):
+def test_reconstruct_as_published(gpu: None, kind: str, settings: dict[str, Any]) -> None:
+    asked = {"iterations": 3, "mask": MASK, "neurons": [True, False] * 3 + [True]} | settings
+    models = [model(kind), model(kind, seed=1)]
+    made = {compute: nr.bauer_2026.reconstruct(TRIALS[:2], models, compute=compute, **asked) for compute in (CPU, CUDA)}
+    for expected, result in zip(made[CPU], made[CUDA], strict=True):
         assert_equal(result.video, expected.video)
+        np.testing.assert_allclose(result.dataset["loss"], expected.dataset["loss"], rtol=1e-4)
         assert result.provenance["device"].startswith("cuda")
 
 
@@ -106,7 +137,8 @@ def assert_equal(made: np.ndarray, expected: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("kind", "precision"), [("readout", "float32"), ("dwiseneuro", "bfloat16")])
 def test_bfloat16_is_the_default_of_models_that_have_it(gpu: None, kind: str, precision: str) -> None:
-    result = nr.reconstruct(TRIALS[0], model(kind), device="cuda", progress=False)
+    compute = nr.Compute(device="cuda", progress=False)
+    result = nr.reconstruct(TRIALS[0], posterior_of(kind), passes=2, compute=compute)
     assert result.provenance["settings"]["precision"] == precision and np.isfinite(result.video).all()
 
 
@@ -116,7 +148,9 @@ def test_models_come_back(gpu: None, kind: str, tmp_path: Path) -> None:
     lent, on_gpu = model(kind).train(), []
     lent.register_forward_hook(lambda module, *_: on_gpu.append(device_of(module) == GPU))
     for verb in (
-        lambda: nr.reconstruct(TRIALS[0], lent, device="cuda", progress=False, iterations=1),
+        lambda: nr.reconstruct(TRIALS[0], replace(posterior_of(kind), models=(lent,)), passes=1, compute=CUDA),
+        lambda: nr.bauer_2026.reconstruct(TRIALS[0], lent, compute=CUDA, iterations=1),
+        lambda: nr.fit_posterior(lent, TRIALS, factors=1, compute=CUDA),
         lambda: nr.learn_mask(lent, TRIALS, steps=1, first_frame=0, device="cuda", progress=False),
         lambda: nr.predict(lent, TRIALS[0], device="cuda"),
         lambda: nr.encoder_correlation(lent, TRIALS, device="cuda"),
@@ -129,40 +163,48 @@ def test_models_come_back(gpu: None, kind: str, tmp_path: Path) -> None:
 
 
 def test_where_memory_runs_out(gpu: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    expected = nr.reconstruct(TRIALS, model("readout"), device="cuda", progress=False)
-    calculate, most = likelihood.PoissonLikelihood._windows, 2
+    loud = nr.Compute(device="cuda", precision="float32")
+    expected = nr.bauer_2026.reconstruct(TRIALS, model("readout"), compute=CUDA, iterations=3)
+    calculate, most = PoissonLikelihood.windows, 2
 
-    def limited(self: Any, model: Any, movies: Any, evidence: Any, windows: Any) -> Any:
-        if len(windows) > most:
+    def limited(self: Any, model: Any, movie: Any, evidence: Any, starts: Any, length: Any) -> Any:
+        if len(starts) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return calculate(self, model, movies, evidence, windows)
+        return calculate(self, model, movie, evidence, starts, length)
 
-    monkeypatch.setattr(likelihood.PoissonLikelihood, "_windows", limited)
-    made = nr.reconstruct(TRIALS, model("readout"), device="cuda")
+    monkeypatch.setattr(PoissonLikelihood, "windows", limited)
+    made = nr.bauer_2026.reconstruct(TRIALS, model("readout"), compute=loud, iterations=3)
     assert "Memory ran out with" in capsys.readouterr().err
     assert_equal(made[2].video, expected[2].video)
 
 
-def test_a_stopped_run_goes_on(gpu: None, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"device": "cuda", "progress": False, "iterations": 4, "preset": "published"}
-    expected = nr.reconstruct(TRIALS[0], model("dwiseneuro"), **options).video
+@pytest.mark.parametrize("method", ["posterior", "bauer_2026"])
+def test_a_stopped_run_goes_on(gpu: None, method: str, tmp_path: Path) -> None:
+    def run(compute: nr.Compute) -> np.ndarray:
+        if method == "bauer_2026":
+            return nr.bauer_2026.reconstruct(TRIALS[0], model("dwiseneuro"), compute=compute, iterations=4).video
+        return nr.reconstruct(TRIALS[0], posterior_of("dwiseneuro"), passes=5, compute=compute).video
+
+    expected = run(CUDA)
+    kept = replace(CUDA, checkpoint=tmp_path / "run.pt")
+    save, saved = Snapshot.save, list[int]()
 
     class KilledError(Exception):
         pass
 
-    def kill(progress: Any, _: Any) -> None:
-        if progress.iteration == 2:
+    def killed(self: Snapshot, state: dict[str, Any]) -> None:
+        save(self, state)
+        saved.append(1)
+        if len(saved) == 2:
             raise KilledError
 
-    snapshot = tmp_path / "run.pt"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neuroreel.bauer_2026.snapshot.time.monotonic", iter(range(0, 10**9, 100)).__next__)
+        patch.setattr("neuroreel.snapshot.EVERY_S", 0.0)
+        patch.setattr(Snapshot, "save", killed)
         with pytest.raises(KilledError):
-            nr.reconstruct(TRIALS[0], model("dwiseneuro"), snapshot=snapshot, callbacks=[kill], **options)
-    (saved,) = tmp_path.glob("run*.pt")
-    assert torch.load(saved, map_location="cpu", weights_only=True)["iteration"] == 3
-    made = nr.reconstruct(TRIALS[0], model("dwiseneuro"), snapshot=snapshot, **options).video
-    np.testing.assert_array_equal(made, expected)
+            run(kept)
+    assert len(list(tmp_path.glob("run*.pt"))) == 1
+    np.testing.assert_array_equal(run(kept), expected)
 
 
 @pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])

@@ -15,6 +15,8 @@ from toy_encoder import ToyEncoder, toy_trials
 
 MODEL = ToyEncoder(neurons=8)
 TRIALS = toy_trials(MODEL, 4)
+QUIET = nr.Compute(device="cpu", progress=False)
+POSTERIOR = nr.fit_posterior(MODEL, TRIALS, factors=1, compute=QUIET)
 DECODER = nr.fit_decoder(TRIALS, progress=False)
 
 
@@ -31,7 +33,9 @@ def at(rate_hz: float) -> nr.Trial:
 DOORS: dict[str, Callable[[float], object]] = {
     "predict": lambda rate: nr.predict(MODEL, at(rate)),
     "decode": lambda rate: nr.decode(DECODER, at(rate)),
-    "reconstruct": lambda rate: nr.reconstruct(at(rate), MODEL, decoder=DECODER, iterations=1, progress=False),
+    "fit_posterior": lambda rate: nr.fit_posterior(MODEL, [at(rate)] * 2, factors=1, compute=QUIET),
+    "reconstruct": lambda rate: nr.reconstruct(at(rate), POSTERIOR, passes=1, compute=QUIET),
+    "published": lambda rate: nr.bauer_2026.reconstruct(at(rate), MODEL, iterations=1, compute=QUIET),
     "trials together": lambda rate: check_trials([TRIALS[1], at(rate)]),
     "ensemble": ensemble,
 }

@@ -72,7 +72,7 @@ def make_result(number: int, *, simulated: bool = True, **changes: Any) -> Recon
             "response_correlation": [0.1, 0.2, 0.3],
             "video_correlation": [0.5, 0.6, 0.7],
         },
-        "settings": {"preset": "default", "iterations": 20, "prior": {"kind": "ridge", "weight": 0.5}},
+        "settings": {"method": "posterior", "passes": 20, "prior": {"kind": "ridge", "weight": 0.5}},
         "hashes": {"model": "0" * 64},
     }
     return Reconstruction.build(**{**arguments, **changes})
@@ -124,7 +124,7 @@ def test_everything_said_is_on_the_page(tmp_path: Path) -> None:
     for text in ("Transparency mask", "Loss: how far", ">iteration</text>", "time (s)", "sigma 0.5 frames and pixels"):
         assert text in page
     assert "Predicted from the reconstruction before smoothing" in page
-    for text in ("<dt>preset</dt>", "<dt>weight</dt>", "0" * 64, "<dt>torch</dt>"):
+    for text in ("<dt>method</dt>", "<dt>weight</dt>", "0" * 64, "<dt>torch</dt>"):
         assert page.count(text) == 3
 
 

@@ -42,7 +42,7 @@ def build(**changes: Any) -> Reconstruction:
         "model_video": np.stack([truth, truth]),
         "history": {"iteration": [0, 10, 20], "loss": [3.0, 2.0, 1.5], "video_correlation": [np.nan, 0.2, 0.3]},
         "neuron_ids": [11, 12, 15, 20, 21],
-        "settings": {"preset": "default", "iterations": 20},
+        "settings": {"method": "posterior", "passes": 20},
         "hashes": {"responses": hash_array(responses)},
         "seed": 3,
         "device": torch.device("cpu"),
@@ -68,7 +68,7 @@ def test_a_result_holds_its_arrays_on_labelled_axes() -> None:
 
 def test_settings_and_provenance_are_kept() -> None:
     result = build()
-    assert result.settings == {"preset": "default", "iterations": 20}
+    assert result.settings == {"method": "posterior", "passes": 20}
     provenance = result.provenance
     assert provenance["seed"] == 3 and provenance["device"] == "cpu"
     assert provenance["versions"]["torch"] == torch.__version__

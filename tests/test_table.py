@@ -13,11 +13,13 @@ from neuroreel.errors import InputError
 from neuroreel.evaluation.table import format_identification, format_table, mean_scores, score_table, table_json
 from toy_encoder import ToyEncoder, toy_trials
 
+QUIET = nr.Compute(device="cpu", progress=False)
+
 
 @pytest.fixture(scope="module")
 def results() -> list[nr.Reconstruction]:
     model = ToyEncoder()
-    return nr.reconstruct(toy_trials(model, 2, frames=50), model, iterations=4, progress=False)
+    return nr.bauer_2026.reconstruct(toy_trials(model, 2, frames=50), model, iterations=4, compute=QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_baselines_need_responses(results: list[nr.Reconstruction], decoder: nr.
 def test_nothing_to_score(results: list[nr.Reconstruction]) -> None:
     model = ToyEncoder()
     unknown = toy_trials(model, 1)[0].replace(video=None)
-    result = nr.reconstruct(unknown, model, iterations=1, progress=False)
+    result = nr.bauer_2026.reconstruct(unknown, model, iterations=1, compute=QUIET)
     with pytest.raises(InputError, match="true movie is not known"):
         score_table([result])
     with pytest.raises(InputError, match="no results"):

@@ -55,9 +55,9 @@ def test_ready_configurations_are_valid(name: str) -> None:
         ("experimants", {}, "unknown key 'experimants'; did you mean experiments?"),
         ("experiments/nois", {}, "experiments has the unknown key 'nois'; did you mean noise?"),
         (
-            "experiments/natural/iteratons",
+            "experiments/natural/pases",
             3,
-            "experiments: natural has the unknown key 'iteratons'; did you mean iterations",
+            "experiments: natural has the unknown key 'pases'; did you mean passes",
         ),
         ("experiments/natural/movies", "ten", "experiments: natural: movies is 'ten'; it must be a whole number"),
         ("experiments/natural/parts", 0, "parts is 0; it must be a whole number of at least 1"),
@@ -194,7 +194,7 @@ def test_several_mice_share_a_dwiseneuro_and_have_a_readout_model_each() -> None
 
 
 def test_other_options_of_an_experiment_are_other_jobs() -> None:
-    before, after = plan_of(TINY), plan_of(changed("experiments/natural/iterations", 7))
+    before, after = plan_of(TINY), plan_of(changed("experiments/natural/passes", 7))
     assert set(before.parts_done("natural")).isdisjoint(after.parts_done("natural"))
     assert before.parts_done("ablation") == after.parts_done("ablation")
 
@@ -207,7 +207,7 @@ def test_other_options_of_an_experiment_are_other_jobs() -> None:
         ("report/title", "Movies", {"report"}),
         ("figures", {}, {"figures"}),
         ("experiments/ablation/fractions", [1.0], {"experiment", "table"}),
-        ("experiments/natural/iterations", 7, {"experiment", "report", "table"}),
+        ("experiments/natural/passes", 7, {"experiment", "report", "table"}),
         ("experiments/noise", {}, {"experiment", "table"}),
         ("encoders/seeds", [0, 1, 2], {"train", "experiment", "report", "table"}),
         ("resources/default/hours", 9, set()),
@@ -301,7 +301,7 @@ def test_dry_run_counts_the_jobs_that_snakemake_counts(tmp_path: Path) -> None:
 
 def test_folder_made_with_other_settings_is_refused(tmp_path: Path) -> None:
     setup.claim(tmp_path, TINY)
-    setup.claim(tmp_path, changed("experiments/natural/iterations", 7))
+    setup.claim(tmp_path, changed("experiments/natural/passes", 7))
     setup.claim(tmp_path, changed("encoders/seeds", [0, 1, 2]))
     with pytest.raises(InputError, match="made with masks: learn: steps: 120, and the configuration has 7 now"):
         setup.claim(tmp_path, changed("masks/learn/steps", 7))

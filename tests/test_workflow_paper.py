@@ -27,7 +27,7 @@ from workflows import workflow, written
 FEW = {"noise_repeats": 1, "spatial_frequencies": [0.0368], "stimulus_animals": 1}
 SMALLER: dict[str, dict[str, Any]] = {
     "natural": {"parts": 2},
-    "gradient_ensembling": {"iterations": 25, "settings": {"grid": {"trials": [5]}}},  # as the golden reconstruction
+    "gradient_ensembling": {"passes": 25, "settings": {"grid": {"trials": [5]}}},  # as the golden reconstruction
     "masks": {"settings": {"grid": {"mask_thresholds": [1.0]}}},
     "ablation": {"fractions": [1.0, 0.5]},
     "noise": {"parts": 2, "settings": {"grid": {"spatial_px": [0, 8], "temporal_frames": [4], **FEW}}},
@@ -56,7 +56,7 @@ def test_the_shipped_configuration_runs_to_its_figures(
         assert experiment_table(out / "experiments" / experiment).shape[0] >= 2, experiment
         drawn = out / "figures" / experiment
         assert (drawn / "figure.pdf").stat().st_size > 5_000
-        assert "preset: published" in (drawn / "caption.md").read_text()
+        assert "method: bauer_2026" in (drawn / "caption.md").read_text()
         ours = table.loc[table["experiment"] == experiment, "ours"]
         assert ours.notna().any() or experiment == "receptive_fields"  # of which the paper gives no number
     assert (out / "report.html").stat().st_size > 100_000
@@ -73,7 +73,7 @@ def rehearsal(golden: Path, catalogue: Path, experiments: tuple[str, ...]) -> di
         for mouse in set(block) - mice:
             del block[mouse]
     raw["downloads"]["catalogue"] = str(catalogue)
-    raw["experiments"]["every"] |= {"movies": 1, "iterations": 2}
+    raw["experiments"]["every"] |= {"movies": 1, "passes": 2}
     for name in EXPERIMENTS:
         if name in experiments:
             raw["experiments"][name] |= {"parts": 1, **SMALLER.get(name, {})}

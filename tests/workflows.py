@@ -22,7 +22,7 @@ TINY: dict[str, Any] = {
     "experiments": {
         "every": {
             "movies": 1,
-            "iterations": 20,
+            "passes": 20,
             "settings": {"scoring": {"evaluation_threshold": 0.5, "skip": 10}},
         },
         "natural": {},

@@ -9,6 +9,7 @@ import torch
 
 from neuroreel.arguments import instance_of
 from neuroreel.devices import choose_device, choose_precision
+from neuroreel.errors import InputError
 from neuroreel.files import user_path
 from neuroreel.memory import parse_bytes
 
@@ -50,6 +51,8 @@ class Compute:
         choose_precision(self.precision, choose_device(self.device))
         if self.max_memory is not None:
             parse_bytes(self.max_memory, what="max_memory")
+        if self.checkpoint is not None and not isinstance(self.checkpoint, str | Path):
+            raise InputError(f"checkpoint is {self.checkpoint!r}; it must be the name of a file")
         instance_of(self.progress, bool, name="progress")
 
     @property

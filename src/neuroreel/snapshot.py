@@ -63,7 +63,10 @@ class Snapshot:
             kept: dict[str, Any] = torch.load(self.file, map_location=device, weights_only=True)
             fingerprint, state = kept["fingerprint"], dict(kept["state"])
         except (RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError, pickle.UnpicklingError) as error:
-            raise InputError(f"{self.file} is not a readable snapshot ({error}); delete it to start over") from error
+            # without what PyTorch says: it advises to open damaged files unsafely
+            raise InputError(
+                f"{self.file} is not a readable snapshot ({type(error).__name__}); delete it to start over"
+            ) from error
         if fingerprint != self.fingerprint:
             raise InputError(
                 f"{self.file} is the snapshot of a run with other settings, data or models, or of another device or "

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints, overload
 
@@ -230,7 +231,9 @@ def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
             device=device,
             max_bytes=wish.compute.max_bytes,
         )
-        likelihood = PoissonLikelihood(unit_norm=wish.settings.window_norm, windows_at_once=at_once, say=note)
+        # in log files too: work that suddenly takes longer asks for a reason
+        say = partial(note, enabled=wish.compute.progress, always=True)
+        likelihood = PoissonLikelihood(unit_norm=wish.settings.window_norm, windows_at_once=at_once, say=say)
         for number, trial in enumerate(trials):
             teams = [[engine] for engine in engines] if wish.settings.ensemble == "videos" else [engines]
             runs = []
@@ -409,7 +412,7 @@ def _snapshot_of(trial: Trial, ending: str, team: Sequence[EncodingModel], wish:
         models=[hash_model(model) for model in team],
         responses=hash_array(trial.needs_responses()),
         covariates=hash_array(trial.covariates),
-        mask=hash_array(wish.update_mask.numpy()),
+        mask=None if wish.mask is None else hash_array(wish.mask),
         keep=hash_array(wish.keep),
         arithmetic={
             "neuroreel": __version__,

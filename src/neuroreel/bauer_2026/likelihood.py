@@ -129,9 +129,9 @@ class PoissonLikelihood:
     def _windows_or_none(
         self, model: EncodingModel, movie: Tensor, evidence: Evidence, starts: list[int], length: int
     ) -> tuple[Tensor, Tensor, Tensor] | None:
-        """``_windows``, but None where memory ran out: fewer windows are taken from then on."""
+        """``windows``, but None where memory ran out: fewer windows are taken from then on."""
         try:
-            return self._windows(model, movie, evidence, starts, length)
+            return self.windows(model, movie, evidence, starts, length)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -141,13 +141,15 @@ class PoissonLikelihood:
                     f"device {movie.device}. Close other programs, or use another device or a smaller model"
                 ) from error
         self.windows_at_once = len(starts) // 2
-        self.say(f"Memory ran out with {len(starts)} windows at once; continuing with {self.windows_at_once}.")
+        self.say(
+            f"neuroreel: Memory ran out with {len(starts)} windows at once; continuing with {self.windows_at_once}."
+        )
         give_back_freed_memory()  # here, where the error no longer holds what had been computed
         if movie.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
 
-    def _windows(
+    def windows(
         self, model: EncodingModel, movie: Tensor, evidence: Evidence, starts: list[int], length: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Losses (windows,), gradients (windows, frames, height, width), predictions (windows, neurons, frames)."""

@@ -97,8 +97,7 @@ def overfit_gauge(result: Reconstruction, keep: NDArray[np.bool_], *, skip: int 
     result
         Of ``nr.reconstruct(trial, models, neurons=keep)``, of a trial whose movie is known.
     keep
-        (neurons,) boolean: True for the neurons that were used; those that ``held_out`` took from them too, because
-        they chose the movie that was kept.
+        (neurons,) boolean: True for the neurons that were used.
     skip
         Frames left out at the start.
 

@@ -85,8 +85,8 @@ def fit_posterior(
     ensemble = as_ensemble(models)
     whole_number(factors, name="factors", least=0)
     whole_number(seed, name="seed", least=0)
-    if finite_number(likelihood_weight, name="likelihood_weight", least=0) == 0:
-        raise InputError("likelihood_weight is 0: the responses would not count; it must be above 0, 1 at most")
+    if not 0 < finite_number(likelihood_weight, name="likelihood_weight") <= 1:
+        raise InputError(f"likelihood_weight is {likelihood_weight:g}; it must be above 0, 1 at most")
     for what, given in (("training trials", trials), ("validation trials", validation)):
         _check_trials(given, ensemble, what=what, movie_prior=movie_prior, needed=given is trials)
     show = compute.progress
@@ -125,7 +125,7 @@ def _check_trials(
     movie_prior: MoviePrior | None,
     needed: bool,
 ) -> None:
-    if not len(trials) and not needed:
+    if not needed and isinstance(trials, Sequence) and not len(trials):
         return
     spec = check_trials(trials, what=what, needs=("video", "responses"))
     check_responses(trials, spec, what=what)
@@ -139,12 +139,15 @@ def _check_trials(
             f"the {what} have {spec.frames} frames, {warmup} of each trial only to warm up the models; spectra and "
             f"noise need at least {FEWEST_FRAMES} more: give more trials"
         )
-    if movie_prior is not None and movie_prior.size != ensemble[0].canvas.video_size:
+    if movie_prior is None:
+        return
+    instance_of(movie_prior, MoviePrior, name="movie_prior")
+    if movie_prior.size != ensemble[0].canvas.video_size:
         raise InputError(
             f"the movie prior is of movies of {movie_prior.size} pixels (height, width), the models take "
             f"{ensemble[0].canvas.video_size}: fit or make one of this size"
         )
-    if movie_prior is not None and not same_rate(movie_prior.frame_rate_hz, ensemble[0].frame_rate_hz):
+    if not same_rate(movie_prior.frame_rate_hz, ensemble[0].frame_rate_hz):
         raise InputError(
             f"the movie prior is of movies at {movie_prior.frame_rate_hz:g} Hz, the models of "
             f"{ensemble[0].frame_rate_hz:g} Hz: fit or make one of this rate"

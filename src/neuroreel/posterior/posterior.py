@@ -22,6 +22,7 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, user_path
 from neuroreel.posterior.movie_prior import MoviePrior
 from neuroreel.posterior.noise import NoiseModel
+from neuroreel.recordings.checks import same_rate
 from neuroreel.recordings.disk import check_fetched
 
 if TYPE_CHECKING:
@@ -61,6 +62,16 @@ class Posterior:
             raise InputError(
                 f"the noise model knows {self.noise.neurons} neurons, the encoding models predict "
                 f"{self.models[0].neurons}: they are not of one recording"
+            )
+        if self.movie_prior.size != self.models[0].canvas.video_size:
+            raise InputError(
+                f"the movie prior is of movies of {self.movie_prior.size} pixels (height, width), the encoding models "
+                f"take {self.models[0].canvas.video_size}"
+            )
+        if not same_rate(self.movie_prior.frame_rate_hz, self.models[0].frame_rate_hz):
+            raise InputError(
+                f"the movie prior is of movies at {self.movie_prior.frame_rate_hz:g} Hz, the encoding models of "
+                f"{self.models[0].frame_rate_hz:g} Hz"
             )
 
     @property
@@ -153,10 +164,10 @@ def load_posterior(folder: str | Path) -> Posterior:
     from safetensors.torch import load_file
 
     folder = user_path(folder)
-    if not (folder / _FACTS).is_file():
-        raise InputError(f"{folder} holds no {_FACTS}; give a folder that Posterior.save wrote")
     for name in (_FACTS, _TENSORS):
         check_fetched(folder / name)
+    if not (folder / _FACTS).is_file():
+        raise InputError(f"{folder} holds no {_FACTS}; give a folder that Posterior.save wrote")
     try:
         described = json.loads((folder / _FACTS).read_text())
         if described["format"] != FORMAT:
@@ -181,7 +192,7 @@ def load_posterior(folder: str | Path) -> Posterior:
         )
     except InputError:
         raise
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{folder} is damaged ({type(error).__name__}: {error}); fit the posterior again") from error
 
 

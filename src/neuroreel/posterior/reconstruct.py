@@ -188,7 +188,8 @@ def _each(
     device, finished = wish.compute.torch_device, []
     with _memory_errors_told(device), frozen(wish.posterior.models, device=device):
         engines = [engine_of(model, precision=wish.compute.torch_precision) for model in wish.posterior.models]
-        for number, (trial, start) in enumerate(zip(trials, starts, strict=True)):
+        for number, trial in enumerate(trials):  # zip would hold one trial more in memory
+            start = starts[number]
             snapshot = _snapshot_of(trial, start, number, wish, engines)
             yield _reconstruct_one(trial, start, wish, engines, snapshot)
             finished.append(snapshot.file)

@@ -40,11 +40,11 @@ def mean_power(signals: Iterable[Tensor], *, bins: int) -> Tensor:
 def smoothed(power: Tensor) -> Tensor:
     """Power (..., bins) averaged over the bins within ``SMOOTHING`` of each bin's frequency."""
     bins = power.shape[-1]
-    frequency = torch.arange(bins)
+    frequency = torch.arange(bins)  # small work, on the CPU: not every device has double precision
     first = torch.ceil(frequency * (1 - SMOOTHING)).long()
     last = torch.floor(frequency * (1 + SMOOTHING)).long().clamp_max(bins - 1)
-    sums = torch.nn.functional.pad(power.double().cumsum(-1), (1, 0))
-    return ((sums[..., last + 1] - sums[..., first]) / (last - first + 1)).to(power.dtype)
+    sums = torch.nn.functional.pad(power.cpu().double().cumsum(-1), (1, 0))
+    return ((sums[..., last + 1] - sums[..., first]) / (last - first + 1)).to(power.dtype).to(power.device)
 
 
 def resampled(power: Tensor, bins: int) -> Tensor:

@@ -55,7 +55,7 @@ class Reconstruction:
         ``responses``, ``predicted`` and ``predicted_truth`` (neuron, frame), ``neuron_mask`` (neuron), ``model_video``
         (model, frame, height, width), and ``loss``, ``response_correlation``, ``video_correlation`` (iteration).
         Attributes: ``frame_rate_hz``, ``trial``, ``recording``, ``simulated`` (0 or
-        1), ``provenance`` (JSON), and where it is known ``kept_iteration``.
+        1) and ``provenance`` (JSON).
 
     Raises
     ------
@@ -97,7 +97,6 @@ class Reconstruction:
         predicted: ArrayLike | None = None,
         predicted_truth: ArrayLike | None = None,
         history: Mapping[str, Sequence[float]] | None = None,
-        kept_iteration: int | None = None,
         neuron_ids: ArrayLike | None = None,
         pixels_per_degree: float | None = None,
         seed: int | None = None,
@@ -138,8 +137,6 @@ class Reconstruction:
             What was recorded on the way, each of one length: ``loss``, ``response_correlation``, ``video_correlation``,
             and ``iteration``, the numbers of the iterations they belong to (0, 1, 2, ... by default). NaN where
             undefined.
-        kept_iteration
-            The iteration whose movie ``video`` is; -1 for ``start``.
         neuron_ids
             One a neuron; 0, 1, 2, ... by default.
         pixels_per_degree
@@ -176,7 +173,6 @@ class Reconstruction:
             "recording": recording,
             "simulated": int(simulated),
             "provenance": to_json(provenance),
-            **({} if kept_iteration is None else {"kept_iteration": int(kept_iteration)}),
         }
         return cls(_with_coordinates(dataset, neuron_ids=neuron_ids, pixels_per_degree=pixels_per_degree))
 
@@ -209,17 +205,6 @@ class Reconstruction:
     def neuron_mask(self) -> NDArray[np.bool_] | None:
         """Whose responses were used, (neurons,) boolean; None where it is not known."""
         return np.asarray(self.dataset["neuron_mask"].values, bool) if "neuron_mask" in self.dataset else None
-
-    @property
-    def kept_iteration(self) -> int | None:
-        """The iteration whose movie this is; None where it is not known.
-
-        The last one, or with ``held_out`` an earlier one, to whose row of the history the movie's own
-        ``video_correlation`` belongs; -1 if no iteration made the movie better than ``start``. With
-        ``ensemble="videos"`` it is that of the first model, as the history is.
-        """
-        kept = self.dataset.attrs.get("kept_iteration")
-        return None if kept is None else int(kept)
 
     def _array(self, name: str) -> NDArray[np.float32] | None:
         return np.asarray(self.dataset[name].values, np.float32) if name in self.dataset else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -72,6 +72,9 @@ class Clip:
     gate: Tensor  # (wide,)
 
 
+_KEPT = tuple(field.name for field in fields(Clip))
+
+
 def can_run_native(x: Tensor) -> bool:
     """Whether the compiled code takes this input: float32 on a CPU, and a library that could be built.
 
@@ -83,8 +86,8 @@ def can_run_native(x: Tensor) -> bool:
 def native_wide_branch(x: Tensor, base: Tensor, branch: Branch) -> Tensor:
     """What the branch makes of (batch, frames, height, width, inputs), added to ``base``, which is overwritten.
 
-    ``base`` is (batch, frames, out height, out width, outputs). The gradient can be taken once: it overwrites what it
-    needs.
+    ``base`` is (batch, frames, out height, out width, outputs). The gradient overwrites what it needs; taken again, it
+    computes that again.
     """
     result: Tensor = _NativeWideBranch.apply(x, base, branch)  # type: ignore[no-untyped-call]
     return result
@@ -94,18 +97,27 @@ class _NativeWideBranch(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, base: Tensor, branch: Branch) -> Tensor:
         ctx.mark_dirty(base)
-        ctx.branch = branch
-        ctx.clips = [_clip_forward(clip, out, branch) for clip, out in zip(x.contiguous(), base, strict=True)]
+        ctx.branch, ctx.overwritten = branch, False
+        clips = [_clip_forward(clip, out, branch) for clip, out in zip(x.contiguous(), base, strict=True)]
+        # saved as PyTorch's own functions save: torch.utils.checkpoint then drops them and computes them again
+        ctx.save_for_backward(x, *(getattr(clip, name) for clip in clips for name in _KEPT))
         return base
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        clips, ctx.clips = ctx.clips, None
-        if clips is None:
-            raise RuntimeError("the gradient of this branch can be taken once only")
-        (gradient,) = gradients
-        parts = [_clip_backward(*each, ctx.branch) for each in zip(clips, gradient.contiguous(), strict=True)]
-        return parts[0][None] if len(parts) == 1 else torch.stack(parts), gradient, None
+        x, *kept = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        if ctx.overwritten:  # by an earlier gradient of a graph that was retained
+            clips = [
+                _clip_forward(clip, torch.zeros_like(out), ctx.branch)
+                for clip, out in zip(x.contiguous(), gradient, strict=True)
+            ]
+        else:
+            rows = (kept[first : first + len(_KEPT)] for first in range(0, len(kept), len(_KEPT)))
+            clips = [Clip(**dict(zip(_KEPT, row, strict=True))) for row in rows]
+        ctx.overwritten = True
+        parts = [_clip_backward(*each, ctx.branch) for each in zip(clips, gradient, strict=True)]
+        return parts[0][None] if len(parts) == 1 else torch.stack(parts), gradients[0], None
 
 
 def _clip_forward(x: Tensor, out: Tensor, branch: Branch) -> Clip:

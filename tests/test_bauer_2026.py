@@ -1,4 +1,4 @@
-"""The ``published`` preset against what the published code computed: videos, losses, correlations."""
+"""The published method against what the published code computed: videos, losses, correlations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import neuroreel as nr
-from neuroreel.bauer_2026.published_log import published_response_log
+from neuroreel.bauer_2026.log import response_log
 from neuroreel.stimuli.noise import published_noise
 
+CPU = nr.Compute(device="cpu", progress=False)
 MOUSE_1 = "dynamic29623-4-9-Video-9b4f6a1a067fe51e15306b9628efea20"
 CASES: dict[str, dict[str, Any]] = {
     "one_model_t0": {},
@@ -82,9 +83,7 @@ def test_published_reconstructions_are_reproduced(
     if case == "half_population_t0":
         options["neurons"] = numbers["population_mask"]
     trial = trial_of(case, golden, recording, models)
-    result = nr.reconstruct(
-        trial, chosen, mask=mask, preset="published", iterations=25, record_every=10, progress=False, **options
-    )
+    result = nr.bauer_2026.reconstruct(trial, chosen, mask=mask, iterations=25, compute=CPU, **options)
     error = result.video - numbers["video_pred"]
     relative = np.linalg.norm(error) / np.linalg.norm(numbers["video_pred"] - 127.5)
     assert relative < 1e-5
@@ -104,7 +103,7 @@ def test_published_response_logs_of_the_last_movie(
     numbers = published_case(case, golden)
     which = (0, 1) if case == "predicted_activity_t0" else CASES[case].get("models", (0,))
     folds = json.loads((golden / "folds.json").read_text())[MOUSE_1]
-    loss, correlation = published_response_log(
+    loss, correlation = response_log(
         [models[index] for index in which],
         recording.trials[folds.index("fold_0")],
         numbers["video_pred"],
@@ -136,7 +135,7 @@ def test_first_passes_of_the_published_rule_move_only_the_mask(
     golden: Path, recording: nr.Recording, models: list[Any], mask: np.ndarray
 ) -> None:
     trial = trial_of("one_model_t0", golden, recording, models)
-    result = nr.reconstruct(trial, models[0], mask=mask, preset="published", iterations=2, progress=False)
+    result = nr.bauer_2026.reconstruct(trial, models[0], mask=mask, iterations=2, compute=CPU)
     moved = result.video != 127.5
     inside = mask[14:50] >= 0.5
     assert moved[:, inside].any() and not moved[:, ~inside].any()
