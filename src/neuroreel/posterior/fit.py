@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from functools import partial
 
 import numpy as np
@@ -125,7 +125,8 @@ def _check_trials(
     movie_prior: MoviePrior | None,
     needed: bool,
 ) -> None:
-    if not needed and not len(trials):
+    given: object = trials  # what is no sequence is refused below
+    if not needed and isinstance(given, Sized) and not len(given):
         return
     spec = check_trials(trials, what=what, needs=("video", "responses"))
     check_responses(trials, spec, what=what)
