@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neuroreel.evaluation.scores import contrast_gain
 from neuroreel.results.export import grey_png
 
+NO_MOVIE = "uncertainty"  # has no contrast to match
 _LONGEST_SIDE = 128  # pixels shown: larger movies are shown at a fraction of their size
 _SHEET_HEIGHT = 8192  # pixels: browsers refuse pictures of more than 16,384
 _BYTES_OF_ALL_TRIALS = 7_200_000  # of PNG in base64: with their plots, eight trials stay below 10 MB
@@ -50,7 +51,10 @@ def pack_trial(
     frames, height, width = next(iter(small.values())).shape
     levels, sheets = _pack_within_budget(small, budget=_BYTES_OF_ALL_TRIALS // max(trials, 4))
     inside = None if mask is None or threshold is None else _shrink(mask[None], shrink)[0] >= threshold
-    matches = {label: _contrast_match(movie, small.get("true"), inside) for label, movie in small.items()}
+    truth = small.get("true")
+    matches = {
+        label: _contrast_match(movie, None if label == NO_MOVIE else truth, inside) for label, movie in small.items()
+    }
     return {
         "width": width,
         "height": height,

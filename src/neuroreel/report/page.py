@@ -14,7 +14,7 @@ from neuroreel import __version__
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing, user_path
 from neuroreel.report import figures
-from neuroreel.report.movies import pack_trial
+from neuroreel.report.movies import NO_MOVIE, pack_trial
 from neuroreel.report.scores import Scores, ScoreTable, read_scores
 from neuroreel.results import Reconstruction
 
@@ -140,8 +140,12 @@ def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, 
     films["reconstruction"] = result.video
     start = np.asarray(result.dataset["start"].values, np.float32) if "start" in result.dataset else None
     twin = start is not None and any(_look_alike(start, np.asarray(movie, np.float32)) for movie in extra.values())
-    if start is not None and start.std() > 0 and not twin:  # a grey start shows nothing
+    if start is not None and np.ptp(start, axis=0).max() >= 1 and not twin:  # a still start shows nothing
         films["start"] = start
+    if result.samples is not None:
+        films["a draw"] = result.samples[0]
+    if result.deviation is not None:
+        films[NO_MOVIE] = (result.deviation * (255 / _white_deviation(result.deviation))).clip(0, 255)
     for label, movie in extra.items():
         film = np.asarray(movie, np.float32)
         if film.shape != result.video.shape or not np.isfinite(film).all():
@@ -153,6 +157,11 @@ def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, 
             raise InputError(f"movies may not use the name {label!r}, which the result itself has; choose another")
         films[label] = film
     return films
+
+
+def _white_deviation(deviation: NDArray[np.float32]) -> float:
+    """Grey levels of deviation that are shown as white: a round number that few pixels exceed."""
+    return float(max(10, 10 * np.ceil(np.quantile(deviation, 0.999) / 10)))
 
 
 def _look_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
@@ -168,6 +177,12 @@ def _panel(result: Reconstruction, name: str, number: int) -> _Panel:
     if "smoothed" in result.settings:
         sigmas = ", then ".join(f"{sigma:g}" for sigma in result.settings["smoothed"])
         notes.append(f"The reconstruction is smoothed: Gaussian, sigma {sigmas} frames and pixels.")
+    if result.deviation is not None:
+        white = _white_deviation(result.deviation)
+        notes.append(
+            f"Uncertainty: the posterior's standard deviation of each pixel, from 0 (black) to {white:g} grey levels "
+            "(white). A draw is one movie that the responses allow."
+        )
     return _Panel(
         name=name,
         simulated=result.simulated,
