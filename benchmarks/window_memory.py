@@ -61,7 +61,7 @@ def taken(name: str, passes: int) -> dict[str, Any]:
     """MiB of a batch's tensors, and what the process has grown by after the first pass and after the last."""
     model = engine_of(MODELS[name]().requires_grad_(False).eval())
     frames = 300 if model.any_length else model.window_frames
-    windows = windows_that_fit([model], frames=frames, device=CPU, max_bytes=None)
+    windows = windows_that_fit(model, frames=frames, device=CPU, max_bytes=None)
     tensors = windows * window_bytes(model, frames=frames, device=CPU, most=float("inf"))
     evidence = Evidence(
         responses=torch.rand(model.neurons, frames),

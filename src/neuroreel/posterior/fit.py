@@ -125,7 +125,7 @@ def _check_trials(
     movie_prior: MoviePrior | None,
     needed: bool,
 ) -> None:
-    if not needed and isinstance(trials, Sequence) and not len(trials):
+    if not needed and not isinstance(trials, Trial) and not len(trials):
         return
     spec = check_trials(trials, what=what, needs=("video", "responses"))
     check_responses(trials, spec, what=what)
