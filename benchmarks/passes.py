@@ -30,18 +30,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from neuroreel.bauer_2026.loop import Progress, invert
+from neuroreel.bauer_2026.presets import resolve_settings
+from neuroreel.bauer_2026.update import PublishedMomentum, Update
+from neuroreel.bauer_2026.windows import windows_for
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 import neuroreel as nr
 from _machine import described
 from _mouse import Laboratory, prepared
-from neuroreel.grey import MID_GREY
 from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
-from neuroreel.bauer_2026.loop import Progress, invert
-from neuroreel.bauer_2026.presets import resolve_settings
-from neuroreel.bauer_2026.update import PublishedMomentum, Update
-from neuroreel.bauer_2026.windows import windows_for
+from neuroreel.grey import MID_GREY
 
 PUBLISHED = "published"
 PUBLISHED_SIGMA = 0.5
