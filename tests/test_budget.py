@@ -193,20 +193,20 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
 Free = Callable[[int | None], None]
 
 
-def at_once(models: Sequence[EncodingModel], *, frames: int = 60, max_bytes: int | None = None) -> int:
-    return windows_that_fit(models, frames=frames, device=CPU, max_bytes=max_bytes)
+def at_once(model: EncodingModel, *, max_bytes: int | None = None) -> int:
+    return windows_that_fit(model, frames=60, device=CPU, max_bytes=max_bytes)
 
 
 def test_as_many_windows_as_fit(free: Free) -> None:
-    models = [small_readout()]
-    window = int(budget.SLACK * measured(models[0], frames=60))
-    assert at_once(models) == at_once(models * 4) == 8
+    model = small_readout()
+    window = int(budget.SLACK * measured(model, frames=60))
+    assert at_once(model) == 8
     for amount, expected in ((20, 8), (5.5, 5), (1.5, 1)):
         free(int(amount * window))
-        assert at_once(models) == expected
+        assert at_once(model) == expected
     free(None)
-    assert at_once(models, max_bytes=int(3.5 * window) + 1_000_000) == 3  # the process holds 1 MB of them
-    assert windows_that_fit([ToyEncoder()], frames=8, device=CPU, max_bytes=None) == 1  # on a CPU
+    assert at_once(model, max_bytes=int(3.5 * window) + 1_000_000) == 3  # the process holds 1 MB of them
+    assert windows_that_fit(ToyEncoder(), frames=8, device=CPU, max_bytes=None) == 1  # on a CPU
 
 
 def test_graphs_are_kept_where_those_of_all_windows_of_all_models_fit(free: Free) -> None:
@@ -228,7 +228,9 @@ def test_graphs_are_kept_where_those_of_all_windows_of_all_models_fit(free: Free
     assert not graphs_fit([clips], frames=41, device=CPU, max_bytes=int(5.1 * of_clips) + 1_000_000)  # one window more
 
 
-@pytest.mark.parametrize("asked", [graphs_fit, windows_that_fit])
+@pytest.mark.parametrize(
+    "asked", [lambda model, **limits: graphs_fit([model], **limits), windows_that_fit], ids=["graphs", "windows"]
+)
 def test_too_little_memory_is_refused_with_numbers(asked: Callable[..., object], free: Free) -> None:
     model = small_readout()
     needed = int(budget.SLACK * measured(model, frames=60))
@@ -236,11 +238,11 @@ def test_too_little_memory_is_refused_with_numbers(asked: Callable[..., object],
     free(needed // 2)
     budget._KNOWN.clear()
     with pytest.raises(ResourceError, match=said + r"\d[\d.]* MB are free: close other programs"):
-        asked([model], frames=60, device=CPU, max_bytes=None)
+        asked(model, frames=60, device=CPU, max_bytes=None)
     with pytest.raises(ResourceError, match=said + r"max_memory is 1.0 MB, of which the process holds 1.0 MB already"):
-        asked([model], frames=60, device=CPU, max_bytes=1_000_500)
+        asked(model, frames=60, device=CPU, max_bytes=1_000_500)
     free(None)
-    assert asked([model], frames=60, device=CPU, max_bytes=needed + 1_100_000)
+    assert asked(model, frames=60, device=CPU, max_bytes=needed + 1_100_000)
 
 
 # --- where memory runs out -----------------------------------------------------------------------------------------

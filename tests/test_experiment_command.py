@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_all_experiments(mice: Path, experiments_done: Path, capsys: pytest.Capt
 
 @pytest.mark.slow
 def test_a_killed_experiment_goes_on(mice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = typed("ablation", *options(mice), "--fractions", 1, 0.5, 0.25, "--method", "bauer_2026", "--passes", 40)
+    command = typed("ablation", *options(mice), "--fractions", 1, 0.5, 0.25, "--passes", 40)
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "neuroreel", *command, "--out", tmp_path / "killed"],
         stdout=subprocess.PIPE,
@@ -119,11 +120,9 @@ def test_an_experiment_on_simulated_mice(tmp_path: Path, monkeypatch: pytest.Mon
     """With nothing but --quick; the mice are smaller here."""
     from neuroreel.experiments import quick
 
-    tiny = quick.DemoSize(
-        trials=21, seconds=3, neurons=30, epochs=1, batches_per_epoch=2, mask_steps=1, movies=1, expected=""
-    )
+    few = {"trials": 21, "neurons": 30, "models": 1, "epochs": 1, "batches_per_epoch": 2, "mask_steps": 1, "movies": 1}
+    tiny = replace(quick.SIZE, seconds=3.0, height=36, width=64, **few)
     monkeypatch.setattr(quick, "SIZE", tiny)
-    monkeypatch.setattr(quick, "MODELS", 1)
     monkeypatch.setattr(nr, "learn_mask", lambda *_, **__: np.ones((36, 64), np.float32))  # none is learned so soon
     main(typed("predicted_activity", "--quick", "--movies", 1, "--passes", 1, "--out", tmp_path))
     table = experiment_table(tmp_path / "predicted_activity")

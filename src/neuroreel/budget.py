@@ -112,9 +112,7 @@ def graphs_fit(models: Sequence[EncodingModel], *, frames: int, device: torch.de
     return together <= room.bytes
 
 
-def windows_that_fit(
-    models: Sequence[EncodingModel], *, frames: int, device: torch.device, max_bytes: int | None
-) -> int:
+def windows_that_fit(model: EncodingModel, *, frames: int, device: torch.device, max_bytes: int | None) -> int:
     """How many windows of so many frames are worth while at once and fit into memory.
 
     On a CPU a window of a clip model fills the processor's caches and cores by itself: more take memory and no less
@@ -126,8 +124,8 @@ def windows_that_fit(
         Not even one window fits.
     """
     room = Room.now(device, max_bytes)
-    window = max(_window_with_slack(model, frames, device, room) for model in models)
-    few = 8 if all(model.any_length for model in models) else 1
+    window = _window_with_slack(model, frames, device, room)
+    few = 8 if model.any_length else 1
     return int(max(1, min(few if device.type == "cpu" else 64, room.bytes / window)))
 
 

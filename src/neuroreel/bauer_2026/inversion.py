@@ -225,11 +225,9 @@ def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
     device, finished = wish.compute.torch_device, list[Path]()
     with _memory_errors_told(device), frozen(wish.models, device=device):
         engines = [engine_of(model, precision=wish.compute.torch_precision) for model in wish.models]
-        at_once = windows_that_fit(
-            engines,
-            frames=max(map(window_length, engines)),
-            device=device,
-            max_bytes=wish.compute.max_bytes,
+        at_once = min(
+            windows_that_fit(engine, frames=window_length(engine), device=device, max_bytes=wish.compute.max_bytes)
+            for engine in engines
         )
         # in log files too: work that suddenly takes longer asks for a reason
         say = partial(note, enabled=wish.compute.progress, always=True)
