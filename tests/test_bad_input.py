@@ -93,7 +93,6 @@ POSTERIOR: list[tuple[str, Make, str]] = [
     ("samples", lambda _: {"samples": -1}, "samples is -1; it must be a whole number, at least 0"),
     ("passes", lambda _: {"passes": 0}, "passes is 0; it must be a whole number, at least 1"),
     ("mask size", lambda _: {"mask": np.ones((5, 9))}, r"\(5, 9\)"),
-    ("mask empty", lambda _: {"mask": np.full((6, 8), 0.4)}, r"no pixel over the video is at least 1 .*0.4"),
     ("constant neurons", lambda _: {"neurons": np.arange(10) < 2}, "keeps none whose responses varied"),
     ("start size", lambda _: {"start": np.ones((40, 5, 8))}, r"start has shape \(40, 5, 8\).* shape \(40, 6, 8\)"),
     ("start length", lambda _: {"start": np.ones((39, 6, 8))}, r"start has shape \(39, 6, 8\)"),

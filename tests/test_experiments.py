@@ -103,7 +103,7 @@ def test_every_experiment_runs_and_gives_its_table(name: str, animals: list[Anim
         assert set(table["spatial_px"]) == {0, 2} and table["trial"].isna().all()
         assert table["inverted"].sum() == 2 and (table["target"] == "predicted").all()
     if name == "masks":
-        assert list(table["mask_threshold"].fillna(-1)) == [0.5, 0.25, -1, 1.0]
+        assert list(table["mask_threshold"].fillna(-1)) == [1.0, 0.25, -1, 1.0]
     if name == "gradient_ensembling":
         assert list(table["ensemble"]) == ["videos", "gradients", "single"]
         assert list(table["models"]) == [2, 2, 1]

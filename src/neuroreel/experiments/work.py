@@ -234,7 +234,11 @@ class Work:
             "neurons": int(self.keep.sum()),
             "method": self.method.method,
         }
-        return columns if self.animal.mask is not None else columns | {"mask": "none", "mask_threshold": None}
+        if self.animal.mask is None:
+            return columns | {"mask": "none", "mask_threshold": None}
+        if not self.published and self.job.mask != "none":
+            columns["mask_threshold"] = self.scoring["mask_threshold"]
+        return columns
 
     @property
     def common(self) -> dict[str, Any]:

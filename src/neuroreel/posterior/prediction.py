@@ -28,8 +28,8 @@ def ensemble_responses(
     covariates
         (channels, frames): behavior and pupil center; each model takes as many as it knows.
     keep_graphs
-        Keep what the gradient of every window needs, or compute each window again for its gradient: half as fast
-        again, in the memory of one window.
+        Keep what the gradient of every window needs, or compute each window again for its gradient: half as much
+        time again, in the memory of one window.
     """
     total = torch.zeros((), device=video.device)
     for model in models:

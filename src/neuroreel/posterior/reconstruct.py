@@ -23,7 +23,7 @@ from neuroreel.encoding.dwiseneuro.folded import engine_of, is_compiled, precisi
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
-from neuroreel.evaluation.scores import SKIP_FRAMES, evaluation_mask, video_correlation
+from neuroreel.evaluation.scores import SKIP_FRAMES, video_correlation
 from neuroreel.masks import check_mask_values, mask_on_video
 from neuroreel.memory import first_line, is_out_of_memory
 from neuroreel.posterior.objective import Objective, Whitened
@@ -176,7 +176,7 @@ def reconstruct_each(
         compute=Compute() if compute is None else instance_of(compute, Compute, name="compute"),
     )
     if wish.mask is not None:
-        evaluation_mask(wish.mask, posterior.movie_prior.size)
+        mask_on_video(wish.mask, posterior.movie_prior.size)
     _check_trials(chosen, posterior)
     return _each(chosen, wish, _checked_starts(starts, chosen, posterior))
 
@@ -308,10 +308,11 @@ def _draws(objective: Objective, coordinates: Tensor, wish: _Wish) -> NDArray[np
 
 
 def _correlation(trial: Trial, video: Tensor, mask: NDArray[np.float32] | None) -> float:
-    """Video correlation on the way; NaN where the true movie is unknown or too short."""
+    """Video correlation on the way, of all pixels where no mask reaches 1; NaN where the true movie is not known."""
     if trial.video is None or trial.frames <= SKIP_FRAMES:
         return float("nan")
-    return video_correlation(trial.needs_video(), video.cpu().numpy(), mask=mask)
+    scored = None if mask is None or not (mask >= 1).any() else mask
+    return video_correlation(trial.needs_video(), video.cpu().numpy(), mask=scored)
 
 
 def _snapshot_of(
