@@ -101,7 +101,7 @@ class Lab:
     def encoder(self, seed: int, mouse: int = 0, **options: Any) -> Any:
         recording = self.mouse(mouse)
         options = {"recipe": {"epochs": self.size.epochs}} | options
-        name = f"{options.get('kind', 'readout')}_{mouse}_{seed}"
+        name = f"{options.get('kind', 'core_readout')}_{mouse}_{seed}"
         held = {"validation": recording.select("fold_1"), "folder": self.folder / name, "progress": False}
         return nr.fit_encoder(self.train(recording), seed=seed, **held, **options)
 

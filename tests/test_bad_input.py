@@ -527,7 +527,7 @@ BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
         lambda p: p.command("mask", "--encoder", str(p.root / "cut.safetensors")),
         "damaged",
     ),
-    ("readout", lambda _: 0, lambda p: p.command("mask", "--readout", "3"), "readout 3 is not there"),
+    ("readout", lambda _: 0, lambda p: p.command("mask", "--session", "3"), "readout 3 is not there"),
     ("mask size", lambda _: 0, lambda p: p.command("reconstruct", "--mask", str(p.root / "small.npy")), r"\(3, 4\)"),
     ("mask NaN", lambda _: 0, lambda p: p.command("reconstruct", "--mask", str(p.root / "nan.npy")), "NaN"),
     (
@@ -904,7 +904,7 @@ def test_published_checkpoints_with_any_damage(golden: Path, tmp_path: Path) -> 
             damaged[place] = random.integers(256)
         file.write_bytes(damaged)
         with contextlib.suppress(InputError):
-            nr.load_encoder(file, readout=1)
+            nr.load_encoder(file, session=1)
 
 
 def test_hostile_checkpoints_are_refused_by_name(tmp_path: Path) -> None:

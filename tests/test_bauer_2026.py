@@ -39,7 +39,7 @@ def recording(golden: Path) -> nr.Recording:
 @pytest.fixture(scope="module")
 def models(golden: Path) -> list[Any]:
     return [
-        nr.load_encoder(next((golden / "checkpoints" / fold).glob("*.pth")), readout=1) for fold in ("fold_0", "fold_1")
+        nr.load_encoder(next((golden / "checkpoints" / fold).glob("*.pth")), session=1) for fold in ("fold_0", "fold_1")
     ]
 
 

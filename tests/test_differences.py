@@ -334,7 +334,7 @@ def test_15_padding_is_what_the_model_was_trained_with(monkeypatch: pytest.Monke
 def test_15_padding_of_a_published_model(golden: Path) -> None:
     mouse = nr.open_recording(next((golden / "recordings").glob("dynamic29623*")))
     trial = mouse.select("fold_0")[0]
-    model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), readout=1)
+    model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), session=1)
     for way, grey in ((False, 0.0), (True, 127.5)):
         result = nr.bauer_2026.reconstruct(trial, model, **(PUBLISHED | {"optimize_padding": way, "iterations": 1}))
         assert result.dataset["loss"].values[0] == pytest.approx(on_canvas(model, trial, grey), rel=1e-4)

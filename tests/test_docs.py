@@ -74,8 +74,8 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    few = replace(RECIPES["readout"], epochs=2, batches_per_epoch=20, batch_size=2)
-    monkeypatch.setitem(RECIPES, "readout", few)
+    few = replace(RECIPES["core_readout"], epochs=2, batches_per_epoch=20, batch_size=2)
+    monkeypatch.setitem(RECIPES, "core_readout", few)
     if "my_mouse" in page.read_text(encoding="utf-8"):  # the page has it simulated by the command line
         nr.simulate("my_mouse", trials=14, seconds=3, neurons=20, height=12, width=16, progress=False)
     namespace: dict[str, object] = {"__name__": "__main__"}

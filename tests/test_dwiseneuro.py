@@ -43,7 +43,7 @@ def checkpoint(golden: Path, fold: int) -> Path:
 @pytest.mark.parametrize("fold", [0, 1])
 def test_golden_outputs_and_gradients(golden: Path, fold: int) -> None:
     clips = np.load(golden / "clips.npz")
-    model = nr.load_encoder(checkpoint(golden, fold), readout=1)
+    model = nr.load_encoder(checkpoint(golden, fold), session=1)
     inputs = torch.from_numpy(clips["inputs"]).requires_grad_()
     responses = model(inputs)
     responses.square().sum().backward()
@@ -56,12 +56,12 @@ def test_golden_outputs_and_gradients(golden: Path, fold: int) -> None:
 
 def test_golden_readouts_are_the_two_mice(golden: Path) -> None:
     file = checkpoint(golden, 0)
-    assert nr.load_encoder(file, readout=1).neurons == 33
-    assert nr.load_encoder(file, readout=0).neurons != 33
+    assert nr.load_encoder(file, session=1).neurons == 33
+    assert nr.load_encoder(file, session=0).neurons != 33
     last = len(published(golden)["params"]["nn_module"][1]["readout_outputs"]) - 1
     for wrong in (last + 1, -1):
         with pytest.raises(nr.InputError, match=rf"readout {wrong} is not there.*0\.\.{last}"):
-            nr.load_encoder(file, readout=wrong)
+            nr.load_encoder(file, session=wrong)
 
 
 @pytest.mark.parametrize(("size", "channels"), [((36, 64), 5), ((20, 20), 1), ((30, 18), 3)])

@@ -50,7 +50,7 @@ def saved(tmp_path: Path) -> Path:
 def test_round_trip(tmp_path: Path, build: Any) -> None:
     model = build()
     file = nr.save_encoder(model, tmp_path / "deep" / "model.safetensors")
-    again = nr.load_encoder(file, readout=getattr(model, "readout", 0))
+    again = nr.load_encoder(file, session=getattr(model, "readout", 0))
     assert type(again) is type(model)
     assert not again.training
     assert again.training_log == list(model.training_log)
@@ -62,7 +62,7 @@ def test_round_trip(tmp_path: Path, build: Any) -> None:
 @pytest.mark.parametrize("readout", [1, -1])
 def test_unknown_readout(saved: Path, readout: int) -> None:
     with pytest.raises(nr.InputError, match=f"readout {readout} is not there"):
-        nr.load_encoder(saved, readout=readout)
+        nr.load_encoder(saved, session=readout)
 
 
 def test_no_file(tmp_path: Path) -> None:

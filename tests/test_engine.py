@@ -85,7 +85,7 @@ def test_responses_and_gradients_are_those_of_the_model(changes: dict[str, objec
 def test_golden_responses_and_gradients(golden: Path, way: str) -> None:
     published = np.load(golden / "clips.npz")
     for number, fold in enumerate(("fold_0", "fold_1")):
-        model = nr.load_encoder(next((golden / "checkpoints" / fold).glob("*.pth")), readout=1)
+        model = nr.load_encoder(next((golden / "checkpoints" / fold).glob("*.pth")), session=1)
         responses, gradient = response_and_gradient(engine_of(model), torch.from_numpy(published["inputs"]))
         assert relative(responses, torch.from_numpy(published[f"responses_{number}"])) < 1e-6
         assert relative(gradient, torch.from_numpy(published[f"gradient_{number}"])) < 1e-5
@@ -127,7 +127,7 @@ def test_what_the_gradient_needs_can_be_computed_again_instead_of_being_kept(way
 
 
 def test_bfloat16_keeps_pixels_and_sums_in_single_precision(golden: Path) -> None:
-    model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), readout=1)
+    model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), session=1)
     clips = torch.from_numpy(np.load(golden / "clips.npz")["inputs"])
     short, single = (
         response_and_gradient(FoldedDwiseNeuro(model, precision=p), clips) for p in ("bfloat16", "float32")

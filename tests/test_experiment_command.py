@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from neuroreel.encoding.session import ReadoutModel
 
 import neuroreel as nr
 from experiment_mice import CONFIG, SETTINGS, options
 from neuroreel.cli import main
-from neuroreel.encoding.readout import ReadoutModel
 from neuroreel.experiments import EXPERIMENTS, experiment_table, open_animals
 from neuroreel.experiments.command import ExperimentCommand
 
@@ -182,15 +182,15 @@ def test_files_are_matched_to_recordings_by_name(mice: Path, tmp_path: Path) -> 
     nr.save_mask(tmp_path / "mouse_a.npy", np.ones((12, 16), np.float32))
     with pytest.raises(nr.InputError, match="mouse_a has 2 masks"):
         open_animals(recordings=recordings[:1], encoders=encoders[:2], masks=[masks[1], tmp_path / "mouse_a.npy"])
-    with pytest.raises(nr.InputError, match="2 readouts for 1 recordings"):
-        open_animals(recordings=recordings[:1], encoders=encoders[:2], readouts=[0, 1])
+    with pytest.raises(nr.InputError, match="2 sessions for 1 recordings"):
+        open_animals(recordings=recordings[:1], encoders=encoders[:2], sessions=[0, 1])
     with pytest.raises(nr.InputError, match="their folders must have different names"):
         open_animals(recordings=recordings[:1] * 2, encoders=encoders)
     with pytest.raises(nr.InputError, match="there is no file"):
         open_animals(recordings=recordings, encoders=[tmp_path / "encoder.pth"])
 
     nameless = nr.save_encoder(ReadoutModel(CONFIG), tmp_path / "encoder.safetensors")
-    with pytest.raises(nr.InputError, match="has no readout called 'mouse_a'"):
+    with pytest.raises(nr.InputError, match="has no session called 'mouse_a'"):
         open_animals(recordings=recordings, encoders=[nameless])
     (alone,) = open_animals(recordings=recordings[:1], encoders=[nameless])
     assert alone.models[0].neurons == CONFIG.neurons

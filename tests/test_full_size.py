@@ -149,12 +149,12 @@ def test_full_size_converts_predicts_and_reconstructs(tmp_path: Path) -> None:
     """A published-style checkpoint of the paper's size, from the file to two iterations of the published rule."""
     file = tmp_path / "model-017-0.291.pth"
     weights = published_checkpoint(file)
-    model = nr.load_encoder(file, readout=MOUSE)
+    model = nr.load_encoder(file, session=MOUSE)
     file.unlink()  # 0.65 GiB
     assert model.neurons == NEURONS[MOUSE]
     check_weights(model, weights)
     converted = nr.save_encoder(model, tmp_path / "model.safetensors")
-    again = nr.load_encoder(converted, readout=MOUSE)
+    again = nr.load_encoder(converted, session=MOUSE)
     assert converted.stat().st_size > 4 * 170_000_000
     check_weights(again, weights)
     converted.unlink()

@@ -17,7 +17,7 @@ LARGEST = torch.tensor([255, 60, 30, 160, 160]).view(1, 5, 1, 1, 1)  # of the vi
 
 @pytest.fixture(scope="module")
 def model() -> nr.EncodingModel:
-    return nr.load_encoder(GOLDEN / "model-017-0.292118.pth", readout=1)
+    return nr.load_encoder(GOLDEN / "model-017-0.292118.pth", session=1)
 
 
 def assert_close(ours: np.ndarray, published: np.ndarray, *, relative: float) -> None:

@@ -30,7 +30,7 @@ def batches_of(model: nn.Module) -> list[int]:
 @pytest.mark.parametrize("fold", [0, 1])
 def test_clips_go_one_by_one_and_give_the_golden_gradient(fold: int, golden: Path, benchmark_module: Benchmark) -> None:
     inversion, published = benchmark_module("inversion"), np.load(golden / "clips.npz")
-    model = nr.load_encoder(next((golden / "checkpoints" / f"fold_{fold}").glob("*.pth")), readout=1)
+    model = nr.load_encoder(next((golden / "checkpoints" / f"fold_{fold}").glob("*.pth")), session=1)
     model = inversion.as_published(model)
     sizes = batches_of(model)
     clips = torch.from_numpy(published["inputs"])  # (2, 5, 16, 64, 64): the even and the odd frames of a window

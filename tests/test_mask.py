@@ -25,7 +25,7 @@ def test_published_training_is_reproduced(golden: Path) -> None:
     opened = nr.open_recording(golden / "recordings" / MOUSE_0)
     trials = [opened.trials[number] for number, fold in enumerate(folds) if fold == "fold_1"]
     (checkpoint,) = (golden / "checkpoints" / "fold_1").glob("*.pth")
-    model = nr.load_encoder(checkpoint, readout=0)
+    model = nr.load_encoder(checkpoint, session=0)
     pairs = [tuple(pair) for pair in recorded["trials"].tolist()]
     got = train_mask(model, trials, torch.from_numpy(recorded["initial"]), pairs, first_frame=20)
     final = recorded["final"]

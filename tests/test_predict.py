@@ -51,7 +51,7 @@ def golden_trial(golden: Path) -> nr.Trial:
 
 
 def published(golden: Path, fold: int) -> nr.EncodingModel:
-    return nr.load_encoder(next((golden / "checkpoints" / f"fold_{fold}").glob("*.pth")), readout=1)
+    return nr.load_encoder(next((golden / "checkpoints" / f"fold_{fold}").glob("*.pth")), session=1)
 
 
 def test_published_prediction(golden: Path) -> None:

@@ -58,10 +58,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_trials_are_predicted_and_scored(
     mouse: nr.Recording, encoders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [mouse.folder, "--encoders", *encoders, "--readout", 1, "--out", tmp_path, "--trials", 3, 5, 6]
+    arguments = [mouse.folder, "--encoders", *encoders, "--session", 1, "--out", tmp_path, "--trials", 3, 5, 6]
     run(*arguments)
     said = capsys.readouterr().out.splitlines()
-    models = [nr.load_encoder(file, readout=1) for file in encoders]
+    models = [nr.load_encoder(file, session=1) for file in encoders]
     trials = [mouse.trials[number] for number in (3, 5, 6)]
     score = nr.encoder_correlation(models, trials, skip=50)
     assert said[-2].startswith(f"single-trial correlation {score:.3f}: mean over 7 neurons, 3 trials")
@@ -97,17 +97,17 @@ def test_a_fold_and_other_frames_left_out(
 ) -> None:
     fold = next(word for word in mouse.folds() if word.startswith("fold"))
     numbers = mouse.select(fold).indices
-    run(mouse.folder, "--encoders", encoders[0], "--readout", 1, "--out", tmp_path, "--fold", fold, "--skip", 0)
+    run(mouse.folder, "--encoders", encoders[0], "--session", 1, "--out", tmp_path, "--fold", fold, "--skip", 0)
     said = capsys.readouterr().out
     assert {file.name for file in tmp_path.iterdir()} == {f"trial_{number:03d}.nc" for number in numbers}
-    score = nr.encoder_correlation(nr.load_encoder(encoders[0], readout=1), mouse.select(fold))
+    score = nr.encoder_correlation(nr.load_encoder(encoders[0], session=1), mouse.select(fold))
     assert f"single-trial correlation {score:.3f}" in said and "without the first" not in said
 
 
 def test_predictions_of_other_models_are_not_mixed(
     mouse: nr.Recording, encoders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    common = [mouse.folder, "--readout", 1, "--out", tmp_path]
+    common = [mouse.folder, "--session", 1, "--out", tmp_path]
     run(*common, "--encoders", encoders[0], "--trials", 4)
     capsys.readouterr()
     kept = (tmp_path / "trial_004.nc").read_bytes()
@@ -124,17 +124,17 @@ def test_refusals_come_before_work(
 ) -> None:
     common = [mouse.folder, "--encoders", encoders[0], "--out", tmp_path / "out", "--trials", 1]
     assert "ids for 7 neurons, the models predict 3" in refused(capsys, *common)
-    assert "readout 2 is not there" in refused(capsys, *common, "--readout", 2)
-    assert "skip=60 leaves none of the 60 frames" in refused(capsys, *common, "--readout", 1, "--skip", 60)
-    assert "there is no trial 9" in refused(capsys, *common, 9, "--readout", 1)
-    assert "both given" in refused(capsys, *common, "--readout", 1, "--videos", tmp_path / "movie.npy")
+    assert "readout 2 is not there" in refused(capsys, *common, "--session", 2)
+    assert "skip=60 leaves none of the 60 frames" in refused(capsys, *common, "--session", 1, "--skip", 60)
+    assert "there is no trial 9" in refused(capsys, *common, 9, "--session", 1)
+    assert "both given" in refused(capsys, *common, "--session", 1, "--videos", tmp_path / "movie.npy")
     assert not (tmp_path / "out").exists()
 
 
 def test_withheld_responses_are_predicted_and_not_compared(
     mouse: nr.Recording, encoders: list[Path], tmp_path: Path
 ) -> None:
-    model = nr.load_encoder(encoders[0], readout=1)
+    model = nr.load_encoder(encoders[0], session=1)
     trials = [mouse.trials[0].replace(responses=None), mouse.trials[1]]
     table = predict_to_files(model, trials, [tmp_path / "a.nc", tmp_path / "b.nc"], device="cpu")
     assert np.isnan(table.trials[0].correlation) and "not recorded" in str(table).splitlines()[1]
@@ -157,14 +157,14 @@ def test_movies_in_files(
     write_tiff(tmp_path / "two.tif", movie, frame_rate_hz=30)
     write_mp4(tmp_path / "three.mp4", movie, frame_rate_hz=30, exact=True)
     files = [tmp_path / name for name in ("one.npy", "two.tif", "three.mp4")]
-    run(mouse.folder, "--encoders", *encoders, "--readout", 1, "--out", out, "--videos", *files)
+    run(mouse.folder, "--encoders", *encoders, "--session", 1, "--out", out, "--videos", *files)
     said = capsys.readouterr().out
     assert "correlation" not in said and "one.npy" in said
     behavior, center = (
         np.repeat(mouse.statistics[kind].mean[:, None], len(movie), axis=1) for kind in ("behavior", "pupil_center")
     )
     trial = nr.Trial(video=movie, behavior=behavior, pupil_center=center, frame_rate_hz=30)
-    expected = nr.predict([nr.load_encoder(file, readout=1) for file in encoders], trial)
+    expected = nr.predict([nr.load_encoder(file, session=1) for file in encoders], trial)
     for name in ("one", "two", "three"):
         dataset = xr.load_dataset(out / f"{name}.nc", engine="h5netcdf", decode_times=False)
         np.testing.assert_allclose(dataset["predicted"], expected, rtol=1e-6)
@@ -217,7 +217,7 @@ def check(
     message: str, capsys: pytest.CaptureFixture[str], mouse: nr.Recording, encoders: list[Path], folder: Path, name: str
 ) -> None:
     """The movie is refused with this message, and nothing is written."""
-    common = ["--encoders", encoders[0], "--readout", 1, "--out", folder / "out"]
+    common = ["--encoders", encoders[0], "--session", 1, "--out", folder / "out"]
     error = refused(capsys, mouse.folder, *common, "--videos", folder / name)
     assert name in error
     assert re.search(message, error), error

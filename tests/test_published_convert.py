@@ -29,7 +29,7 @@ def test_weights_predict_to_the_bit_what_they_did(golden: Path, tmp_path: Path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
     clips = torch.from_numpy(np.load(golden / "clips.npz")["inputs"])
     for readout in (9, 1):
-        published, converted = (nr.load_encoder(file, readout=readout) for file in (source, out))
+        published, converted = (nr.load_encoder(file, session=readout) for file in (source, out))
         with torch.no_grad():
             assert torch.equal(published(clips), converted(clips))
         assert (published.canvas, published.frame_rate_hz) == (converted.canvas, converted.frame_rate_hz)
@@ -40,7 +40,7 @@ def test_weights_predict_to_the_bit_what_they_did(golden: Path, tmp_path: Path, 
     trial = nr.open_recording(recording).trials[0]
     np.testing.assert_array_equal(nr.predict(published, trial), nr.predict(converted, trial))
     with pytest.raises(nr.InputError, match="readout 10 is not there"):
-        nr.load_encoder(out, readout=10)
+        nr.load_encoder(out, session=10)
     told = json.loads((tmp_path / "model.json").read_text())["converted_from"]
     assert told == {"name": f"fold_{fold}/{source.name}", "sha256": sha256(source.read_bytes()).hexdigest()}
 

@@ -137,7 +137,7 @@ def test_behavior_is_the_recordings_mean(tmp_path: Path) -> None:
 
 def test_maps_of_a_published_checkpoint(golden: Path) -> None:
     """Behavior, padding rows and clips of every second frame: one large spot, against nr.predict."""
-    model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), readout=1)
+    model = nr.load_encoder(next((golden / "checkpoints" / "fold_0").glob("*.pth")), session=1)
     recording = nr.open_recording(next((golden / "recordings").glob("dynamic29623*")))
     maps = nr.receptive_fields(model, recording, size_px=36, clips="all", **QUIET)
     stimuli = nr.SparsePixels(size_px=36)

@@ -68,7 +68,7 @@ def test_seven_seeds_are_one_command(
     models = {f"encoder_{seed}.{ending}" for seed in SEEDS for ending in ("safetensors", "json")}
     assert {file.name for file in tmp_path.iterdir()} == models | decoders
 
-    model = nr.load_encoder(tmp_path / "encoder_6.safetensors", readout="second")
+    model = nr.load_encoder(tmp_path / "encoder_6.safetensors", session="second")
     assert model.neurons == 7 and len(model.training_log) == 2
     undisturbed = tmp_path / "undisturbed"
     train(folders, undisturbed, "--seeds", 2)
@@ -138,18 +138,18 @@ def test_a_second_stage(folders: list[Path], tmp_path: Path) -> None:
 def test_a_readout_is_chosen_by_name(folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(folders, tmp_path, "--seeds", 0)
     learn = ["mask", str(folders[1]), "--encoder", str(tmp_path / "encoder_0.safetensors"), "--steps", "1"]
-    main([*learn, "--readout", "second", "--out", str(tmp_path / "by_name.npy")])
-    main([*learn, "--readout", "1", "--out", str(tmp_path / "by_number.npy")])
+    main([*learn, "--session", "second", "--out", str(tmp_path / "by_name.npy")])
+    main([*learn, "--session", "1", "--out", str(tmp_path / "by_number.npy")])
     assert (tmp_path / "by_name.npy").read_bytes() == (tmp_path / "by_number.npy").read_bytes()
     with pytest.raises(SystemExit):
-        main([*learn, "--readout", "third", "--out", str(tmp_path / "no.npy")])
+        main([*learn, "--session", "third", "--out", str(tmp_path / "no.npy")])
     assert "readouts 0..1, one a mouse (first, second)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--kind", "readout"], "of one recording, and 2 were given"),
+        (["--kind", "core_readout"], "of one recording, and 2 were given"),
         (["--epochs", "0"], "--epochs is 0"),
         (["--test-fold", "fold_9"], "has no trials of 'fold_9'"),
         (["--settings", "nowhere.json"], "nowhere.json cannot be read"),

@@ -136,4 +136,4 @@ def test_rate_and_epoch_follow_the_batch() -> None:
     assert larger.learning_rate == pytest.approx(3e-4 * 8) and larger.batches_per_epoch == 2250
     asked = resolve_recipe("dwiseneuro", {"batch_size": 32, "learning_rate": 1e-3, "batches_per_epoch": 7})
     assert (asked.learning_rate, asked.batches_per_epoch) == (1e-3, 7)
-    assert resolve_recipe("readout", {"batch_size": 32}).learning_rate == RECIPES["readout"].learning_rate
+    assert resolve_recipe("core_readout", {"batch_size": 32}).learning_rate == RECIPES["core_readout"].learning_rate

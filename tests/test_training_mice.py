@@ -35,7 +35,7 @@ def test_a_readout_for_each_recording(tmp_path: Path) -> None:
     assert equal(other, model.of_readout(1)) and other.training_log == model.training_log
     assert nr.predict(other, TRIALS["mouse 1"][0]).shape == (7, 50)
     for readout in (1, "mouse 1", np.int64(1)):
-        loaded = nr.load_encoder(tmp_path / "model.safetensors", readout=readout)
+        loaded = nr.load_encoder(tmp_path / "model.safetensors", session=readout)
         np.testing.assert_array_equal(nr.predict(loaded, TRIALS["mouse 1"][0]), nr.predict(other, TRIALS["mouse 1"][0]))
     assert json.loads((tmp_path / "model.json").read_text())["readout_names"] == ["mouse 0", "mouse 1"]
 
@@ -61,7 +61,7 @@ def test_it_learns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("readout", "message"),
+    ("core_readout", "message"),
     [
         (2, r"readout 2 is not there; this model has readouts 0\.\.1, one a mouse \(mouse 0, mouse 1\)"),
         (-1, "readout -1 is not there"),
@@ -74,13 +74,13 @@ def test_unknown_readouts(readout: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(nr.InputError, match=message):
         model.of_readout(readout)
     with pytest.raises(nr.InputError, match=message):
-        nr.load_encoder(tmp_path / "model.safetensors", readout=readout)
+        nr.load_encoder(tmp_path / "model.safetensors", session=readout)
 
 
 def test_names_that_are_not_known(golden: Path) -> None:
     (file,) = (golden / "checkpoints" / "fold_0").glob("*.pth")
     with pytest.raises(nr.InputError, match="their names are not known"):
-        nr.load_encoder(file, readout="dynamic29515-10-12")
+        nr.load_encoder(file, session="dynamic29515-10-12")
 
 
 def test_recordings_in_the_sensorium_layout(golden: Path) -> None:
@@ -301,7 +301,7 @@ def other_rate(trials: list[nr.Trial]) -> list[nr.Trial]:
     [
         (
             TRIALS,
-            {"kind": "readout", "architecture": {}, "recipe": {}},
+            {"kind": "core_readout", "architecture": {}, "recipe": {}},
             r"of one recording, and 2 were given \(mouse 0",
         ),
         ({}, {}, "training trials: there are none; give at least one recording"),
@@ -339,7 +339,7 @@ def other_rate(trials: list[nr.Trial]) -> list[nr.Trial]:
         (TRIALS["mouse 0"], {"teachers": "of one"}, "there are none here"),
         (
             TRIALS["mouse 0"],
-            {"kind": "readout", "recipe": {"cutmix_probability": 0.5}},
+            {"kind": "core_readout", "recipe": {"cutmix_probability": 0.5}},
             "cutmix_probability is for kind=",
         ),
         (TRIALS, {"teachers": "of one"}, "teacher 0 is no DwiseNeuro of the same recordings"),

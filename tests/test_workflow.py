@@ -73,7 +73,7 @@ def test_ready_configurations_are_valid(name: str) -> None:
         ("recordings/a mouse", {"folder": "a mouse"}, "use letters, digits"),
         ("recordings", {}, "names no recordings"),
         ("recordings/cat", {"folder": "/data/dog"}, "name it as its folder, dog"),
-        ("encoders/train/kind", "dwise", "kind is 'dwise'; it must be 'readout' or 'dwiseneuro'"),
+        ("encoders/train/kind", "dwise", "kind is 'dwise'; it must be 'core_readout' or 'dwiseneuro'"),
         ("encoders/train/settings/recip", {}, "unknown key 'recip'; did you mean recipe"),
         ("encoders/train", None, "either train (options of neuroreel train) or files"),
         ("encoders/seeds", [0, 0], "different whole numbers"),
@@ -189,7 +189,7 @@ def test_several_mice_share_a_dwiseneuro_and_have_a_readout_model_each() -> None
     raw["encoders"]["train"]["kind"] = "dwiseneuro"
     together = plan_of(raw)
     assert together.groups == {"all": ["mouse_0", "mouse_1"]}
-    assert together.readout("mouse_1") == "mouse_1"
+    assert together.session("mouse_1") == "mouse_1"
     assert together.training_done("all") == ["steps/simulate/mouse_0.done", "steps/simulate/mouse_1.done"]
 
 

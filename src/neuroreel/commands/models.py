@@ -24,7 +24,7 @@ def train(
     /,
     *,
     out: Path,
-    kind: Literal["readout", "dwiseneuro"] = "readout",
+    kind: Literal["core_readout", "dwiseneuro"] = "core_readout",
     seeds: tuple[int, ...] = (0, 1),
     test_fold: str = "fold_0",
     validation_fold: str = "fold_1",
@@ -37,7 +37,7 @@ def train(
 ) -> None:
     """Train encoding models (one a seed) and linear decoders; finished ones are kept, a killed training resumes.
 
-    With several recordings (dwiseneuro only) each model has a readout for each of them.
+    With several recordings (dwiseneuro only) each model has a session for each of them.
 
     Args:
         recordings: Folders of one or more recordings in the Sensorium layout.
@@ -84,7 +84,7 @@ def mask(
     *,
     encoder: Path,
     out: Path,
-    readout: int | str = 0,
+    session: int | str = 0,
     steps: int = 1000,
     test_fold: str = "fold_0",
     seed: int = 0,
@@ -96,7 +96,7 @@ def mask(
         recording: Folder of a recording.
         encoder: An encoding model of its neurons (.safetensors, or a published .pth).
         out: The mask, a .npy file.
-        readout: Which mouse's neurons, in a model of several mice: by number from 0, or by the recording's name.
+        session: Which mouse's neurons, in a model of several mice: by number from 0, or by the recording's name.
         steps: How many; 1000 in the paper.
         test_fold: Trials never looked at here.
         seed: Of the trials drawn.
@@ -106,7 +106,7 @@ def mask(
 
     refuse_existing(out, overwrite=False)
     training, _ = training_trials(nr.open_recording(recording), test_fold, None)
-    model = nr.load_encoder(encoder, readout=readout)
+    model = nr.load_encoder(encoder, session=session)
     learned = nr.learn_mask(model, training, steps=steps, seed=seed, device=device)
     nr.save_mask(out, learned)
     say(f"wrote {out}; {int((learned >= 1).sum())} of its {learned.size} pixels reach 1: scored where the movie is")
@@ -118,7 +118,7 @@ def fit(
     *,
     encoders: tuple[Path, ...],
     out: Path,
-    readout: int | str = 0,
+    session: int | str = 0,
     test_fold: str = "fold_0",
     validation_fold: str | None = "fold_1",
     factors: int = 8,
@@ -133,7 +133,7 @@ def fit(
         recording: Folder of a recording.
         encoders: One or more encoding models of its neurons (.safetensors, or published .pth).
         out: Folder for the posterior, encoding models included.
-        readout: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
+        session: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
         test_fold: Trials never looked at here.
         validation_fold: Trials that the models were not trained on, which say how large their errors are; or None.
         factors: How many noise factors neurons share.
@@ -147,7 +147,7 @@ def fit(
     refuse_existing(out, overwrite=overwrite)
     training, validation = training_trials(nr.open_recording(recording), test_fold, validation_fold)
     fitted = nr.fit_posterior(
-        [nr.load_encoder(file, readout=readout) for file in encoders],
+        [nr.load_encoder(file, session=session) for file in encoders],
         training,
         validation=() if validation is None else validation,
         seed=seed,
@@ -167,7 +167,7 @@ def predict(
     fold: str = "fold_0",
     trials: tuple[int, ...] = (),
     videos: tuple[Path, ...] = (),
-    readout: int | str = 0,
+    session: int | str = 0,
     skip: int = 50,
     device: str = "auto",
 ) -> None:
@@ -182,7 +182,7 @@ def predict(
         fold: Which trials.
         trials: Numbers of trials within the recording, instead of a fold.
         videos: Movies in files (.npy, .tif, .mp4, ...), instead of trials; behaviour is held at the recording's mean.
-        readout: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
+        session: Which mouse's neurons, in models of several mice: by number from 0, or by the recording's name.
         skip: Frames left out of the correlation at the start of each trial; 50 in the competition.
         device: auto, cpu, cuda, cuda:1, mps.
     """
@@ -200,9 +200,9 @@ def predict(
     else:
         numbers = trial_numbers(opened, trials, fold)
         movies, files = Trials(opened, numbers), [out / f"trial_{number:03d}.nc" for number in numbers]
-    models = [nr.load_encoder(file, readout=readout) for file in encoders]
+    models = [nr.load_encoder(file, session=session) for file in encoders]
     kept = [file for file in files if file.exists()]
-    settings = {"readout": readout, "models": len(models)}
+    settings = {"session": session, "models": len(models)}
     table = predict_to_files(
         models, movies, files, neuron_ids=opened.unit_ids, settings=settings, skip=skip, device=device
     )

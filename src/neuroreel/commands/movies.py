@@ -34,7 +34,7 @@ def reconstruct(
     passes: int | None = None,
     fold: str = "fold_0",
     trials: tuple[int, ...] = (),
-    readout: int | str = 0,
+    session: int | str = 0,
     mask_threshold: float = 0.5,
     seed: int = 0,
     device: str = "auto",
@@ -53,7 +53,7 @@ def reconstruct(
         passes: How many at most; 30 by default, 1000 with bauer_2026.
         fold: Which trials.
         trials: Numbers of trials within the recording, instead of a fold.
-        readout: With bauer_2026, which mouse's neurons, in models of several mice: by number from 0, or by name.
+        session: With bauer_2026, which mouse's neurons, in models of several mice: by number from 0, or by name.
         mask_threshold: With bauer_2026, pixels of at least this may move.
         seed: Random seed.
         device: auto, cpu, cuda, cuda:1, mps.
@@ -69,7 +69,7 @@ def reconstruct(
     if method == "bauer_2026":
         if not encoders or posterior is not None or samples:
             raise InputError("--method bauer_2026 takes --encoders, and neither --posterior nor --samples")
-        models = [nr.load_encoder(file, readout=readout) for file in encoders]
+        models = [nr.load_encoder(file, session=session) for file in encoders]
         make = partial(nr.bauer_2026.reconstruct, models=models, mask_threshold=mask_threshold, **asked)
         asked_passes = {} if passes is None else {"iterations": passes}
     else:

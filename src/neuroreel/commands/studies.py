@@ -34,7 +34,7 @@ def experiment(
     recordings: tuple[Path, ...] = (),
     encoders: tuple[Path, ...] = (),
     masks: tuple[Path, ...] = (),
-    readouts: tuple[int | str, ...] = (),
+    sessions: tuple[int | str, ...] = (),
     method: Literal["posterior", "bauer_2026"] = "posterior",
     quick: bool = False,
     settings: Path | None = None,
@@ -61,9 +61,9 @@ def experiment(
         name: Which experiment.
         out: Folder; each experiment gets one of its own in it.
         recordings: Folders of recordings; with --quick and none given, mice are simulated.
-        encoders: Encoding models; with several recordings, in paths that have their names, or with readouts for each.
+        encoders: Encoding models; with several recordings, in paths that have their names, or with sessions for each.
         masks: One transparency mask (.npy) for each recording.
-        readouts: One for each recording, where the models' readouts have no names (published .pth).
+        sessions: One for each recording, where the models' sessions have no names (published .pth).
         method: The posterior, or the published method to the letter.
         quick: Fewer movies and conditions.
         settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with what differs.
@@ -92,7 +92,7 @@ def experiment(
         recordings=recordings,
         encoders=encoders,
         masks=masks,
-        readouts=readouts,
+        sessions=sessions,
         method=method,
         quick=quick,
         settings=settings,

@@ -18,7 +18,7 @@ FORMAT = "neuroreel encoder"
 FORMAT_VERSION = 1
 
 
-def load_encoder(file: str | Path, *, readout: int | str = 0) -> EncodingModel:
+def load_encoder(file: str | Path, *, session: int | str = 0) -> EncodingModel:
     """Load an encoding model: one that :func:`save_encoder` wrote, or a published ``.pth`` checkpoint.
 
     Nothing in the file is executed.
@@ -27,7 +27,7 @@ def load_encoder(file: str | Path, *, readout: int | str = 0) -> EncodingModel:
     ----------
     file
         ``….safetensors`` (its side-car ``….json`` lies beside it) or ``….pth``.
-    readout
+    session
         Which mouse's neurons in a model of several mice: counted from 0, or by the name of the recording.
 
     Returns
@@ -38,20 +38,20 @@ def load_encoder(file: str | Path, *, readout: int | str = 0) -> EncodingModel:
     Raises
     ------
     InputError
-        No such file, a damaged one, weights of another architecture, a readout that is not there.
+        No such file, a damaged one, weights of another architecture, a session that is not there.
     """
     file = user_path(file)
     check_fetched(file)
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a .safetensors or .pth encoding model")
     if file.suffix == ".pth":
-        return DwiseNeuro(read_published_checkpoint(file), readout=readout).eval()
+        return DwiseNeuro(read_published_checkpoint(file), readout=session).eval()
     if file.suffix != ".safetensors":
         raise InputError(
             f"{file} ends in {file.suffix!r}; an encoding model ends in .safetensors (ours) or .pth (published)"
         )
     side_car = file.with_suffix(".json")
-    model = _build_described(description := _read_side_car(side_car), readout, side_car)
+    model = _build_described(description := _read_side_car(side_car), session, side_car)
     load_weights(model, _read_weights(file), source=file)
     model.training_log = description.get("training_log", ())
     return model.eval()
@@ -90,7 +90,7 @@ def _describe(model: EncodingModel) -> dict[str, Any]:
     described: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
     described["training_log"] = [dict(row) for row in model.training_log]
     if isinstance(model, ReadoutModel):
-        return described | {"kind": "readout", "config": model.config.as_dict()}
+        return described | {"kind": "core_readout", "config": model.config.as_dict()}
     if isinstance(model, DwiseNeuro):
         return described | {
             "kind": "dwiseneuro",
@@ -147,7 +147,7 @@ def _read_side_car(file: Path) -> dict[str, Any]:
             f"{file} was written by a newer neuroreel (format {version}, this one reads up to {FORMAT_VERSION}): "
             "update neuroreel"
         )
-    if not ours or kind not in ("readout", "dwiseneuro"):
+    if not ours or kind not in ("core_readout", "dwiseneuro"):
         raise InputError(f"{file} describes no encoding model of neuroreel")
     return description
 

@@ -46,19 +46,19 @@ class ModelFile:
 
     Attributes
     ----------
-    file, readout
+    file, session
         See :func:`neuroreel.load_encoder`.
     """
 
     file: Path
-    readout: int | str = 0
+    session: int | str = 0
 
     def load(self) -> EncodingModel:
-        """The model; a network with readouts for several recordings is loaded once for all of them."""
+        """The model; a network with sessions for several recordings is loaded once for all of them."""
         first = _load_network(self.file)
         if isinstance(first, DwiseNeuro):
-            return first.of_readout(self.readout)
-        return load_encoder(self.file, readout=self.readout)
+            return first.of_readout(self.session)
+        return load_encoder(self.file, session=self.session)
 
     @property
     def fingerprint(self) -> str:
@@ -66,7 +66,7 @@ class ModelFile:
         side_car = self.file.with_suffix(".json")
         described = json.loads(side_car.read_text()) if side_car.is_file() else {}
         described.pop("training_log", None)
-        return _sha(hash_file(self.file), json.dumps(described, sort_keys=True), str(self.readout))
+        return _sha(hash_file(self.file), json.dumps(described, sort_keys=True), str(self.session))
 
 
 class Animal:

@@ -31,7 +31,7 @@ class ExperimentCommand:
     recordings: Sequence[Path] = ()
     encoders: Sequence[Path] = ()
     masks: Sequence[Path] = ()
-    readouts: Sequence[int | str] = ()
+    sessions: Sequence[int | str] = ()
     method: str = "posterior"
     quick: bool = False
     settings: Path | None = None
@@ -88,7 +88,7 @@ class ExperimentCommand:
                 recordings=self.recordings,
                 encoders=self.encoders,
                 masks=self.masks,
-                readouts=self.readouts,
+                sessions=self.sessions,
             )
         if not self.quick or self.encoders or self.masks:
             raise InputError(

@@ -18,14 +18,14 @@ def open_animals(
     recordings: Sequence[str | Path],
     encoders: Sequence[str | Path],
     masks: Sequence[str | Path] = (),
-    readouts: Sequence[int | str] = (),
+    sessions: Sequence[int | str] = (),
 ) -> list[Animal]:
     """Open recordings, and find for each the files that were fitted to it.
 
     With one recording all files belong to it. With several, a file belongs to the recording whose name is in the file's
     name, or else in the nearest folder above it that has one (``mask_mouse_a.npy``,
     ``models/mouse_a/encoder_0.safetensors``); an encoding model without any of the names belongs to all of them, and
-    must have a readout for each.
+    must have a session for each.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def open_animals(
         Files of encoding models, at least one for each recording.
     masks
         At most one for each recording.
-    readouts
-        One for each recording, where the models' readouts have no names: the published ``.pth`` files.
+    sessions
+        One for each recording, where the models' sessions have no names: the published ``.pth`` files.
 
     Raises
     ------
@@ -50,14 +50,14 @@ def open_animals(
         raise InputError("no recording was given; give the folder of at least one (--recordings)")
     if len(set(names)) < len(names):
         raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
-    if readouts and len(readouts) != len(opened):
-        raise InputError(f"there are {len(readouts)} readouts for {len(opened)} recordings; give one for each")
+    if sessions and len(sessions) != len(opened):
+        raise InputError(f"there are {len(sessions)} sessions for {len(opened)} recordings; give one for each")
     models = _by_name([user_path(file) for file in encoders], names)
     found_masks = _by_name([user_path(file) for file in masks], names)
     return [
         Animal(
             recording,
-            _models(recording, models, alone=len(opened) == 1, readout=readouts[i] if readouts else None),
+            _models(recording, models, alone=len(opened) == 1, session=sessions[i] if sessions else None),
             mask=_own_mask(recording, found_masks, alone=len(opened) == 1),
         )
         for i, recording in enumerate(opened)
@@ -88,41 +88,41 @@ def _name_in(file: Path, names: Sequence[str]) -> str:
 
 
 def _models(
-    recording: Recording, files: dict[str, list[Path]], *, alone: bool, readout: int | str | None
+    recording: Recording, files: dict[str, list[Path]], *, alone: bool, session: int | str | None
 ) -> list[ModelFile]:
     own = files[recording.name]
     mine = [*own, *files[""]]
     if not mine:
         raise InputError(
             f"no encoding model was given for {recording.name}; give one whose path has the recording's name in it, or "
-            "one that has a readout for each recording (--encoders)"
+            "one that has a session for each recording (--encoders)"
         )
     return [
-        ModelFile(file=file, readout=_readout(file, recording, readout, sure=alone or file in own)) for file in mine
+        ModelFile(file=file, session=_session(file, recording, session, sure=alone or file in own)) for file in mine
     ]
 
 
-def _readout(file: Path, recording: Recording, asked: int | str | None, *, sure: bool) -> int | str:
-    """The readout asked for, else the one with the recording's name; the only one where the file is the recording's."""
+def _session(file: Path, recording: Recording, asked: int | str | None, *, sure: bool) -> int | str:
+    """The session asked for, else the one with the recording's name; the only one where the file is the recording's."""
     if asked is not None:
         return asked
-    names = _readout_names(file)
+    names = _session_names(file)
     if recording.name in names:
         return recording.name
     if not sure:
         raise InputError(
-            f"{file} has no readout called {recording.name!r} (it has {', '.join(names) or 'no names'}), nor has its "
-            "path any recording's name; put it into a folder of that name, or say which readout with --readouts"
+            f"{file} has no session called {recording.name!r} (it has {', '.join(names) or 'no names'}), nor has its "
+            "path any recording's name; put it into a folder of that name, or say which session with --sessions"
         )
     if len(names) > 1:
         raise InputError(
-            f"{file} has the readouts {', '.join(names)}; say which is for {recording.name} with --readouts"
+            f"{file} has the sessions {', '.join(names)}; say which is for {recording.name} with --sessions"
         )
     return 0
 
 
-def _readout_names(file: Path) -> list[str]:
-    """The recordings that a model in our own format has readouts for; empty where it does not say."""
+def _session_names(file: Path) -> list[str]:
+    """The recordings that a model in our own format has sessions for; empty where it does not say."""
     side_car = file.with_suffix(".json")
     return list(read_json(side_car).get("readout_names", ())) if side_car.is_file() else []
 

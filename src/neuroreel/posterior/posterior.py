@@ -176,7 +176,7 @@ def load_posterior(folder: str | Path) -> Posterior:
             raise InputError(f"a newer neuroreel wrote {folder}: update neuroreel")
         tensors = load_file(folder / _TENSORS)
         models = tuple(
-            load_encoder(folder / f"encoder_{number}.safetensors", readout=described["readouts"][number])
+            load_encoder(folder / f"encoder_{number}.safetensors", session=described["readouts"][number])
             for number in range(described["models"])
         )
         prior, noise = (

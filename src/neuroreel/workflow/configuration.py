@@ -48,7 +48,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 OWN = {  # what the workflow itself gives to a command
     "simulate": {"folder"},
     "train": {"recordings", "out", "seeds", "decoder"},
-    "mask": {"recording", "encoder", "out", "readout"},
+    "mask": {"recording", "encoder", "out", "session"},
     "download": {"names", "to", "yes", "show", "check"},
     "report": {"results", "out", "decoder", "overwrite"},
     "figures": {"experiment", "results", "published", "out", "overwrite"},
@@ -56,7 +56,7 @@ OWN = {  # what the workflow itself gives to a command
         "name",
         "recordings",
         "encoders",
-        "readouts",
+        "sessions",
         "masks",
         "out",
         "list",
@@ -73,7 +73,7 @@ class RecordingSource:
 
     simulate: dict[str, Any] | None = None
     folder: str | None = None
-    readout: int | str | None = None
+    session: int | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """Recordings whose encoding models are trained together: DwiseNeuro has a readout for each."""
+        """Recordings whose encoding models are trained together: DwiseNeuro has a session for each."""
         train = self.configuration.encoders.train
         if train is None:
             return {}
@@ -117,11 +117,11 @@ class Plan:
         ]
         return trained or [done for file in self.configuration.encoders.files for done in self._downloaded(file)]
 
-    def readout(self, name: str) -> int | str:
-        """Which readout of a model of several mice is the recording's."""
-        readout = self.configuration.recordings[name].readout
-        if readout is not None:
-            return readout
+    def session(self, name: str) -> int | str:
+        """Which session of a model of several mice is the recording's."""
+        session = self.configuration.recordings[name].session
+        if session is not None:
+            return session
         return name if "all" in self.groups else 0
 
     def mask_link(self, name: str) -> str:
@@ -173,8 +173,8 @@ class Plan:
         configuration = self.configuration
         encoders = dict.fromkeys(file for name in self.names for file in self.encoders(name))
         words = ["--recordings", *(shlex.quote(self.recording(name)) for name in self.names), "--encoders", *encoders]
-        if any(source.readout is not None for source in configuration.recordings.values()):
-            words += ["--readouts", *(str(self.readout(name)) for name in self.names)]
+        if any(source.session is not None for source in configuration.recordings.values()):
+            words += ["--sessions", *(str(self.session(name)) for name in self.names)]
         if configuration.masks is not None:
             words += ["--masks", *(f"masks/{name}.npy" for name in self.names)]
         options = {key: value for key, value in configuration.experiments[experiment].items() if key != "parts"}

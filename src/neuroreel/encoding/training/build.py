@@ -19,7 +19,7 @@ def build_model(kind: str, material: Material, architecture: dict[str, Any]) -> 
     """A model with random weights; InputError if none can be built, or if it no longer fits the trials."""
     spec = material.first
     config: ReadoutConfig | DwiseNeuroConfig
-    if kind == "readout":
+    if kind == "core_readout":
         if len(material.specs) > 1:
             raise InputError(
                 f"a readout model is of one recording, and {len(material.specs)} were given "

@@ -32,7 +32,7 @@ from neuroreel.recordings.trial import Trial
 def fit_encoder(
     trials: Sequence[Trial] | Mapping[str, Sequence[Trial]],
     *,
-    kind: str = "readout",
+    kind: str = "core_readout",
     seed: int = 0,
     validation: Sequence[Trial] | Mapping[str, Sequence[Trial]] | None = None,
     folder: str | Path | None = None,
@@ -61,7 +61,7 @@ def fit_encoder(
         Trials of one recording, with video and responses; or, for a DwiseNeuro with a readout for each recording,
         {recording: trials}. The recordings may differ in neurons, but not in movie size, frame rate and behaviour.
     kind
-        "readout" (small convolutional core, trains in a minute) or "dwiseneuro" (Baikulov 2023).
+        "core_readout" (small convolutional core, trains in a minute) or "dwiseneuro" (Baikulov 2023).
     seed
         Of the weights, the windows drawn and the dropout.
     validation

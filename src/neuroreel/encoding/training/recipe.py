@@ -91,7 +91,7 @@ EPOCH_CLIPS = 72_000
 RATE_OF_A_BATCH_OF_4 = 3e-4
 
 RECIPES = {
-    "readout": Recipe(
+    "core_readout": Recipe(
         learning_rate=5e-3,
         weight_decay=1e-2,
         gradient_clip=1.0,

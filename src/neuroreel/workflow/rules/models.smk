@@ -45,12 +45,12 @@ rule mask:
         link=lambda w: plan.mask_link(w.recording),
         recording=lambda w: plan.recording(w.recording),
         encoder=lambda w: plan.encoders(w.recording)[0],
-        readout=lambda w: plan.readout(w.recording),
+        session=lambda w: plan.session(w.recording),
         options=plan.mask_options(),
     threads: plan.resources("mask").cpus
     resources:
         **res("mask"),
     shell:
         "{STEP} --done {output} --makes masks/{wildcards.recording}.npy {params.link}"
-        " -- mask {params.recording:q} --encoder {params.encoder} --readout {params.readout}"
+        " -- mask {params.recording:q} --encoder {params.encoder} --session {params.session}"
         " --out masks/{wildcards.recording}.npy {params.options} >> {log} 2>&1"
