@@ -18,8 +18,8 @@ import pytest
 import torch
 
 import neuroreel as nr
-from neuroreel.bauer_2026.inversion import Settings
 from neuroreel.bauer_2026.likelihood import PoissonLikelihood
+from neuroreel.bauer_2026.settings import Settings
 from neuroreel.cli import main
 from neuroreel.encoding.loss import poisson_loss
 from neuroreel.errors import InputError

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuroreel.errors import InputError
+from neuroreel.errors import InputError, NeuroreelError, ResourceError
 
 if TYPE_CHECKING:
     import torch  # the rest is of use where PyTorch is broken: neuroreel doctor says so
@@ -96,6 +97,20 @@ def first_line(error: BaseException) -> str:
 _OUT_OF_MEMORY = (
     r"can't allocate memory|cannot allocate memory|out of memory|ALLOC_FAILED|bad_alloc|could not create a primitive$"
 )
+
+
+@contextmanager
+def memory_errors_told(device: torch.device) -> Iterator[None]:
+    """Within the block ResourceError says what to do where memory runs out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, NeuroreelError) or not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"memory ran out ({first_line(error)}) on the device {device}: close other programs, use fewer or smaller "
+            "models, shorter trials or another device, or take results one by one with nr.reconstruct_each"
+        ) from error
 
 
 def machine_bytes(what: str) -> int | None:

@@ -9,102 +9,38 @@ is kept, for results to be compared; ``docs/differences.md`` says what that is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from neuroreel import __version__
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.arguments import finite_number, instance_of, refuse_unknown, whole_number
+from neuroreel.arguments import instance_of, whole_number
 from neuroreel.bauer_2026.checks import check_models_agree, check_trials_fit, update_mask_of
 from neuroreel.bauer_2026.likelihood import Evidence, Fit, PoissonLikelihood, window_length
 from neuroreel.bauer_2026.log import SKIP_FRAMES, movie_log, pass_log, response_log
 from neuroreel.bauer_2026.optimizer import PublishedMomentum
+from neuroreel.bauer_2026.settings import Settings
 from neuroreel.budget import windows_that_fit
 from neuroreel.compute import Compute
 from neuroreel.encoding.checks import as_ensemble, checked_neurons
-from neuroreel.encoding.dwiseneuro.folded import engine_of, is_compiled, precision_of
+from neuroreel.encoding.dwiseneuro.folded import arithmetic_of, engine_of, precision_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
-from neuroreel.errors import InputError, NeuroreelError, ResourceError
+from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
 from neuroreel.masks import check_mask_values, mask_on_video
-from neuroreel.memory import first_line, is_out_of_memory
+from neuroreel.memory import memory_errors_told
 from neuroreel.progress import bar_of, note
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, hash_model
 from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.snapshot import Snapshot, fingerprint
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that decides what the published method computes; by default as published.
-
-    Parameters
-    ----------
-    iterations
-        Passes over all windows; the first one only records.
-    learning_rate
-        Of the update rule.
-    mask_threshold
-        The responses move pixels where the transparency mask is at least this; without a mask all.
-    ensemble
-        "gradients": the models' gradients are averaged. "videos": each model makes a video, the videos are averaged.
-    ablated
-        Neurons left out by ``neurons=``: "silenced", they stay in the loss with a target of zero, as published; or
-        "left_out" of it.
-    window_norm
-        Divide each window's gradient by its norm over the model's whole input.
-    optimize_padding
-        The padding around the video on the model's canvas starts grey and is optimized too; otherwise it keeps the
-        value the model was trained with.
-    record
-        What is recorded of the responses. "published": of responses predicted anew for the movie after the pass, with
-        grey outside the evaluation mask (mask >= 1), which takes as long as a pass. "pass": the loss and correlation
-        that the pass itself found, which are those of the movie before it and cost nothing.
-    record_every
-        Iterations between recorded losses and correlations.
-
-    Raises
-    ------
-    InputError
-        A value that makes no sense.
-    """
-
-    iterations: int = 1000
-    learning_rate: float = 1000.0
-    mask_threshold: float = 0.5
-    ensemble: Literal["gradients", "videos"] = "gradients"
-    ablated: Literal["silenced", "left_out"] = "silenced"
-    window_norm: bool = True
-    optimize_padding: bool = True
-    record: Literal["published", "pass"] = "published"
-    record_every: int = 10
-
-    def __post_init__(self) -> None:
-        for name in ("iterations", "record_every"):
-            whole_number(getattr(self, name), name=name)
-        finite_number(self.learning_rate, name="learning_rate", least=0)
-        finite_number(self.mask_threshold, name="mask_threshold")
-        kinds = get_type_hints(type(self))
-        for name in ("ensemble", "ablated", "record", "window_norm", "optimize_padding"):
-            allowed = get_args(kinds[name]) or (True, False)
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(map(str, allowed))}")
-
-    @classmethod
-    def of(cls, changes: dict[str, Any]) -> Settings:
-        """Settings with some values changed; InputError for a name that is not one."""
-        refuse_unknown(changes, cls.__dataclass_fields__, what="setting of the published method")
-        return cls(**changes)
 
 
 @overload
@@ -157,7 +93,7 @@ def reconstruct(
     compute
         Device, precision, memory, checkpoint, progress.
     **settings
-        The fields of :class:`~neuroreel.bauer_2026.inversion.Settings`: ``iterations=1000``, ``mask_threshold=0.5``, …
+        The fields of :class:`~neuroreel.bauer_2026.settings.Settings`: ``iterations=1000``, ``mask_threshold=0.5``, …
 
     Returns
     -------
@@ -223,7 +159,7 @@ class _Wish:
 def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
     keep_freed_memory()
     device, finished = wish.compute.torch_device, list[Path]()
-    with _memory_errors_told(device), frozen(wish.models, device=device):
+    with memory_errors_told(device), frozen(wish.models, device=device):
         engines = [engine_of(model, precision=wish.compute.torch_precision) for model in wish.models]
         at_once = min(
             windows_that_fit(engine, frames=window_length(engine), device=device, max_bytes=wish.compute.max_bytes)
@@ -412,26 +348,6 @@ def _snapshot_of(trial: Trial, ending: str, team: Sequence[EncodingModel], wish:
         covariates=hash_array(trial.covariates),
         mask=None if wish.mask is None else hash_array(wish.mask),
         keep=hash_array(wish.keep),
-        arithmetic={
-            "neuroreel": __version__,
-            "torch": torch.__version__,
-            "device": wish.compute.torch_device.type,
-            "precision": [precision_of(engine) for engine in team],
-            "compiled": any(map(is_compiled, team)),
-        },
+        arithmetic=arithmetic_of(team),
     )
     return Snapshot(file.with_name(f"{file.stem}{ending}{file.suffix or '.pt'}"), fingerprint=made_of)
-
-
-@contextmanager
-def _memory_errors_told(device: torch.device) -> Iterator[None]:
-    """Where memory runs out outside the windows, with the models or the results, ResourceError says what to do."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, NeuroreelError) or not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"memory ran out ({first_line(error)}) on the device {device}: close other programs, use fewer models or "
-            "another device"
-        ) from error

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from neuroreel.arguments import refuse_unknown, whole_number
-from neuroreel.bauer_2026.inversion import Settings
+from neuroreel.bauer_2026.settings import Settings
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import SKIP_FRAMES
 from neuroreel.posterior.reconstruct import PASSES
@@ -26,7 +26,7 @@ class Method:
         "posterior": :func:`neuroreel.reconstruct`; "bauer_2026": the published method.
     settings
         ``passes`` of the posterior's search, or the fields of the published method's
-        :class:`~neuroreel.bauer_2026.inversion.Settings`.
+        :class:`~neuroreel.bauer_2026.settings.Settings`.
     seed
         Random seed.
     skip

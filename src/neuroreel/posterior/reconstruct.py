@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -13,25 +12,22 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from neuroreel import __version__
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.arguments import as_array, instance_of, whole_number
+from neuroreel.arguments import instance_of, whole_number
 from neuroreel.budget import graphs_fit
 from neuroreel.compute import Compute
-from neuroreel.encoding.checks import check_movie_fits, check_responses_fit, checked_neurons
-from neuroreel.encoding.dwiseneuro.folded import engine_of, is_compiled, precision_of
+from neuroreel.encoding.dwiseneuro.folded import arithmetic_of, engine_of, precision_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
-from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.evaluation.scores import SKIP_FRAMES, video_correlation
 from neuroreel.masks import check_mask_values, mask_on_video
-from neuroreel.memory import first_line, is_out_of_memory
+from neuroreel.memory import memory_errors_told
+from neuroreel.posterior.checks import check_trials_fit, checked_starts, usable_neurons
 from neuroreel.posterior.objective import Objective, Whitened
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.posterior.samples import deviation_of, draw
 from neuroreel.posterior.search import Progress, search
 from neuroreel.progress import bar_of
-from neuroreel.recordings.checks import TrialSpec, check_most_responses
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, hash_model
 from neuroreel.results.reconstruction import Reconstruction
@@ -169,7 +165,7 @@ def reconstruct_each(
     wish = _Wish(
         posterior=posterior,
         mask=None if mask is None else check_mask_values(mask, what="the mask"),
-        kept=_usable_neurons(neurons, posterior),
+        kept=usable_neurons(neurons, posterior),
         samples=whole_number(samples, name="samples", least=0),
         passes=whole_number(passes, name="passes"),
         seed=whole_number(seed, name="seed", least=0),
@@ -177,8 +173,8 @@ def reconstruct_each(
     )
     if wish.mask is not None:
         mask_on_video(wish.mask, posterior.movie_prior.size)
-    _check_trials(chosen, posterior)
-    return _each(chosen, wish, _checked_starts(starts, chosen, posterior))
+    check_trials_fit(chosen, posterior)
+    return _each(chosen, wish, checked_starts(starts, chosen, posterior))
 
 
 def _each(
@@ -186,7 +182,7 @@ def _each(
 ) -> Iterator[Reconstruction]:
     keep_freed_memory()
     device, finished = wish.compute.torch_device, []
-    with _memory_errors_told(device), frozen(wish.posterior.models, device=device):
+    with memory_errors_told(device), frozen(wish.posterior.models, device=device):
         engines = [engine_of(model, precision=wish.compute.torch_precision) for model in wish.posterior.models]
         for number, trial in enumerate(trials):  # zip would hold one trial more in memory
             start = starts[number]
@@ -337,67 +333,9 @@ def _snapshot_of(
         kept=hash_array(wish.kept),
         start=None if start is None else hash_array(start),
         mask=None if wish.mask is None else hash_array(wish.mask),
-        arithmetic={
-            "neuroreel": __version__,
-            "torch": torch.__version__,
-            "device": wish.compute.torch_device.type,
-            "precision": [precision_of(engine) for engine in engines],
-            "compiled": any(map(is_compiled, engines)),
-        },
+        arithmetic=arithmetic_of(engines),
     )
     return Snapshot(
         file.with_name(f"{file.stem}-trial{number}{file.suffix or '.pt'}"),
         fingerprint=made_of,
     )
-
-
-def _usable_neurons(neurons: ArrayLike | None, posterior: Posterior) -> NDArray[np.bool_]:
-    usable = checked_neurons(neurons, posterior.neurons) & posterior.usable.numpy()
-    if not usable.any():
-        raise InputError("neurons keeps none whose responses varied in the training trials; keep others")
-    return usable
-
-
-def _checked_starts(
-    starts: Sequence[Movie] | None, trials: Sequence[Trial], posterior: Posterior
-) -> list[NDArray[np.float32] | None]:
-    if starts is None:
-        return [None] * len(trials)
-    if len(starts) != len(trials):
-        raise InputError(f"start has {len(starts)} movies for {len(trials)} trials; give one a trial")
-    checked: list[NDArray[np.float32] | None] = []
-    for start, trial in zip(starts, trials, strict=True):
-        movie = as_array(start, name="start").astype(np.float32)
-        wanted = (trial.frames, *posterior.movie_prior.size)
-        if movie.shape != wanted or not np.isfinite(movie).all():
-            raise InputError(f"start has shape {movie.shape} or NaN; it must be a movie of shape {wanted}, grey 0..255")
-        checked.append(movie)
-    return checked
-
-
-def _check_trials(trials: Sequence[Trial], posterior: Posterior) -> None:
-    if not len(trials):
-        raise InputError("no trials were given; pass one, or a list of them")
-    specs = []
-    for trial in trials:
-        instance_of(trial, Trial, name="a trial")
-        for model in posterior.models:
-            check_responses_fit(model, trial)
-            if trial.video is not None:  # it is looked at for scores alone, but at the end of the work
-                check_movie_fits(model, trial)
-        specs.append(TrialSpec.of(trial))
-    check_most_responses(specs, what="trials to reconstruct")
-
-
-@contextmanager
-def _memory_errors_told(device: torch.device) -> Iterator[None]:
-    """Where memory runs out, ResourceError says what to do."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, NeuroreelError) or not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"memory ran out ({first_line(error)}) on the device {device}: close other programs, use fewer or smaller "
-            "models, shorter trials or another device, or take results with nr.reconstruct_each"
-        ) from error

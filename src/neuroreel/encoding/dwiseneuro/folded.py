@@ -13,14 +13,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from neuroreel import __version__
 from neuroreel.encoding.dwiseneuro.native import native_library
 from neuroreel.encoding.dwiseneuro.network import Block, CortexLayer, DwiseNeuro, Readout
 from neuroreel.encoding.dwiseneuro.wide_branch import LANES, MOST_INPUTS, Branch, can_run_native, native_wide_branch
-from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.interface import EncodingModel, device_of
 
 
 def engine_of(model: EncodingModel, *, precision: str = "float32") -> EncodingModel:
@@ -37,6 +39,17 @@ def precision_of(engine: EncodingModel) -> str:
 def is_compiled(engine: EncodingModel) -> bool:
     """Whether compiled code does the work."""
     return isinstance(engine, FoldedDwiseNeuro) and engine.native and native_library() is not None
+
+
+def arithmetic_of(engines: Sequence[EncodingModel]) -> dict[str, Any]:
+    """What decides how numbers are rounded: a run that resumes with others would end with another movie."""
+    return {
+        "neuroreel": __version__,
+        "torch": torch.__version__,
+        "device": device_of(engines[0]).type,
+        "precision": [precision_of(engine) for engine in engines],
+        "compiled": any(map(is_compiled, engines)),
+    }
 
 
 class FoldedDwiseNeuro(EncodingModel):

@@ -1,0 +1,57 @@
+"""Do trials, neurons and starting movies fit a posterior? Asked before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neuroreel.arguments import as_array, instance_of
+from neuroreel.encoding.checks import check_movie_fits, check_responses_fit, checked_neurons
+from neuroreel.errors import InputError
+from neuroreel.posterior.posterior import Posterior
+from neuroreel.recordings.checks import TrialSpec, check_most_responses
+from neuroreel.recordings.trial import Trial
+
+
+def usable_neurons(neurons: ArrayLike | None, posterior: Posterior) -> NDArray[np.bool_]:
+    """(neurons,) boolean: those asked for whose responses vary; InputError where none is left."""
+    usable = checked_neurons(neurons, posterior.neurons) & posterior.usable.numpy()
+    if not usable.any():
+        raise InputError("neurons keeps none whose responses varied in the training trials; keep others")
+    return usable
+
+
+def checked_starts(
+    starts: Sequence[NDArray[np.floating[Any]]] | None, trials: Sequence[Trial], posterior: Posterior
+) -> list[NDArray[np.float32] | None]:
+    """A starting movie or None for each trial; InputError unless they are finite movies of the trials' sizes."""
+    if starts is None:
+        return [None] * len(trials)
+    if len(starts) != len(trials):
+        raise InputError(f"start has {len(starts)} movies for {len(trials)} trials; give one a trial")
+    checked: list[NDArray[np.float32] | None] = []
+    for start, trial in zip(starts, trials, strict=True):
+        movie = as_array(start, name="start").astype(np.float32)
+        wanted = (trial.frames, *posterior.movie_prior.size)
+        if movie.shape != wanted or not np.isfinite(movie).all():
+            raise InputError(f"start has shape {movie.shape} or NaN; it must be a movie of shape {wanted}, grey 0..255")
+        checked.append(movie)
+    return checked
+
+
+def check_trials_fit(trials: Sequence[Trial], posterior: Posterior) -> None:
+    """Raise InputError unless all trials can be reconstructed under this posterior."""
+    if not len(trials):
+        raise InputError("no trials were given; pass one, or a list of them")
+    specs = []
+    for trial in trials:
+        instance_of(trial, Trial, name="a trial")
+        for model in posterior.models:
+            check_responses_fit(model, trial)
+            if trial.video is not None:  # it is looked at for scores alone, but at the end of the work
+                check_movie_fits(model, trial)
+        specs.append(TrialSpec.of(trial))
+    check_most_responses(specs, what="trials to reconstruct")
