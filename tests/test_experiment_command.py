@@ -120,7 +120,7 @@ def test_an_experiment_on_simulated_mice(tmp_path: Path, monkeypatch: pytest.Mon
     """With nothing but --quick; the mice are smaller here."""
     from neuroreel.experiments import quick
 
-    few = {"trials": 21, "neurons": 30, "models": 1, "epochs": 1, "batches_per_epoch": 2, "mask_steps": 1, "movies": 1}
+    few = {"trials": 21, "neurons": 30, "models": 1, "epochs": 1, "batches_per_epoch": 2, "movies": 1}
     tiny = replace(quick.SIZE, seconds=3.0, height=36, width=64, **few)
     monkeypatch.setattr(quick, "SIZE", tiny)
     monkeypatch.setattr(nr, "learn_mask", lambda *_, **__: np.ones((36, 64), np.float32))  # none is learned so soon

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from neuroreel.decoding.decoder import RidgeDecoder
-    from neuroreel.encoding.interface import EncodingModel
     from neuroreel.posterior.posterior import Posterior
     from neuroreel.recordings.recording import Recording
 
@@ -34,7 +33,6 @@ class DemoSize:
     models: int
     epochs: int
     batches_per_epoch: int
-    mask_steps: int
     movies: int
     samples: int
     expected: str
@@ -49,7 +47,6 @@ FULL = DemoSize(
     models=3,
     epochs=4,
     batches_per_epoch=30,
-    mask_steps=200,
     movies=4,
     samples=4,
     expected="about 3 minutes on two cores, 3 GiB of memory",
@@ -61,7 +58,6 @@ QUICK = DemoSize(
     models=2,
     epochs=1,
     batches_per_epoch=12,
-    mask_steps=200,
     movies=2,
     samples=0,
     expected="less than a minute on two cores, a good 1 GiB of memory",
@@ -99,8 +95,7 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     say("1. Simulate")
     recording = simulated_mouse(folder / "recording", size, seed)
     held_out = recording.select(TEST_FOLD)[: size.movies]
-    models, decoder, mask = fit_mouse(recording, folder, size, seed=seed, say=say)
-    posterior = _fitted_posterior(folder / "posterior", models, recording, seed=seed, say=say)
+    posterior, decoder, mask = fit_mouse(recording, folder, size, seed=seed, say=say)
 
     say(f"6. Reconstruct {len(held_out)} movies that no model was trained on")
     results = nr.reconstruct(list(held_out), posterior, mask=mask, samples=size.samples, seed=seed)
@@ -123,8 +118,8 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
 
 def fit_mouse(
     recording: Recording, folder: Path, size: DemoSize, *, seed: int, say: Callable[[str], None]
-) -> tuple[list[EncodingModel], RidgeDecoder, NDArray[np.float32]]:
-    """Steps 2 to 4: the decoder, an ensemble of encoding models and the mask, each kept in a file of the folder."""
+) -> tuple[Posterior, RidgeDecoder, NDArray[np.float32]]:
+    """Steps 2 to 5: linear decoder, encoding models, posterior and mask, each kept in the folder."""
     import neuroreel as nr
 
     train, validation = recording.select(*TRAINING_FOLDS), recording.select(VALIDATION_FOLD)
@@ -142,30 +137,21 @@ def fit_mouse(
         ensemble.append(_kept(folder / f"encoder_{number}.safetensors", nr.load_encoder, fit))
     say(f"   response correlation on unseen movies: {nr.encoder_correlation(ensemble, validation):.3f}")
 
-    say("4. Learn the transparency mask")
+    say("4. Fit the posterior: what movies are like, and what the models leave unexplained")
+    posterior = _kept(
+        folder / "posterior",
+        nr.load_posterior,
+        lambda file: nr.fit_posterior(ensemble, train, validation=validation, seed=seed).save(file),
+    )
+    say(f"   {posterior}")
+
+    say("5. Learn the mask: which pixels responses tell of")
     mask = _kept(
         folder / "mask.npy",
         nr.load_mask,
-        lambda file: nr.save_mask(file, nr.learn_mask(ensemble[0], train, steps=size.mask_steps, seed=seed)),
+        lambda file: nr.save_mask(file, nr.posterior_mask(posterior, train, seed=seed)),
     )
-    return ensemble, decoder, mask
-
-
-def _fitted_posterior(
-    folder: Path, models: list[EncodingModel], recording: Recording, *, seed: int, say: Callable[[str], None]
-) -> Posterior:
-    """Step 5, kept in a folder."""
-    import neuroreel as nr
-
-    say("5. Fit the posterior: what movies are like, and what the models leave unexplained")
-    train, validation = recording.select(*TRAINING_FOLDS), recording.select(VALIDATION_FOLD)
-    posterior = _kept(
-        folder,
-        nr.load_posterior,
-        lambda file: nr.fit_posterior(models, train, validation=validation, seed=seed).save(file),
-    )
-    say(f"   {posterior}")
-    return posterior
+    return posterior, decoder, mask
 
 
 def simulated_mouse(folder: Path, size: DemoSize, seed: int) -> Recording:

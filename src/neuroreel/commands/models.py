@@ -82,8 +82,9 @@ def mask(
     recording: Folder,
     /,
     *,
-    encoder: Path,
     out: Path,
+    posterior: Path | None = None,
+    encoder: Path | None = None,
     session: int | str = 0,
     steps: int = 1000,
     test_fold: str = "fold_0",
@@ -92,22 +93,33 @@ def mask(
 ) -> None:
     """Learn the transparency mask: which pixels the population sees.
 
+    From a posterior, by what responses tell of (seconds, and nearly the same mask from any seed); or from an encoding
+    model, by the published rule.
+
     Args:
         recording: Folder of a recording.
-        encoder: An encoding model of its neurons (.safetensors, or a published .pth).
         out: The mask, a .npy file.
+        posterior: Folder that `neuroreel fit` wrote.
+        encoder: In its place, an encoding model of its neurons (.safetensors, or a published .pth).
         session: Which mouse's neurons, in a model of several mice: by number from 0, or by the recording's name.
-        steps: How many; 1000 in the paper.
+        steps: Of the published rule; 1000 in the paper.
         test_fold: Trials never looked at here.
-        seed: Of the trials drawn.
+        seed: Random seed.
         device: auto, cpu, cuda, cuda:1, mps.
     """
     import neuroreel as nr
 
+    if (posterior is None) == (encoder is None):
+        raise InputError("give either --posterior, a folder that `neuroreel fit` wrote, or --encoder")
     refuse_existing(out, overwrite=False)
     training, _ = training_trials(nr.open_recording(recording), test_fold, None)
-    model = nr.load_encoder(encoder, session=session)
-    learned = nr.learn_mask(model, training, steps=steps, seed=seed, device=device)
+    if posterior is not None:
+        compute = nr.Compute(device=device)
+        learned = nr.posterior_mask(nr.load_posterior(posterior), training, seed=seed, compute=compute)
+    else:
+        assert encoder is not None  # checked above
+        model = nr.load_encoder(encoder, session=session)
+        learned = nr.learn_mask(model, training, steps=steps, seed=seed, device=device)
     nr.save_mask(out, learned)
     say(f"wrote {out}; {int((learned >= 1).sum())} of its {learned.size} pixels reach 1: scored where the movie is")
 

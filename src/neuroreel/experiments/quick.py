@@ -17,7 +17,6 @@ SIZE = DemoSize(
     models=3,
     epochs=2,
     batches_per_epoch=20,
-    mask_steps=200,
     movies=2,
     samples=0,
     expected="",
