@@ -66,13 +66,8 @@ def score_movie(trial: nr.Trial, made: dict[str, Any], *, samples: int) -> dict[
         row[name] = nr.video_correlation(trial.needs_video(), video, mask=mask)
         row[f"{name}_published_mask"] = nr.video_correlation(trial.needs_video(), video, mask=made["published_mask"])
     if samples:
-        scored = mask >= 1
-        error = np.abs(trial.needs_video() - result.video)[30:, scored]
-        deviation = result.deviation[30:, scored]
-        row["coverage_68"] = float(np.mean(error <= 0.9945 * deviation))
-        row["coverage_95"] = float(np.mean(error <= 1.96 * deviation))
-        row["rms_error"] = float(np.sqrt(np.mean(np.square(error))))
-        row["rms_deviation"] = float(np.sqrt(np.mean(np.square(deviation))))
+        held = nr.coverage(result, levels=(0.68, 0.95))
+        row |= {"coverage_68": held[0.68], "coverage_95": held[0.95]}
     return row
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from neuroreel.errors import ResourceError as ResourceError
     from neuroreel.evaluation.baselines import baselines as baselines
     from neuroreel.evaluation.baselines import shuffle_neurons as shuffle_neurons
+    from neuroreel.evaluation.calibration import calibration_figure as calibration_figure
+    from neuroreel.evaluation.calibration import coverage as coverage
+    from neuroreel.evaluation.calibration import rank_histogram as rank_histogram
     from neuroreel.evaluation.frequency_bands import BandCorrelation as BandCorrelation
     from neuroreel.evaluation.frequency_bands import band_correlation as band_correlation
     from neuroreel.evaluation.identification import Identification as Identification
@@ -108,7 +111,9 @@ _HOMES = {
     "Uncertainty": "evaluation.uncertainty",
     "band_correlation": "evaluation.frequency_bands",
     "baselines": "evaluation.baselines",
+    "calibration_figure": "evaluation.calibration",
     "convert_published": "bauer_2026.files.convert",
+    "coverage": "evaluation.calibration",
     "decode": "decoding.decoder",
     "download": "recordings.download.run",
     "drifting_grating": "stimuli.gratings",
@@ -139,6 +144,7 @@ _HOMES = {
     "predict": "encoding.predict",
     "published_noise": "stimuli.noise",
     "published_ssim": "evaluation.ssim",
+    "rank_histogram": "evaluation.calibration",
     "read_published": "bauer_2026.files.results",
     "read_published_folder": "bauer_2026.files.folder",
     "receptive_fields": "evaluation.receptive_fields",

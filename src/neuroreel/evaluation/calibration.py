@@ -1,0 +1,147 @@
+"""Is the posterior as sure as it may be? Coverage of its intervals, and ranks of the truth among its draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from neuroreel.errors import InputError
+from neuroreel.evaluation.scores import SKIP_FRAMES, evaluation_mask
+from neuroreel.results.reconstruction import Reconstruction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
+
+
+def coverage(
+    results: Reconstruction | Sequence[Reconstruction],
+    *,
+    levels: Sequence[float] = LEVELS,
+    mask: ArrayLike | None = None,
+    skip: int = SKIP_FRAMES,
+) -> dict[float, float]:
+    """How often central intervals of the posterior hold the true pixel; a calibrated one has share = level.
+
+    An interval is the MAP movie plus and minus a normal quantile times ``result.deviation``.
+
+    Parameters
+    ----------
+    results
+        Reconstructions with samples and known true movies.
+    levels
+        Probabilities that the intervals claim, between 0 and 1.
+    mask
+        Pixels that count, (height, width), of at least 1; by default each result's own mask, all pixels without one.
+    skip
+        Frames left out at the start of each movie.
+
+    Returns
+    -------
+    dict
+        Share of pixels and frames held, for each level.
+
+    Raises
+    ------
+    InputError
+        A result without samples or true movie, levels outside 0..1.
+    """
+    if not levels or not all(0 < level < 1 for level in levels):
+        raise InputError(f"levels is {levels!r}; they must be probabilities between 0 and 1")
+    errors = np.concatenate([_standardized(result, mask, skip) for result in _checked(results)])
+    return {level: float(np.mean(np.abs(errors) <= norm.ppf(0.5 + level / 2))) for level in levels}
+
+
+def rank_histogram(
+    results: Reconstruction | Sequence[Reconstruction], *, mask: ArrayLike | None = None, skip: int = SKIP_FRAMES
+) -> NDArray[np.int64]:
+    """How many draws lie below the true pixel, counted over pixels and frames: (samples + 1,), flat if calibrated.
+
+    Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788). A hump in the middle means that the draws
+    scatter too much, high ends that they scatter too little. Ties, at black and white, count half. Arguments as in
+    :func:`coverage`; all results need the same number of samples.
+    """
+    counts: NDArray[np.int64] | None = None
+    for result in _checked(results):
+        assert result.samples is not None and result.truth is not None  # checked
+        where = _scored(result, mask)
+        truth, samples = result.truth[skip:, where], result.samples[:, skip:, where]
+        below = (samples < truth).sum(axis=0) + (samples == truth).sum(axis=0) // 2
+        found = np.bincount(below.ravel(), minlength=len(samples) + 1)
+        if counts is not None and len(found) != len(counts):
+            raise InputError(
+                f"the results have {len(counts) - 1} and {len(found) - 1} samples; ranks need the same number in all"
+            )
+        counts = found if counts is None else counts + found
+    assert counts is not None  # there is a result at least
+    return counts
+
+
+def calibration_figure(
+    results: Mapping[str, Sequence[Reconstruction]], *, mask: ArrayLike | None = None, skip: int = SKIP_FRAMES
+) -> Figure:
+    """Coverage against level, and ranks of the truth among the draws, for one or more groups of results.
+
+    Parameters
+    ----------
+    results
+        Groups by name.
+    mask, skip
+        See :func:`coverage`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Outside pyplot.
+    """
+    from matplotlib.figure import Figure
+
+    from neuroreel.figures.style import COLORS, FAINT, inches, style
+
+    levels = tuple(np.linspace(0.05, 0.95, 19).round(2).tolist())
+    with style():
+        figure = Figure(figsize=(inches(120), inches(55)), layout="constrained")
+        held_axis, rank_axis = figure.subplots(1, 2)
+        held_axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8)
+        rank_axis.axhline(1, color=FAINT, linewidth=0.8)
+        for (name, group), color in zip(results.items(), COLORS, strict=False):
+            held = coverage(group, levels=levels, mask=mask, skip=skip)
+            held_axis.plot(list(held), list(held.values()), color=color, label=name)
+            counts = rank_histogram(group, mask=mask, skip=skip)
+            rank_axis.plot(counts / counts.mean(), color=color, marker="o")
+        held_axis.set(xlabel="level of the interval", ylabel="share of pixels held", xlim=(0, 1), ylim=(0, 1))
+        held_axis.legend()
+        rank_axis.set(xlabel="draws below the true pixel", ylabel="frequency (flat: 1)")
+        rank_axis.set_ylim(bottom=0)
+        figure.draw_without_rendering()
+    return figure
+
+
+def _checked(results: Reconstruction | Sequence[Reconstruction]) -> list[Reconstruction]:
+    group = [results] if isinstance(results, Reconstruction) else list(results)
+    if not group:
+        raise InputError("no results were given; pass one, or a list of them")
+    for result in group:
+        if result.samples is None or result.truth is None:
+            raise InputError(
+                f"{result.name} has no {'samples' if result.truth is not None else 'true movie'}; reconstruct trials "
+                "with known movies and samples=8"
+            )
+    return group
+
+
+def _scored(result: Reconstruction, mask: ArrayLike | None) -> NDArray[np.bool_]:
+    return evaluation_mask(result.mask if mask is None else mask, result.video.shape[1:])
+
+
+def _standardized(result: Reconstruction, mask: ArrayLike | None, skip: int) -> NDArray[np.float32]:
+    """Errors over deviations, of the scored pixels and frames."""
+    assert result.truth is not None and result.deviation is not None  # checked
+    where = _scored(result, mask)
+    error = (result.truth - result.video)[skip:, where]
+    return (error / result.deviation[skip:, where].clip(1e-6)).ravel()
