@@ -144,6 +144,16 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
     assert "forward and backward" in said
 
 
+def test_the_benchmark_of_the_posterior_runs(tmp_path: Path) -> None:
+    out = tmp_path / "posterior.json"
+    script = BENCHMARK.with_name("full_size_posterior.py")
+    command = [sys.executable, str(script), "--model", "small", "--passes", "3", "--out", str(out)]
+    assert "windows computed twice" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kept, twice = json.loads(out.read_text())["rows"]
+    assert kept["keep_graphs"] and not twice["keep_graphs"] and 1 < kept["passes"] <= 3
+    assert kept["seconds_a_pass"] > 0 and kept["peak_mib"] > 0
+
+
 @pytest.mark.nightly
 def test_full_size_converts_predicts_and_reconstructs(tmp_path: Path) -> None:
     """A published-style checkpoint of the paper's size, from the file to two iterations of the published rule."""
@@ -176,6 +186,12 @@ def test_full_size_converts_predicts_and_reconstructs(tmp_path: Path) -> None:
     assert result.video.shape == (FRAMES, 36, 64)
     assert np.isfinite(result.video).all() and result.video.std() > 0  # pass 0 records, pass 1 moves
     assert np.isfinite(result.dataset["loss"]).all() and len(result.dataset["loss"]) == 2
+
+    prior = nr.MoviePrior.natural(height=36, width=64, frame_rate_hz=30)
+    posterior = nr.fit_posterior(model, [watched, watched], movie_prior=prior, compute=compute)
+    likely = nr.reconstruct(watched, posterior, passes=6, compute=compute)
+    assert np.isfinite(likely.video).all() and likely.video.std() > 0
+    assert np.diff(likely.dataset["loss"]).max(initial=-1) <= 0
 
 
 def check_weights(model: nr.EncodingModel, weights: dict[str, Tensor]) -> None:
