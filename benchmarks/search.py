@@ -1,0 +1,77 @@
+"""Does the search converge, from any start, and does it ever get worse? Video correlation over passes.
+
+    python benchmarks/search.py posterior_mice/400_neurons_seed_11 [--movies 4] [--passes 200] [--out search.png]
+
+Takes a mouse that ``benchmarks/posterior.py`` made. Each movie is searched for from the prior's mean and from the ridge
+movie. Prints the mean correlation after some passes, how alike the two movies are after 30, and draws the curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import neuroreel as nr
+
+SHOWN = (10, 15, 20, 25, 30, 40, 60, 100, 150, 200)
+
+
+def main() -> None:
+    """Search, print, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mouse", type=Path)
+    parser.add_argument("--models", type=int, default=4)
+    parser.add_argument("--movies", type=int, default=4)
+    parser.add_argument("--passes", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path("search.png"))
+    args = parser.parse_args()
+    posterior = nr.load_posterior(args.mouse / f"posterior_{args.models}")
+    decoder = nr.RidgeDecoder.load(args.mouse / "decoder.safetensors")
+    mask = nr.load_mask(args.mouse / "mask.npy")
+    curves: dict[str, list[np.ndarray]] = {"prior's mean": [], "ridge": []}
+    alike = []
+    for trial in nr.open_recording(args.mouse / "recording").select("fold_0")[: args.movies]:
+        starts = {"prior's mean": None, "ridge": nr.decode(decoder, trial)}
+        early = {}
+        for name, start in starts.items():
+            asked = {"mask": mask, "start": start, "compute": nr.Compute(progress=False)}
+            curves[name].append(by_pass(nr.reconstruct(trial, posterior, passes=args.passes, **asked), args.passes))
+            early[name] = nr.reconstruct(trial, posterior, passes=30, **asked).video[30:, mask >= 1]
+        alike.append(np.corrcoef(*(video.ravel() for video in early.values()))[0, 1])
+        ends = {name: (found[-1][29], found[-1][-1]) for name, found in curves.items()}
+        print(f"{trial.name}: after 30 passes and at the end " + str(ends), f"alike {alike[-1]:.4f}", flush=True)
+    for name, found in curves.items():
+        mean = np.mean(found, axis=0)
+        shown = ", ".join(f"{passes}: {mean[passes - 1]:.4f}" for passes in SHOWN if passes <= args.passes)
+        print(f"from {name}: {shown}")
+    print(f"correlation of the two movies after 30 passes: {np.mean(alike):.4f}, at least {np.min(alike):.4f}")
+    draw(args.out, curves)
+
+
+def by_pass(result: nr.Reconstruction, passes: int) -> np.ndarray:
+    """Video correlation after each pass: that of the last iteration that had ended by then."""
+    ended = result.dataset["iteration"].values
+    found = result.dataset["video_correlation"].values
+    places = np.searchsorted(ended, np.arange(1, passes + 1), side="right") - 1
+    return np.where(places >= 0, found[places.clip(0)], np.nan)
+
+
+def draw(file: Path, curves: dict[str, list[np.ndarray]]) -> None:
+    """A line a movie, a color a start."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    ax = figure.subplots()
+    for (name, found), color in zip(curves.items(), ("#0072b2", "#d55e00"), strict=True):
+        for number, curve in enumerate(found):
+            ax.plot(np.arange(1, len(curve) + 1), curve, color=color, label=name if number == 0 else None)
+    ax.axvline(30, color="0.6", linewidth=0.8)
+    ax.set(xlabel="passes", ylabel="video correlation inside the mask", xscale="log")
+    ax.legend(title="started from")
+    figure.savefig(file, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
