@@ -21,7 +21,7 @@ SHOWN = (10, 15, 20, 25, 30, 40, 60, 100, 150, 200)
 def main() -> None:
     """Search, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mouse", type=Path)
+    parser.add_argument("mouse", type=Path, nargs="?", default=Path("posterior_mice/400_neurons_seed_11"))
     parser.add_argument("--models", type=int, default=4)
     parser.add_argument("--movies", type=int, default=4)
     parser.add_argument("--passes", type=int, default=200)
