@@ -268,6 +268,21 @@ def test_windows_computed_twice_give_the_same() -> None:
     torch.testing.assert_close(gradient, gradient_again)
 
 
+def test_where_memory_runs_out_windows_are_computed_twice() -> None:
+    class Greedy(ToyEncoder):
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            if torch.is_grad_enabled() and told == []:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+            return super().forward(clips)
+
+    told: list[str] = []
+    usual, poor = problem(any_length=False), problem(any_length=False)
+    poor.models, poor.say = [Greedy(neurons=NEURONS), Greedy(neurons=NEURONS, seed=1)], told.append
+    z = start_of(usual)
+    assert usual(z)[0] == poor(z)[0] and not poor.keep_graphs and "computed twice" in told[0]
+    torch.testing.assert_close(usual(z)[1], poor(z)[1])
+
+
 def test_a_frame_in_two_windows_gets_the_mean() -> None:
     model = ToyEncoder(neurons=2)
     video = small_movies()[0].needs_video()[:12]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from neuroreel.allocator import give_back_freed_memory
 from neuroreel.encoding.interface import EncodingModel
+from neuroreel.memory import is_out_of_memory
 from neuroreel.posterior.movie_prior import MoviePrior
 from neuroreel.posterior.noise import NoiseModel, NoisePrecision
 from neuroreel.posterior.prediction import ensemble_responses
@@ -55,9 +57,10 @@ class Objective:
         warmup: int,
         likelihood_weight: float = 1.0,
         keep_graphs: bool = True,
+        say: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.models, self.whitened, self.covariates = models, whitened, covariates
-        self.kept = kept
+        self.kept, self.say = kept, say
         self.noise = noise if kept is None else noise.select(kept)
         self.roots = (responses if kept is None else responses[kept]).clamp_min(0).sqrt()
         self.precision = NoisePrecision(self.noise, responses.shape[1])
@@ -73,7 +76,23 @@ class Objective:
         return torch.nn.functional.pad(residual[:, self.warmup :], (self.warmup, 0))
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The objective and its gradient at these coordinates."""
+        """The objective and its gradient at these coordinates.
+
+        Where memory runs out with the graphs of all windows kept, windows are computed twice from then on.
+        """
+        try:
+            return self._evaluated(z)
+        except (RuntimeError, MemoryError) as error:
+            if not self.keep_graphs or not is_out_of_memory(error):
+                raise
+        self.keep_graphs = False
+        self.say("Memory ran out; from now on each window is computed twice, which takes half as much time again.")
+        give_back_freed_memory()  # here, where the error no longer holds what had been computed
+        if z.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return self._evaluated(z)
+
+    def _evaluated(self, z: Tensor) -> tuple[Tensor, Tensor]:
         z = z.detach().requires_grad_()
         residual = self.residual(z)
         weighed = self.likelihood_weight * self.precision.apply(residual.detach())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -27,7 +28,7 @@ from neuroreel.posterior.objective import Objective, Whitened
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.posterior.samples import deviation_of, draw
 from neuroreel.posterior.search import Progress, search
-from neuroreel.progress import bar_of
+from neuroreel.progress import bar_of, note
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, hash_model
 from neuroreel.results.reconstruction import Reconstruction
@@ -214,6 +215,7 @@ def _reconstruct_one(
         warmup=max(model.warmup_frames for model in engines),
         likelihood_weight=wish.posterior.likelihood_weight,
         keep_graphs=graphs_fit(engines, frames=trial.frames, device=device, max_bytes=wish.compute.max_bytes),
+        say=partial(note, enabled=wish.compute.progress, always=True),
     )
     begin = torch.zeros_like(whitened.deviation)
     if start is not None:
