@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from neuroreel.encoding.session import ReadoutConfig, ReadoutModel
 
 import neuroreel as nr
+from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.experiments import Animal, Grid, Method, ModelFile
 
 HEIGHT, WIDTH, NEURONS, FRAMES = 12, 16, 10, 40

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neuroreel.encoding.session import ReadoutModel
 
 import neuroreel as nr
 from experiment_mice import CONFIG, SETTINGS, options
 from neuroreel.cli import main
+from neuroreel.encoding.readout import ReadoutModel
 from neuroreel.experiments import EXPERIMENTS, experiment_table, open_animals
 from neuroreel.experiments.command import ExperimentCommand
 

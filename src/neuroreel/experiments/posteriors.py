@@ -13,14 +13,18 @@ from neuroreel.experiments.animals import Animal
 from neuroreel.locks import file_lock
 from neuroreel.posterior.fit import fit_posterior
 from neuroreel.posterior.posterior import Posterior, load_posterior
+from neuroreel.recordings.recording import Trials
 from neuroreel.results.provenance import hash_array
 
 KEPT_IN = "posteriors"
+VALIDATION_FOLD = "fold_1"  # where `neuroreel train` stops early, and trains on nothing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AnimalPosterior:
     """What a posterior is fitted to: some of an animal's models, and all trials outside one fold.
+
+    Trials of the validation fold, where there are twice as many others, say how large the models' errors are.
 
     Parameters
     ----------
@@ -42,17 +46,21 @@ class AnimalPosterior:
         statistics = self.animal.recording.statistics
         decided_by = {
             "models": [self.animal.model_hashes[number] for number in self.members],
-            "trials": list(self._trials),
+            "trials": [list(numbers) for numbers in self._trials],
             "statistics": {kind: hash_array(statistics[kind].mean) for kind in sorted(statistics)},
         }
         return hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
     @cached_property
-    def _trials(self) -> tuple[int, ...]:
+    def _trials(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Numbers of the trials for training and for validation."""
         recording = self.animal.recording
         folds = recording.folds()
         outside = [number for number, fold in enumerate(folds) if fold != self.held_out_fold]
-        return tuple(number for number in outside if recording.trial_spec(number).neurons)
+        usable = tuple(number for number in outside if recording.trial_spec(number).neurons)
+        training = tuple(number for number in usable if folds[number] != VALIDATION_FOLD)
+        validation = tuple(number for number in usable if folds[number] == VALIDATION_FOLD)
+        return (training, validation) if len(training) >= 2 * len(validation) else (usable, ())
 
     def get(self, out: Path, *, device: str) -> Posterior:
         """The posterior: in memory, from the folder of results, or fitted now."""
@@ -65,10 +73,11 @@ class AnimalPosterior:
         with file_lock(folder.with_suffix(".lock"), what="posterior"):
             if folder.exists():
                 return load_posterior(folder)
-            recording = self.animal.recording
+            training, validation = (Trials(self.animal.recording, numbers) for numbers in self._trials)
             fitted = fit_posterior(
                 [self.animal.models[number] for number in self.members],
-                [recording.trials[number] for number in self._trials],
+                training,
+                validation=validation,
                 compute=Compute(device=device, progress=False),
             )
             fitted.save(folder)

@@ -48,7 +48,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 OWN = {  # what the workflow itself gives to a command
     "simulate": {"folder"},
     "train": {"recordings", "out", "seeds", "decoder"},
-    "mask": {"recording", "encoder", "out", "session"},
+    "mask": {"recording", "encoder", "posterior", "out", "session"},
     "download": {"names", "to", "yes", "show", "check"},
     "report": {"results", "out", "decoder", "overwrite"},
     "figures": {"experiment", "results", "published", "out", "overwrite"},
