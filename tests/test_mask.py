@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import neuroreel as nr
+from neuroreel.bauer_2026.mask import _blur, _draw_pairs, train_mask
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.posterior.mask import _blur, _draw_pairs, train_mask
 from neuroreel.recordings.simulate import load_truth
 from toy_encoder import ToyEncoder, toy_trials
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from neuroreel.bauer_2026.files.convert import convert_published as convert_published
     from neuroreel.bauer_2026.files.folder import read_published_folder as read_published_folder
     from neuroreel.bauer_2026.files.results import read_published as read_published
+    from neuroreel.bauer_2026.mask import learn_mask as learn_mask
     from neuroreel.compute import Compute as Compute
     from neuroreel.decoding.decoder import RidgeDecoder as RidgeDecoder
     from neuroreel.decoding.decoder import decode as decode
@@ -53,10 +54,9 @@ if TYPE_CHECKING:
     from neuroreel.evaluation.statistics import repeated_measures_anova as repeated_measures_anova
     from neuroreel.evaluation.uncertainty import Uncertainty as Uncertainty
     from neuroreel.evaluation.uncertainty import ensemble_uncertainty as ensemble_uncertainty
+    from neuroreel.masks import load_mask as load_mask
+    from neuroreel.masks import save_mask as save_mask
     from neuroreel.posterior.fit import fit_posterior as fit_posterior
-    from neuroreel.posterior.mask import learn_mask as learn_mask
-    from neuroreel.posterior.mask import load_mask as load_mask
-    from neuroreel.posterior.mask import save_mask as save_mask
     from neuroreel.posterior.movie_prior import MoviePrior as MoviePrior
     from neuroreel.posterior.posterior import Posterior as Posterior
     from neuroreel.posterior.posterior import load_posterior as load_posterior
@@ -127,11 +127,11 @@ _HOMES = {
     "identify": "evaluation.identification",
     "import_nwb": "recordings.nwb.importing",
     "import_table": "recordings.table",
-    "learn_mask": "posterior.mask",
+    "learn_mask": "bauer_2026.mask",
     "leave_out_neurons": "evaluation.overfit",
     "load_encoder": "encoding.files",
     "load_posterior": "posterior.posterior",
-    "load_mask": "posterior.mask",
+    "load_mask": "masks",
     "mask_agreement": "evaluation.population",
     "noise_stimuli": "stimuli.sets",
     "mixed_model": "evaluation.mixed_model",
@@ -152,7 +152,7 @@ _HOMES = {
     "reconstruct_each": "posterior.reconstruct",
     "repeated_measures_anova": "evaluation.statistics",
     "save_encoder": "encoding.files",
-    "save_mask": "posterior.mask",
+    "save_mask": "masks",
     "scores": "evaluation.scores",
     "shuffle_neurons": "evaluation.baselines",
     "simulate": "recordings.simulate",

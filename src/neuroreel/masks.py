@@ -1,7 +1,9 @@
-"""What a transparency mask is: one image, on a video's pixels or on a canvas with the video in its center."""
+"""Transparency masks: one image, on a video's pixels or on a canvas around it; checked, cut, in files."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.arguments import as_array
 from neuroreel.errors import InputError
+from neuroreel.files import atomic_path, user_path
+from neuroreel.recordings.disk import check_fetched
 
 
 def check_mask_values(values: ArrayLike, *, what: str) -> NDArray[np.float32]:
@@ -45,3 +49,28 @@ def mask_on_video(mask: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
         )
     top, left = centered_place(size, mask.shape)
     return mask[top : top + size[0], left : left + size[1]]
+
+
+def load_mask(file: str | Path) -> NDArray[np.float32]:
+    """Read a mask (height, width) from a ``.npy`` file, ours or a published ``mask_m{mouse}.npy``.
+
+    Raises
+    ------
+    InputError
+        No such file, another kind of file, another shape, NaN or infinite values.
+    """
+    file = user_path(file)
+    check_fetched(file)
+    try:
+        with file.open("rb") as stream:
+            mask = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, ValueError, EOFError, TokenError, MemoryError, OverflowError) as error:
+        raise InputError(f"{file} cannot be read as a mask ({error}); it must be a .npy file of one image") from error
+    return check_mask_values(mask, what=str(file))
+
+
+def save_mask(file: str | Path, mask: NDArray[np.float32], *, overwrite: bool = False) -> None:
+    """Write a mask (height, width) to a ``.npy`` file, whole or not at all."""
+    checked = check_mask_values(mask, what="the mask")
+    with atomic_path(file, overwrite=overwrite) as partial, partial.open("wb") as stream:
+        np.save(stream, checked)

@@ -19,8 +19,7 @@ from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
 from neuroreel.encoding.files import load_encoder
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
-from neuroreel.masks import check_mask_values
-from neuroreel.posterior.mask import load_mask
+from neuroreel.masks import check_mask_values, load_mask
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial

@@ -6,8 +6,6 @@ Source: Bauer, Margrie & Clopath, eLife 2026.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -19,11 +17,8 @@ from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
 from neuroreel.encoding.interface import EncodingModel, device_of, frozen
 from neuroreel.errors import InputError
-from neuroreel.files import atomic_path, user_path
-from neuroreel.masks import check_mask_values
 from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.checks import check_responses, check_trials, trial_specs
-from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.trial import Trial
 
 LARGEST_START = 0.05
@@ -180,28 +175,3 @@ def _blur(image: Tensor) -> Tensor:
     kernel = kernel / kernel.sum()
     padded = torch.nn.functional.pad(image[None, None], [radius] * 4, mode="reflect")
     return torch.nn.functional.conv2d(padded, (kernel[:, None] * kernel)[None, None])[0, 0]
-
-
-def load_mask(file: str | Path) -> NDArray[np.float32]:
-    """Read a mask (height, width) from a ``.npy`` file, ours or a published ``mask_m{mouse}.npy``.
-
-    Raises
-    ------
-    InputError
-        No such file, another kind of file, another shape, NaN or infinite values.
-    """
-    file = user_path(file)
-    check_fetched(file)
-    try:
-        with file.open("rb") as stream:
-            mask = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, ValueError, EOFError, TokenError, MemoryError, OverflowError) as error:
-        raise InputError(f"{file} cannot be read as a mask ({error}); it must be a .npy file of one image") from error
-    return check_mask_values(mask, what=str(file))
-
-
-def save_mask(file: str | Path, mask: NDArray[np.float32], *, overwrite: bool = False) -> None:
-    """Write a mask (height, width) to a ``.npy`` file, whole or not at all."""
-    checked = check_mask_values(mask, what="the mask")
-    with atomic_path(file, overwrite=overwrite) as partial, partial.open("wb") as stream:
-        np.save(stream, checked)
