@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 
 from neuroreel.arguments import instance_of
 from neuroreel.decoding.features import ResponseFeatures
-from neuroreel.decoding.symmetric import leading_components
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, user_path
 from neuroreel.recordings.checks import same_rate
@@ -75,11 +73,6 @@ class RidgeDecoder:
     def lags_s(self) -> tuple[float, ...]:
         """Times of the responses it uses, in seconds after the frame."""
         return tuple(lag / self.frame_rate_hz for lag in self.features.lags)
-
-    @cached_property
-    def residual_components(self) -> NDArray[np.float32] | None:
-        """(pixels, k): what ``residual_covariance`` mostly is, components times their transpose; None without it."""
-        return None if self.residual_covariance is None else leading_components(self.residual_covariance)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write one safetensors file with everything in it.

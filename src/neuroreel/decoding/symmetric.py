@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 BLOCK_ROWS = 10
@@ -48,10 +47,3 @@ def leading_eigenvectors(matrix: Tensor, count: int, *, seed: int) -> Tensor:
         basis = torch.linalg.qr(matrix @ basis).Q
     inner = torch.linalg.eigh(basis.T @ matrix @ basis).eigenvectors
     return (basis @ inner[:, -count:].flip(1)).contiguous()
-
-
-def leading_components(covariance: NDArray[np.float32], *, most: int = 600) -> NDArray[np.float32]:
-    """Leading components (pixels, k) of a covariance (pixels, pixels), scaled by the root of their variances."""
-    values, vectors = torch.linalg.eigh(torch.from_numpy(np.asarray(covariance, np.float32)))
-    leading = slice(max(0, len(values) - most), None)
-    return (vectors[:, leading] * values[leading].clamp_min(0).sqrt()).numpy()
