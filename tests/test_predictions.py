@@ -79,7 +79,7 @@ def test_trials_are_predicted_and_scored(
         np.testing.assert_allclose(dataset["time"], np.arange(trial.frames) / 30)
         assert dataset.attrs["trial"] == trial.name and dataset.attrs["simulated"] == 1
         provenance = json.loads(dataset.attrs["provenance"])
-        assert provenance["settings"] == {"readout": 1, "models": 2}
+        assert provenance["settings"] == {"session": 1, "models": 2}
         assert set(provenance["hashes"]) == {"models", "video", "behavior"}
 
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}

@@ -61,7 +61,7 @@ def test_it_learns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("core_readout", "message"),
+    ("readout", "message"),
     [
         (2, r"readout 2 is not there; this model has readouts 0\.\.1, one a mouse \(mouse 0, mouse 1\)"),
         (-1, "readout -1 is not there"),
