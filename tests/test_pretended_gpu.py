@@ -44,7 +44,7 @@ def gpu() -> Iterator[None]:
 
 def model(kind: str, seed: int = 0) -> nr.EncodingModel:
     torch.manual_seed(seed)
-    if kind == "readout":
+    if kind == "core_readout":
         sizes: dict[str, Any] = {"video_height": HEIGHT, "video_width": WIDTH, "frame_rate_hz": 30, "covariates": 4}
         return ReadoutModel(ReadoutConfig(neurons=7, **sizes)).eval()
     sizes = {"core_features": (8, 16), "spatial_strides": (2, 2), "cortex_features": (16,), "expansion_ratio": 2}
@@ -81,7 +81,7 @@ def posterior_of(kind: str) -> nr.Posterior:
     return nr.fit_posterior([model(kind), model(kind, seed=1)], TRIALS, movie_prior=natural, factors=2, compute=CPU)
 
 
-@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+@pytest.mark.parametrize("kind", ["core_readout", "dwiseneuro"])
 @pytest.mark.parametrize(
     "options",
     [{}, {"neurons": [True, False] * 3 + [True]}, {"start": [trial.needs_video() for trial in TRIALS[:2]]}],
@@ -112,7 +112,7 @@ def test_fit_posterior(gpu: None) -> None:
                 np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+@pytest.mark.parametrize("kind", ["core_readout", "dwiseneuro"])
 @pytest.mark.parametrize(
     "settings",
     [{}, {"ensemble": "videos"}, {"optimize_padding": False}, {"record": "pass", "ablated": "left_out"}],
@@ -135,14 +135,14 @@ def assert_equal(made: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(made, expected, atol=1e-3 * spread, rtol=0)
 
 
-@pytest.mark.parametrize(("kind", "precision"), [("readout", "float32"), ("dwiseneuro", "bfloat16")])
+@pytest.mark.parametrize(("kind", "precision"), [("core_readout", "float32"), ("dwiseneuro", "bfloat16")])
 def test_bfloat16_is_the_default_of_models_that_have_it(gpu: None, kind: str, precision: str) -> None:
     compute = nr.Compute(device="cuda", progress=False)
     result = nr.reconstruct(TRIALS[0], posterior_of(kind), passes=2, compute=compute)
     assert result.provenance["settings"]["precision"] == precision and np.isfinite(result.video).all()
 
 
-@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+@pytest.mark.parametrize("kind", ["core_readout", "dwiseneuro"])
 def test_models_come_back(gpu: None, kind: str, tmp_path: Path) -> None:
     recording = nr.write_recording(tmp_path / "mouse", TRIALS, tiers=["train"] * 3)
     lent, on_gpu = model(kind).train(), []
@@ -164,7 +164,7 @@ def test_models_come_back(gpu: None, kind: str, tmp_path: Path) -> None:
 
 def test_where_memory_runs_out(gpu: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     loud = nr.Compute(device="cuda", precision="float32")
-    expected = nr.bauer_2026.reconstruct(TRIALS, model("readout"), compute=CUDA, iterations=3)
+    expected = nr.bauer_2026.reconstruct(TRIALS, model("core_readout"), compute=CUDA, iterations=3)
     calculate, most = PoissonLikelihood.windows, 2
 
     def limited(self: Any, model: Any, movie: Any, evidence: Any, starts: Any, length: Any) -> Any:
@@ -173,7 +173,7 @@ def test_where_memory_runs_out(gpu: None, monkeypatch: pytest.MonkeyPatch, capsy
         return calculate(self, model, movie, evidence, starts, length)
 
     monkeypatch.setattr(PoissonLikelihood, "windows", limited)
-    made = nr.bauer_2026.reconstruct(TRIALS, model("readout"), compute=loud, iterations=3)
+    made = nr.bauer_2026.reconstruct(TRIALS, model("core_readout"), compute=loud, iterations=3)
     assert "Memory ran out with" in capsys.readouterr().err
     assert_equal(made[2].video, expected[2].video)
 
@@ -207,7 +207,7 @@ def test_a_stopped_run_goes_on(gpu: None, method: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(kept), expected)
 
 
-@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+@pytest.mark.parametrize("kind", ["core_readout", "dwiseneuro"])
 def test_predictions_masks_and_receptive_fields(gpu: None, kind: str, tmp_path: Path) -> None:
     recording = nr.write_recording(tmp_path / "mouse", TRIALS, tiers=["train"] * 3)
     made = {
@@ -225,7 +225,7 @@ def test_predictions_masks_and_receptive_fields(gpu: None, kind: str, tmp_path: 
 
 @pytest.mark.slow
 @no_pinning
-@pytest.mark.parametrize("kind", ["readout", "dwiseneuro"])
+@pytest.mark.parametrize("kind", ["core_readout", "dwiseneuro"])
 def test_training(gpu: None, kind: str, tmp_path: Path) -> None:
     mice = made_up_mice()
     trained = nr.fit_encoder(
