@@ -113,7 +113,10 @@ def summary(rows: list[dict[str, float]]) -> str:
         posterior, ridge = columns[f"posterior{ending}"], columns[f"ridge{ending}"]
         difference, half = interval(posterior - ridge)
         factor = posterior.mean() / ridge.mean()
-        lines.append(f"posterior - ridge{ending} {difference:+.3f} ± {half:.3f}, {factor:.3f} times")
+        least = (posterior - ridge).min()
+        lines.append(
+            f"posterior - ridge{ending} {difference:+.3f} ± {half:.3f}, least {least:+.3f}, {factor:.3f} times"
+        )
     return "; ".join(lines)
 
 

@@ -215,7 +215,7 @@ def problem(
         models=[model, ToyEncoder(neurons=NEURONS, any_length=any_length, seed=1)],
         whitened=Whitened.of_prior(replace(prior, power=prior.power / 20), FRAMES),
         noise=small_noise(),
-        kept=kept,
+        kept=torch.ones(NEURONS, dtype=torch.bool) if kept is None else kept,
         responses=responses,
         covariates=torch.zeros(0, FRAMES),
         warmup=2,

@@ -55,6 +55,12 @@ class Compute:
             raise InputError(f"checkpoint is {self.checkpoint!r}; it must be the name of a file")
         instance_of(self.progress, bool, name="progress")
 
+    @classmethod
+    def of(cls, compute: Compute | None) -> Compute:
+        """What was passed as ``compute=``, the defaults for None; InputError for anything else."""
+        given: Compute = cls() if compute is None else instance_of(compute, cls, name="compute")
+        return given
+
     @property
     def torch_device(self) -> torch.device:
         """The device, chosen."""

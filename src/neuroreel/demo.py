@@ -65,7 +65,7 @@ QUICK = DemoSize(
 
 
 def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[[str], None] = lambda _: None) -> Path:
-    """Simulate a mouse, train encoding models and a decoder, learn the mask, fit the posterior, reconstruct, report.
+    """Simulate a mouse, fit decoder, encoding models, posterior and mask, reconstruct, score, report.
 
     Parameters
     ----------

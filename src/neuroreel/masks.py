@@ -51,6 +51,12 @@ def mask_on_video(mask: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     return mask[top : top + size[0], left : left + size[1]]
 
 
+def scored_pixels(mask: NDArray[Any] | None, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
+    chosen = np.ones(size, bool) if mask is None else mask_on_video(mask, size) >= 1
+    return chosen if chosen.any() else np.ones(size, bool)
+
+
 def load_mask(file: str | Path) -> NDArray[np.float32]:
     """Read a mask (height, width) from a ``.npy`` file, ours or a published ``mask_m{mouse}.npy``.
 

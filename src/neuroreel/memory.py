@@ -10,6 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuroreel.allocator import give_back_freed_memory
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 
 if TYPE_CHECKING:
@@ -111,6 +112,15 @@ def memory_errors_told(device: torch.device) -> Iterator[None]:
             f"memory ran out ({first_line(error)}) on the device {device}: close other programs, use fewer or smaller "
             "models, shorter trials or another device, or take results one by one with nr.reconstruct_each"
         ) from error
+
+
+def free_after_failure(device: torch.device) -> None:
+    """Hand freed memory back to the system and the GPU, once the error that told of its end is no longer held."""
+    give_back_freed_memory()
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def machine_bytes(what: str) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.arguments import instance_of, whole_number
+from neuroreel.arguments import whole_number
 from neuroreel.bauer_2026.checks import check_models_agree, check_trials_fit, update_mask_of
 from neuroreel.bauer_2026.likelihood import Evidence, Fit, PoissonLikelihood, window_length
 from neuroreel.bauer_2026.log import SKIP_FRAMES, movie_log, pass_log, response_log
@@ -34,7 +34,7 @@ from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
-from neuroreel.masks import check_mask_values, mask_on_video
+from neuroreel.masks import check_mask_values, mask_on_video, scored_pixels
 from neuroreel.memory import memory_errors_told
 from neuroreel.progress import bar_of, note
 from neuroreel.recordings.trial import Trial
@@ -108,9 +108,8 @@ def reconstruct(
         The device is not there, or its memory is too little for a single window.
     """
     single = isinstance(trials, Trial)
-    chosen: Any = trials if isinstance(trials, Sequence) else [trials]  # what is no trial is refused below
-    if isinstance(trials, Iterable) and not isinstance(trials, Sequence):
-        chosen = list(trials)
+    given: Any = trials if isinstance(trials, Iterable) else [trials]  # what is no trial is refused below
+    chosen = given if isinstance(given, Sequence) else list(given)
     ensemble = as_ensemble(models)
     resolved = Settings.of(dict(settings))
     whole_number(seed, name="seed", least=0)
@@ -126,7 +125,7 @@ def reconstruct(
         ),
         keep=checked_neurons(neurons, ensemble[0].neurons),
         seed=seed,
-        compute=Compute() if compute is None else instance_of(compute, Compute, name="compute"),
+        compute=Compute.of(compute),
     )
     results = list(_each(chosen, wish))
     return results[0] if single else results
@@ -148,12 +147,10 @@ class _Wish:
         """The video out of the movie that is optimized."""
         return self.models[0].canvas.crop(movie) if self.settings.optimize_padding else movie
 
-    def scored(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
-        if self.mask is None:
-            return np.ones(size, bool)
-        chosen = mask_on_video(self.mask, size) >= 1
-        return chosen if chosen.any() else np.ones(size, bool)
+    @cached_property
+    def model_hashes(self) -> list[str]:
+        """Fingerprints of the models' weights, taken once for all trials."""
+        return [hash_model(model) for model in self.models]
 
 
 def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
@@ -267,7 +264,7 @@ def _record(
     """A row of the history."""
     published = wish.settings.record == "published"
     video = wish.crop(run.movie).cpu().numpy()
-    scored = wish.scored(team[0].canvas.video_size)
+    scored = scored_pixels(wish.mask, team[0].canvas.video_size)
     if published:
         loss, correlation = response_log(
             team,
@@ -328,7 +325,7 @@ def _pack(trial: Trial, engines: Sequence[EncodingModel], runs: Sequence[_Run], 
             "precision": ", ".join(sorted({precision_of(engine) for engine in engines})),
         },
         hashes={
-            "models": ", ".join(map(hash_model, wish.models)),
+            "models": ", ".join(wish.model_hashes),
             "responses": hash_array(trial.needs_responses()),
             **({} if wish.mask is None else {"mask": hash_array(wish.mask)}),
         },
@@ -343,7 +340,8 @@ def _snapshot_of(trial: Trial, ending: str, team: Sequence[EncodingModel], wish:
         return Snapshot(None, fingerprint="")
     made_of = fingerprint(
         settings=asdict(wish.settings),
-        models=[hash_model(model) for model in team],
+        models=wish.model_hashes,
+        run=ending,
         responses=hash_array(trial.needs_responses()),
         covariates=hash_array(trial.covariates),
         mask=None if wish.mask is None else hash_array(wish.mask),

@@ -10,11 +10,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from neuroreel.allocator import give_back_freed_memory
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.memory import first_line, is_out_of_memory
+from neuroreel.memory import first_line, free_after_failure, is_out_of_memory
 
 WINDOW_FRAMES, WINDOW_STEP = 32, 8
 
@@ -144,9 +143,7 @@ class PoissonLikelihood:
         self.say(
             f"neuroreel: Memory ran out with {len(starts)} windows at once; continuing with {self.windows_at_once}."
         )
-        give_back_freed_memory()  # here, where the error no longer holds what had been computed
-        if movie.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_after_failure(movie.device)
         return None
 
     def windows(

@@ -81,7 +81,7 @@ def fit_posterior(
         Trials that do not belong together or do not fit the models, too few frames, no neuron that ever varies, or
         arguments out of range. Raised before any work.
     """
-    compute = Compute() if compute is None else instance_of(compute, Compute, name="compute")
+    compute = Compute.of(compute)
     ensemble = as_ensemble(models)
     whole_number(factors, name="factors", least=0)
     whole_number(seed, name="seed", least=0)

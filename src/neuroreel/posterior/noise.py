@@ -88,7 +88,7 @@ class NoiseModel:
         )
 
     def select(self, neurons: Tensor) -> NoiseModel:
-        """The noise of some neurons, by a boolean mask: the others simply leave."""
+        """The noise of some neurons, by numbers or a boolean mask: the others simply leave."""
         chosen = {name: getattr(self, name)[neurons] for name in _PER_NEURON}
         return replace(self, **chosen)
 

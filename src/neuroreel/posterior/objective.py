@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuroreel.allocator import give_back_freed_memory
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.memory import is_out_of_memory
+from neuroreel.memory import free_after_failure, is_out_of_memory
 from neuroreel.posterior.movie_prior import MoviePrior
 from neuroreel.posterior.noise import NoiseModel, NoisePrecision
 from neuroreel.posterior.prediction import ensemble_responses
@@ -20,26 +19,24 @@ from neuroreel.posterior.prediction import ensemble_responses
 class Whitened:
     """White coordinates of movies: their prior is the standard normal distribution.
 
-    Cosine coefficients of the movie are ``center`` + ``deviation`` x coordinates, all (components, frames).
+    Cosine coefficients of the movie are ``deviation`` x coordinates, both (components, frames).
     """
 
     prior: MoviePrior
-    center: Tensor
     deviation: Tensor
 
     @classmethod
     def of_prior(cls, prior: MoviePrior, frames: int) -> Whitened:
         """Coordinates of movies of so many frames, zero at the prior's mean."""
-        deviation = prior.deviations(frames)
-        return cls(prior=prior, center=torch.zeros_like(deviation), deviation=deviation)
+        return cls(prior=prior, deviation=prior.deviations(frames))
 
     def movie(self, z: Tensor) -> Tensor:
         """The movie (frames, height, width) of coordinates."""
-        return self.prior.movie(self.center + self.deviation * z)
+        return self.prior.movie(self.deviation * z)
 
     def of(self, video: Tensor) -> Tensor:
         """Coordinates of the movie nearest to this one."""
-        return (self.prior.coefficients(video) - self.center) / self.deviation
+        return self.prior.coefficients(video) / self.deviation
 
 
 class Objective:
@@ -51,7 +48,7 @@ class Objective:
         models: Sequence[EncodingModel],
         whitened: Whitened,
         noise: NoiseModel,
-        kept: Tensor | None,
+        kept: Tensor,
         responses: Tensor,
         covariates: Tensor,
         warmup: int,
@@ -60,9 +57,9 @@ class Objective:
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.models, self.whitened, self.covariates = models, whitened, covariates
-        self.kept, self.say = kept, say
-        self.noise = noise if kept is None else noise.select(kept)
-        self.roots = (responses if kept is None else responses[kept]).clamp_min(0).sqrt()
+        self.kept, self.say = kept.nonzero().flatten(), say  # looked up once: a GPU has to wait for it
+        self.noise = noise.select(self.kept)
+        self.roots = responses[self.kept].clamp_min(0).sqrt()
         self.precision = NoisePrecision(self.noise, responses.shape[1])
         self.warmup, self.likelihood_weight, self.keep_graphs = warmup, likelihood_weight, keep_graphs
 
@@ -70,9 +67,7 @@ class Objective:
         """Recorded less expected root responses (neurons, frames) of the movie of these coordinates."""
         video = self.whitened.movie(z).clamp(0, 255)
         predicted = ensemble_responses(self.models, video, self.covariates, keep_graphs=self.keep_graphs)
-        if self.kept is not None:
-            predicted = predicted[self.kept]
-        residual = self.roots - self.noise.expected(predicted)
+        residual = self.roots - self.noise.expected(predicted[self.kept])
         return torch.nn.functional.pad(residual[:, self.warmup :], (self.warmup, 0))
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,9 +82,7 @@ class Objective:
                 raise
         self.keep_graphs = False
         self.say("Memory ran out; from now on each window is computed twice, which takes half as much time again.")
-        give_back_freed_memory()  # here, where the error no longer holds what had been computed
-        if z.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_after_failure(z.device)
         return self._evaluated(z)
 
     def _evaluated(self, z: Tensor) -> tuple[Tensor, Tensor]:

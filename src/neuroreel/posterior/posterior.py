@@ -7,12 +7,11 @@ import html
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from neuroreel.encoding.checks import as_ensemble
@@ -84,6 +83,16 @@ class Posterior:
         """(neurons,) boolean: neurons whose responses varied in the trials it was fitted to."""
         return self.noise.deviation > 0
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that was learned, on the CPU, by names such as "movie_prior.mean" and "noise.gain"."""
+        parts = {"movie_prior": self.movie_prior, "noise": self.noise}
+        return {
+            f"{part}.{name}": value.cpu()
+            for part, learned in parts.items()
+            for name, value in vars(learned).items()
+            if isinstance(value, Tensor)
+        }
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write a folder with everything in it: encoding models, prior, noise.
 
@@ -96,8 +105,6 @@ class Posterior:
         """
         from safetensors.torch import save
 
-        tensors = {f"movie_prior.{name}": tensor for name, tensor in _tensors(self.movie_prior).items()}
-        tensors |= {f"noise.{name}": tensor for name, tensor in _tensors(self.noise).items()}
         facts = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -113,7 +120,7 @@ class Posterior:
             partial.mkdir()
             for number, model in enumerate(self.models):
                 save_encoder(model, partial / f"encoder_{number}.safetensors")
-            (partial / _TENSORS).write_bytes(save({name: each.contiguous() for name, each in tensors.items()}))
+            (partial / _TENSORS).write_bytes(save({name: each.contiguous() for name, each in self.tensors().items()}))
             (partial / _FACTS).write_text(json.dumps(facts, indent=1))
         return user_path(folder)
 
@@ -194,8 +201,3 @@ def load_posterior(folder: str | Path) -> Posterior:
         raise
     except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{folder} is damaged ({type(error).__name__}: {error}); fit the posterior again") from error
-
-
-def _tensors(part: Any) -> dict[str, Tensor]:
-    values = {field.name: getattr(part, field.name) for field in fields(part)}
-    return {name: value.cpu() for name, value in values.items() if isinstance(value, torch.Tensor)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -21,7 +21,7 @@ from neuroreel.encoding.dwiseneuro.folded import arithmetic_of, engine_of, preci
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.evaluation.scores import SKIP_FRAMES, video_correlation
-from neuroreel.masks import check_mask_values, mask_on_video
+from neuroreel.masks import check_mask_values, mask_on_video, scored_pixels
 from neuroreel.memory import memory_errors_told
 from neuroreel.posterior.checks import check_trials_fit, checked_starts, usable_neurons
 from neuroreel.posterior.objective import Objective, Whitened
@@ -50,6 +50,16 @@ class _Wish:
     passes: int
     seed: int
     compute: Compute
+
+    @cached_property
+    def model_hashes(self) -> list[str]:
+        """Fingerprints of the models' weights, taken once for all trials."""
+        return [hash_model(model) for model in self.posterior.models]
+
+    @cached_property
+    def scored(self) -> NDArray[np.bool_]:
+        """(height, width): the pixels whose correlation is recorded on the way."""
+        return scored_pixels(self.mask, self.posterior.movie_prior.size)
 
 
 @overload
@@ -170,10 +180,9 @@ def reconstruct_each(
         samples=whole_number(samples, name="samples", least=0),
         passes=whole_number(passes, name="passes"),
         seed=whole_number(seed, name="seed", least=0),
-        compute=Compute() if compute is None else instance_of(compute, Compute, name="compute"),
+        compute=Compute.of(compute),
     )
-    if wish.mask is not None:
-        mask_on_video(wish.mask, posterior.movie_prior.size)
+    _ = wish.scored  # refuses a mask of another size
     check_trials_fit(chosen, posterior)
     return _each(chosen, wish, checked_starts(starts, chosen, posterior))
 
@@ -252,7 +261,7 @@ def _reconstruct_one(
             "precision": ", ".join(sorted({precision_of(engine) for engine in engines})),
         },
         hashes={
-            "models": ", ".join(map(hash_model, wish.posterior.models)),
+            "models": ", ".join(wish.model_hashes),
             "responses": hash_array(trial.needs_responses()),
         },
         seed=wish.seed,
@@ -269,9 +278,6 @@ def _search(
     progress = Progress(**kept) if kept else Progress(coordinates=begin)
     whitened = objective.whitened
 
-    def state() -> dict[str, Any]:
-        return {**vars(progress), "correlations": correlations}
-
     with bar_of(
         wish.passes, description=f"Reconstructing {trial.name}", done=progress.passes, enabled=wish.compute.progress
     ) as advance:
@@ -281,13 +287,12 @@ def _search(
             nonlocal shown
             advance(progress.passes - shown)
             shown = progress.passes
-            correlations.append(_correlation(trial, whitened.movie(progress.coordinates).clamp(0, 255), wish.mask))
+            correlations.append(_correlation(trial, whitened.movie(progress.coordinates).clamp(0, 255), wish.scored))
             if snapshot.due:
-                snapshot.save(state())
+                snapshot.save({**vars(progress), "correlations": correlations})
 
         search(objective, progress, passes=wish.passes, after_iteration=after_iteration)
-    if wish.samples or len(progress.values) > 1:
-        snapshot.save(state())  # draws, and other trials, take long too
+    snapshot.save({**vars(progress), "correlations": correlations})  # draws, and other trials, take long too
     history = {
         "iteration": [float(passes) for passes, _ in progress.values],
         "loss": [value for _, value in progress.values],
@@ -305,11 +310,10 @@ def _draws(objective: Objective, coordinates: Tensor, wish: _Wish) -> NDArray[np
     return np.stack([objective.whitened.movie(each).clamp(0, 255).cpu().numpy() for each in drawn])
 
 
-def _correlation(trial: Trial, video: Tensor, mask: NDArray[np.float32] | None) -> float:
-    """Video correlation on the way, of all pixels where no mask reaches 1; NaN where the true movie is not known."""
+def _correlation(trial: Trial, video: Tensor, scored: NDArray[np.bool_]) -> float:
+    """Video correlation on the way; NaN where the true movie is unknown or too short."""
     if trial.video is None or trial.frames <= SKIP_FRAMES:
         return float("nan")
-    scored = None if mask is None or not (mask >= 1).any() else mask
     return video_correlation(trial.needs_video(), video.cpu().numpy(), mask=scored)
 
 
@@ -323,12 +327,9 @@ def _snapshot_of(
     file: Path | None = wish.compute.checkpoint_file
     if file is None:
         return Snapshot(None, fingerprint="")
-    noise = wish.posterior.noise
     made_of = fingerprint(
-        models=[hash_model(model) for model in wish.posterior.models],
-        prior=[hash_array(array.numpy()) for array in (wish.posterior.movie_prior.components,)],
-        power=hash_array(wish.posterior.movie_prior.power.numpy()),
-        noise={name: hash_array(value.numpy()) for name, value in vars(noise).items() if isinstance(value, Tensor)},
+        models=wish.model_hashes,
+        posterior={name: hash_array(tensor.numpy()) for name, tensor in wish.posterior.tensors().items()},
         likelihood_weight=wish.posterior.likelihood_weight,
         responses=hash_array(trial.needs_responses()),
         covariates=hash_array(trial.covariates),

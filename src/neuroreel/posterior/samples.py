@@ -100,7 +100,7 @@ def solve(
     tolerance: float = TOLERANCE,
     most_steps: int = 25,
 ) -> Tensor:
-    """X with curvature(x) = right, by preconditioned conjugate gradients (Hestenes & Stiefel 1952).
+    """Solve curvature(x) = right for x, by preconditioned conjugate gradients (Hestenes & Stiefel 1952).
 
     Ends when the rest is below ``tolerance`` of the right side, both in the preconditioner's norm.
     """

@@ -69,7 +69,7 @@ def posterior_mask(
     """
     from scipy.ndimage import gaussian_filter
 
-    compute = Compute() if compute is None else instance_of(compute, Compute, name="compute")
+    compute = Compute.of(compute)
     instance_of(posterior, Posterior, name="posterior")
     whole_number(movies, name="movies")
     whole_number(seed, name="seed", least=0)
