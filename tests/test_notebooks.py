@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neuroreel.figures.masks import variants
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "notebooks"
 FIGURES = MappingProxyType(  # notebook: how many figures it shows; in the order of the page about them
@@ -134,7 +136,7 @@ def wide_and_slow_gratings_come_back(table: Any) -> None:
 
 
 def pixels_that_the_population_sees_come_back_better(table: Any) -> None:
-    found = means(table, "mask")
+    found = means(variants(table), "mask")  # without the sweep of other thresholds, as the page's figure has it
     assert found["none"] < found["trained"] - 0.05
     assert found["strict"] == found["trained"]
 

@@ -99,6 +99,11 @@ def test_bad_configuration(way: str, value: object, message: str) -> None:
         check_configuration(changed(way, value))
 
 
+def test_a_kept_configuration_may_use_the_old_name_of_the_small_model() -> None:
+    train = check_configuration(changed("encoders/train/kind", "readout")).encoders.train
+    assert train is not None and train["kind"] == "core_readout"
+
+
 def test_numbers_that_yaml_takes_for_words(tmp_path: Path) -> None:
     raw = changed("resources/default/disk_gb", "SMALL")
     raw["encoders"]["train"]["settings"]["recipe"]["peak_learning_rate"] = "RATE"

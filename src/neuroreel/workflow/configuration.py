@@ -238,6 +238,8 @@ def _encoders(values: object) -> Encoders:
     if (encoders.train is None) == (not encoders.files):
         raise InputError("encoders must have either train (options of neuroreel train) or files")
     if encoders.train is not None:
+        if encoders.train.get("kind") == "readout":  # its name in configurations that people have kept
+            encoders.train["kind"] = "core_readout"
         _options("train", encoders.train, where="encoders: train", settings=("recipe", "architecture"))
         if not encoders.seeds or len(set(encoders.seeds)) < len(encoders.seeds):
             raise InputError(f"encoders: seeds is {encoders.seeds}; it must be different whole numbers, one a model")
