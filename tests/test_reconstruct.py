@@ -191,7 +191,17 @@ def test_validation_trials_make_the_noise_honest(models: list[ToyEncoder], trial
     checked = nr.fit_posterior(models, trials[FITTED], validation=noisy, compute=QUIET)
     assert checked.noise.deviation.mean() > plain.noise.deviation.mean()
     assert checked.noise.explained.mean() < plain.noise.explained.mean()
-    assert "on validation trials" in repr(checked) and "optimistic" in repr(plain)
+    assert "on validation trials" in repr(checked) and "no training log to say by how much" in repr(plain)
+
+
+def test_the_repr_says_how_optimistic_noise_of_training_trials_is(trials: list[nr.Trial]) -> None:
+    models = [ToyEncoder(neurons=30, seed=seed) for seed in (0, 1)]
+    here = nr.encoder_correlation(models, trials[FITTED])
+    for model in models:
+        model.training_log = [{"validation_correlation": value} for value in (None, 0.1, 0.3)]
+    growth = nr.fit_posterior(models, trials[FITTED], compute=QUIET).facts["noise_growth"]
+    assert growth == pytest.approx((1 - 0.3**2) / (1 - here**2), rel=0.02)
+    assert f"the noise is {growth:.2f} times as large" in repr(nr.fit_posterior(models, trials[FITTED], compute=QUIET))
 
 
 def test_a_movie_prior_of_ones_own_is_used(models: list[ToyEncoder], trials: list[nr.Trial]) -> None:

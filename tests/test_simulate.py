@@ -17,7 +17,7 @@ from neuroreel.errors import InputError
 from neuroreel.progress import progress
 from neuroreel.recordings import Recording, open_recording
 from neuroreel.recordings.disk import read_json
-from neuroreel.recordings.simulate import SimulatedTruth, load_truth, simulate_recording
+from neuroreel.recordings.simulate import SimulatedTruth, load_truth, simulate
 from neuroreel.recordings.simulate.behavior import Behavior, simulate_behavior
 from neuroreel.recordings.simulate.calcium import image
 from neuroreel.recordings.simulate.mouse import _draw_movie_of_fold
@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {"trials": 9, "seconds": 2.0, "neurons": 40, "progress":
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return simulate_recording(tmp_path_factory.mktemp("simulated") / "mouse", seed=3, repeats=4, **SMALL)
+    return simulate(tmp_path_factory.mktemp("simulated") / "mouse", seed=3, repeats=4, **SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_repeats_show_one_movie_with_other_noise(recording: Recording) -> None:
 
 
 def test_same_seed_gives_the_same_files(recording: Recording, tmp_path: Path) -> None:
-    again = simulate_recording(tmp_path / "again", seed=3, repeats=4, **SMALL)
+    again = simulate(tmp_path / "again", seed=3, repeats=4, **SMALL)
     files = sorted(file.relative_to(recording.folder) for file in recording.folder.rglob("*.npy"))
     assert len(files) > 4 * 13
     for file in files:
@@ -116,7 +116,7 @@ def test_same_seed_gives_the_same_files(recording: Recording, tmp_path: Path) ->
 
 
 def test_another_seed_gives_another_mouse(recording: Recording, tmp_path: Path) -> None:
-    other = simulate_recording(tmp_path / "other", seed=4, **SMALL)
+    other = simulate(tmp_path / "other", seed=4, **SMALL)
     for field in ("video", "responses", "behavior", "pupil_center"):
         assert not np.array_equal(getattr(other.trials[0], field), getattr(recording.trials[0], field)), field
     assert not np.array_equal(
@@ -125,7 +125,7 @@ def test_another_seed_gives_another_mouse(recording: Recording, tmp_path: Path) 
 
 
 def test_more_neurons_leave_movies_and_behavior_as_they_are(recording: Recording, tmp_path: Path) -> None:
-    other = simulate_recording(tmp_path / "other", seed=3, **{**SMALL, "neurons": 7})
+    other = simulate(tmp_path / "other", seed=3, **{**SMALL, "neurons": 7})
     for index in (0, 8):
         a, b = other.trials[index], recording.trials[index]
         assert np.array_equal(a.needs_video(), b.needs_video())
@@ -145,7 +145,7 @@ def test_it_says_that_it_is_simulated(recording: Recording) -> None:
 
 
 def test_another_frame_size_and_rate(tmp_path: Path) -> None:
-    recording = simulate_recording(tmp_path / "small", height=24, width=32, frame_rate_hz=15.0, **SMALL)
+    recording = simulate(tmp_path / "small", height=24, width=32, frame_rate_hz=15.0, **SMALL)
     assert recording.video_size == (24, 32)
     assert recording.frame_rate_hz == 15
     truth = load_truth(recording.folder)
@@ -182,7 +182,7 @@ def test_another_frame_size_and_rate(tmp_path: Path) -> None:
 def test_impossible_numbers_are_refused_before_work_starts(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
     started = time.process_time()
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
-        simulate_recording(tmp_path / "mouse", **{**SMALL, **wrong})
+        simulate(tmp_path / "mouse", **{**SMALL, **wrong})
     assert time.process_time() - started < 1
     assert list(tmp_path.iterdir()) == []
 
@@ -192,7 +192,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "mouse" / "thesis.txt").write_text("precious")
     for overwrite in (False, True):
         with pytest.raises(InputError, match="not overwritten"):
-            simulate_recording(tmp_path / "mouse", overwrite=overwrite, **SMALL)
+            simulate(tmp_path / "mouse", overwrite=overwrite, **SMALL)
     assert [file.name for file in tmp_path.rglob("*")] == ["mouse", "thesis.txt"]
 
 
@@ -207,7 +207,7 @@ def test_a_simulation_that_stops_leaves_nothing_behind(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(Population, "respond", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        simulate_recording(tmp_path / "mouse", **SMALL)
+        simulate(tmp_path / "mouse", **SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -487,7 +487,7 @@ def test_imaging_of_constant_events_is_constant(rate: float) -> None:
 
 def test_few_neurons_and_short_trials_are_never_wholly_silent(tmp_path: Path) -> None:
     """All-zero responses stand for withheld ones, so a trial without any event must not look so."""
-    recording = simulate_recording(tmp_path / "one", trials=21, seconds=1.0, neurons=1, progress=False)
+    recording = simulate(tmp_path / "one", trials=21, seconds=1.0, neurons=1, progress=False)
     assert all(trial.needs_responses().any() for trial in recording.trials)
     assert any(trial.needs_responses().max() < 0.5 for trial in recording.trials)  # there was one
 
@@ -556,5 +556,5 @@ def test_progress_is_silent_in_log_files_unless_asked(capsys: pytest.CaptureFixt
 @pytest.mark.slow
 def test_sixty_trials_take_less_than_thirty_seconds(tmp_path: Path) -> None:
     started = time.process_time()
-    simulate_recording(tmp_path / "mouse", trials=60, seconds=10.0, neurons=400, progress=False)
+    simulate(tmp_path / "mouse", trials=60, seconds=10.0, neurons=400, progress=False)
     assert time.process_time() - started < 30

@@ -14,6 +14,7 @@ from neuroreel.compute import Compute
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits, check_responses_fit
 from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.interface import EncodingModel, frozen
+from neuroreel.encoding.training.recipe import WATCHED
 from neuroreel.errors import InputError
 from neuroreel.posterior.movie_prior import MoviePrior, fit_movie_prior
 from neuroreel.posterior.noise import LEAST_RATE, fit_noise
@@ -56,7 +57,8 @@ def fit_posterior(
         Training trials, with videos and responses.
     validation
         Trials that the models were not trained on. Models fit the noise of their own training trials a little, so
-        gains and noise are scaled to what is found here. Without them the repr says that nothing was held out.
+        gains and noise are scaled to what is found here. Without them the repr says how optimistic the noise is, by
+        the models' training logs.
     movie_prior
         A prior to use in place of that of the trials' movies: ``MoviePrior.natural(...)``, for instance, where the
         movies to reconstruct are of another kind.
@@ -112,9 +114,28 @@ def fit_posterior(
             "validation_trials": len(validation),
             "recordings": sorted({trial.recording for trial in trials} - {""}),
             "seed": seed,
+            "noise_growth": None if held_out else _noise_growth(ensemble, recorded, predicted, warmup=warmup),
             "model_hashes": [hash_model(model) for model in ensemble],
         },
     )
+
+
+def _noise_growth(
+    ensemble: Sequence[EncodingModel], recorded: list[Tensor], predicted: list[Tensor], *, warmup: int
+) -> float | None:
+    """How many times the noise's variance would grow on trials that the models did not see; None where no log tells.
+
+    By the share of the responses' variance that is left, 1 - r^2, with r the mean correlation over neurons: of the
+    ensemble on these trials, and the best in each model's training log.
+    """
+    logged = [[row.get(WATCHED) for row in model.training_log] for model in ensemble]
+    best = [max(values) for log in logged if (values := [value for value in log if value is not None])]
+    if not best:
+        return None
+    y, m = (torch.cat([each[:, warmup:] for each in roots], dim=1).square() for roots in (recorded, predicted))
+    y, m = y - y.mean(dim=1, keepdim=True), m - m.mean(dim=1, keepdim=True)
+    here = float(torch.cosine_similarity(y, m, dim=1).mean())  # 0 for a constant neuron, as the log counts it
+    return max(1.0, (1 - float(np.mean(best)) ** 2) / max(1 - here**2, 1e-6))
 
 
 def _check_trials(

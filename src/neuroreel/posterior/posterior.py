@@ -139,17 +139,28 @@ class Posterior:
         kinds = ", ".join(sorted({type(model).__name__ for model in self.models}))
         explained = float(self.noise.explained[self.usable].mean())
         shared = self.noise.loadings.square().sum(dim=1) / self.noise.deviation.square().clamp_min(1e-12)
-        where = "validation trials" if self.noise.held_out else "the models' own training trials: optimistic"
         silent = int((~self.usable).sum())
         return [
             f"{self.neurons} neurons" + (f", {silent} of them constant and left out" if silent else ""),
             f"{count} encoding model{'s' if count > 1 else ''} ({kinds})",
-            f"{explained:.0%} of root responses is signal (on {where})",
+            f"{explained:.0%} of root responses is signal ({self._where()})",
             f"{self.noise.loadings.shape[1]} noise factors are shared ({shared[self.usable].mean():.0%} of the noise)",
             f"movies of {width}x{height} pixels: {len(self.movie_prior.components)} components, from "
             f"{self.movie_prior.source}",
             f"likelihood weight {self.likelihood_weight:g}",
         ]
+
+    def _where(self) -> str:
+        """What gains and noise were measured on, and how optimistic that is."""
+        if self.noise.held_out:
+            return "on validation trials"
+        growth = self.facts.get("noise_growth")
+        if growth is None:
+            return "on the models' own training trials: optimistic, the models have no training log to say by how much"
+        return (
+            f"on the models' own training trials: optimistic, by the models' training logs the noise is {growth:.2f} "
+            "times as large on others"
+        )
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())

@@ -31,7 +31,7 @@ REPEATED_FOLD = 0
 MOST_TRIES = 1000  # about seven are expected
 
 
-def simulate_recording(
+def simulate(
     folder: str | os.PathLike[str],
     *,
     trials: int = 60,

@@ -23,7 +23,7 @@ class Screen(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
-    """The arguments of ``simulate_recording``, which explains them.
+    """The arguments of ``simulate``, which explains them.
 
     Raises
     ------

@@ -75,7 +75,7 @@ def load_truth(folder: str | os.PathLike[str]) -> SimulatedTruth:
     Parameters
     ----------
     folder
-        A recording that ``simulate_recording`` wrote.
+        A recording that ``simulate`` wrote.
 
     Raises
     ------

@@ -1,0 +1,2 @@
+from .inversion import reconstruct as reconstruct
+from .settings import Settings as Settings
