@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import neuroreel as nr
-from neuroreel.decoding.decoder import RidgeDecoder
+from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.files import atomic_path
 
 TRAINING = [f"fold_{number}" for number in range(2, 7)]

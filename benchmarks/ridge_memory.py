@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from _machine import reset_peak, resident_mib
-from neuroreel.decoding import fit_decoder
+from neuroreel.decoding.fit import fit_decoder
 from neuroreel.recordings.trial import Trial
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from neuroreel.decoding import decode, fit_decoder
+from neuroreel.decoding.decoder import decode
+from neuroreel.decoding.fit import fit_decoder
 from neuroreel.errors import InputError
 from neuroreel.evaluation import mean_frame, shuffle_neurons, video_correlation
 from neuroreel.evaluation.baselines import baselines

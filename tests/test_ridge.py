@@ -15,9 +15,11 @@ from safetensors.numpy import save_file
 from scipy.ndimage import gaussian_filter1d
 from sklearn.linear_model import Ridge
 
-from neuroreel.decoding import RidgeDecoder, decode, fit_decoder
+from neuroreel.decoding.decoder import decode
 from neuroreel.decoding.features import ResponseFeatures, fit_features, lag_frames
+from neuroreel.decoding.fit import fit_decoder
 from neuroreel.decoding.heldout import scored_pixels
+from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.decoding.symmetric import add_products, filled, leading_eigenvectors
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.recordings import Trial

@@ -5,9 +5,12 @@ from .bauer_2026.files.folder import read_published_folder as read_published_fol
 from .bauer_2026.files.results import read_published as read_published
 from .bauer_2026.mask import learn_mask as learn_mask
 from .compute import Compute as Compute
-from .decoding.decoder import RidgeDecoder as RidgeDecoder
+from .decoding.convolutional import ConvolutionalDecoder as ConvolutionalDecoder
+from .decoding.decoder import Decoder as Decoder
 from .decoding.decoder import decode as decode
-from .decoding.ridge import fit_decoder as fit_decoder
+from .decoding.decoder import load_decoder as load_decoder
+from .decoding.fit import fit_decoder as fit_decoder
+from .decoding.ridge_decoder import RidgeDecoder as RidgeDecoder
 from .encoding.correlation import encoder_correlation as encoder_correlation
 from .encoding.files import load_encoder as load_encoder
 from .encoding.files import save_encoder as save_encoder

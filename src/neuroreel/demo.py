@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from neuroreel.decoding.decoder import RidgeDecoder
+    from neuroreel.decoding.ridge_decoder import RidgeDecoder
     from neuroreel.posterior.posterior import Posterior
     from neuroreel.recordings.recording import Recording
 

@@ -1,6 +1,1 @@
-"""Linear decoding: from responses straight to pixels."""
-
-from neuroreel.decoding.decoder import RidgeDecoder, check_decodable, decode
-from neuroreel.decoding.ridge import fit_decoder
-
-__all__ = ["RidgeDecoder", "check_decodable", "decode", "fit_decoder"]
+"""Decoders: from responses straight to pixels, without an encoding model."""

@@ -64,12 +64,17 @@ class ResponseFeatures:
         """Features a frame: components x lags."""
         return self.components * len(self.lags)
 
+    def standardized(self, trial: Trial) -> Tensor:
+        """Z-scored roots of the responses: (frames, neurons) float32."""
+        rooted = np.sqrt(trial.needs_responses())
+        return torch.from_numpy(np.ascontiguousarray(((rooted - self.mean[:, None]) * self.scale[:, None]).T))
+
     def of(self, trial: Trial) -> Tensor:
         """The features of each frame: (frames, lags x components) float32.
 
         A response before the trial's start or after its end is missing, and counts as average (zero).
         """
-        scores = torch.from_numpy(_z_scored(trial, mean=self.mean, scale=self.scale))
+        scores = self.standardized(trial)
         if self.axes is not None:
             scores = scores @ torch.from_numpy(self.axes)
         frames = len(scores)
@@ -175,8 +180,3 @@ def _batched(trials: Iterator[Trial]) -> Iterator[NDArray[np.float32]]:
             waiting = []
     if waiting:
         yield np.concatenate(waiting)
-
-
-def _z_scored(trial: Trial, *, mean: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    rooted = np.sqrt(trial.needs_responses())
-    return np.ascontiguousarray(((rooted - mean[:, None]) * scale[:, None]).T)

@@ -8,7 +8,7 @@ leave-one-out formula of Hastie, Tibshirani & Friedman, The Elements of Statisti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,16 +52,17 @@ class HeldOut:
 
 
 def held_out_residuals(
-    groups: Sequence[HeldOut], problem: RidgeProblem, *, ridge: float, pixels: Tensor | None = None
-) -> list[Tensor]:
-    """For each group, its video minus what a decoder fitted to all other trials makes of it: (frames, pixels).
+    groups: Iterable[HeldOut], problem: RidgeProblem, *, ridge: float, pixels: Tensor | None = None
+) -> Iterator[Tensor]:
+    """For each group in turn, its video minus what a decoder fitted to all other trials makes of it: (frames, pixels).
 
     ``pixels`` picks some by index; None: all.
     """
     chosen = slice(None) if pixels is None else pixels
     factor = problem.factor(ridge)
     weights = torch.cholesky_solve(problem.cross[:, chosen], factor)
-    return [_leave_out(group.x, factor, group.video[:, chosen] - group.x @ weights) for group in groups]
+    for group in groups:
+        yield _leave_out(group.x, factor, group.video[:, chosen] - group.x @ weights)
 
 
 def _leave_out(x: Tensor, factor: Tensor, residual: Tensor) -> Tensor:
@@ -96,28 +97,29 @@ class ResidualStatistics:
     autocorrelation: NDArray[np.float32]
 
 
-def residual_statistics(
-    groups: Sequence[HeldOut], problem: RidgeProblem, *, ridge: float, frame_rate_hz: float
-) -> ResidualStatistics:
-    """Covariance over pixels and autocorrelation over time of truth - decoded."""
-    pixels = groups[0].video.shape[1]
+def residual_statistics(residuals: Iterable[Tensor], *, pixels: int, frame_rate_hz: float) -> ResidualStatistics:
+    """Covariance over pixels and autocorrelation over time of truth - decoded, (frames, pixels) of each trial."""
     squares = torch.zeros(pixels, pixels) if pixels <= MAX_COVARIANCE_PIXELS else None
-    longest = max(length for group in groups for length in group.lengths)
-    products, counts = np.zeros((2, min(round(frame_rate_hz), longest - 1) + 1))
-    residuals = held_out_residuals(groups, problem, ridge=ridge)
-    for group, unclipped in zip(groups, residuals, strict=True):
-        residual = _clipped_residual(group.video, unclipped)
+    products, counts = np.zeros((2, round(frame_rate_hz) + 1))
+    frames = 0
+    for residual in residuals:
         if squares is not None:
             add_products(squares, residual)
-        for trial in residual.split(list(group.lengths)):
-            _add_lagged_products(trial, products, counts)
+        _add_lagged_products(residual, products, counts)
+        frames += len(residual)
     if squares is not None:
-        filled(squares).div_(sum(len(group.video) for group in groups))
-    mean_products = products / np.maximum(counts, 1)
+        filled(squares).div_(frames)
+    mean_products = products[counts > 0] / counts[counts > 0]
     return ResidualStatistics(
         covariance=None if squares is None else squares.numpy(),
         autocorrelation=(mean_products / max(mean_products[0], 1e-12)).astype(np.float32),
     )
+
+
+def held_out_trials(groups: Sequence[HeldOut], problem: RidgeProblem, *, ridge: float) -> Iterator[Tensor]:
+    """The residual (frames, pixels) of each trial of the groups, of movies clipped to 0..255 as ``decode`` does."""
+    for group, unclipped in zip(groups, held_out_residuals(groups, problem, ridge=ridge), strict=True):
+        yield from _clipped_residual(group.video, unclipped).split(list(group.lengths))
 
 
 def _clipped_residual(video: Tensor, residual: Tensor) -> Tensor:

@@ -1,29 +1,30 @@
-"""Fitting the linear decoder: from the responses around a frame straight to its pixels, by ridge regression.
-
-A baseline that is hard to beat on small data, and the start and prior of the default reconstruction.
-"""
+"""Ridge regression from the responses around a frame to its pixels: a baseline that is hard to beat on small data."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.arguments import as_array, whole_number
 from neuroreel.decoding.covariance import Moments, RidgeProblem, stream_moments
-from neuroreel.decoding.decoder import RidgeDecoder
 from neuroreel.decoding.features import BATCH_FRAMES, ResponseFeatures, fit_features, lag_frames
 from neuroreel.decoding.heldout import (
     HeldOut,
     ResidualStatistics,
     held_out_residuals,
+    held_out_trials,
     residual_statistics,
     scored_pixels,
 )
+from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
 from neuroreel.progress import progress as progress_bar
@@ -35,72 +36,46 @@ HELD_OUT_FRAMES = 6000
 COMPARED_FRAMES = 3000  # enough to tell penalties apart: they are compared on the same frames
 
 
-def fit_decoder(
+@dataclass(frozen=True, kw_only=True)
+class RidgeFit:
+    """A fitted ridge regression, with what leaving trials out of it needs."""
+
+    decoder: RidgeDecoder
+    moments: Moments
+    groups: list[list[int]]
+
+    def cross_fitted(self, trials: Sequence[Trial], *, progress: bool) -> list[NDArray[np.float32]]:
+        """Movies (frames, height, width) of the trials it was fitted to, each decoded by a fit without its movie.
+
+        Where there is only one movie, none can be left out: by the fit to all.
+        """
+        if len(self.groups) < 2:
+            return [self.decoder.movie(trials[index]) for index in range(len(trials))]
+        problem = self.moments.problem
+        opened = (_held_out([trials[i] for i in group], self.decoder.features, problem) for group in self.groups)
+        given, videos = itertools.tee(opened)
+        residuals = held_out_residuals(given, problem, ridge=self.decoder.penalty * problem.feature_variance)
+        movies: dict[int, NDArray[np.float32]] = {}
+        steps = progress_bar(residuals, description="cross-fitted movies", total=len(self.groups), enabled=progress)
+        for indices, group, residual in zip(self.groups, videos, steps, strict=True):
+            levels = (group.video - residual + MID_GREY).clamp_(0, 255).float().split(list(group.lengths))
+            for index, movie in zip(indices, levels, strict=True):
+                movies[index] = movie.view(-1, self.decoder.video_height, self.decoder.video_width).numpy()
+        return [movies[index] for index in range(len(trials))]
+
+
+def fit_ridge(
     trials: Sequence[Trial],
     *,
-    lags_s: Sequence[float] | None = None,
-    penalties: Sequence[float] | float = PENALTIES,
-    components: int | None = None,
-    groups: Sequence[Hashable] | None = None,
-    held_out_frames: int = HELD_OUT_FRAMES,
-    seed: int = 0,
-    progress: bool = True,
-) -> RidgeDecoder:
-    """Fit ridge regression from the responses around each frame to its pixels.
-
-    1. Responses are clipped at 0, square-rooted and z-scored over the training frames.
-    2. Too many neurons are reduced to their leading principal components.
-    3. Moments of features and pixels are summed trial by trial and diagonalized: primal form, or dual form where there
-       are fewer frames than features.
-    4. Trials are held out in turn, with the trials of the same movie, and the penalty with the smallest squared error
-       is taken.
-    5. What is still wrong on the held-out trials is kept, as the prior of a reconstruction.
-
-    Parameters
-    ----------
-    trials
-        With videos and responses; a lazy sequence is read three times (the third time in part), a few trials at once.
-    lags_s
-        Times of the responses that a frame is decoded from, in seconds after it; rounded to frames. Default: every
-        frame from 1/30 s before to 9/30 s after, which covers the delay and smear of calcium responses.
-    penalties
-        To choose from, relative to the features' summed variance (neurons x lags, where all are z-scored and kept):
-        penalty x summed variance x the sum of squared weights is added to the summed squared error. They are tried from
-        the middle one outwards while the error falls; in simulations the best were 3 to 30. One number is taken as it
-        is.
-    components
-        Principal components of the neurons to keep. Default: every neuron while neurons x lags is at most 6000, else as
-        many components as fit into it: 545 of 8,000 neurons at 11 lags.
-    groups
-        One label a trial; trials with the same label are held out together. Default: trials with the same movie.
-    held_out_frames
-        Groups are held out, drawn at random, until they have this many frames (but at least two). The first 3000 of
-        these frames, in whole groups, choose the penalty; all of them give the residual's statistics.
-    seed
-        Draws the groups, and starts the search for the components of more than 4096 neurons.
-    progress
-        Show a progress bar.
-
-    Returns
-    -------
-    RidgeDecoder
-
-    Raises
-    ------
-    InputError
-        Trials that do not belong together or lack video or responses; arguments out of range; several penalties but
-        only one movie, so that none can be held out.
-
-    Notes
-    -----
-    Memory does not grow with the number of trials. With N neurons, P pixels, f = components x lags features, h held-out
-    frames, and b = 1200 frames or those of the longest trial or group, no more than this many numbers of 4 bytes are
-    held at once: while components are searched (only if fewer than N) 3 N^2 + 2 b N; then 3 f^2 (5 f^2 in dual form)
-    + 3 f P + 3 P^2 + 4 b (f + P) + h (f + 2 P). For 8,000 neurons, 11 lags and 36 x 64 pixels that is 1.1 GB. Up to
-    1024 features are summed in double precision, twice the size.
-
-    The means, deviations and components of steps 1 and 2 are those of all training trials, held-out ones too.
-    """
+    lags_s: Sequence[float] | None,
+    penalties: Sequence[float] | float,
+    components: int | None,
+    groups: Sequence[Hashable] | None,
+    held_out_frames: int,
+    seed: int,
+    progress: bool,
+) -> RidgeFit:
+    """Fit the regression; ``nr.fit_decoder`` explains how, and the parameters."""
     spec = check_trials(trials, what="training trials", needs=("video", "responses"))
     check_responses(trials, spec, what="training trials")
     choices = _checked_penalties(penalties)
@@ -123,8 +98,13 @@ def fit_decoder(
     ridge = penalty * moments.problem.feature_variance
     residual = None
     if held_out:
-        residual = residual_statistics(held_out, moments.problem, ridge=ridge, frame_rate_hz=spec.frame_rate_hz)
-    return _decoder(features, moments, residual, spec, penalty=penalty, errors=errors)
+        residual = residual_statistics(
+            held_out_trials(held_out, moments.problem, ridge=ridge),
+            pixels=spec.video_height * spec.video_width,
+            frame_rate_hz=spec.frame_rate_hz,
+        )
+    decoder = _decoder(features, moments, residual, spec, penalty=penalty, errors=errors)
+    return RidgeFit(decoder=decoder, moments=moments, groups=drawn)
 
 
 def _checked_penalties(penalties: Sequence[float] | float) -> tuple[float, ...]:
@@ -172,10 +152,12 @@ def _hold_out(
     for group in groups if len(groups) > 1 else []:
         if _enough(held_out, frames):
             break
-        opened = [trials[index] for index in group]
-        x, y = [features.of(trial) for trial in opened], [_pixels(trial) for trial in opened]
-        held_out.append(HeldOut.of(x, y, problem=problem))
+        held_out.append(_held_out([trials[index] for index in group], features, problem))
     return held_out
+
+
+def _held_out(trials: Sequence[Trial], features: ResponseFeatures, problem: RidgeProblem) -> HeldOut:
+    return HeldOut.of([features.of(trial) for trial in trials], [_pixels(trial) for trial in trials], problem=problem)
 
 
 def _enough(held_out: list[HeldOut], frames: int) -> bool:
@@ -202,7 +184,7 @@ def _choose(
         for index in {best - 1, best, best + 1} & set(range(len(penalties))) - set(seen):
             ridge = penalties[index] * problem.feature_variance
             residuals = held_out_residuals(held_out[:count], problem, ridge=ridge, pixels=pixels)
-            seen[index] = float(torch.cat(residuals).square().mean().sqrt())
+            seen[index] = float(torch.cat(list(residuals)).square().mean().sqrt())
         if seen[best] == min(seen.values()):
             return penalties[best], {penalties[index]: seen[index] for index in sorted(seen)}
         best = min(seen, key=seen.__getitem__)

@@ -113,6 +113,10 @@ class EncodingModel(nn.Module, ABC):
     def forward(self, clips: Tensor) -> Tensor:
         """Clips (batch, 1 + covariates, clip frames, height, width) to responses (batch, neurons, clip frames)."""
 
+    def receptive_field_centers(self) -> Tensor | None:
+        """(neurons, 2): row and column where each neuron looks, 0..1 across the movie; None where it is not known."""
+        return None
+
     @property
     def window_frames(self) -> int:
         """Consecutive movie frames in a window of the nominal length."""

@@ -87,6 +87,10 @@ class ReadoutModel(EncodingModel):
         self.covariate_mean.copy_(covariate_mean[: self.covariates])
         self.covariate_std.copy_(covariate_std[: self.covariates].clamp_min(1e-6))
 
+    def receptive_field_centers(self) -> Tensor:
+        """(neurons, 2): row and column where each neuron looks, 0..1 across the movie."""
+        return (self.position.detach().clamp(-1, 1).flip(1) + 1) / 2
+
     def forward(self, clips: Tensor) -> Tensor:
         """Clips (batch, 1 + covariates, frames, height, width) to responses (batch, neurons, frames)."""
         sampled = self._sample(self._core(clips[:, 0]))  # (batch, frames, hidden, neurons)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.arguments import whole_number
-from neuroreel.decoding.decoder import RidgeDecoder, decode
+from neuroreel.decoding.decoder import decode
+from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
 from neuroreel.recordings.checks import check_trials

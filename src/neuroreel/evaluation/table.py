@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.decoding.decoder import RidgeDecoder
+from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.errors import InputError
 from neuroreel.evaluation.baselines import baselines
 from neuroreel.evaluation.identification import identify

@@ -1,0 +1,222 @@
+"""Training of the convolutional decoder: clips of training trials, each with a ridge movie that never saw its trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from neuroreel.decoding.convolutional import (
+    CONTRAST,
+    ConvolutionalConfig,
+    ConvolutionalDecoder,
+    ConvolutionalNetwork,
+    corrected,
+    to_contrast,
+)
+from neuroreel.decoding.heldout import residual_statistics
+from neuroreel.decoding.ridge import RidgeFit
+from neuroreel.decoding.ridge_decoder import RidgeDecoder
+from neuroreel.errors import InputError
+from neuroreel.progress import bar_of
+from neuroreel.recordings.trial import Trial
+from neuroreel.results.provenance import hash_array
+from neuroreel.snapshot import Snapshot, fingerprint
+
+CLIPS, CLIP_FRAMES = 6, 48  # a step
+LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.02
+WARM_UP = 0.05  # of the steps
+AVERAGE = 0.97  # of the weights over steps
+SILENCED = 0.15  # of the neurons, in each clip: no neuron is relied upon
+JITTER = 0.3  # standard deviation of noise added to z-scored responses
+VALIDATE_EVERY = 25  # steps
+PATIENCE = 6  # validations without a better one
+
+
+def train_convolutional(
+    ridge: RidgeFit,
+    trials: Sequence[Trial],
+    *,
+    held_out: Sequence[int],
+    validation: Sequence[Trial],
+    simulated: Sequence[Trial],
+    centers: Tensor | None,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    checkpoint: Path | None,
+    progress: bool,
+) -> ConvolutionalDecoder:
+    """Train the network; ``nr.fit_decoder`` explains the parameters.
+
+    Parameters
+    ----------
+    held_out
+        Which of ``trials`` validate, where there are no ``validation`` trials.
+    centers
+        (neurons, 2): row and column where each neuron looks, 0..1; None: where its ridge weights are largest.
+    """
+    decoder = ridge.decoder
+    movies = ridge.cross_fitted(trials, progress=progress)
+    kept = [index for index in range(len(trials)) if index not in set(held_out)]
+    material = _Material(
+        ridge=decoder,
+        trials=[trials[index] for index in kept] + list(simulated),
+        movies=[movies[index] for index in kept] + [decoder.movie(trial) for trial in simulated],
+    )
+    judges = [trials[index] for index in held_out] or list(validation)
+    judged = [movies[index] for index in held_out] or [decoder.movie(trial) for trial in validation]
+    torch.manual_seed(seed)
+    network = _network(decoder, centers).to(device)
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=WARM_UP)
+    snapshot = Snapshot(checkpoint, fingerprint=_fingerprint(decoder, material, judges, steps=steps, seed=seed))
+    parts: dict[str, Any] = {"network": network, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
+    state: dict[str, Any] = {"step": 0, "losses": [], "log": [], "best": None}
+    if (kept_state := snapshot.load(device=device)) is not None:
+        state = kept_state
+        for name, part in parts.items():
+            part.load_state_dict(kept_state["parts"][name])
+    with bar_of(steps, description="convolutional decoder", done=state["step"], enabled=progress) as advance:
+        while True:
+            if state["step"] % VALIDATE_EVERY == 0 or state["step"] == steps:
+                _validate(averaged.module, judges, judged, decoder, state)
+                if state["step"] == steps or _stalled(state["log"]):
+                    break
+            loss = _step(network, material.batch(state["step"], seed=seed, device=device))
+            optimizer.step()
+            schedule.step()
+            averaged.update_parameters(network)
+            state["losses"].append(loss)
+            state["step"] += 1
+            advance()
+            if snapshot.due:
+                snapshot.save(state | {"parts": {name: part.state_dict() for name, part in parts.items()}})
+    network.load_state_dict(state["best"])
+    network = network.cpu().eval()
+    residuals = (
+        torch.from_numpy(trial.needs_video() - corrected(network, decoder.features.standardized(trial), movie)).flatten(
+            1
+        )
+        for trial, movie in zip(judges, judged, strict=True)
+    )
+    statistics = residual_statistics(
+        residuals, pixels=decoder.video_height * decoder.video_width, frame_rate_hz=decoder.frame_rate_hz
+    )
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return ConvolutionalDecoder(
+        frame_rate_hz=decoder.frame_rate_hz,
+        ridge=decoder,
+        network=network,
+        log=tuple(state["log"]),
+        residual_covariance=statistics.covariance,
+        residual_autocorrelation=statistics.autocorrelation,
+    )
+
+
+class _Material:
+    """Training clips, drawn at random: what a step sees is decided by its number and the seed."""
+
+    def __init__(self, *, ridge: RidgeDecoder, trials: Sequence[Trial], movies: Sequence[NDArray[np.float32]]) -> None:
+        self.features, self.trials, self.movies = ridge.features, trials, movies
+        self.frames = min(CLIP_FRAMES, *(len(movie) for movie in movies))
+
+    def batch(self, step: int, *, seed: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Responses (clips, neurons, frames), ridge movies and true ones (clips, frames, height, width)."""
+        rng = np.random.default_rng([seed, step])
+        given: list[tuple[Tensor, Tensor, Tensor]] = []
+        for index in rng.integers(len(self.trials), size=CLIPS):
+            trial, movie = self.trials[index], self.movies[index]
+            start = int(rng.integers(len(movie) - self.frames + 1))
+            here = slice(start, start + self.frames)
+            responses = self.features.standardized(trial)[here].T
+            silenced = torch.from_numpy(rng.random(len(responses)) < SILENCED)
+            noise = torch.from_numpy(rng.standard_normal(responses.shape, dtype=np.float32))
+            responses = (responses + JITTER * noise).masked_fill(silenced[:, None], 0)
+            shown = torch.from_numpy(trial.needs_video()[here])
+            given.append((responses, to_contrast(torch.from_numpy(movie[here])), to_contrast(shown)))
+        responses, movies, shown = (torch.stack(each).to(device) for each in zip(*given, strict=True))
+        return responses, movies, shown
+
+
+def _step(network: ConvolutionalNetwork, batch: tuple[Tensor, Tensor, Tensor]) -> float:
+    """Set the gradients; the mean squared error."""
+    responses, ridge, shown = batch
+    network.train()
+    network.zero_grad()
+    loss = (network(responses, ridge) - shown).square().mean()
+    if not torch.isfinite(loss):
+        raise InputError("the training of the convolutional decoder diverged; check responses and movies for outliers")
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    return float(loss.detach())
+
+
+def _validate(
+    network: Any,
+    trials: Sequence[Trial],
+    movies: Sequence[NDArray[np.float32]],
+    ridge: RidgeDecoder,
+    state: dict[str, Any],
+) -> None:
+    """Add a row to the log, and keep the weights if they are the best so far."""
+    network.eval()
+    squares = [
+        float(np.square(corrected(network, ridge.features.standardized(trial), movie) - trial.needs_video()).mean())
+        for trial, movie in zip(trials, movies, strict=True)
+    ]
+    error = float(np.mean(squares)) ** 0.5
+    training = float(np.mean(state["losses"])) ** 0.5 * CONTRAST if state["losses"] else float("nan")
+    best = min((row["validation_error"] for row in state["log"]), default=float("inf"))
+    if error < best:
+        state["best"] = {name: weight.detach().cpu().clone() for name, weight in network.state_dict().items()}
+    state["log"].append({"step": state["step"], "training_error": training, "validation_error": error})
+    state["losses"] = []
+
+
+def _stalled(log: Sequence[dict[str, float]]) -> bool:
+    errors = [row["validation_error"] for row in log]
+    return len(errors) - 1 - int(np.argmin(errors)) >= PATIENCE
+
+
+def _network(ridge: RidgeDecoder, centers: Tensor | None) -> ConvolutionalNetwork:
+    config = ConvolutionalConfig(
+        neurons=ridge.neurons,
+        video_height=ridge.video_height,
+        video_width=ridge.video_width,
+        lags=(min(0, ridge.features.lags[0]), max(0, ridge.features.lags[-1])),
+    )
+    places = _ridge_centers(ridge) if centers is None else centers.cpu()
+    return ConvolutionalNetwork(config, places * torch.tensor(config.grid) - 0.5)
+
+
+def _ridge_centers(ridge: RidgeDecoder) -> Tensor:
+    """(neurons, 2): row and column, 0..1, of each neuron's largest squared weights, summed over lags."""
+    weights = torch.from_numpy(ridge.weights).view(len(ridge.features.lags), ridge.features.components, -1)
+    axes = None if ridge.features.axes is None else torch.from_numpy(ridge.features.axes)
+    energy = torch.zeros(ridge.neurons, weights.shape[2])
+    for each in weights:
+        energy += (each if axes is None else axes @ each).square()
+    images = energy.view(-1, 1, ridge.video_height, ridge.video_width)
+    smooth = torch.nn.functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False).flatten(1)
+    largest = smooth.argmax(dim=1)
+    rows, columns = largest // ridge.video_width, largest % ridge.video_width
+    return torch.stack([(rows + 0.5) / ridge.video_height, (columns + 0.5) / ridge.video_width], dim=1)
+
+
+def _fingerprint(ridge: RidgeDecoder, material: _Material, judges: Sequence[Trial], *, steps: int, seed: int) -> str:
+    return fingerprint(
+        ridge=hash_array(ridge.weights),
+        movies=[hash_array(movie) for movie in material.movies],
+        judges=[hash_array(trial.needs_responses()) for trial in judges],
+        steps=steps,
+        seed=seed,
+    )
