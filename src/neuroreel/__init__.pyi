@@ -58,6 +58,7 @@ from .posterior.posterior import load_posterior as load_posterior
 from .posterior.reconstruct import reconstruct as reconstruct
 from .posterior.reconstruct import reconstruct_each as reconstruct_each
 from .posterior.sensitivity import posterior_mask as posterior_mask
+from .posterior.simulate import simulate_responses as simulate_responses
 from .recordings.download.run import download as download
 from .recordings.nwb.importing import import_nwb as import_nwb
 from .recordings.recording import Recording as Recording

@@ -17,7 +17,7 @@ import tyro
 from neuroreel.commands.models import fit, mask, predict, train
 from neuroreel.commands.movies import convert, evaluate, export, reconstruct, report
 from neuroreel.commands.recordings import download, import_, simulate
-from neuroreel.commands.studies import demo, doctor, experiment, figures, workflow
+from neuroreel.commands.studies import benchmark, demo, doctor, experiment, figures, workflow
 from neuroreel.errors import ExistsError, NeuroreelError
 
 _NETWORK = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "convert": convert,
     "download": download,
     "experiment": experiment,
+    "benchmark": benchmark,
     "figures": figures,
     "import": import_,
     "export": export,

@@ -26,6 +26,79 @@ def demo(*, out: Path = Path("neuroreel-demo"), quick: bool = False, seed: int =
     run_demo(out, quick=quick, seed=seed, say=say)
 
 
+def benchmark(
+    name: Annotated[Literal["quality"], tyro.conf.Positional] = "quality",
+    /,
+    *,
+    out: Path = Path("neuroreel-benchmark"),
+    recordings: tuple[Path, ...] = (),
+    neurons: tuple[int, ...] = (400,),
+    signal_to_noise: tuple[float, ...] = (0.4,),
+    seeds: tuple[int, ...] = (21, 22, 23),
+    trials: int = 84,
+    methods: tuple[str, ...] = (),
+    movies: int = 12,
+    models: int = 2,
+    epochs: int = 3,
+    decoder_steps: int = 350,
+    samples: int = 0,
+    iterations: int = 1000,
+    quick: bool = False,
+    seed: int = 0,
+) -> None:
+    """Compare every way to reconstruct a movie on the same data: ridge, convolutional decoder, posterior, and others.
+
+    On simulated mice, or on your own recordings. Each is fitted to folds 2 to 6; fold 1 validates, fold 0 is scored
+    once. Finished parts are kept, a killed run resumes; methods, movies and recordings can be added later.
+
+    Args:
+        name: What to compare: the quality of the movies.
+        out: Folder for everything: table.csv, summary.csv, summary.json, quality.png, quality.pdf.
+        recordings: Folders of recordings in the Sensorium layout, in place of simulated mice.
+        neurons: Simulated mice: one for each of these sizes, noise levels and seeds.
+        signal_to_noise: Simulated mice: variance of the signal over that of the noise.
+        seeds: Simulated mice: random seeds.
+        trials: Simulated mice: movies of 10 s in each recording.
+        methods: Some of the methods; all but the slow ones by default ('bauer_2026', 'mean of samples').
+        movies: Test movies of each recording.
+        models: Encoding models in the ensemble.
+        epochs: Training epochs of each.
+        decoder_steps: Training steps of the convolutional decoder.
+        samples: Draws of the posterior, for the coverage of its intervals; each costs as much as the movie.
+        iterations: Of the published method.
+        quick: One small mouse, two movies: shows in under 3 minutes that everything works, not how well.
+        seed: Random seed of all that is fitted.
+    """
+    from neuroreel.studies import quality as study
+    from neuroreel.studies.mouse import SimulatedMouse, Training
+    from neuroreel.studies.quality_files import write_comparison
+
+    wish = study.Quality(
+        methods=methods,
+        movies=movies,
+        training=Training(models=models, epochs=epochs, batches_per_epoch=30),
+        decoder_steps=decoder_steps,
+        samples=samples,
+        iterations=iterations,
+    )
+    mice = [
+        SimulatedMouse(trials=trials, seconds=10.0, neurons=count, signal_to_noise=noise)
+        for count in neurons
+        for noise in signal_to_noise
+    ]
+    if quick:
+        wish, mice, seeds = study.QUICK, [study.QUICK_MOUSE], seeds[:1]
+    found = study.opened(recordings) if recordings else None
+    count = (len(found) if found else len(mice) * len(seeds)) * wish.movies
+    say(
+        f"{count} movies. On two cores a mouse of 400 neurons takes some ten minutes to fit, and each of its movies of "
+        f"10 s about a minute; larger ones in proportion.{' This is the quick version: minutes.' if quick else ''}"
+    )
+    chosen = study.simulated_recordings(out / "recordings", mice, seeds) if found is None else found
+    table = study.compare(out, chosen, wish, seed=seed, say=say)
+    say(write_comparison(table, out, wish, seed=seed))
+
+
 def experiment(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     /,

@@ -30,7 +30,7 @@ from neuroreel.results.provenance import hash_array
 from neuroreel.snapshot import Snapshot, fingerprint
 
 CLIPS, CLIP_FRAMES = 6, 48  # a step
-LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.02
+LEARNING_RATE, WEIGHT_DECAY = 1e-2, 0.02
 WARM_UP = 0.05  # of the steps
 AVERAGE = 0.97  # of the weights over steps
 SILENCED = 0.15  # of the neurons, in each clip: no neuron is relied upon
@@ -72,8 +72,10 @@ def train_convolutional(
     )
     judges = [trials[index] for index in held_out] or list(validation)
     judged = [movies[index] for index in held_out] or [decoder.movie(trial) for trial in validation]
-    torch.manual_seed(seed)
-    network = _network(decoder, centers).to(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _network(decoder, centers)
+    network = network.to(device)
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=WARM_UP)
@@ -90,7 +92,10 @@ def train_convolutional(
                 _validate(averaged.module, judges, judged, decoder, state)
                 if state["step"] == steps or _stalled(state["log"]):
                     break
-            loss = _step(network, material.batch(state["step"], seed=seed, device=device))
+            batch = material.batch(state["step"], seed=seed, device=device)
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(seed + 1_000_003 * state["step"])  # of dropout: a resumed run draws the same
+                loss = _step(network, batch)
             optimizer.step()
             schedule.step()
             averaged.update_parameters(network)

@@ -22,7 +22,7 @@ from neuroreel.files import user_path
 from neuroreel.recordings.checks import check_responses, check_trials
 from neuroreel.recordings.trial import Trial
 
-STEPS = 600
+STEPS = 350
 HELD_OUT_SHARE = 0.15  # of the trials, where none are given for validation
 
 

@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from neuroreel.demo import DemoSize, check_same_run, fit_mouse, simulated_mouse
+from neuroreel.demo import check_same_run
 from neuroreel.experiments.animals import Animal, ModelFile
 from neuroreel.locks import file_lock
+from neuroreel.studies.mouse import SimulatedMouse, Training, fit_mouse, simulated_mouse
 
 MICE = ("mouse_a", "mouse_b")
-SIZE = DemoSize(
-    trials=42,
-    seconds=6.0,
-    neurons=300,
-    models=3,
-    epochs=2,
-    batches_per_epoch=20,
-    movies=2,
-    samples=0,
-    expected="",
-    height=18,  # half the pixels of a real recording's movies, a quarter of the work
-    width=32,
-)
+SIZE = SimulatedMouse(trials=42, seconds=6.0, neurons=300, height=18, width=32)  # a quarter of a real one's pixels
+TRAINING = Training(models=3, epochs=2, batches_per_epoch=20)
 
 
 def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) -> list[Animal]:
@@ -37,7 +27,7 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
     say
         Called with a line of text before each step.
     """
-    wanted = f"models={SIZE.models} neurons={SIZE.neurons} trials={SIZE.trials} epochs={SIZE.epochs} seed={seed}\n"
+    wanted = f"{SIZE} {TRAINING} seed={seed}\n"
     lock = folder.parent / ".locks" / "simulated"
     with file_lock(lock, what="simulated mice", say=say):  # parts may start at once, and need the same mice
         check_same_run(folder, wanted)
@@ -47,8 +37,8 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
 def _simulated_animal(folder: Path, number: int, *, seed: int, say: Callable[[str], None]) -> Animal:
     name, own = MICE[number], seed + 100 * number
     say(f"{name}: a simulated mouse, not a real one, with {SIZE.neurons} neurons")
-    recording = simulated_mouse(folder / "recordings" / name, SIZE, own)
+    recording = simulated_mouse(folder / "recordings" / name, SIZE, seed=own)
     models = folder / "models" / name
-    fit_mouse(recording, models, SIZE, seed=own, say=say)
-    files = [ModelFile(file=models / f"encoder_{each}.safetensors") for each in range(SIZE.models)]
+    fit_mouse(recording, models, TRAINING, seed=own, say=say)
+    files = [ModelFile(file=models / f"encoder_{own + each}.safetensors") for each in range(TRAINING.models)]
     return Animal(recording, files, mask=models / "mask.npy")

@@ -1,0 +1,1 @@
+"""Studies: whole chains of work on recordings, whose finished parts are kept."""
