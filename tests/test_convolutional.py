@@ -13,6 +13,7 @@ import neuroreel as nr
 from neuroreel.decoding import convolutional, convolutional_fit
 from neuroreel.decoding.convolutional import ConvolutionalConfig, ConvolutionalNetwork
 from neuroreel.decoding.ridge import RidgeFit, fit_ridge
+from neuroreel.recordings.checks import check_trials
 
 SIZE = (8, 12)
 QUIET: dict[str, Any] = {"progress": False, "penalties": [1.0, 10.0, 100.0]}
@@ -42,15 +43,22 @@ def decoder(trials: list[nr.Trial]) -> nr.ConvolutionalDecoder:
 
 
 def ridge_of(trials: list[nr.Trial]) -> RidgeFit:
-    return fit_ridge(
-        trials, lags_s=None, penalties=10.0, components=None, groups=None, held_out_frames=600, seed=0, progress=False
-    )
+    settings: dict[str, Any] = {"lags_s": None, "penalties": 10.0, "components": None, "groups": None}
+    return fit_ridge(trials, check_trials(trials), held_out_frames=600, seed=0, progress=False, **settings)
 
 
 def network(**changes: Any) -> ConvolutionalNetwork:
-    config = {"neurons": 3, "video_height": 5, "video_width": 7, "lags": (-1, 4), "dropout": 0.0} | changes
+    config: dict[str, Any] = {
+        "neurons": 3,
+        "video_height": 5,
+        "video_width": 7,
+        "lags": (-1, 4),
+        "dropout": 0.0,
+    } | changes
     torch.manual_seed(0)
-    made = ConvolutionalNetwork(ConvolutionalConfig(**config), torch.tensor([[1.25, 2.5], [0.0, 0.0], [4.0, 6.0]]))
+    made = ConvolutionalNetwork(
+        ConvolutionalConfig(**(sizes | changes)), torch.tensor([[1.25, 2.5], [0.0, 0.0], [4.0, 6.0]])
+    )
     return made.eval()
 
 
@@ -211,7 +219,9 @@ def test_bad_input(trials: list[nr.Trial], options: dict[str, Any], message: str
         "other size": [trials[0].replace(video=np.zeros((60, 4, 4), np.float32))],
         "other neurons": [trials[0].replace(responses=np.ones((3, 60), np.float32))],
     }
-    given = {name: others.get(value, value) if isinstance(value, str) else value for name, value in options.items()}
+    given: Any = {
+        name: others.get(value, value) if isinstance(value, str) else value for name, value in options.items()
+    }
     with pytest.raises(nr.NeuroreelError, match=message):
         nr.fit_decoder(trials, **QUIET, **given)
 

@@ -170,7 +170,7 @@ def fit_decoder(
     networks = as_ensemble(encoders) if encoders != () else []
     whole_number(steps := STEPS if steps is None else steps, name="steps")
     chosen = choose_device("auto" if device is None else device)
-    check_trials(trials, what="training trials", needs=("video", "responses"))
+    spec = check_trials(trials, what="training trials", needs=("video", "responses"))
     for what, more in (("validation trials", validation), ("simulated trials", simulated)):
         if len(more):
             check_responses(more, check_trials(more, what=what, needs=("video", "responses")), what=what)
@@ -179,6 +179,7 @@ def fit_decoder(
         check_responses_fit(model, trials[0])
     ridge = fit_ridge(
         trials,
+        spec,
         lags_s=lags_s,
         penalties=penalties,
         components=components,

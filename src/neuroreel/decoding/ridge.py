@@ -28,7 +28,7 @@ from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
 from neuroreel.progress import progress as progress_bar
-from neuroreel.recordings.checks import TrialSpec, check_responses, check_trials
+from neuroreel.recordings.checks import TrialSpec, check_responses
 from neuroreel.recordings.trial import Trial
 
 PENALTIES = tuple(float(f"{10**exponent:.1g}") for exponent in np.arange(-2, 4.1, 0.5))  # 0.01, 0.03 … 10000
@@ -66,6 +66,7 @@ class RidgeFit:
 
 def fit_ridge(
     trials: Sequence[Trial],
+    spec: TrialSpec,
     *,
     lags_s: Sequence[float] | None,
     penalties: Sequence[float] | float,
@@ -75,8 +76,7 @@ def fit_ridge(
     seed: int,
     progress: bool,
 ) -> RidgeFit:
-    """Fit the regression; ``nr.fit_decoder`` explains how, and the parameters."""
-    spec = check_trials(trials, what="training trials", needs=("video", "responses"))
+    """Fit the regression to trials that were found to be alike; ``nr.fit_decoder`` explains how, and the parameters."""
     check_responses(trials, spec, what="training trials")
     choices = _checked_penalties(penalties)
     if groups is not None and len(groups) != len(trials):

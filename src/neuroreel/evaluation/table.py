@@ -77,7 +77,7 @@ def score_table(
         if decoder is not None:
             movies |= baselines(trial_of(result), decoder, seed=seed)
         rows = {
-            method: _scores(truth, movie, mask=mask, skip=skip, mask_threshold=mask_threshold)
+            method: table_scores(truth, movie, mask=mask, skip=skip, mask_threshold=mask_threshold)
             for method, movie in movies.items()
         }
         rows["reconstruction"]["response_correlation"] = _response_correlation(result, "predicted")
@@ -140,7 +140,7 @@ def table_json(table: Table) -> str:
     return json.dumps(plain, indent=1, allow_nan=False)
 
 
-def _scores(truth: NDArray[np.float32], movie: NDArray[np.float32], **where: Any) -> dict[str, float]:
+def table_scores(truth: NDArray[np.float32], movie: NDArray[np.float32], **where: Any) -> dict[str, float]:
     """The columns, without structural similarity where frames are smaller than its window."""
     values = scores(truth, movie, **where)
     if min(truth.shape[1:]) > 2 * GAUSSIAN_RADIUS:

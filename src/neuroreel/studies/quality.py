@@ -20,8 +20,8 @@ from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
 from neuroreel.evaluation.frequency_bands import band_correlation
 from neuroreel.evaluation.identification import identify
-from neuroreel.evaluation.scores import response_correlation, scores
-from neuroreel.evaluation.ssim import ssim
+from neuroreel.evaluation.scores import response_correlation
+from neuroreel.evaluation.table import table_scores
 from neuroreel.files import atomic_path
 from neuroreel.posterior.fit import fit_posterior
 from neuroreel.posterior.posterior import load_posterior
@@ -36,7 +36,6 @@ JUDGE = 1000  # added to the seed of the encoding model that judges
 SKIP = 30
 BANDS = (0.0, 1 / 16, 1 / 8, 1 / 2)  # cycles a pixel: coarse, middle, fine
 BAND_NAMES = ("coarse", "middle", "fine")
-PER_MOVIE = ("video_correlation", "frame_correlation", "pixel_correlation", "rmse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +159,7 @@ def summarize(table: pd.DataFrame, score: str = "video_correlation") -> pd.DataF
                     "difference": gap.mean(),
                     "difference_interval": half_interval(gap),
                     "worst": gap.min(),
-                    "ratio": values.mean() / wide["ridge"].mean(),
+                    "ratio": values.mean() / baseline if (baseline := wide["ridge"].mean()) else float("nan"),
                 }
             rows[(group, method)] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index=["group", "method"])
@@ -246,9 +245,7 @@ def _scored(subject: Subject, trial: Trial, number: int, method: str) -> list[di
     """Rows of one movie's scores."""
     made, truth, mask = _made(subject, trial, number, method), trial.needs_video(), subject.mouse.mask
     skip = min(SKIP, trial.frames // 2)
-    values = scores(truth, made.video, mask=mask, skip=skip)
-    found = {name: values[name] for name in PER_MOVIE}
-    found["ssim"] = ssim(truth, made.video, mask=mask, skip=skip)
+    found = table_scores(truth, made.video, mask=mask, skip=skip)
     bands = band_correlation(
         truth, made.video, frame_rate_hz=trial.frame_rate_hz, spatial_edges=BANDS, mask=mask, skip=skip
     ).by_spatial_band

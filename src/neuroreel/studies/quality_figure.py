@@ -51,14 +51,18 @@ def quality_figure(table: pd.DataFrame) -> Figure:
                 )
             if "ridge" in found.index:
                 left.axvline(found.loc["ridge", "mean"], color=FAINT, linewidth=0.6, linestyle=":")
+            left.set_xlim(-0.1, 1)
             left.set_yticks(range(len(found)), list(reversed(found.index)))
             left.set_xlabel("Video correlation (mean over movies, 95 % interval)")
-            left.set_title(f"{group}: {int(found['movies'].max())} movies", fontsize=LABEL, loc="left")
+            left.set_title(
+                f"{str(group).replace('_', ' ')}: {int(found['movies'].max())} movies", fontsize=LABEL, loc="left"
+            )
             bands = [summarize(table, f"correlation_{name}").loc[group] for name in BAND_NAMES]
             for color, method in zip(COLORS, [name for name in IN_BANDS if name in found.index], strict=False):
                 means = [band.loc[method, "mean"] for band in bands]
                 right.plot(range(len(bands)), means, "o-", color=color, label=method)
             right.set_xticks(range(len(bands)), ["below 1/16", "1/16 to 1/8", "above 1/8"])
+            right.margins(x=0.15)
             right.set_xlabel("Spatial frequency (cycles a pixel)")
             right.set_ylabel("Correlation")
             right.legend()

@@ -41,7 +41,7 @@ def write_comparison(table: pd.DataFrame, folder: Path, quality: Quality, *, see
     figure = quality_figure(table)
     for name in ("quality.png", "quality.pdf"):
         with atomic_path(folder / name, overwrite=True) as partial:
-            figure.savefig(partial, format=name.rpartition(".")[2])
+            figure.savefig(partial, format=name.rpartition(".")[2], dpi=200)
     lines = []
     for score in SHOWN:
         shown = summaries[score].to_string(float_format="{:.3f}".format)

@@ -1,0 +1,144 @@
+"""``neuroreel benchmark quality``: every method on the same movies, scored alike, resumed where it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_1samp
+
+import neuroreel as nr
+from neuroreel import cli
+from neuroreel.evaluation.scores import response_correlation
+from neuroreel.studies import quality
+from neuroreel.studies.methods import METHODS, SLOW
+from neuroreel.studies.mouse import SimulatedMouse, Training
+
+TINY = quality.Quality(
+    methods=tuple(METHODS),
+    movies=2,
+    training=Training(models=2, epochs=1, batches_per_epoch=2),
+    decoder_steps=2,
+    samples=2,
+    iterations=3,
+)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    folder = tmp_path_factory.mktemp("quality")
+    mouse = SimulatedMouse(trials=28, seconds=2.5, neurons=20, height=12, width=16)
+    recordings = quality.simulated_recordings(folder / "recordings", [mouse], [3])
+    return folder, quality.compare(folder, recordings, TINY)
+
+
+def value(table: pd.DataFrame, method: str, score: str) -> np.ndarray:
+    chosen = table[(table["method"] == method) & (table["score"] == score)]
+    return chosen.sort_values("trial")["value"].to_numpy()
+
+
+def test_every_method_is_scored_on_every_movie(compared: tuple[Path, pd.DataFrame]) -> None:
+    _, table = compared
+    assert list(dict.fromkeys(table["method"])) == list(METHODS)
+    common = ("video_correlation", "ssim", "correlation_fine", "response_correlation", "identified_of_2", "seconds")
+    counts = table[table["score"].isin(common)].groupby(["method", "score"]).size()
+    assert len(counts) == len(METHODS) * len(common) and (counts == 2).all()
+    assert (value(table, "posterior", "coverage_68%") <= value(table, "posterior", "coverage_95%")).all()
+    assert (value(table, "posterior", "passes") <= 30).all()
+    best = value(table, "bauer_2026", "video_correlation_at_best_pass")
+    assert len(best) == 2 and (value(table, "bauer_2026", "best_pass") <= 3).all()
+
+
+def test_scores_are_those_of_the_movies(compared: tuple[Path, pd.DataFrame]) -> None:
+    """Made anew from the parts in the folder, by the public functions."""
+    folder, table = compared
+    (home,) = folder.glob("20_neurons*")
+    recording = nr.open_recording(folder / "recordings" / home.name)
+    trial, mask = recording.select("fold_0")[0], nr.load_mask(home / "mask.npy")
+    truth, number = trial.needs_video(), recording.select("fold_0").indices[0]
+    first = table[table["trial"] == number]
+    ridge = nr.decode(nr.load_decoder(home / "decoder.safetensors"), trial)
+    assert value(first, "ridge", "video_correlation")[0] == nr.video_correlation(truth, ridge, mask=mask)
+    posterior = nr.load_posterior(home / "posterior")
+    movie = nr.reconstruct(trial, posterior, compute=nr.Compute(progress=False)).video
+    found = value(first, "posterior", "video_correlation")[0]
+    assert found == pytest.approx(nr.video_correlation(truth, movie, mask=mask), abs=1e-5)
+    both = nr.video_correlation(truth, (movie + ridge) / 2, mask=mask)
+    assert value(first, "mean of posterior and ridge", "video_correlation")[0] == pytest.approx(both, abs=1e-5)
+    judge = nr.load_encoder(home / "encoder_1000.safetensors")
+    expected = response_correlation(trial.needs_responses(), nr.predict(judge, trial.replace(video=ridge)), skip=30)
+    assert value(first, "ridge", "response_correlation")[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_nearest_training_movie_is_one(compared: tuple[Path, pd.DataFrame]) -> None:
+    folder, _ = compared
+    (home,) = folder.glob("20_neurons*")
+    train = nr.open_recording(folder / "recordings" / home.name).select(*[f"fold_{k}" for k in range(2, 7)])
+    movies = [np.load(file)["video"] for file in sorted((home / "movies" / "nearest_training_movie").glob("*.npz"))]
+    assert movies and all(any(np.array_equal(movie, trial.needs_video()) for trial in train) for movie in movies)
+
+
+def test_the_summary_pairs_movies() -> None:
+    rng = np.random.default_rng(0)
+    ridge, other = rng.random(6), rng.random(6)
+    rows = [
+        {"recording": f"m{k % 2}", "group": "g", "trial": k, "method": m, "score": "video_correlation", "value": v[k]}
+        for m, v in (("ridge", ridge), ("posterior", other))
+        for k in range(6)
+    ]
+    row = quality.summarize(pd.DataFrame(rows)).loc[("g", "posterior")]
+    gap = other - ridge
+    low, high = ttest_1samp(gap, 0).confidence_interval(0.95)
+    assert row["movies"] == 6 and row["mean"] == pytest.approx(other.mean())
+    assert row["difference"] - row["difference_interval"] == pytest.approx(low)
+    assert row["difference"] + row["difference_interval"] == pytest.approx(high)
+    assert row["worst"] == gap.min() and row["ratio"] == pytest.approx(other.mean() / ridge.mean())
+
+
+def test_finished_parts_are_kept(compared: tuple[Path, pd.DataFrame], monkeypatch: Any) -> None:
+    folder, table = compared
+    recordings = quality.opened(sorted((folder / "recordings").iterdir()))
+    monkeypatch.setattr(quality, "METHODS", dict.fromkeys(METHODS))  # calling one would fail
+    again = quality.compare(folder, recordings, TINY)
+    pd.testing.assert_frame_equal(again, table)
+    with pytest.raises(nr.InputError, match="comparison with other settings"):
+        quality.compare(folder, recordings, quality.Quality(training=Training(models=1, epochs=1, batches_per_epoch=2)))
+
+
+def test_the_command_writes_tables_and_a_figure(
+    tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mouse = SimulatedMouse(trials=28, seconds=2.5, neurons=12, height=9, width=16)
+    wish = quality.Quality(
+        methods=("ridge", "mean frame"),
+        movies=2,
+        training=Training(models=1, epochs=1, batches_per_epoch=1),
+        decoder_steps=1,
+    )
+    monkeypatch.setattr(quality, "QUICK_MOUSE", mouse)
+    monkeypatch.setattr(quality, "QUICK", wish)
+    cli.main(["benchmark", "quality", "--quick", "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr().out
+    assert "a simulated mouse" in printed and "mean frame" in printed and "Video correlation:" in printed
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    facts = json.loads((tmp_path / "out" / "summary.json").read_text())
+    kept = [row for row in facts["summary"] if row["score"] == "video_correlation" and row["method"] == "ridge"]
+    chosen = table[(table["method"] == "ridge") & (table["score"] == "video_correlation")]
+    assert kept[0]["mean"] == pytest.approx(chosen["value"].mean())
+    assert facts["provenance"]["settings"]["movies"] == 2
+    assert (tmp_path / "out" / "quality.png").stat().st_size > 10_000
+
+
+def test_bad_wishes(tmp_path: Path) -> None:
+    with pytest.raises(nr.InputError, match="there is no method 'magic'; there are 'mean frame'"):
+        quality.Quality(methods=("magic",))
+    with pytest.raises(nr.InputError, match="samples is 1"):
+        quality.Quality(samples=1)
+    with pytest.raises(nr.InputError, match="movies is 0"):
+        quality.Quality(movies=0)
+    assert not set(SLOW) & set(quality.Quality().chosen(simulated=True))
+    assert "posterior, noise-free responses" not in quality.Quality().chosen(simulated=False)
