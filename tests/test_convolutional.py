@@ -48,18 +48,10 @@ def ridge_of(trials: list[nr.Trial]) -> RidgeFit:
 
 
 def network(**changes: Any) -> ConvolutionalNetwork:
-    config: dict[str, Any] = {
-        "neurons": 3,
-        "video_height": 5,
-        "video_width": 7,
-        "lags": (-1, 4),
-        "dropout": 0.0,
-    } | changes
+    sizes: dict[str, Any] = {"neurons": 3, "video_height": 5, "video_width": 7, "lags": (-1, 4), "dropout": 0.0}
     torch.manual_seed(0)
-    made = ConvolutionalNetwork(
-        ConvolutionalConfig(**(sizes | changes)), torch.tensor([[1.25, 2.5], [0.0, 0.0], [4.0, 6.0]])
-    )
-    return made.eval()
+    positions = torch.tensor([[1.25, 2.5], [0.0, 0.0], [4.0, 6.0]])
+    return ConvolutionalNetwork(ConvolutionalConfig(**(sizes | changes)), positions).eval()
 
 
 def test_before_training_the_movie_is_that_of_ridge() -> None:
