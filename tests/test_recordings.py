@@ -130,6 +130,17 @@ def test_trials_are_lazy_and_mapped(folder):
         trials[0]
 
 
+def test_a_recording_is_the_sequence_of_its_trials(folder):
+    recording = open_recording(folder)
+    assert len(recording) == len(recording.trials) == len(list(recording))
+    np.testing.assert_array_equal(recording[-1].responses, recording.trials[-1].responses)
+    assert recording[1:3].indices == (1, 2)
+    assert list(recording.specs()) == list(recording.trials.specs())
+    assert list(recording.stamps()) == list(recording.trials.stamps())
+    with pytest.raises(IndexError):
+        recording[len(recording)]
+
+
 @pytest.mark.parametrize("index", [4, -5, 1000])
 def test_a_trial_that_is_not_there(folder, index):
     with pytest.raises(IndexError, match="has no trial") as raised:

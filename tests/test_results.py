@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import neuroreel as nr
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.recordings.trial import Trial
 from neuroreel.results import Reconstruction, collect_provenance, hash_array, hash_file, hash_model
@@ -302,3 +304,34 @@ def test_the_command_line_is_kept_where_there_is_one(monkeypatch: pytest.MonkeyP
 def test_dataclasses_say_what_they_are() -> None:
     trial = Trial(responses=np.zeros((1, 2)), frame_rate_hz=30.0)
     assert plain(trial)["kind"] == "Trial" and plain(trial)["frame_rate_hz"] == 30.0
+
+
+def test_a_result_scores_itself() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 255, (40, 6, 8)).astype(np.float32)
+    video = np.clip(truth + rng.normal(0, 30, truth.shape), 0, 255).astype(np.float32)
+    mask = np.zeros((6, 8), np.float32)
+    mask[1:4] = 1.2
+    result = Reconstruction.build(video=video, truth=truth, mask=mask, frame_rate_hz=30, settings={}, hashes={})
+    assert result.score() == nr.video_correlation(truth, video, mask=mask, skip=30)
+    assert result.scores(skip=5) == nr.scores(truth, video, mask=mask, skip=5)
+    with pytest.raises(InputError, match="true movie"):
+        Reconstruction.build(video=video, frame_rate_hz=30, settings={}, hashes={}).score()
+
+
+def test_a_figure_is_drawn_in_a_notebook_that_never_imported_pyplot() -> None:
+    """In a process of its own: other tests import pyplot."""
+    code = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+import numpy as np, neuroreel as nr
+video = np.random.default_rng(0).uniform(0, 255, (12, 6, 8)).astype("float32")
+result = nr.Reconstruction.build(video=video, frame_rate_hz=30, settings={}, hashes={})
+assert "matplotlib.pyplot" not in sys.modules
+figure = result.plot()
+data, _ = shell.display_formatter.format(figure)
+print(sorted(data), data["image/png"][:4])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "image/png" in done.stdout and "iVBO" in done.stdout, done.stderr  # PNG, in base 64

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import SKIP_FRAMES, evaluation_mask
 from neuroreel.results.reconstruction import Reconstruction
+from neuroreel.showing import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,7 +120,7 @@ def calibration_figure(
         rank_axis.set(xlabel="draws below the true pixel", ylabel="frequency (flat: 1)")
         rank_axis.set_ylim(bottom=0)
         figure.draw_without_rendering()
-    return figure
+    return shown(figure)
 
 
 def _checked(results: Reconstruction | Sequence[Reconstruction]) -> list[Reconstruction]:

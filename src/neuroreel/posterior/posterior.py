@@ -23,6 +23,7 @@ from neuroreel.posterior.movie_prior import MoviePrior
 from neuroreel.posterior.noise import NoiseModel
 from neuroreel.recordings.checks import same_rate
 from neuroreel.recordings.disk import check_fetched
+from neuroreel.showing import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,7 +129,7 @@ class Posterior:
         """What was learned, in one figure: signal and noise, spectra, components of movies, factors of the noise."""
         from neuroreel.posterior.figure import posterior_figure
 
-        return posterior_figure(self)
+        return shown(posterior_figure(self))
 
     def __repr__(self) -> str:
         return f"Posterior({'; '.join(self._lines())})"

@@ -28,7 +28,7 @@ class TrialNumberError(InputError, IndexError):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Recording:
+class Recording(Sequence[Trial]):
     """One animal's session in a folder of the Sensorium 2023 layout; make one with :func:`open_recording`.
 
     Parameters
@@ -71,6 +71,25 @@ class Recording:
     def trials(self) -> Trials:
         """All trials, read when they are looked at: ``recording.trials[-1]``, ``recording.trials[:10]``."""
         return Trials(self, range(len(self.tiers)))
+
+    def __len__(self) -> int:
+        return len(self.tiers)
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> Trials: ...
+    def __getitem__(self, index: int | slice) -> Trial | Trials:
+        """One trial, or the lazy trials of a slice: ``recording`` stands for ``recording.trials`` everywhere."""
+        return self.trials[index]
+
+    def specs(self) -> Iterator[TrialSpec]:
+        """The spec of each trial; a trial that was opened before is not opened again."""
+        return self.trials.specs()
+
+    def stamps(self) -> Iterator[str]:
+        """Of each trial, what changes when its files change."""
+        return self.trials.stamps()
 
     def folds(self) -> list[str]:
         """One word a trial: "fold_3", or the trial's tier where it has no fold. See :func:`assign_folds`."""

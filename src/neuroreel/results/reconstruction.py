@@ -19,6 +19,7 @@ from neuroreel.recordings.trial import Trial
 from neuroreel.results import export
 from neuroreel.results.datasets import read_dataset, with_times_and_neurons, write_dataset
 from neuroreel.results.provenance import check_format, collect_provenance, format_of, to_json
+from neuroreel.showing import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -340,7 +341,31 @@ class Reconstruction:
         """
         figure = export.filmstrip_figure(self._rows(), frame_rate_hz=self.frame_rate_hz, columns=columns)
         figure.suptitle(self.name + (" (a simulated mouse, not a real one)" if self.simulated else ""))
-        return figure
+        return shown(figure)
+
+    def score(self, *, skip: int = 30) -> float:
+        """Video correlation with the true movie inside the mask, from frame ``skip`` on: as ``nr.video_correlation``.
+
+        Raises
+        ------
+        InputError
+            The true movie is not known, or is no longer than ``skip``.
+        """
+        from neuroreel.evaluation.scores import video_correlation
+
+        return video_correlation(self._needs_truth(), self.video, mask=self.mask, skip=skip)
+
+    def scores(self, *, skip: int = 30) -> dict[str, float]:
+        """Every score that is one number, inside the mask, from frame ``skip`` on: as ``nr.scores``.
+
+        Raises
+        ------
+        InputError
+            The true movie is not known, or is no longer than ``skip``.
+        """
+        from neuroreel.evaluation.scores import scores
+
+        return scores(self._needs_truth(), self.video, mask=self.mask, skip=skip)
 
     def _rows(self) -> dict[str, NDArray[np.float32]]:
         truth = {} if self.truth is None else {"true": self.truth}
