@@ -33,7 +33,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFra
     folder = tmp_path_factory.mktemp("quality")
     mouse = SimulatedMouse(trials=28, seconds=2.5, neurons=20, height=12, width=16)
     recordings = quality.simulated_recordings(folder / "recordings", [mouse], [3])
-    return folder, quality.compare(folder, recordings, TINY)
+    return folder, quality.compare_methods(folder, recordings, TINY)
 
 
 def value(table: pd.DataFrame, method: str, score: str) -> np.ndarray:
@@ -103,10 +103,12 @@ def test_finished_parts_are_kept(compared: tuple[Path, pd.DataFrame], monkeypatc
     folder, table = compared
     recordings = quality.opened(sorted((folder / "recordings").iterdir()))
     monkeypatch.setattr(quality, "METHODS", dict.fromkeys(METHODS))  # calling one would fail
-    again = quality.compare(folder, recordings, TINY)
+    again = quality.compare_methods(folder, recordings, TINY)
     pd.testing.assert_frame_equal(again, table)
     with pytest.raises(nr.InputError, match="comparison with other settings"):
-        quality.compare(folder, recordings, quality.Quality(training=Training(models=1, epochs=1, batches_per_epoch=2)))
+        quality.compare_methods(
+            folder, recordings, quality.Quality(training=Training(models=1, epochs=1, batches_per_epoch=2))
+        )
 
 
 def test_the_command_writes_tables_and_a_figure(

@@ -12,7 +12,9 @@ from skimage.measure import shannon_entropy
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio
 
 from neuroreel.errors import InputError
+from neuroreel.evaluation import comparison
 from neuroreel.evaluation import scores as s
+from neuroreel.evaluation.ssim import ssim
 
 FRAMES, HEIGHT, WIDTH = 12, 6, 8
 EACH = [s.video_correlation, s.frame_correlation, s.pixel_correlation, s.rmse, s.psnr, s.scores, s.match_contrast]
@@ -324,3 +326,21 @@ def test_the_order_of_frames_matters_to_motion_alone(pair, skip):
     assert s.rmse(truth, video, skip=skip) == pytest.approx(s.rmse(video, truth, skip=skip))
     entropy = s.spatial_entropy(truth, skip=skip)
     assert ((entropy >= 0) & (entropy <= np.log2(12) + 1e-12)).all()
+
+
+def test_a_comparison_checks_its_movies_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    truth, video = rng.uniform(0, 255, (2, 40, 12, 14))
+    mask = rng.uniform(0, 1.5, (12, 14))
+    checked = []
+    plain = comparison.same_shape
+    monkeypatch.setattr(
+        comparison, "same_shape", lambda *given, **options: checked.append(1) or plain(*given, **options)
+    )
+    compared = comparison.compare(truth, video, mask=mask)
+    found = compared.scores()
+    assert len(checked) == 1
+    assert found == s.scores(truth, video, mask=mask)
+    assert compared.video_correlation == s.video_correlation(truth, video, mask=mask)
+    assert compared.ssim == ssim(truth, video, mask=mask)
+    np.testing.assert_array_equal(compared.pixel_correlation, s.pixel_correlation(truth, video, mask=mask))

@@ -27,6 +27,8 @@ from .evaluation.baselines import shuffle_neurons as shuffle_neurons
 from .evaluation.calibration import calibration_figure as calibration_figure
 from .evaluation.calibration import coverage as coverage
 from .evaluation.calibration import rank_histogram as rank_histogram
+from .evaluation.comparison import Comparison as Comparison
+from .evaluation.comparison import compare as compare
 from .evaluation.frequency_bands import BandCorrelation as BandCorrelation
 from .evaluation.frequency_bands import band_correlation as band_correlation
 from .evaluation.identification import Identification as Identification

@@ -95,7 +95,7 @@ def benchmark(
         f"10 s about a minute; larger ones in proportion.{' This is the quick version: minutes.' if quick else ''}"
     )
     chosen = study.simulated_recordings(out / "recordings", mice, seeds) if found is None else found
-    table = study.compare(out, chosen, wish, seed=seed, say=say)
+    table = study.compare_methods(out, chosen, wish, seed=seed, say=say)
     say(write_comparison(table, out, wish, seed=seed))
 
 

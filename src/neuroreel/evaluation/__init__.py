@@ -5,8 +5,8 @@ name.
 """
 
 from neuroreel.evaluation.baselines import mean_frame, shuffle_neurons
+from neuroreel.evaluation.comparison import evaluation_mask
 from neuroreel.evaluation.scores import (
-    evaluation_mask,
     format_score,
     frame_correlation,
     mask_video,

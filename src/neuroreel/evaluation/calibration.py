@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from neuroreel.errors import InputError
-from neuroreel.evaluation.scores import SKIP_FRAMES, evaluation_mask
+from neuroreel.evaluation.comparison import SKIP_FRAMES, evaluation_mask
 from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.showing import shown
 

@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 
 from neuroreel.arguments import positive_number
 from neuroreel.errors import InputError
-from neuroreel.evaluation.scores import SKIP_FRAMES, compared_movies
+from neuroreel.evaluation.comparison import SKIP_FRAMES, compare
 
 Floats = NDArray[np.float64]
 ROUNDING = 1e-20  # of a movie's whole power: less is no power but the rounding of the transform
@@ -142,7 +142,8 @@ def band_correlation(
     InputError
         Movies that do not fit, edges that do not rise or lie above the Nyquist frequency.
     """
-    true, shown, inside = compared_movies(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
+    both = compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
+    true, shown, inside = both.truth, both.video, both.inside
     pixels = 1.0 if pixels_per_degree is None else pixels_per_degree
     for name, value in (("frame_rate_hz", frame_rate_hz), ("pixels_per_degree", pixels)):
         positive_number(value, name=name)

@@ -12,7 +12,7 @@ from scipy.special import gammaln
 
 from neuroreel.arguments import as_array, whole_number
 from neuroreel.errors import InputError
-from neuroreel.evaluation.scores import SKIP_FRAMES, compared_movies, evaluation_mask
+from neuroreel.evaluation.comparison import SKIP_FRAMES, compare, evaluation_mask
 
 INTERVAL_PERCENT = 95
 RESAMPLES = 10_000
@@ -164,7 +164,8 @@ def _all_pieces(
     shown: list[NDArray[np.float32]] = []
     movie: list[int] = []
     for number, (truth, video) in enumerate(zip(truths, videos, strict=True)):
-        both = compared_movies(truth, video, mask=None, skip=skip, mask_threshold=1.0)[:2]
+        compared = compare(truth, video, skip=skip)
+        both = compared.truth, compared.video
         starts = range(0, len(both[0]) - clip_frames + 1, every)
         if not starts:
             raise InputError(

@@ -20,20 +20,24 @@ nan
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neuroreel.arguments import as_array, whole_number
-from neuroreel.encoding.correlation import neuron_correlations, row_correlations
-from neuroreel.errors import InputError
+from neuroreel.encoding.correlation import neuron_correlations
+from neuroreel.evaluation.comparison import (
+    SKIP_FRAMES,
+    WHITE,
+    check_skip,
+    compare,
+    correlation,
+    entropy,
+    evaluation_mask,
+    motion,
+    pixels_inside,
+    real_movie,
+    same_shape,
+)
 from neuroreel.grey import MID_GREY
-from neuroreel.masks import mask_on_video
-
-WHITE = 255.0
-SKIP_FRAMES = 30
 
 
 def video_correlation(
@@ -63,7 +67,7 @@ def video_correlation(
     InputError
         Shapes that differ, NaN, a mask without a pixel, no frame left.
     """
-    return _correlation(*_compared_pixels(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold))
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).video_correlation
 
 
 def frame_correlation(
@@ -78,8 +82,7 @@ def frame_correlation(
 
     Frames in which either movie is constant are left out; nan if none remains. Arguments as in ``video_correlation``.
     """
-    true, shown = _compared_pixels(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
-    return _mean_of_defined(_correlations(true, shown))
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).frame_correlation
 
 
 def pixel_correlation(
@@ -94,11 +97,7 @@ def pixel_correlation(
 
     nan outside the mask and where a pixel is constant in either movie. Arguments as in ``video_correlation``.
     """
-    true, shown = _compared_pixels(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
-    size = np.shape(truth)[1:]
-    correlations = np.full(size, np.nan)
-    correlations[evaluation_mask(mask, size, threshold=mask_threshold)] = _correlations(true.T, shown.T)
-    return correlations
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).pixel_correlation
 
 
 def rmse(
@@ -110,8 +109,7 @@ def rmse(
     mask_threshold: float = 1.0,
 ) -> float:
     """Root of the mean squared difference, in grey levels. Arguments as in ``video_correlation``."""
-    true, shown = _compared_pixels(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
-    return float(np.sqrt(np.mean((true - shown) ** 2)))
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).rmse
 
 
 def psnr(
@@ -126,8 +124,7 @@ def psnr(
 
     Arguments as in ``video_correlation``.
     """
-    error = rmse(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
-    return float("inf") if error == 0 else float(20 * np.log10(WHITE / error))
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).psnr
 
 
 def motion_energy(
@@ -137,12 +134,7 @@ def motion_energy(
 
     Arguments as in ``video_correlation``; at least two frames must remain.
     """
-    pixels = _pixels(video, "video", mask=mask, skip=skip, mask_threshold=mask_threshold)
-    if len(pixels) < 2:
-        raise InputError(
-            f"motion energy needs two frames after the first {skip}; the video has {len(np.asarray(video))}"
-        )
-    return np.abs(np.diff(pixels, axis=0)).mean(axis=1)
+    return motion(pixels_inside(video, "video", mask=mask, skip=skip, mask_threshold=mask_threshold))
 
 
 def spatial_entropy(
@@ -153,9 +145,7 @@ def spatial_entropy(
     Our definition: the histogram's entropy, as ``skimage.measure.shannon_entropy`` has it. Arguments as in
     ``video_correlation``.
     """
-    pixels = _pixels(video, "video", mask=mask, skip=skip, mask_threshold=mask_threshold)
-    levels = np.clip(np.rint(pixels), 0, WHITE).astype(np.int64)
-    return np.array([_histogram_entropy(frame) for frame in levels])
+    return entropy(pixels_inside(video, "video", mask=mask, skip=skip, mask_threshold=mask_threshold))
 
 
 def response_correlation(recorded: ArrayLike, predicted: ArrayLike, *, skip: int = 0, pooled: bool = False) -> float:
@@ -182,11 +172,11 @@ def response_correlation(recorded: ArrayLike, predicted: ArrayLike, *, skip: int
     InputError
         Shapes that differ, NaN, no frame left.
     """
-    true, expected = _same_shape(recorded, predicted, axes="neurons, frames", names=("recorded", "predicted"))
-    _check_skip(skip, frames=true.shape[1], what="recorded responses")
+    true, expected = same_shape(recorded, predicted, axes="neurons, frames", names=("recorded", "predicted"))
+    check_skip(skip, frames=true.shape[1], what="recorded responses")
     true, expected = true[:, skip:], expected[:, skip:]
     if pooled:
-        return _correlation(true, expected)
+        return correlation(true, expected)
     return float(neuron_correlations(true, expected).mean())
 
 
@@ -218,7 +208,7 @@ def match_contrast(
     (frames, height, width) float32
         A constant reconstruction, which has no contrast to match, only gets the true mean (see ``contrast_gain``).
     """
-    true, shown = _compared_pixels(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
+    true, shown = compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).pixels
     gain = contrast_gain(true.std(), shown.std())
     movie = np.asarray(video, np.float64)
     matched = np.clip((movie - shown.mean()) * gain + true.mean(), 0, WHITE)
@@ -237,7 +227,7 @@ def mask_video(
     video: ArrayLike, *, mask: ArrayLike | None, mask_threshold: float = 1.0, outside: float = MID_GREY
 ) -> NDArray[np.float32]:
     """The movie inside the mask, grey outside: (frames, height, width) float32. Arguments as in ``match_contrast``."""
-    movie = _movie(video, "video")
+    movie = real_movie(video, "video")
     inside = evaluation_mask(mask, movie.shape[1:], threshold=mask_threshold)
     return np.where(inside, movie, outside).astype(np.float32)
 
@@ -260,132 +250,9 @@ def scores(
         ``motion_energy_video`` (grey levels a frame, mean over frames), ``spatial_entropy_truth`` and
         ``spatial_entropy_video`` (bits, mean over frames).
     """
-    where: dict[str, Any] = {"mask": mask, "skip": skip, "mask_threshold": mask_threshold}
-    return {
-        "video_correlation": video_correlation(truth, video, **where),
-        "frame_correlation": frame_correlation(truth, video, **where),
-        "pixel_correlation": _mean_of_defined(pixel_correlation(truth, video, **where)),
-        "rmse": rmse(truth, video, **where),
-        "psnr": psnr(truth, video, **where),
-        "motion_energy_truth": float(motion_energy(truth, **where).mean()),
-        "motion_energy_video": float(motion_energy(video, **where).mean()),
-        "spatial_entropy_truth": float(spatial_entropy(truth, **where).mean()),
-        "spatial_entropy_video": float(spatial_entropy(video, **where).mean()),
-    }
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).scores()
 
 
 def format_score(value: float, *, digits: int = 3) -> str:
     """A score as a table shows it: fixed digits, and ``undefined`` for nan."""
     return "undefined" if np.isnan(value) else f"{value:.{digits}f}"
-
-
-def evaluation_mask(mask: ArrayLike | None, size: tuple[int, ...], *, threshold: float = 1.0) -> NDArray[np.bool_]:
-    """Which pixels of a video of ``size`` (height, width) count: (height, width) boolean.
-
-    Parameters
-    ----------
-    mask
-        Boolean, or real: pixels of at least ``threshold``. (height, width), or a larger canvas that is cropped
-        around its center (offset (canvas - video) // 2: rows 14..49 of the published 64 x 64). None: all pixels.
-
-    Raises
-    ------
-    InputError
-        A mask smaller than the video, not of two axes, with NaN, or without a pixel.
-    """
-    if mask is None:
-        return np.ones(size, bool)
-    weights = as_array(mask, name="the mask")
-    if weights.dtype.kind not in "fiub" or not np.isfinite(weights).all():
-        raise InputError("the mask holds NaN or infinite values; give a boolean mask, or weights that are numbers")
-    cropped = mask_on_video(weights, size)
-    inside: NDArray[np.bool_] = cropped if cropped.dtype == bool else cropped >= threshold
-    if not inside.any():
-        raise InputError(
-            f"the mask is empty: no pixel over the video is at least {threshold:g} (largest {float(cropped.max()):g}); "
-            "lower mask_threshold or give another mask"
-        )
-    return inside
-
-
-def compared_movies(
-    truth: ArrayLike, video: ArrayLike, *, mask: ArrayLike | None, skip: int, mask_threshold: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Both movies (frames that count, height, width), checked, and the pixels that count, (height, width) boolean."""
-    true, shown = _same_shape(truth, video, axes="frames, height, width", names=("truth", "video"))
-    _check_skip(skip, frames=len(true), what="videos")
-    return true[skip:], shown[skip:], evaluation_mask(mask, true.shape[1:], threshold=mask_threshold)
-
-
-def _compared_pixels(
-    truth: ArrayLike, video: ArrayLike, *, mask: ArrayLike | None, skip: int, mask_threshold: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both movies as (frames that count, pixels inside the mask)."""
-    true, shown, inside = compared_movies(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
-    return true[:, inside], shown[:, inside]
-
-
-def _pixels(
-    video: ArrayLike, name: str, *, mask: ArrayLike | None, skip: int, mask_threshold: float
-) -> NDArray[np.float64]:
-    """One movie as (frames that count, pixels inside the mask)."""
-    movie = _movie(video, name)
-    _check_skip(skip, frames=len(movie), what=name)
-    return movie[skip:, evaluation_mask(mask, movie.shape[1:], threshold=mask_threshold)]
-
-
-def _movie(video: ArrayLike, name: str) -> NDArray[np.float64]:
-    return _real_array(video, axes="frames, height, width", name=name)
-
-
-def _same_shape(
-    first: ArrayLike, second: ArrayLike, *, axes: str, names: tuple[str, str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    one, other = (_real_array(array, axes=axes, name=name) for array, name in zip((first, second), names, strict=True))
-    if one.shape != other.shape:
-        raise InputError(
-            f"{names[0]} has shape {one.shape} and {names[1]} {other.shape}; both must have the same ({axes}): "
-            "cut or resize one of them"
-        )
-    return one, other
-
-
-def _real_array(array: ArrayLike, *, axes: str, name: str) -> NDArray[np.float64]:
-    values = as_array(array, name=name)
-    if values.ndim != axes.count(",") + 1 or values.size == 0:
-        raise InputError(f"{name} has shape {values.shape}; it must be ({axes}), none of them 0")
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"{name} has type {values.dtype}; it must hold real numbers")
-    if not np.isfinite(values).all():
-        raise InputError(
-            f"{name} holds {int((~np.isfinite(values)).sum())} NaN or infinite values; a score needs numbers"
-        )
-    return values.astype(np.float64)
-
-
-def _check_skip(skip: int, *, frames: int, what: str) -> None:
-    if not 0 <= whole_number(skip, name="skip", least=-math.inf) < frames:
-        raise InputError(
-            f"skip={skip} leaves none of the {frames} frames of the {what}; "
-            f"pass skip=0..{frames - 1} (skip=0 scores them all)"
-        )
-
-
-def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    return float(_correlations(first.reshape(1, -1), second.reshape(1, -1))[0])
-
-
-def _correlations(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson correlation of each row with its counterpart; nan where a row is constant."""
-    return row_correlations(first, second).numpy()
-
-
-def _mean_of_defined(values: NDArray[np.float64]) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")
-
-
-def _histogram_entropy(levels: NDArray[np.int64]) -> float:
-    counts = np.bincount(levels)
-    shares = counts[counts > 0] / levels.size
-    return float(-(shares * np.log2(shares)).sum()) + 0.0  # + 0.0 turns the -0.0 of a uniform frame into 0.0

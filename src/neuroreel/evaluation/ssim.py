@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 from numpy.typing import ArrayLike
 
-from neuroreel.errors import InputError
-from neuroreel.evaluation.scores import SKIP_FRAMES, WHITE, compared_movies
-
-GAUSSIAN_SIGMA, GAUSSIAN_RADIUS = 1.5, 5  # pixels, of Wang et al. 2004's window of 11 x 11
+from neuroreel.evaluation.comparison import SKIP_FRAMES, WHITE, compare
 
 
 def ssim(
@@ -45,19 +38,7 @@ def ssim(
     InputError
         Shapes that differ, frames smaller than the window, NaN, a mask without a pixel, no frame left.
     """
-    from skimage.metrics import structural_similarity
-
-    true, shown, inside = compared_movies(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
-    window = 2 * GAUSSIAN_RADIUS + 1
-    if min(inside.shape) < window:
-        raise InputError(
-            f"the frames are {inside.shape[1]}x{inside.shape[0]} pixels (width x height); structural similarity "
-            f"needs {window} x {window}, the size of its window"
-        )
-    options: dict[str, Any] = {"gaussian_weights": True, "sigma": GAUSSIAN_SIGMA, "use_sample_covariance": False}
-    compare: Callable[..., Any] = structural_similarity  # has no types
-    maps = (compare(a, b, data_range=WHITE, full=True, **options)[1] for a, b in zip(true, shown, strict=True))
-    return float(np.mean([similarity[inside].mean() for similarity in maps]))
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).ssim
 
 
 def published_ssim(
@@ -75,8 +56,7 @@ def published_ssim(
 
     Parameters and errors are those of :func:`ssim`, but for the size of the frames.
     """
-    movies = compared_movies(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
-    true, shown = (movie[:, movies[2]] for movie in movies[:2])
+    true, shown = compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).pixels
     constant = WHITE**2  # (k L)²
     mean, mean_shown = true.mean(), shown.mean()
     covariance = ((true - mean) * (shown - mean_shown)).mean()

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.errors import InputError
 from neuroreel.evaluation.baselines import baselines
+from neuroreel.evaluation.comparison import SKIP_FRAMES, compare
 from neuroreel.evaluation.identification import identify
-from neuroreel.evaluation.scores import SKIP_FRAMES, format_score, response_correlation, scores
-from neuroreel.evaluation.ssim import GAUSSIAN_RADIUS, ssim
+from neuroreel.evaluation.scores import format_score, response_correlation
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.reconstruction import Reconstruction
 
@@ -142,9 +142,10 @@ def table_json(table: Table) -> str:
 
 def table_scores(truth: NDArray[np.float32], movie: NDArray[np.float32], **where: Any) -> dict[str, float]:
     """The columns, without structural similarity where frames are smaller than its window."""
-    values = scores(truth, movie, **where)
-    if min(truth.shape[1:]) > 2 * GAUSSIAN_RADIUS:
-        values["ssim"] = ssim(truth, movie, **where)
+    compared = compare(truth, movie, **where)
+    values = compared.scores()
+    if compared.fits_ssim:
+        values["ssim"] = compared.ssim
     return {name: values[name] for name in COLUMNS if name in values}
 
 

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from neuroreel.arguments import as_array, whole_number
 from neuroreel.encoding.correlation import row_correlations
 from neuroreel.errors import InputError
-from neuroreel.evaluation.scores import SKIP_FRAMES, compared_movies
+from neuroreel.evaluation.comparison import SKIP_FRAMES, compare
 
 Floats = NDArray[np.float64]
 
@@ -89,12 +89,12 @@ def ensemble_uncertainty(
             f"model_videos has shape {videos.shape}; it must be (models, frames, height, width), "
             "of at least two models: reconstruct with ensemble='videos'"
         )
-    true, mean, inside = compared_movies(
-        truth, videos.mean(axis=0, dtype=np.float64), mask=mask, skip=skip, mask_threshold=mask_threshold
-    )
+    mean = videos.mean(axis=0, dtype=np.float64)
+    compared = compare(truth, mean, mask=mask, skip=skip, mask_threshold=mask_threshold)
+    inside = compared.inside
     models = len(videos)
     deviation = videos[:, skip:, inside].std(axis=0, ddof=1, dtype=np.float64)  # (frames, pixels inside)
-    error = np.abs(true - mean)[:, inside]
+    error = np.abs(np.subtract(*compared.pixels))
     spread = deviation * np.sqrt((models + 1) / models)
     curve = _curve(spread.ravel(), error.ravel(), bins=bins)
     pearson, spearman = row_correlations(

@@ -9,7 +9,7 @@ from typing import Any
 from neuroreel.arguments import refuse_unknown, whole_number
 from neuroreel.bauer_2026.settings import Settings
 from neuroreel.errors import InputError
-from neuroreel.evaluation.scores import SKIP_FRAMES
+from neuroreel.evaluation.comparison import SKIP_FRAMES
 from neuroreel.posterior.reconstruct import PASSES
 
 METHODS = ("posterior", "bauer_2026")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroreel import __version__
-from neuroreel.evaluation.scores import evaluation_mask
+from neuroreel.evaluation.comparison import evaluation_mask
 from neuroreel.experiments.animals import Animal
 from neuroreel.experiments.declarations import Declaration
 from neuroreel.experiments.grid import FULL, Grid

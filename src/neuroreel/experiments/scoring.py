@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
+from neuroreel.evaluation.comparison import compare
 from neuroreel.evaluation.scores import (
     mask_video,
     match_contrast,
     response_correlation,
-    scores,
     video_correlation,
 )
-from neuroreel.evaluation.ssim import GAUSSIAN_RADIUS, ssim
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.reconstruction import Reconstruction
 
@@ -45,10 +44,11 @@ def score_reconstruction(
     where = {"mask": made.mask, "skip": int(scoring["skip"]), "mask_threshold": scoring["mask_threshold"]}
     sigma = scoring["smoothing"]
     video = made.smooth(sigma).video if sigma else made.video
-    values = {_NAMES.get(name, name): value for name, value in scores(truth, video, **where).items()}
+    compared = compare(truth, video, **where)
+    values = {_NAMES.get(name, name): value for name, value in compared.scores().items()}
     values["video_correlation_unsmoothed"] = video_correlation(truth, made.video, **where)
-    if min(truth.shape[1:]) > 2 * GAUSSIAN_RADIUS:
-        values["ssim"] = ssim(truth, video, **where)
+    if compared.fits_ssim:
+        values["ssim"] = compared.ssim
     if "model_video" in made.dataset:
         each = [video_correlation(truth, one, **where) for one in made.dataset["model_video"].values]
         values["single_video_correlation"] = float(np.mean(each))

@@ -17,7 +17,7 @@ from neuroreel import bauer_2026
 from neuroreel.compute import Compute
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
-from neuroreel.evaluation.scores import evaluation_mask
+from neuroreel.evaluation.comparison import evaluation_mask
 from neuroreel.experiments.animals import Animal
 from neuroreel.experiments.jobs import Job
 from neuroreel.experiments.method import Method

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.evaluation.scores import SKIP_FRAMES
+from neuroreel.evaluation.comparison import SKIP_FRAMES
 from neuroreel.figures.material import Example
 from neuroreel.figures.sheet import Drawn
 from neuroreel.figures.style import SKY, TICK

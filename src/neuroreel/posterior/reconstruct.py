@@ -20,7 +20,8 @@ from neuroreel.compute import Compute
 from neuroreel.encoding.dwiseneuro.folded import arithmetic_of, engine_of, precision_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
-from neuroreel.evaluation.scores import SKIP_FRAMES, video_correlation
+from neuroreel.evaluation.comparison import SKIP_FRAMES
+from neuroreel.evaluation.scores import video_correlation
 from neuroreel.masks import check_mask_values, mask_on_video, scored_pixels
 from neuroreel.memory import memory_errors_told
 from neuroreel.posterior.checks import check_trials_fit, checked_starts, usable_neurons

@@ -83,7 +83,7 @@ QUICK = Quality(movies=2, training=Training(models=2, epochs=1, batches_per_epoc
 QUICK_MOUSE = SimulatedMouse(trials=28, seconds=5.0, neurons=120, height=18, width=32)
 
 
-def compare(
+def compare_methods(
     folder: Path,
     recordings: Sequence[Recording],
     quality: Quality,

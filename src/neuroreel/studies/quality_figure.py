@@ -21,7 +21,7 @@ def quality_figure(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        From ``neuroreel.studies.quality.compare``.
+        From ``neuroreel.studies.quality.compare_methods``.
     """
     from matplotlib.figure import Figure
 
