@@ -1,7 +1,7 @@
 # Each target sets up what it needs: a virtual environment in $(VENV), with the versions that constraints.txt pins.
 #   make demo     simulate a mouse, reconstruct movies it watched, write a report
 #   make test     the tests          make test-slow, test-nightly     those that take longer; make test-all: all
-#   make lint     ruff and mypy      make format                      what ruff can fix by itself
+#   make lint     ruff, mypy, imports make format                      what ruff can fix by itself
 #   make bench    our speed beside the published loop's; make bench-all: all benchmarks, some hours
 #   make docs     docs/_build/html/index.html
 #   make wheel    dist/              make pins                        constraints.txt anew, newest versions
@@ -51,6 +51,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix

@@ -41,7 +41,7 @@ from neuroreel.figures.examples import at_percentiles, one_trial
 from neuroreel.figures.maps import correlation_colors, draw_values, panel_map
 from neuroreel.figures.material import Example, needs_columns, on_video, summary_of_missing
 from neuroreel.figures.strips import chosen_frames, panel_strips
-from neuroreel.figures.style import COLORS, animal_looks, short_name, style
+from neuroreel.style import COLORS, animal_looks, short_name, style
 
 FRACTIONS = {1.0: 0.0, 0.5: -0.1, 0.25: -0.2}
 NAMES = {1.0: "all", 0.5: "half", 0.25: "a\nquarter"}

@@ -18,8 +18,8 @@ from figure_tables import HEIGHT, WIDTH, grating_table, material_of, noise_table
 from neuroreel.figures.catalog import FIGURES, check_experiment
 from neuroreel.figures.material import Material
 from neuroreel.figures.sheet import Sheet
-from neuroreel.figures.style import LABEL, TICK, inches, style
 from neuroreel.figures.write import write_figure
+from neuroreel.style import LABEL, TICK, inches, style
 
 RESPONSES = {"response_correlation": 0.44, "response_correlation_truth": 0.38}
 

@@ -31,7 +31,7 @@ from neuroreel.figures.ablation import fractions, panel_fractions, panel_neurons
 from neuroreel.figures.examples import one_trial, side_by_side
 from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.strips import panel_strips
-from neuroreel.figures.style import style
+from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here
 animals = simulated_animals(folder / "simulated", seed=0, say=print)

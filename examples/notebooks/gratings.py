@@ -35,7 +35,7 @@ from neuroreel.figures.examples import example_of
 from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.gratings import panel_directions, panel_frequencies
 from neuroreel.figures.strips import panel_strips
-from neuroreel.figures.style import style
+from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here
 animals = simulated_animals(folder / "simulated", seed=0, say=print)

@@ -46,7 +46,7 @@ from neuroreel.figures.natural import panel_movies
 from neuroreel.figures.predicted_activity import panel_targets
 from neuroreel.figures.quality import panel_bands, panel_identification
 from neuroreel.figures.strips import panel_strips
-from neuroreel.figures.style import style
+from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here
 animals = simulated_animals(folder / "simulated", seed=0, say=print)

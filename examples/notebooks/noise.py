@@ -34,7 +34,7 @@ from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.maps import correlation_colors
 from neuroreel.figures.noise import chosen, panel_noise
 from neuroreel.figures.strips import panel_strips
-from neuroreel.figures.style import style
+from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here
 animals = simulated_animals(folder / "simulated", seed=0, say=print)

@@ -4,6 +4,8 @@ from .bauer_2026.files.convert import convert_published as convert_published
 from .bauer_2026.files.folder import read_published_folder as read_published_folder
 from .bauer_2026.files.results import read_published as read_published
 from .bauer_2026.mask import learn_mask as learn_mask
+from .bauer_2026.stimulus_sets import grating_stimuli as grating_stimuli
+from .bauer_2026.stimulus_sets import noise_stimuli as noise_stimuli
 from .compute import Compute as Compute
 from .decoding.convolutional import ConvolutionalDecoder as ConvolutionalDecoder
 from .decoding.decoder import Decoder as Decoder
@@ -76,8 +78,6 @@ from .stimuli.gratings import temporal_frequency as temporal_frequency
 from .stimuli.noise import gaussian_noise as gaussian_noise
 from .stimuli.noise import published_noise as published_noise
 from .stimuli.screen import Screen as Screen
-from .stimuli.sets import grating_stimuli as grating_stimuli
-from .stimuli.sets import noise_stimuli as noise_stimuli
 from .stimuli.sparse import SparsePixels as SparsePixels
 
 __version__: str

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroreel.errors import InputError
-from neuroreel.studies.mouse import SimulatedMouse, Training, fit_mouse, simulated_mouse
+from neuroreel.studies.mouse import SimulatedMouse, Training, check_same_run, fit_mouse, simulated_mouse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,20 +89,3 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     )
     say(f"\nDone in {time.perf_counter() - began:.0f} s. Open the report in a browser:\n{report.resolve()}")
     return report
-
-
-def check_same_run(folder: Path, wanted: str) -> None:
-    """A folder holds one demo, which ``wanted`` describes: refuse to go on with one of another size or seed."""
-    from neuroreel.files import atomic_path
-
-    stamp = folder / "demo.txt"
-    if folder.exists() and any(folder.iterdir()) and not stamp.exists():
-        raise InputError(f"{folder} holds other files; choose a new or empty folder with --out")
-    if not stamp.exists():
-        with atomic_path(stamp) as partial:
-            partial.write_text(wanted)
-    if stamp.read_text() != wanted:
-        raise InputError(
-            f"{folder} holds a demo with {stamp.read_text().strip()}, this one has {wanted.strip()}; "
-            "choose another folder with --out, or delete it"
-        )

@@ -102,7 +102,7 @@ def calibration_figure(
     """
     from matplotlib.figure import Figure
 
-    from neuroreel.figures.style import COLORS, FAINT, inches, style
+    from neuroreel.style import COLORS, FAINT, inches, style
 
     levels = tuple(np.linspace(0.05, 0.95, 19).round(2).tolist())
     with style():

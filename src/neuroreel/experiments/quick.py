@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from neuroreel.demo import check_same_run
 from neuroreel.experiments.animals import Animal, ModelFile
 from neuroreel.locks import file_lock
-from neuroreel.studies.mouse import SimulatedMouse, Training, fit_mouse, simulated_mouse
+from neuroreel.studies.mouse import SimulatedMouse, Training, check_same_run, fit_mouse, simulated_mouse
 
 MICE = ("mouse_a", "mouse_b")
 SIZE = SimulatedMouse(trials=42, seconds=6.0, neurons=300, height=18, width=32)  # a quarter of a real one's pixels

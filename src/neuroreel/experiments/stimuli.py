@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroreel.bauer_2026.stimulus_sets import grating_stimuli, noise_stimuli
 from neuroreel.errors import InputError
 from neuroreel.recordings.recording import Recording
 from neuroreel.stimuli.gratings import drifting_grating
-from neuroreel.stimuli.sets import grating_stimuli, noise_stimuli
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from neuroreel.errors import InputError
 from neuroreel.figures.comparisons import compare_conditions, counted, pair_name, stars, summary_of_tests
 from neuroreel.figures.material import needs_columns
 from neuroreel.figures.sheet import Drawn
-from neuroreel.figures.style import FAINT, INK, TICK, animal_looks, correlation_axis
+from neuroreel.style import FAINT, INK, TICK, animal_looks, correlation_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from neuroreel.figures.curves import panel_convergence
 from neuroreel.figures.material import Material
 from neuroreel.figures.sheet import Sheet
-from neuroreel.figures.style import PAGE
+from neuroreel.style import PAGE
 
 _QUANTITIES = {
     "loss": ("loss (Poisson)", "Loss between recorded and predicted responses, mean over neurons and frames"),

@@ -8,7 +8,7 @@ from neuroreel.errors import InputError
 from neuroreel.figures.comparisons import counted
 from neuroreel.figures.material import needs_columns
 from neuroreel.figures.sheet import Drawn
-from neuroreel.figures.style import BLUE, FAINT, TICK, animal_looks, correlation_axis
+from neuroreel.style import BLUE, FAINT, TICK, animal_looks, correlation_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

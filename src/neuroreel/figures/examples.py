@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neuroreel.decimals import in_decimals
 from neuroreel.evaluation.scores import match_contrast
 from neuroreel.figures.material import Example, Material
-from neuroreel.figures.style import short_name
+from neuroreel.style import short_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame

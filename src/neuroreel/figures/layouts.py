@@ -9,7 +9,7 @@ from neuroreel.figures.examples import one_trial, side_by_side
 from neuroreel.figures.material import Material
 from neuroreel.figures.sheet import Sheet, beside
 from neuroreel.figures.strips import panel_strips
-from neuroreel.figures.style import PAGE
+from neuroreel.style import PAGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from neuroreel.decimals import in_decimals
 from neuroreel.figures.comparisons import counted
 from neuroreel.figures.material import needs_columns
 from neuroreel.figures.sheet import Drawn
-from neuroreel.figures.style import HEAT, TICK
 from neuroreel.ranges import range_with_zero
+from neuroreel.style import HEAT, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from neuroreel.figures.examples import at_percentiles, example_of
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet, stacked
 from neuroreel.figures.strips import panel_strips
-from neuroreel.figures.style import FAINT, PAGE, TICK, animal_looks, correlation_axis
+from neuroreel.style import FAINT, PAGE, TICK, animal_looks, correlation_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from neuroreel.figures.maps import correlation_colors, panel_map
 from neuroreel.figures.material import Example, Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet, stacked
 from neuroreel.figures.strips import panel_strips
-from neuroreel.figures.style import PAGE, short_name
+from neuroreel.style import PAGE, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ from neuroreel.figures.conditions import panel_conditions
 from neuroreel.figures.layouts import sheet_with_example
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet
-from neuroreel.figures.style import FAINT, TICK, animal_looks
 from neuroreel.ranges import range_with_zero
+from neuroreel.style import FAINT, TICK, animal_looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,7 +18,7 @@ from neuroreel.evaluation.uncertainty import Uncertainty, ensemble_uncertainty
 from neuroreel.figures.maps import correlation_colors, draw_values
 from neuroreel.figures.material import Material, Movies
 from neuroreel.figures.sheet import Drawn, Sheet
-from neuroreel.figures.style import BLUE, FAINT, PAGE, TICK
+from neuroreel.style import BLUE, FAINT, PAGE, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

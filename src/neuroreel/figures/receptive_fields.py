@@ -12,8 +12,8 @@ from neuroreel.decimals import in_decimals
 from neuroreel.errors import InputError
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet, stacked
-from neuroreel.figures.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name
 from neuroreel.ranges import range_with_zero
+from neuroreel.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from neuroreel.figures.conditions import panel_conditions
 from neuroreel.figures.material import Material, needs_columns
 from neuroreel.figures.sheet import Drawn, Sheet
-from neuroreel.figures.style import COLUMN_AND_A_HALF
+from neuroreel.style import COLUMN_AND_A_HALF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from neuroreel.figures.style import INK, LETTER, TICK, WARNING, animal_looks, inches, short_name
+from neuroreel.style import INK, LETTER, TICK, WARNING, animal_looks, inches, short_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure

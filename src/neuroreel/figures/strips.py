@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neuroreel.evaluation.comparison import SKIP_FRAMES
 from neuroreel.figures.material import Example
 from neuroreel.figures.sheet import Drawn
-from neuroreel.figures.style import SKY, TICK
+from neuroreel.style import SKY, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from neuroreel import __version__
 from neuroreel.figures.catalog import figure_function
 from neuroreel.figures.material import Material, summary_of_missing
 from neuroreel.figures.sheet import Sheet
-from neuroreel.figures.style import style
 from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.style import style
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuroreel.figures.style import COLORS, INK, inches, style
+from neuroreel.style import COLORS, INK, inches, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from neuroreel.errors import InputError
+from neuroreel.files import atomic_path
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -137,3 +140,18 @@ def simulated_mouse(folder: Path, mouse: SimulatedMouse, *, seed: int) -> Record
     import neuroreel as nr
 
     return kept(folder, nr.open_recording, partial(nr.simulate, **asdict(mouse), seed=seed))
+
+
+def check_same_run(folder: Path, wanted: str) -> None:
+    """A folder holds one demo, which ``wanted`` describes: refuse to go on with one of another size or seed."""
+    stamp = folder / "demo.txt"
+    if folder.exists() and any(folder.iterdir()) and not stamp.exists():
+        raise InputError(f"{folder} holds other files; choose a new or empty folder with --out")
+    if not stamp.exists():
+        with atomic_path(stamp) as partial:
+            partial.write_text(wanted)
+    if stamp.read_text() != wanted:
+        raise InputError(
+            f"{folder} holds a demo with {stamp.read_text().strip()}, this one has {wanted.strip()}; "
+            "choose another folder with --out, or delete it"
+        )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from neuroreel.figures.style import BLUE, COLORS, FAINT, INK, LABEL, PAGE, TICK, inches, style
 from neuroreel.studies.methods import CEILINGS, FLOORS
 from neuroreel.studies.quality import BAND_NAMES, summarize
+from neuroreel.style import BLUE, COLORS, FAINT, INK, LABEL, PAGE, TICK, inches, style
 
 if TYPE_CHECKING:
     import pandas as pd
