@@ -11,10 +11,11 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.results import Reconstruction
-from neuroreel.results.export import even_frames, filmstrip, grey_png, side_by_side, write_mp4, write_tiff
+from neuroreel.results.export import even_frames, grey_png, side_by_side, write_gif, write_mp4, write_tiff
 
 
 @pytest.fixture
@@ -93,6 +94,26 @@ def test_odd_sizes_are_padded_for_players(tmp_path: Path, movie: np.ndarray) -> 
     assert len(frames) == 40
 
 
+def test_a_gif_keeps_time_and_outlines_the_mask(tmp_path: Path) -> None:
+    movie = np.tile(np.linspace(0, 200, 40)[:, None, None], (1, 8, 10))
+    mask = np.zeros((8, 10))
+    mask[2:6, 3:8] = 1.5
+    with Image.open(write_gif(tmp_path / "a.gif", movie, truth=movie[::-1], frame_rate_hz=30.0, mask=mask)) as file:
+        assert file.n_frames == 20 and file.size == (2 * (10 + 10) + 2, 16)
+        times, pictures = [], []
+        for number in range(file.n_frames):
+            file.seek(number)
+            times.append(file.info["duration"])
+            pictures.append(np.asarray(file.convert("L")))
+    assert sum(times) == pytest.approx(1000 * 40 / 30, abs=10)
+    picture = pictures[5]
+    assert picture[1, 1] == round(float(movie[29, 0, 0])) and picture[1, -2] == round(float(movie[10, 0, 0]))
+    right = picture[:, -20:]
+    assert (right[4, 6:16] == 255).all() and (right[4:12, 6] == 255).all() and (right[6:10, 8:14] < 255).all()
+    with pytest.raises(InputError, match=r"must end in \.gif"):
+        write_gif(tmp_path / "a.png", movie, frame_rate_hz=30.0)
+
+
 def test_a_result_exports_itself_beside_the_truth(tmp_path: Path, movie: np.ndarray) -> None:
     result = Reconstruction.build(
         video=movie[::-1], truth=movie, frame_rate_hz=30.0, settings={}, hashes={}, pixels_per_degree=3.4
@@ -155,11 +176,9 @@ def test_a_failing_ffmpeg_is_explained(tmp_path: Path, movie: np.ndarray, monkey
 
 def test_pictures() -> None:
     movies = [np.full((5, 3, 4), grey, np.float32) for grey in (10, 200)]
-    strip = filmstrip(movies, [0, 4], scale=2)
-    assert strip.shape == (2 * (3 + 2 + 3), 2 * (4 + 2 + 4)) and strip.dtype == np.uint8
-    assert strip[0, 0] == 10 and strip[-1, -1] == 200 and strip[0, 9] == 255
-    assert side_by_side(movies).shape == (5, 3, 10)
-    assert grey_png(strip).startswith(b"\x89PNG")
+    beside = side_by_side(movies)
+    assert beside.shape == (5, 3, 10) and (beside[0, 0] == [10] * 4 + [255] * 2 + [200] * 4).all()
+    assert grey_png(beside[0]).startswith(b"\x89PNG")
     assert even_frames(300, 6) == [25, 75, 125, 175, 225, 275] and even_frames(3, 6) == [0, 1, 2]
     with pytest.raises(InputError, match="0 frames"):
         even_frames(300, 0)

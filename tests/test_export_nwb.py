@@ -150,7 +150,7 @@ def test_the_command_writes_a_file_a_result(movies: Path, ending: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--to", "a.avi"], "must end in .nwb, .tif or .mp4"),
+        (["--to", "a.avi"], "must end in .nwb, .tif, .mp4 or .gif"),
         (["--to", "a.mp4"], "one name for 2 movies; put {} where"),
         (["--to", "a.nwb", "--exact"], "--exact: not for files that end in .nwb"),
         (["--to", "{}.tif", "--metadata", "m.json"], "--metadata: not for files that end in .tif"),

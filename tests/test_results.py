@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +21,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 import neuroreel as nr
 from neuroreel.errors import InputError, ResourceError
@@ -231,9 +235,19 @@ def test_impossible_smoothing_is_refused(sigma: float) -> None:
 
 def test_faces_show_name_frames_and_whether_it_is_simulated() -> None:
     result = build(simulated=True, recording="<mouse>")
-    assert repr(result) == "Reconstruction(trial 7 of <mouse>, 20 frames at 30 Hz, 8x6 pixels, simulated)"
+    share = float((result.mask >= 1).mean())
+    assert repr(result) == (
+        "Reconstruction(trial 7 of <mouse>, 20 frames at 30 Hz, 8x6 pixels, simulated, "
+        f"video correlation {result.score(skip=10):.3f} inside {share:.0%} of the screen)"
+    )
     page = result._repr_html_()
-    assert "<mouse>" not in page and "&lt;mouse&gt;" in page and "data:image/png;base64," in page
+    assert "<mouse>" not in page and "&lt;mouse&gt;" in page and "true movie | reconstruction, at the true" in page
+    movie = Image.open(io.BytesIO(base64.b64decode(re.search(r"gif;base64,([^']+)'", page)[1])))
+    assert movie.n_frames == 10 and movie.size == (2 * (8 + 8) + 2, 2 * 6)
+    alone = Reconstruction(result.dataset.drop_vars("truth"))
+    assert "true movie" not in alone._repr_html_() and "correlation" not in repr(alone)
+    unseen = Reconstruction(result.dataset.assign(mask=0 * result.dataset["mask"]))
+    assert "nan inside 0% of the screen" in repr(unseen)
     figure = result.plot(columns=4)
     assert len(figure.axes) == 8
     assert [axes.get_title() for axes in figure.axes[:4]] == ["0.07 s", "0.23 s", "0.40 s", "0.57 s"]

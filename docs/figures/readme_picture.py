@@ -1,10 +1,11 @@
-"""Draw the README's picture from the results of the demo: writes docs/_static/reconstruction.png.
+"""Draw the README's pictures from the results of the demo: writes reconstruction.png and .gif into docs/_static.
 
     neuroreel demo                          # writes its results into a folder
     python docs/figures/readme_picture.py   # or with the result files as arguments
 
 It shows the results at the quartiles of the video correlation, not the best ones; inside the mask, and at the true
-movie's brightness and contrast, as the paper shows its own: correlations do not depend on either.
+movie's brightness and contrast, as the paper shows its own: correlations do not depend on either. The GIF plays the
+median one: left what was shown, right the reconstruction, outlined what is scored.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 
 import neuroreel as nr
 from neuroreel.evaluation.scores import match_contrast
+from neuroreel.results.export import write_gif
 
 TARGET = Path(__file__).parents[1] / "_static" / "reconstruction.png"
 SKIPPED_FRAMES = 30  # as in the scores
@@ -75,7 +77,17 @@ def main(names: list[str]) -> None:
     if not results:
         sys.exit("there is no neuroreel-demo here: run `neuroreel demo` first, or give the result files (.nc)")
     draw(at_percentiles(results)).savefig(TARGET, dpi=150)
-    print(f"wrote {TARGET}")
+    median = sorted(results, key=score)[len(results) // 2]
+    write_gif(
+        TARGET.with_suffix(".gif"),
+        match_contrast(median.truth, median.video, mask=median.mask, outside=128),
+        truth=median.truth,
+        frame_rate_hz=median.frame_rate_hz,
+        mask=median.mask,
+        scale=4,
+        overwrite=True,
+    )
+    print(f"wrote {TARGET} and its GIF")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
 
+from neuroreel.arguments import whole_number
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
 from neuroreel.files import atomic_path, refuse_existing, user_path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _WATCHABLE_PIXELS = 480  # long side of an upscaled MP4, at least
 _GAP_PIXELS = 2  # between movies side by side
+_GIF_FRAMES_PER_S = 15.0
 
 
 def grey_levels(video: NDArray[Any]) -> NDArray[np.uint8]:
@@ -157,6 +160,80 @@ def write_mp4(
     return path
 
 
+def write_gif(
+    path: str | Path,
+    video: NDArray[Any],
+    *,
+    frame_rate_hz: float,
+    truth: NDArray[Any] | None = None,
+    mask: NDArray[Any] | None = None,
+    scale: int = 2,
+    overwrite: bool = False,
+) -> Path:
+    """Write a movie as an animated GIF, for slides and pages: at most 15 frames a second, at its own speed.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.gif``.
+    video, frame_rate_hz, truth
+        As in :func:`write_mp4`.
+    mask
+        (height, width): the outline of its pixels of at least 1 is drawn in white.
+    scale
+        Every pixel becomes ``scale`` x ``scale`` of them.
+    overwrite
+        Replace a file that is there.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    InputError
+        A movie, an ending or a scale that cannot be written, or a file that exists already.
+    ResourceError
+        The disk is full.
+    """
+    path = _checked_path(path, endings=(".gif",), overwrite=overwrite)
+    movies = _checked_movies(video, truth, frame_rate_hz=frame_rate_hz)
+    whole_number(scale, name="scale")
+    written = gif(movies, frame_rate_hz=frame_rate_hz, mask=mask, scale=scale)
+    with atomic_path(path, overwrite=overwrite) as partial:
+        partial.write_bytes(written)
+    return path
+
+
+def gif(
+    movies: Sequence[NDArray[Any]], *, frame_rate_hz: float, mask: NDArray[Any] | None = None, scale: int = 2
+) -> bytes:
+    """Movies (frames, height, width) side by side as the bytes of an animated GIF; see :func:`write_gif`."""
+    from PIL import Image
+
+    every = max(1, round(frame_rate_hz / _GIF_FRAMES_PER_S))
+    frames = [grey_levels(movie[::every]).repeat(scale, axis=1).repeat(scale, axis=2) for movie in movies]
+    if mask is not None:
+        inside = (np.asarray(mask) >= 1).repeat(scale, axis=0).repeat(scale, axis=1)
+        outline = inside & ~binary_erosion(inside)
+        for movie in frames:
+            movie[:, outline] = 255
+    pictures = [Image.fromarray(frame) for frame in side_by_side(frames)]
+    times = np.round(100 * np.arange(len(pictures) + 1) * every / frame_rate_hz)  # a GIF counts hundredths of seconds
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer,
+        format="gif",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=[int(step) for step in 10 * np.diff(times)],
+        loop=0,
+        optimize=False,
+    )
+    return buffer.getvalue()
+
+
 def side_by_side(movies: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Movies (frames, height, width) in one, from left to right, with a narrow white gap between them."""
     frames, height, _ = movies[0].shape
@@ -172,14 +249,6 @@ def grey_png(image: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(grey_levels(image)).save(buffer, format="png")
     return buffer.getvalue()
-
-
-def filmstrip(movies: Sequence[NDArray[Any]], frames: Sequence[int], *, scale: int = 1) -> NDArray[np.uint8]:
-    """A picture of some frames: one row a movie, one column a frame, every pixel ``scale`` x ``scale`` of them."""
-    rows = [side_by_side([movie[None, frame] for frame in frames])[0] for movie in movies]
-    gap = np.full((_GAP_PIXELS, rows[0].shape[1]), 255, rows[0].dtype)
-    picture = np.concatenate([piece for row in rows for piece in (gap, row)][1:])
-    return grey_levels(picture).repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def filmstrip_figure(rows: dict[str, NDArray[Any]], *, frame_rate_hz: float, columns: int) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from neuroreel.errors import InputError
@@ -11,7 +11,7 @@ from neuroreel.recordings.disk import read_json
 from neuroreel.results.nwb import write_nwb
 from neuroreel.results.reconstruction import Reconstruction
 
-NWB, TIFF, MP4 = (".nwb",), (".tif", ".tiff"), (".mp4",)
+NWB, TIFF, MP4, GIF = (".nwb",), (".tif", ".tiff"), (".mp4",), (".gif",)
 PLACE = "{}"
 
 
@@ -31,8 +31,8 @@ def export_results(
         Another ending, one name for several movies, a file that exists already, an option that the kind does not have.
     """
     ending = Path(to).suffix.lower()
-    if ending not in (*NWB, *TIFF, *MP4):
-        raise InputError(f"--to is {to}; its name must end in .nwb, .tif or .mp4")
+    if ending not in (*NWB, *TIFF, *MP4, *GIF):
+        raise InputError(f"--to is {to}; its name must end in .nwb, .tif, .mp4 or .gif")
     wrong = {"--metadata": metadata is not None and ending not in NWB, "--exact": exact and ending not in MP4}
     wrong["--with-truth"] = with_truth and ending in NWB
     if given := [option for option, fault in wrong.items() if fault]:
@@ -45,11 +45,10 @@ def export_results(
         refuse_existing(file, overwrite=False)
     if ending in NWB and PLACE not in to:
         return [write_nwb(to, results, metadata=fields)]
-    return [
-        result.to_mp4(files[name], with_truth=with_truth, exact=exact)
-        if ending in MP4
-        else result.to_tiff(files[name], with_truth=with_truth)
-        if ending in TIFF
-        else write_nwb(files[name], {name: result}, metadata=fields)
-        for name, result in results.items()
-    ]
+    write: dict[str, Callable[[str, Reconstruction], Path]] = {
+        **dict.fromkeys(MP4, lambda name, result: result.to_mp4(files[name], with_truth=with_truth, exact=exact)),
+        **dict.fromkeys(TIFF, lambda name, result: result.to_tiff(files[name], with_truth=with_truth)),
+        **dict.fromkeys(GIF, lambda name, result: result.to_gif(files[name], with_truth=with_truth)),
+        **dict.fromkeys(NWB, lambda name, result: write_nwb(files[name], {name: result}, metadata=fields)),
+    }
+    return [write[ending](name, result) for name, result in results.items()]

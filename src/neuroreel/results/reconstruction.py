@@ -320,6 +320,18 @@ class Reconstruction:
             overwrite=overwrite,
         )
 
+    def to_gif(self, path: str | Path, *, with_truth: bool = False, scale: int = 2, overwrite: bool = False) -> Path:
+        """Write the video as an animated GIF, the mask outlined; see :func:`~neuroreel.results.export.write_gif`."""
+        return export.write_gif(
+            path,
+            self.video,
+            frame_rate_hz=self.frame_rate_hz,
+            truth=self._needs_truth() if with_truth else None,
+            mask=self.mask,
+            scale=scale,
+            overwrite=overwrite,
+        )
+
     def to_nwb(self, path: str | Path, *, metadata: Mapping[str, Any] | None = None, overwrite: bool = False) -> Path:
         """Write everything but the scores as an NWB file; see :func:`~neuroreel.results.nwb.write_nwb`."""
         from neuroreel.results.nwb import write_nwb
@@ -375,24 +387,41 @@ class Reconstruction:
         frames, height, width = self.video.shape
         parts = [self.name, f"{frames} frames at {self.frame_rate_hz:g} Hz", f"{width}x{height} pixels"]
         parts += ["simulated"] if self.simulated else []
+        if self.truth is not None:
+            share = 1.0 if self.mask is None else float((self.mask >= 1).mean())
+            score = self.score(skip=min(30, frames // 2)) if share else float("nan")
+            parts += [f"video correlation {score:.3f} inside {share:.0%} of the screen"]
         return f"Reconstruction({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        frames = export.even_frames(len(self.video), 8)
-        png = export.grey_png(export.filmstrip(list(self._rows().values()), frames, scale=2))
-        times = ", ".join(f"{frame / self.frame_rate_hz:.2f}" for frame in frames)
-        alt = f"Frames at {times} s; rows: {', '.join(self._rows())}"
+        """The movies play in step, contrast matched; the outline is the mask's; settings fold out below."""
+        movies = self._shown()
+        picture = export.gif(list(movies.values()), frame_rate_hz=self.frame_rate_hz, mask=self.mask)
         rows = "".join(
             f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
             f"<td style='text-align:left'>{html.escape(json.dumps(value, ensure_ascii=False))}</td></tr>"
             for key, value in self.provenance.items()
         )
         return (
-            f"<div><p><b>{html.escape(repr(self))}</b></p>"
-            f"<img style='max-width:100%;image-rendering:pixelated' alt='{html.escape(alt)}' "
-            f"src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
+            f"<div><p><b>{html.escape(repr(self))}</b><br>{html.escape(' | '.join(movies))}</p>"
+            f"<img style='max-width:100%;image-rendering:pixelated' alt='{html.escape(', '.join(movies))}' "
+            f"src='data:image/gif;base64,{base64.b64encode(picture).decode()}'>"
             f"<details><summary>Settings and provenance</summary><table>{rows}</table></details></div>"
         )
+
+    def _shown(self) -> dict[str, NDArray[np.float32]]:
+        """Movies for the eye, by what they show."""
+        from neuroreel.evaluation.scores import match_contrast
+
+        if self.truth is None:
+            movies = {"reconstruction": self.video}
+        else:
+            matched = match_contrast(self.truth, self.video, mask=self.mask)
+            movies = {"true movie": self.truth, "reconstruction, at the true movie's contrast": matched}
+        if self.deviation is not None:
+            largest = max(float(self.deviation.max()), 1.0)
+            movies[f"uncertainty (white: {largest:.0f} grey levels)"] = self.deviation * (255 / largest)
+        return movies
 
 
 def _variable(name: str, array: ArrayLike) -> xr.Variable:
