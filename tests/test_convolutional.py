@@ -155,11 +155,11 @@ def test_a_killed_training_resumes(trials: list[nr.Trial], tmp_path: Path, monke
     whole = nr.fit_decoder(trials[:5], **wish)
     step, count = convolutional_fit._step, []
 
-    def killed(*given: Any) -> float:
+    def killed(*given: Any, **told: Any) -> float:
         count.append(1)
         if len(count) > 27:
             raise KeyboardInterrupt
-        return step(*given)
+        return step(*given, **told)
 
     monkeypatch.setattr("neuroreel.snapshot.EVERY_S", 0.0)
     monkeypatch.setattr(convolutional_fit, "_step", killed)

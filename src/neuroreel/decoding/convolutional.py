@@ -174,9 +174,9 @@ class ConvolutionalDecoder(Decoder):
     network
         In evaluation mode, on the CPU.
     log
-        One row for each time that the network was validated: step, and root mean squared errors in grey levels on
-        training clips since the row before ("training_error") and on validation trials ("validation_error"). The row
-        of step 0 is ridge's.
+        One row for each time that the network was validated: "step", and root mean squared errors in grey levels on
+        validation trials ("validation_error") and on training clips since the row before ("training_error"). The row
+        of step 0 is ridge's, and has no training error.
     residual_covariance, residual_autocorrelation
         Of truth - decoded on validation trials, as in ``RidgeDecoder``.
     """

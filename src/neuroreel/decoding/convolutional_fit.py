@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from neuroreel.decoding.convolutional import (
     corrected,
     to_contrast,
 )
+from neuroreel.decoding.features import ResponseFeatures
 from neuroreel.decoding.heldout import residual_statistics
 from neuroreel.decoding.ridge import RidgeFit
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
@@ -62,58 +64,48 @@ def train_convolutional(
     centers
         (neurons, 2): row and column where each neuron looks, 0..1; None: where its ridge weights are largest.
     """
-    decoder = ridge.decoder
+    decoder, features = ridge.decoder, ridge.decoder.features
     movies = ridge.cross_fitted(trials, progress=progress)
-    kept = [index for index in range(len(trials)) if index not in set(held_out)]
-    material = _Material(
-        ridge=decoder,
-        trials=[trials[index] for index in kept] + list(simulated),
-        movies=[movies[index] for index in kept] + [decoder.movie(trial) for trial in simulated],
-    )
-    judges = [trials[index] for index in held_out] or list(validation)
-    judged = [movies[index] for index in held_out] or [decoder.movie(trial) for trial in validation]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _network(decoder, centers)
-    network = network.to(device)
+    seen, more = [i for i in range(len(trials)) if i not in set(held_out)], [decoder.movie(each) for each in simulated]
+    training = _Material([*(trials[i] for i in seen), *simulated], [*(movies[i] for i in seen), *more], features)
+    if len(validation):
+        judging = _Material(validation, [decoder.movie(each) for each in validation], features)
+    else:
+        judging = _Material([trials[i] for i in held_out], [movies[i] for i in held_out], features)
+
+    network = _network(decoder, centers, seed=seed).to(device)
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=WARM_UP)
-    snapshot = Snapshot(checkpoint, fingerprint=_fingerprint(decoder, material, judges, steps=steps, seed=seed))
     parts: dict[str, Any] = {"network": network, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
     state: dict[str, Any] = {"step": 0, "losses": [], "log": [], "best": None}
-    if (kept_state := snapshot.load(device=device)) is not None:
-        state = kept_state
+    snapshot = Snapshot(checkpoint, fingerprint=_fingerprint(decoder, training, judging, steps=steps, seed=seed))
+    if (resumed := snapshot.load(device=device)) is not None:
+        state = resumed
         for name, part in parts.items():
-            part.load_state_dict(kept_state["parts"][name])
+            part.load_state_dict(resumed["parts"][name])
+
     with bar_of(steps, description="convolutional decoder", done=state["step"], enabled=progress) as advance:
         while True:
             if state["step"] % VALIDATE_EVERY == 0 or state["step"] == steps:
-                _validate(averaged.module, judges, judged, decoder, state)
+                _validate(averaged.module, judging, state)
                 if state["step"] == steps or _stalled(state["log"]):
                     break
-            batch = material.batch(state["step"], seed=seed, device=device)
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(seed + 1_000_003 * state["step"])  # of dropout: a resumed run draws the same
-                loss = _step(network, batch)
+            state["losses"].append(_step(network, training, state["step"], seed=seed))
             optimizer.step()
             schedule.step()
             averaged.update_parameters(network)
-            state["losses"].append(loss)
             state["step"] += 1
             advance()
             if snapshot.due:
                 snapshot.save(state | {"parts": {name: part.state_dict() for name, part in parts.items()}})
+
     network.load_state_dict(state["best"])
     network = network.cpu().eval()
-    residuals = (
-        torch.from_numpy(trial.needs_video() - corrected(network, decoder.features.standardized(trial), movie)).flatten(
-            1
-        )
-        for trial, movie in zip(judges, judged, strict=True)
-    )
     statistics = residual_statistics(
-        residuals, pixels=decoder.video_height * decoder.video_width, frame_rate_hz=decoder.frame_rate_hz
+        (torch.from_numpy(error).flatten(1) for error in judging.errors(network)),
+        pixels=decoder.video_height * decoder.video_width,
+        frame_rate_hz=decoder.frame_rate_hz,
     )
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -127,37 +119,50 @@ def train_convolutional(
     )
 
 
+@dataclass(frozen=True)
 class _Material:
-    """Training clips, drawn at random: what a step sees is decided by its number and the seed."""
+    """Trials, and for each the movie of a ridge regression that did not see it."""
 
-    def __init__(self, *, ridge: RidgeDecoder, trials: Sequence[Trial], movies: Sequence[NDArray[np.float32]]) -> None:
-        self.features, self.trials, self.movies = ridge.features, trials, movies
-        self.frames = min(CLIP_FRAMES, *(len(movie) for movie in movies))
+    trials: Sequence[Trial]
+    movies: Sequence[NDArray[np.float32]]
+    features: ResponseFeatures
 
-    def batch(self, step: int, *, seed: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Responses (clips, neurons, frames), ridge movies and true ones (clips, frames, height, width)."""
+    def clips(self, step: int, *, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Random clips, decided by the step and the seed: responses (clips, neurons, frames), ridge movies, true ones.
+
+        Movies are (clips, frames, height, width), in the network's unit.
+        """
         rng = np.random.default_rng([seed, step])
-        given: list[tuple[Tensor, Tensor, Tensor]] = []
+        frames = min(CLIP_FRAMES, *(len(movie) for movie in self.movies))
+        drawn: list[tuple[Tensor, Tensor, Tensor]] = []
         for index in rng.integers(len(self.trials), size=CLIPS):
             trial, movie = self.trials[index], self.movies[index]
-            start = int(rng.integers(len(movie) - self.frames + 1))
-            here = slice(start, start + self.frames)
+            start = int(rng.integers(len(movie) - frames + 1))
+            here = slice(start, start + frames)
             responses = self.features.standardized(trial)[here].T
             silenced = torch.from_numpy(rng.random(len(responses)) < SILENCED)
             noise = torch.from_numpy(rng.standard_normal(responses.shape, dtype=np.float32))
             responses = (responses + JITTER * noise).masked_fill(silenced[:, None], 0)
             shown = torch.from_numpy(trial.needs_video()[here])
-            given.append((responses, to_contrast(torch.from_numpy(movie[here])), to_contrast(shown)))
-        responses, movies, shown = (torch.stack(each).to(device) for each in zip(*given, strict=True))
+            drawn.append((responses, to_contrast(torch.from_numpy(movie[here])), to_contrast(shown)))
+        responses, movies, shown = (torch.stack(each) for each in zip(*drawn, strict=True))
         return responses, movies, shown
 
+    def errors(self, network: ConvolutionalNetwork) -> Iterator[NDArray[np.float32]]:
+        """Truth - decoded (frames, height, width) of each trial, in grey levels."""
+        for trial, movie in zip(self.trials, self.movies, strict=True):
+            yield trial.needs_video() - corrected(network, self.features.standardized(trial), movie)
 
-def _step(network: ConvolutionalNetwork, batch: tuple[Tensor, Tensor, Tensor]) -> float:
-    """Set the gradients; the mean squared error."""
-    responses, ridge, shown = batch
+
+def _step(network: ConvolutionalNetwork, training: _Material, step: int, *, seed: int) -> float:
+    """Set the gradients of a step; its mean squared error."""
+    device = network.weight.device
+    responses, ridge, shown = (each.to(device) for each in training.clips(step, seed=seed))
     network.train()
     network.zero_grad()
-    loss = (network(responses, ridge) - shown).square().mean()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed + 1_000_003 * step)  # of dropout: a resumed run draws the same
+        loss = (network(responses, ridge) - shown).square().mean()
     if not torch.isfinite(loss):
         raise InputError("the training of the convolutional decoder diverged; check responses and movies for outliers")
     loss.backward()
@@ -165,25 +170,16 @@ def _step(network: ConvolutionalNetwork, batch: tuple[Tensor, Tensor, Tensor]) -
     return float(loss.detach())
 
 
-def _validate(
-    network: Any,
-    trials: Sequence[Trial],
-    movies: Sequence[NDArray[np.float32]],
-    ridge: RidgeDecoder,
-    state: dict[str, Any],
-) -> None:
+def _validate(network: Any, judging: _Material, state: dict[str, Any]) -> None:
     """Add a row to the log, and keep the weights if they are the best so far."""
     network.eval()
-    squares = [
-        float(np.square(corrected(network, ridge.features.standardized(trial), movie) - trial.needs_video()).mean())
-        for trial, movie in zip(trials, movies, strict=True)
-    ]
-    error = float(np.mean(squares)) ** 0.5
-    training = float(np.mean(state["losses"])) ** 0.5 * CONTRAST if state["losses"] else float("nan")
-    best = min((row["validation_error"] for row in state["log"]), default=float("inf"))
-    if error < best:
+    error = float(np.mean([np.square(each).mean() for each in judging.errors(network)])) ** 0.5
+    if error < min((row["validation_error"] for row in state["log"]), default=float("inf")):
         state["best"] = {name: weight.detach().cpu().clone() for name, weight in network.state_dict().items()}
-    state["log"].append({"step": state["step"], "training_error": training, "validation_error": error})
+    row = {"step": state["step"], "validation_error": error}
+    if state["losses"]:
+        row["training_error"] = float(np.mean(state["losses"])) ** 0.5 * CONTRAST
+    state["log"].append(row)
     state["losses"] = []
 
 
@@ -192,7 +188,7 @@ def _stalled(log: Sequence[dict[str, float]]) -> bool:
     return len(errors) - 1 - int(np.argmin(errors)) >= PATIENCE
 
 
-def _network(ridge: RidgeDecoder, centers: Tensor | None) -> ConvolutionalNetwork:
+def _network(ridge: RidgeDecoder, centers: Tensor | None, *, seed: int) -> ConvolutionalNetwork:
     config = ConvolutionalConfig(
         neurons=ridge.neurons,
         video_height=ridge.video_height,
@@ -200,7 +196,9 @@ def _network(ridge: RidgeDecoder, centers: Tensor | None) -> ConvolutionalNetwor
         lags=(min(0, ridge.features.lags[0]), max(0, ridge.features.lags[-1])),
     )
     places = _ridge_centers(ridge) if centers is None else centers.cpu()
-    return ConvolutionalNetwork(config, places * torch.tensor(config.grid) - 0.5)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ConvolutionalNetwork(config, places * torch.tensor(config.grid) - 0.5)
 
 
 def _ridge_centers(ridge: RidgeDecoder) -> Tensor:
@@ -217,11 +215,10 @@ def _ridge_centers(ridge: RidgeDecoder) -> Tensor:
     return torch.stack([(rows + 0.5) / ridge.video_height, (columns + 0.5) / ridge.video_width], dim=1)
 
 
-def _fingerprint(ridge: RidgeDecoder, material: _Material, judges: Sequence[Trial], *, steps: int, seed: int) -> str:
+def _fingerprint(ridge: RidgeDecoder, training: _Material, judging: _Material, *, steps: int, seed: int) -> str:
     return fingerprint(
         ridge=hash_array(ridge.weights),
-        movies=[hash_array(movie) for movie in material.movies],
-        judges=[hash_array(trial.needs_responses()) for trial in judges],
+        movies=[hash_array(movie) for movie in (*training.movies, *judging.movies)],
         steps=steps,
         seed=seed,
     )
