@@ -105,7 +105,7 @@ def test_finished_parts_are_kept(compared: tuple[Path, pd.DataFrame], monkeypatc
     monkeypatch.setattr(quality, "METHODS", dict.fromkeys(METHODS))  # calling one would fail
     again = quality.compare_methods(folder, recordings, TINY)
     pd.testing.assert_frame_equal(again, table)
-    with pytest.raises(nr.InputError, match="comparison with other settings"):
+    with pytest.raises(nr.InputError, match="holds a comparison with 20 neurons"):
         quality.compare_methods(
             folder, recordings, quality.Quality(training=Training(models=1, epochs=1, batches_per_epoch=2))
         )

@@ -60,7 +60,7 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     from neuroreel.evaluation.table import format_table, score_table
 
     size = QUICK if quick else FULL
-    check_same_run(folder, f"quick={quick} seed={seed}\n")
+    check_same_run(folder, f"quick={quick} seed={seed}\n", what="demo")
     began = time.perf_counter()
     say(
         f"A simulated mouse, not a real one: {size.mouse.neurons} neurons, {size.mouse.trials} movies of "

@@ -29,7 +29,7 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
     wanted = f"{SIZE} {TRAINING} seed={seed}\n"
     lock = folder.parent / ".locks" / "simulated"
     with file_lock(lock, what="simulated mice", say=say):  # parts may start at once, and need the same mice
-        check_same_run(folder, wanted)
+        check_same_run(folder, wanted, what="demo")
         return [_simulated_animal(folder, number, seed=seed, say=say) for number in range(len(MICE))]
 
 

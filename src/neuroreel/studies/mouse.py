@@ -142,9 +142,15 @@ def simulated_mouse(folder: Path, mouse: SimulatedMouse, *, seed: int) -> Record
     return kept(folder, nr.open_recording, partial(nr.simulate, **asdict(mouse), seed=seed))
 
 
-def check_same_run(folder: Path, wanted: str) -> None:
-    """A folder holds one demo, which ``wanted`` describes: refuse to go on with one of another size or seed."""
-    stamp = folder / "demo.txt"
+def check_same_run(folder: Path, wanted: str, *, what: str) -> None:
+    """A folder holds one run of a kind, which ``wanted`` describes: refuse to mix it with another.
+
+    Raises
+    ------
+    InputError
+        The folder holds other files, or a run with other settings.
+    """
+    stamp = folder / f"{what}.txt"
     if folder.exists() and any(folder.iterdir()) and not stamp.exists():
         raise InputError(f"{folder} holds other files; choose a new or empty folder with --out")
     if not stamp.exists():
@@ -152,6 +158,6 @@ def check_same_run(folder: Path, wanted: str) -> None:
             partial.write_text(wanted)
     if stamp.read_text() != wanted:
         raise InputError(
-            f"{folder} holds a demo with {stamp.read_text().strip()}, this one has {wanted.strip()}; "
+            f"{folder} holds a {what} with {stamp.read_text().strip()}, this one has {wanted.strip()}; "
             "choose another folder with --out, or delete it"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from neuroreel.recordings.recording import Recording, open_recording
 from neuroreel.recordings.simulate.truth import load_truth
 from neuroreel.recordings.trial import Trial
 from neuroreel.studies.methods import CEILINGS, METHODS, SLOW, Made, Subject
-from neuroreel.studies.mouse import SimulatedMouse, Training, encoder, fit_mouse, kept, simulated_mouse
+from neuroreel.studies.mouse import SimulatedMouse, Training, check_same_run, encoder, fit_mouse, kept, simulated_mouse
 
 JUDGE = 1000  # added to the seed of the encoding model that judges
 SKIP = 30
@@ -120,7 +120,8 @@ def compare_methods(
     tables = []
     for recording in recordings:
         home = folder / recording.name
-        _check_same(home, recording, quality, seed=seed)
+        fixed = replace(quality, methods=(), movies=1, iterations=1)  # these may be added later
+        check_same_run(home, f"{recording.neurons} neurons, seed {seed}, {fixed}\n", what="comparison")
         say(f"{recording.name}: {recording.neurons} neurons{', a simulated mouse' if recording.simulated else ''}")
         subject = _fit(recording, home, quality, seed=seed, say=say)
         methods = quality.chosen(simulated=subject.truth is not None)
@@ -170,22 +171,6 @@ def half_interval(values: pd.Series[float]) -> float:
     if len(values) < 2:
         return float("nan")
     return float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
-
-
-def _check_same(home: Path, recording: Recording, quality: Quality, *, seed: int) -> None:
-    """What decides the parts in this folder; methods, movies and iterations may be added later."""
-    fixed = replace(quality, methods=(), movies=1, iterations=1)
-    wanted = json.dumps({"recording": recording.name, "neurons": recording.neurons, "seed": seed} | asdict(fixed))
-    stamp = home / "settings.json"
-    if not stamp.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        with atomic_path(stamp) as partial:
-            partial.write_text(wanted)
-    if stamp.read_text() != wanted:
-        raise InputError(
-            f"{home} holds a comparison with other settings ({stamp.read_text()}); this one has {wanted}: choose "
-            "another folder, or delete it"
-        )
 
 
 def _fit(recording: Recording, home: Path, quality: Quality, *, seed: int, say: Callable[[str], object]) -> Subject:
