@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-IN_BANDS = ("ridge", "convolutional", "posterior", "mean of posterior and ridge")
+IN_BANDS = ("ridge", "convolutional", "posterior")
 
 
 def quality_figure(table: pd.DataFrame) -> Figure:
@@ -65,5 +65,5 @@ def quality_figure(table: pd.DataFrame) -> Figure:
             right.margins(x=0.15)
             right.set_xlabel("Spatial frequency (cycles a pixel)")
             right.set_ylabel("Correlation")
-            right.legend()
+            right.legend(loc="lower left")
     return figure
