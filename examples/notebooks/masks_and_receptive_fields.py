@@ -37,8 +37,8 @@ from neuroreel.figures.masks import ORDER, panel_thresholds, panel_variants, var
 from neuroreel.figures.material import Example
 from neuroreel.figures.receptive_fields import panel_maps, panel_overlap
 from neuroreel.figures.strips import panel_strips
-from neuroreel.style import style
 from neuroreel.recordings.simulate import load_truth
+from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here
 animals = simulated_animals(folder / "simulated", seed=0, say=print)
