@@ -27,6 +27,7 @@ WORDS = {
     "evaluate": ["--decoder", "--smooth", "baselines"],
     "report": ["--out", "HTML", "--title"],
     "experiment": ["--recordings", "--encoders", "--part", "--list", "--quick", "natural", "receptive_fields"],
+    "benchmark": ["quality", "--recordings", "--seeds", "--methods", "--samples", "--quick"],
     "figures": ["--results", "--published", "--out"],
     "convert": [".pth", ".safetensors", "--out", "--run"],
     "download": ["recordings", "--to", "--only", "--parallel", "--yes", "--list", "--check"],
@@ -180,7 +181,7 @@ def test_quick_demo_is_quick_and_goes_on(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["1. Simulate", "3. Train"])
+@pytest.mark.parametrize("step", ["Simulate", "Train encoding model"])
 def test_ctrl_c_stops_cleanly(step: str, tmp_path: Path) -> None:
     process = command_line("demo", "--quick", "--out", tmp_path / "demo")
     assert process.stdout is not None
@@ -188,7 +189,7 @@ def test_ctrl_c_stops_cleanly(step: str, tmp_path: Path) -> None:
         for line in process.stdout:
             if line.startswith(step):
                 break
-        time.sleep(3 if step.startswith("3") else 0.5)
+        time.sleep(3 if step.startswith("Train") else 0.5)
         process.send_signal(signal.SIGINT)
         said, error = process.communicate(timeout=60)
     finally:

@@ -22,7 +22,7 @@ OK, MISSING, BROKEN, NOTE = "ok", "missing", "broken", "note"
 
 CORE = (  # import name: nothing works without these
     *("numpy", "scipy", "torch", "lightning", "safetensors", "xarray", "h5py", "h5netcdf", "PIL", "imagehash"),
-    *("skimage", "sklearn", "matplotlib", "jinja2", "tyro", "tqdm", "pandas", "filelock"),
+    *("skimage", "sklearn", "matplotlib", "jinja2", "tyro", "tqdm", "pandas", "filelock", "lazy_loader"),
 )
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {  # of pyproject.toml: what they bring, and what for
     "export": (("tifffile", "imageio_ffmpeg", "zarr"), "TIFF, MP4 and Zarr: export, movies in files"),

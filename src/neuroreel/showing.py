@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,16 +15,12 @@ def shown(figure: Figure) -> Figure:
 
     IPython learns to draw figures when pyplot is imported, and ours are made without it.
     """
-    if "IPython" not in sys.modules:
-        return figure
-    from IPython.core.getipython import get_ipython
-    from IPython.core.pylabtools import select_figure_formats
-
-    shell = get_ipython()
+    ipython: Any = sys.modules.get("IPython")  # where it is not loaded, nothing is shown
+    shell = None if ipython is None else ipython.get_ipython()
     if shell is None or shell.display_formatter is None:
         return figure
     try:
         shell.display_formatter.formatters["image/png"].lookup_by_type(type(figure))
     except KeyError:  # never over a format that the user has chosen
-        select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call]
+        importlib.import_module("IPython.core.pylabtools").select_figure_formats(shell, {"png"})
     return figure
