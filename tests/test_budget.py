@@ -336,11 +336,11 @@ trials = [nr.Trial(video=v, responses=random.poisson(1.0, (50, 150)), frame_rate
 quiet = nr.Compute(device="cpu", progress=False)
 natural = nr.MoviePrior.natural(height=36, width=64, frame_rate_hz=30)
 one = nr.fit_posterior(model, trials, movie_prior=natural, factors=1, compute=quiet)
-expected = nr.reconstruct(trials[0], one, passes=3, compute=quiet).video
+expected = nr.reconstruct(trials[0], one, passes=2, compute=quiet).video
 pages = int(open("/proc/self/statm").read().split()[0])
 most = pages * resource.getpagesize() + 400 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
-made = nr.reconstruct(trials[0], replace(one, models=(model,) * 8), passes=3, compute=quiet)
+made = nr.reconstruct(trials[0], replace(one, models=(model,) * 8), passes=2, compute=quiet)
 print(np.abs(made.video - expected).max())
 """
 
@@ -350,7 +350,8 @@ print(np.abs(made.video - expected).max())
 def test_a_real_limit() -> None:
     """The graphs of eight models take more than the 400 MB that there are, which is seen beforehand.
 
-    No test runs into such a limit: refused memory, libraries below PyTorch may crash instead of saying so.
+    No test runs into such a limit: refused memory, libraries below PyTorch may crash instead of saying so. The mean of
+    eight equal models is that model but for rounding, which further passes of an untrained one would make larger.
     """
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -120,9 +120,9 @@ def test_an_experiment_on_simulated_mice(tmp_path: Path, monkeypatch: pytest.Mon
     """With nothing but --quick; the mice are smaller here."""
     from neuroreel.experiments import quick
 
-    few = {"trials": 21, "neurons": 30, "models": 1, "epochs": 1, "batches_per_epoch": 2, "movies": 1}
-    tiny = replace(quick.SIZE, seconds=3.0, height=36, width=64, **few)
+    tiny = replace(quick.SIZE, seconds=3.0, height=36, width=64, trials=21, neurons=30)
     monkeypatch.setattr(quick, "SIZE", tiny)
+    monkeypatch.setattr(quick, "TRAINING", replace(quick.TRAINING, models=1, epochs=1, batches_per_epoch=2))
     monkeypatch.setattr(nr, "learn_mask", lambda *_, **__: np.ones((36, 64), np.float32))  # none is learned so soon
     main(typed("predicted_activity", "--quick", "--movies", 1, "--passes", 1, "--out", tmp_path))
     table = experiment_table(tmp_path / "predicted_activity")
