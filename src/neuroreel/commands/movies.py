@@ -179,7 +179,7 @@ def export(
         results: Files or folders that reconstruct wrote.
         to: A name ending in .nwb (all results in one file), .tif, .mp4 or .gif; {} in it stands for each result's name.
         metadata: JSON file with fields of the NWB file, such as {"lab": "...", "subject": {"subject_id": "..."}}.
-        with_truth: Put the true movie beside the reconstruction (TIFF and MP4; NWB has it anyway).
+        with_truth: Put the true movie beside the reconstruction (TIFF, MP4 and GIF; NWB has it anyway).
         exact: MP4 that is exact to the grey level, which some players do not show.
     """
     from neuroreel.results.exporting import export_results

@@ -86,7 +86,7 @@ def fit_decoder(
        are fewer frames than features.
     4. Trials are held out in turn, with the trials of the same movie, and the penalty with the smallest squared error
        is taken.
-    5. What is still wrong on the held-out trials is kept, as the prior of a reconstruction.
+    5. What is still wrong on the held-out trials is kept: its covariance over pixels, its autocorrelation over time.
 
     ``kind="convolutional"`` starts from it, and trains a space-time network to correct its movie: neurons lie on the
     image where they look, a few convolutions mix them with the ridge movie. Each training trial's ridge movie is
@@ -146,7 +146,8 @@ def fit_decoder(
 
     Notes
     -----
-    Memory does not grow with the number of trials. With N neurons, P pixels, f = components x lags features, h held-out
+    The memory of ridge regression does not grow with the number of trials; the convolutional decoder keeps the ridge
+    movie of each training trial as well. With N neurons, P pixels, f = components x lags features, h held-out
     frames, and b = 1200 frames or those of the longest trial or group, no more than this many numbers of 4 bytes are
     held at once: while components are searched (only if fewer than N) 3 N^2 + 2 b N; then 3 f^2 (5 f^2 in dual form)
     + 3 f P + 3 P^2 + 4 b (f + P) + h (f + 2 P). For 8,000 neurons, 11 lags and 36 x 64 pixels that is 1.1 GB. Up to

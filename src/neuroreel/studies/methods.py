@@ -31,8 +31,6 @@ class Subject:
 
     Parameters
     ----------
-    name
-        In tables.
     mouse
         Split by folds, with ridge decoder, encoding models, posterior and mask.
     convolutional
@@ -49,7 +47,6 @@ class Subject:
         Of the published method.
     """
 
-    name: str
     mouse: FittedMouse
     convolutional: ConvolutionalDecoder
     one_model: Posterior

@@ -197,7 +197,6 @@ def _fit(recording: Recording, home: Path, quality: Quality, *, seed: int, say: 
     say("Train the encoding model that judges; no method inverts it")
     judge = encoder(home, mouse.train, mouse.validation, quality.training, seed=seed + JUDGE)
     return Subject(
-        name=recording.name,
         mouse=mouse,
         convolutional=convolutional,
         one_model=one_model,
