@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.fft import dct
 
 from neuroreel.errors import InputError
+from neuroreel.posterior.linearized import Linearized, scale_and_first_step
 from neuroreel.posterior.movie_prior import MoviePrior, fit_movie_prior
 from neuroreel.posterior.noise import NoiseModel, NoisePrecision, fit_noise
 from neuroreel.posterior.objective import Objective, Whitened
@@ -323,17 +324,68 @@ def test_the_search_keeps_to_its_passes(passes: int) -> None:
     assert progress.passes <= passes
 
 
+def scaled_start(objective: Objective) -> Progress:
+    scale, first_step = scale_and_first_step(objective, start_of(objective))
+    return Progress(coordinates=start_of(objective), scale=scale, first_step=first_step)
+
+
 def test_a_search_resumes_bit_for_bit() -> None:
     objective = problem()
-    whole = search(objective, Progress(coordinates=start_of(objective)), passes=30)
+    whole = search(objective, scaled_start(objective), passes=30)
     kept: list[Progress] = []
 
     def keep(progress: Progress) -> None:
         kept.append(copy.deepcopy(progress))
 
-    search(objective, Progress(coordinates=start_of(objective)), passes=30, after_iteration=keep)
+    search(objective, scaled_start(objective), passes=30, after_iteration=keep)
     resumed = search(objective, kept[4], passes=30)
     assert torch.equal(resumed.coordinates, whole.coordinates) and resumed.values[-1][1] == whole.values[-1][1]
+
+
+def test_the_scale_spares_passes() -> None:
+    matrix, right = quadratic()
+    steep = torch.logspace(0, 2, 30)
+    matrix = steep[:, None] * matrix * steep
+
+    def objective(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return 0.5 * z @ matrix @ z - right @ z, matrix @ z - right
+
+    scale = matrix.diagonal().rsqrt().log2().round().exp2()
+    plain = search(objective, Progress(coordinates=torch.zeros(30)), passes=400)
+    scaled = search(objective, Progress(coordinates=torch.zeros(30), scale=scale, first_step=0.5), passes=400)
+    torch.testing.assert_close(scaled.coordinates, torch.linalg.solve(matrix, right), atol=1e-3, rtol=1e-3)
+    assert 2 * scaled.passes < plain.passes
+
+
+def test_a_resumed_scale_loses_no_digit() -> None:
+    scale, _ = scale_and_first_step(problem(), start_of(problem()))
+    coordinates = normal(*scale.shape, seed=9)
+    assert torch.equal(coordinates / scale * scale, coordinates)
+    assert float(scale.min()) < 0.5 and float(scale.max()) <= 1.0
+
+
+def test_the_first_step_goes_where_the_linearized_objective_is_least() -> None:
+    objective = problem()
+    at = start_of(objective)
+    scale, first_step = scale_and_first_step(objective, at)
+    jacobian = torch.autograd.functional.jacobian(objective.residual, at).reshape(NEURONS * FRAMES, -1).double()
+    precision = torch.linalg.inv(covariance(objective.noise, FRAMES))
+    curvature = torch.eye(at.numel()).double() + 0.7 * jacobian.T @ precision @ jacobian
+    residual = objective.residual(at).detach().flatten().double()
+    gradient = at.flatten().double() + 0.7 * jacobian.T @ precision @ residual
+    direction = scale.flatten().double().square() * gradient
+    assert first_step == pytest.approx(float(gradient @ direction / (direction @ curvature @ direction)), rel=1e-3)
+
+
+def test_the_curvatures_diagonal_is_that_of_the_dense_matrix() -> None:
+    objective = problem()
+    at = start_of(objective)
+    here = Linearized(objective, at)
+    found = here.diagonal(here.pulled_noise(400, torch.Generator().manual_seed(0)))
+    jacobian = torch.autograd.functional.jacobian(objective.residual, at).reshape(NEURONS * FRAMES, -1).double()
+    told = jacobian.T @ torch.linalg.solve(covariance(objective.noise, FRAMES), jacobian)
+    expected = 1 + 0.7 * smoothed(told.diagonal().reshape(at.shape).float())
+    torch.testing.assert_close(found, expected, rtol=0.2, atol=0.05)
 
 
 def test_a_search_that_becomes_nan_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from neuroreel.memory import free_after_failure, is_out_of_memory
 from neuroreel.posterior.movie_prior import MoviePrior
 from neuroreel.posterior.noise import NoiseModel, NoisePrecision
 from neuroreel.posterior.prediction import ensemble_responses
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +74,23 @@ class Objective:
         return torch.nn.functional.pad(residual[:, self.warmup :], (self.warmup, 0))
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The objective and its gradient at these coordinates.
+        """The objective and its gradient at these coordinates."""
+        return self.within_memory(lambda: self._evaluated(z), device=z.device)
+
+    def within_memory(self, work: Callable[[], Result], *, device: torch.device) -> Result:
+        """The result of work on this objective.
 
         Where memory runs out with the graphs of all windows kept, windows are computed twice from then on.
         """
         try:
-            return self._evaluated(z)
+            return work()
         except (RuntimeError, MemoryError) as error:
             if not self.keep_graphs or not is_out_of_memory(error):
                 raise
         self.keep_graphs = False
         self.say("Memory ran out; from now on each window is computed twice, which takes half as much time again.")
-        free_after_failure(z.device)
-        return self._evaluated(z)
+        free_after_failure(device)
+        return work()
 
     def _evaluated(self, z: Tensor) -> tuple[Tensor, Tensor]:
         z = z.detach().requires_grad_()

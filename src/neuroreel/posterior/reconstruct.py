@@ -25,6 +25,7 @@ from neuroreel.evaluation.scores import video_correlation
 from neuroreel.masks import check_mask_values, mask_on_video, scored_pixels
 from neuroreel.memory import memory_errors_told
 from neuroreel.posterior.checks import check_trials_fit, checked_starts, usable_neurons
+from neuroreel.posterior.linearized import scale_and_first_step
 from neuroreel.posterior.objective import Objective, Whitened
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.posterior.samples import deviation_of, draw
@@ -35,7 +36,7 @@ from neuroreel.results.provenance import hash_array, hash_model
 from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.snapshot import Snapshot, fingerprint
 
-PASSES = 30
+PASSES = 25
 FARTHEST_START = 3.0  # standard deviations of the prior: what is less likely would only have to be undone
 Movie = NDArray[np.floating[Any]]
 
@@ -116,7 +117,8 @@ def reconstruct(
     samples
         How many draws from the posterior to make beside the most likely movie; each costs about as many passes as it.
     passes
-        At most so many passes, all windows once through all models, forward and backward. More do no harm.
+        At most so many passes, all windows once through all models, forward and backward, beside some three that find
+        how far to go in which direction. More do no harm.
     start
         Movie (frames, height, width) where the search starts, a list of them for several trials; by default the
         prior's mean. It decides how many passes are needed, not where they lead.
@@ -276,7 +278,11 @@ def _search(
     """The search from its start, or from its snapshot, to its end; and what it went through."""
     kept = snapshot.load(device=begin.device)
     correlations: list[float] = kept.pop("correlations") if kept else []
-    progress = Progress(**kept) if kept else Progress(coordinates=begin)
+    if kept:
+        progress = Progress(**kept)
+    else:
+        found = objective.within_memory(lambda: scale_and_first_step(objective, begin), device=begin.device)
+        progress = Progress(coordinates=begin, scale=found[0], first_step=found[1])
     whitened = objective.whitened
 
     with bar_of(

@@ -5,8 +5,7 @@ posterior is taken to be Gaussian there, with precision I + w J' S^-1 J in white
 
     (I + w J' S^-1 J) step = sqrt(w) J' S^-1 noise + z,    noise ~ N(0, S),  z ~ N(0, I)
 
-(Papandreou & Yuille, NeurIPS 2010; Orieux, Feron & Giovannelli 2012) by conjugate gradients. Nothing of the size
-(neurons, neurons) or (pixels, pixels) is formed.
+(Papandreou & Yuille, NeurIPS 2010; Orieux, Feron & Giovannelli 2012) by conjugate gradients.
 """
 
 from __future__ import annotations
@@ -18,43 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroreel.posterior.linearized import Linearized
 from neuroreel.posterior.objective import Objective
-from neuroreel.posterior.spectra import smoothed
 
 TOLERANCE = 0.05  # of the right side's norm: far below the draws' own scatter
 NEIGHBORS = (2.0, 1.0, 1.0)  # frames, rows, columns
-STEP = 0.05  # of white coordinates, root mean square: for derivatives by differences
-
-
-class Linearized:
-    """The objective's curvature at one movie.
-
-    Products with J are differences of two predictions, products with J' gradients of one that is kept.
-    """
-
-    def __init__(self, objective: Objective, coordinates: Tensor) -> None:
-        self.objective = objective
-        self.at = coordinates.detach().requires_grad_()
-        self.residual = objective.residual(self.at)
-
-    def pull_back(self, weights: Tensor) -> Tensor:
-        """J' weights, (neurons, frames) to (components, frames)."""
-        (gradient,) = torch.autograd.grad(self.residual, self.at, -weights, retain_graph=True)
-        return gradient
-
-    @torch.no_grad()
-    def push(self, direction: Tensor) -> Tensor:
-        """J direction, (components, frames) to (neurons, frames)."""
-        size = direction.square().mean().sqrt().clamp_min(1e-12)
-        step = STEP / size
-        ahead = self.objective.residual(self.at + step * direction)
-        behind = self.objective.residual(self.at - step * direction)
-        return (behind - ahead) / (2 * step)
-
-    def curvature(self, direction: Tensor) -> Tensor:
-        """(I + w J' S^-1 J) direction."""
-        weighed = self.objective.precision.apply(self.push(direction))
-        return direction + self.objective.likelihood_weight * self.pull_back(weighed)
 
 
 def draw(
@@ -77,16 +44,12 @@ def draw(
     """
     generator = torch.Generator().manual_seed(seed)
     here = Linearized(objective, coordinates)
-    weight = objective.likelihood_weight
-    pulled = torch.stack(
-        [here.pull_back(objective.precision.apply(objective.precision.sample(generator))) for _ in range(count)]
-    )
-    # the mean square of these is the diagonal of J' S^-1 J: neighbors in frequency share what few draws tell
-    preconditioner = 1 / (1 + weight * smoothed(pulled.square().mean(dim=0)))
+    pulled = here.pulled_noise(count, generator)
+    preconditioner = 1 / here.diagonal(pulled)
     drawn = []
     for each in pulled:
         white = torch.randn(coordinates.shape, generator=generator).to(coordinates.device)
-        right = weight**0.5 * each + white
+        right = objective.likelihood_weight**0.5 * each + white
         drawn.append(coordinates + solve(here.curvature, right, preconditioner=preconditioner))
         advance()
     return torch.stack(drawn)

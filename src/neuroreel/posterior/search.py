@@ -1,4 +1,4 @@
-"""The search for the most likely movie: L-BFGS in white coordinates, one pass at a time, so that it can be resumed."""
+"""The search for the most likely movie: L-BFGS in scaled white coordinates, one pass at a time, so that it resumes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ class Progress:
         State of the optimizer.
     converged
         The search ended by itself: no step improves the objective any more.
+    scale
+        Steps are measured in these units (components, frames); powers of two, so that no digit changes on the way.
+    first_step
+        How far along the negative gradient to go first, in those units; None leaves it to PyTorch, which starts with a
+        step so small that rounding hides what it does to the objective.
     """
 
     coordinates: Tensor
@@ -37,6 +42,8 @@ class Progress:
     values: list[tuple[int, float]] = field(default_factory=list)
     optimizer: dict[str, Any] | None = None
     converged: bool = False
+    scale: Tensor | float = 1.0
+    first_step: float | None = None
 
 
 def search(
@@ -64,18 +71,24 @@ def search(
     InputError
         The objective is NaN or infinite.
     """
-    best = progress.coordinates.clone()
+    scale = progress.scale
+    best = progress.coordinates / scale
     optimizer = torch.optim.LBFGS([best], max_iter=1, history_size=HISTORY, line_search_fn="strong_wolfe")
     if progress.optimizer is not None:
         optimizer.load_state_dict(progress.optimizer)
+
+    def scaled_objective(position: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = objective(position * scale)
+        return value, gradient * scale
+
     seen: list[tuple[Tensor, Tensor, Tensor]] = []  # of this iteration: no movie is asked about twice
     if progress.values:  # resumed: this pass was counted when it was made
-        seen.append((best.clone(), *objective(best)))
+        seen.append((best.clone(), *scaled_objective(best)))
 
     def closure() -> Tensor:
         found = next(((value, gradient) for at, value, gradient in seen if torch.equal(at, best)), None)
         if found is None:
-            found = objective(best)
+            found = scaled_objective(best)
             progress.passes += 1
             if not torch.isfinite(found[0]):
                 raise InputError(
@@ -83,6 +96,9 @@ def search(
                     "use; check the models with nr.predict"
                 )
             seen.append((best.detach().clone(), *found))
+            if progress.first_step and not progress.values and len(seen) == 1:
+                # PyTorch divides the first step, and no other, by the sum of the gradient's sizes where that is above 1
+                optimizer.param_groups[0]["lr"] = progress.first_step * float(found[1].abs().sum().clamp_min(1))
         best.grad = found[1]
         return found[0]
 
@@ -91,10 +107,11 @@ def search(
         optimizer.param_groups[0]["max_eval"] = passes - progress.passes - (not seen)
         before = best.clone()
         optimizer.step(closure)
+        optimizer.param_groups[0]["lr"] = 1
         value, gradient = next((v, g) for at, v, g in reversed(seen) if torch.equal(at, best))
         seen[:] = [(best.detach().clone(), value, gradient)]
         progress.converged = torch.equal(before, best) and progress.passes < passes
-        progress.coordinates = best.detach().clone()
+        progress.coordinates = best.detach() * scale
         progress.optimizer = optimizer.state_dict()
         progress.values.append((progress.passes, float(value)))
         after_iteration(progress)
