@@ -3,7 +3,8 @@
     python benchmarks/search.py posterior_mice/400_neurons_seed_11 [--movies 4] [--passes 200] [--out search.png]
 
 Takes a mouse that ``benchmarks/posterior.py`` made. Each movie is searched for from the prior's mean and from the ridge
-movie. Prints the mean correlation after some passes, how alike the two movies are after 30, and draws the curves.
+movie. Prints the mean correlation after some passes, how alike the two movies are after as many as
+are the default, and draws the curves.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import neuroreel as nr
+from neuroreel.posterior.reconstruct import PASSES
 
 SHOWN = (10, 15, 20, 25, 30, 40, 60, 100, 150, 200)
 
@@ -38,15 +40,21 @@ def main() -> None:
         for name, start in starts.items():
             asked = {"mask": mask, "start": start, "compute": nr.Compute(progress=False)}
             curves[name].append(by_pass(nr.reconstruct(trial, posterior, passes=args.passes, **asked), args.passes))
-            early[name] = nr.reconstruct(trial, posterior, passes=30, **asked).video[30:, mask >= 1]
+            early[name] = nr.reconstruct(trial, posterior, **asked).video[30:, mask >= 1]
         alike.append(np.corrcoef(*(video.ravel() for video in early.values()))[0, 1])
-        ends = {name: (found[-1][29], found[-1][-1]) for name, found in curves.items()}
-        print(f"{trial.name}: after 30 passes and at the end " + str(ends), f"alike {alike[-1]:.4f}", flush=True)
+        ends = {name: (found[-1][PASSES - 1], found[-1][-1]) for name, found in curves.items()}
+        print(
+            f"{trial.name}: after the default's passes and at the end " + str(ends),
+            f"alike {alike[-1]:.4f}",
+            flush=True,
+        )
     for name, found in curves.items():
         mean = np.mean(found, axis=0)
         shown = ", ".join(f"{passes}: {mean[passes - 1]:.4f}" for passes in SHOWN if passes <= args.passes)
         print(f"from {name}: {shown}")
-    print(f"correlation of the two movies after 30 passes: {np.mean(alike):.4f}, at least {np.min(alike):.4f}")
+    print(
+        f"correlation of the two movies after the default's passes: {np.mean(alike):.4f}, at least {np.min(alike):.4f}"
+    )
     draw(args.out, curves)
 
 
@@ -67,7 +75,7 @@ def draw(file: Path, curves: dict[str, list[np.ndarray]]) -> None:
     for (name, found), color in zip(curves.items(), ("#0072b2", "#d55e00"), strict=True):
         for number, curve in enumerate(found):
             ax.plot(np.arange(1, len(curve) + 1), curve, color=color, label=name if number == 0 else None)
-    ax.axvline(30, color="0.6", linewidth=0.8)
+    ax.axvline(PASSES, color="0.6", linewidth=0.8)
     ax.set(xlabel="passes", ylabel="video correlation inside the mask", xscale="log")
     ax.legend(title="started from")
     figure.savefig(file, dpi=120)

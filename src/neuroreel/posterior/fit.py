@@ -16,6 +16,7 @@ from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.training.recipe import WATCHED
 from neuroreel.errors import InputError
+from neuroreel.memory import memory_errors_told
 from neuroreel.posterior.movie_prior import MoviePrior, fit_movie_prior
 from neuroreel.posterior.noise import LEAST_RATE, fit_noise
 from neuroreel.posterior.posterior import Posterior
@@ -82,6 +83,8 @@ def fit_posterior(
     InputError
         Trials that do not belong together or do not fit the models, too few frames, no neuron that ever varies, or
         arguments out of range. Raised before any work.
+    ResourceError
+        The device is not there, or memory is too small.
     """
     compute = Compute.of(compute)
     ensemble = as_ensemble(models)
@@ -92,8 +95,8 @@ def fit_posterior(
     for what, given in (("training trials", trials), ("validation trials", validation)):
         _check_trials(given, ensemble, what=what, movie_prior=movie_prior, needed=given is trials)
     show = compute.progress
-    prior = fit_movie_prior(trials, seed=seed) if movie_prior is None else movie_prior
-    with frozen(ensemble, device=compute.torch_device):
+    with memory_errors_told(compute.torch_device), frozen(ensemble, device=compute.torch_device):
+        prior = fit_movie_prior(trials, seed=seed) if movie_prior is None else movie_prior
         engines = [engine_of(model, precision=compute.torch_precision) for model in ensemble]
         roots = partial(_roots, engines, device=compute.torch_device, show=show)
         recorded, predicted = roots(_some(trials, seed=seed), what="training trials")
