@@ -26,17 +26,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 
 import neuroreel as nr
 from _machine import described
 from neuroreel.devices import choose_device
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
-from neuroreel.encoding.training.clips import Place, RandomClips
-from neuroreel.encoding.training.module import ClipTraining
-from neuroreel.encoding.training.pack import pack
+from neuroreel.encoding.training.batches import Place, RandomClips, Share
+from neuroreel.encoding.training.losses import ClipLoss
 from neuroreel.encoding.training.recipe import Recipe, resolve_recipe
-from neuroreel.encoding.training.share import Share
-from neuroreel.encoding.training.store import TimeFirst, TrialStore
+from neuroreel.encoding.training.store import TimeFirst, TrialStore, pack
 from neuroreel.recordings.checks import check_trials
 
 SMALL = {"core_features": (16, 16, 32), "spatial_strides": (2, 2, 2), "cortex_features": (128,), "expansion_ratio": 2}
@@ -160,13 +159,13 @@ def dwiseneuro(recording: nr.Recording, sizes: dict[str, Any]) -> DwiseNeuro:
 def step(what: str, model: DwiseNeuro, clips: RandomClips, recipe: Recipe, device: str) -> Contender:
     """Forward, backward and optimizer on batches that are read before: what the model alone can take in."""
     where = choose_device(device)
-    training = ClipTraining(model, recipe, seed=0).to(where).train()
-    optimizer = torch.optim.AdamW(training.parameters(), lr=1e-4, weight_decay=recipe.weight_decay)
-    batch = training.transfer_batch_to_device(clips[Share(0)], where, 0)
+    loss_of = ClipLoss(model).to(where).train()
+    optimizer = torch.optim.AdamW(loss_of.parameters(), lr=1e-4, weight_decay=recipe.weight_decay)
+    batch = move_data_to_device(clips[Share(0)], where)
 
     def work(_number: int) -> None:
         with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
-            loss = training.loss_of(batch)
+            loss = loss_of(batch)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

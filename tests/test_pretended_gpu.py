@@ -20,7 +20,7 @@ from neuroreel.bauer_2026.likelihood import PoissonLikelihood
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import device_of
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.encoding.training.module import WindowTraining
+from neuroreel.encoding.training.losses import WindowLoss
 from neuroreel.snapshot import Snapshot
 from pretend_gpu import GPU, OnGpu, pretended_gpu
 
@@ -249,7 +249,7 @@ def test_training_leaves_the_callers_random_numbers_alone(gpu: None, monkeypatch
         seeds.append(number)
         state.fill_(number % 256)
 
-    monkeypatch.setattr("neuroreel.encoding.training.run._workers", lambda _: 0)
+    monkeypatch.setattr("neuroreel.encoding.training.loop.workers_beside", lambda _: 0)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda _: state.clone())
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda saved, _: state.copy_(saved))
     for name in ("manual_seed", "manual_seed_all"):
@@ -265,8 +265,8 @@ def test_a_training_that_diverges_leaves_no_checkpoint(
     gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU is not asked at each step, but before a checkpoint is written."""
-    monkeypatch.setattr("neuroreel.encoding.training.run._workers", lambda _: 0)
-    monkeypatch.setattr(WindowTraining, "loss_of", lambda self, _: self.model.bias.sum() * torch.nan)
+    monkeypatch.setattr("neuroreel.encoding.training.loop.workers_beside", lambda _: 0)
+    monkeypatch.setattr(WindowLoss, "forward", lambda self, _: self.model.bias.sum() * torch.nan)
     with pytest.raises(nr.InputError, match="by step 1: the training has diverged"):
         nr.fit_encoder(TRIALS, recipe=ONE_STEP, device="cuda", folder=tmp_path, progress=False)
     assert not list(tmp_path.rglob("*.ckpt"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import neuroreel as nr
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel, delay_kernels, gabor_filters
-from neuroreel.encoding.training.start import start_readout
+from neuroreel.encoding.readout_start import start_readout
 from neuroreel.encoding.training.store import TrialStore
 
 HEIGHT, WIDTH = 16, 24
@@ -113,7 +113,7 @@ def test_start_finds_a_planted_position() -> None:
     rng = np.random.default_rng(0)
     places = [(3, 4), (12, 19), (8, 12)]
     store = TrialStore([_planted(rng, places) for _ in range(5)], show_progress=False)
-    model.standardize(store.mean(store.responses), torch.zeros(0), torch.zeros(0))
+    model.standardize(store.statistics("responses")[0], torch.zeros(0), torch.zeros(0))
     start_readout(model, store)
     found = [((y + 1) * HEIGHT / 2 - 0.5, (x + 1) * WIDTH / 2 - 0.5) for x, y in model.position.tolist()]
     for (row, column), (wanted_row, wanted_column) in zip(found, places, strict=True):

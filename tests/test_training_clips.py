@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 import neuroreel as nr
 from mice import HEIGHT, SIZES, WIDTH, made_up_mice
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
-from neuroreel.encoding.training.clips import RandomClips
-from neuroreel.encoding.training.cutmix import Box, draw_box
+from neuroreel.encoding.training.batches import Box, RandomClips, Share, draw_box, shares_of
 from neuroreel.encoding.training.recipe import resolve_recipe
-from neuroreel.encoding.training.share import EpochSampler, Share
 from neuroreel.encoding.training.store import TrialStore
 
 
@@ -62,7 +60,7 @@ def test_clips_are_drawn_independently() -> None:
     drawn = clips.draw(0)
     trials = Counter(clip.place.trial for clip in drawn)
     assert all(40 < trials[index] < 95 for index in range(3))
-    assert 70 < sum(clip.paste is not None for clip in drawn) < 130
+    assert 70 < sum(clip.box is not None for clip in drawn) < 130
     starts = np.array([clip.place.start for clip in drawn])
     assert abs(np.corrcoef(starts[:-1], starts[1:])[0, 1]) < 0.2
 
@@ -114,14 +112,10 @@ def test_shares_make_up_the_batch() -> None:
 
 
 @pytest.mark.parametrize(("processes", "accumulate"), [(1, 1), (2, 1), (3, 2)])
-def test_processes_share_every_batch(processes: int, accumulate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_share_every_batch(processes: int, accumulate: int) -> None:
     drawn = []
     for rank in range(processes):
-        monkeypatch.setattr("neuroreel.encoding.training.share.rank_and_processes", lambda rank=rank: (rank, processes))
-        sampler = EpochSampler(5, accumulate=accumulate)
-        sampler.set_epoch(2)
-        mine = list(sampler)
-        assert len(mine) == len(sampler) == 5 * accumulate
+        mine = shares_of(range(10, 15), accumulate=accumulate, rank=rank, processes=processes)
         assert [share.batch for share in mine] == [n for n in range(10, 15) for _ in range(accumulate)]
         drawn += mine
     parts = processes * accumulate
@@ -158,11 +152,9 @@ def test_the_box_is_cut_from_the_assembled_input() -> None:
     inputs = batch.inputs(model)
     assert inputs.shape == (16, 5, 16, *model.canvas.size)
     for row, clip in enumerate(drawn):
-        assert clip.paste is not None
-        own, other = (
-            torch.arange(place.start, place.start + 32, 2).float() for place in (clip.place, clip.paste.place)
-        )
-        top, bottom, left, right = clip.paste.box
+        assert clip.other is not None and clip.box is not None
+        own, other = (torch.arange(place.start, place.start + 32, 2).float() for place in (clip.place, clip.other))
+        top, bottom, left, right = clip.box
         inside = torch.zeros(model.canvas.size, dtype=torch.bool)
         inside[top:bottom, left:right] = True
         behavior = torch.where(inside, other[:, None, None], own[:, None, None])
@@ -173,7 +165,7 @@ def test_the_box_is_cut_from_the_assembled_input() -> None:
         share = inside.float().mean()
         wanted = (own * (1 - share) + other * share)[:, None].expand(-1, 2)
         torch.testing.assert_close(batch.responses[0][row], wanted)
-    assert len({clip.paste.box.area for clip in drawn if clip.paste}) > 8
+    assert len({clip.box.area for clip in drawn if clip.box}) > 8
 
 
 def test_an_empty_box_changes_nothing() -> None:

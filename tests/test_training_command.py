@@ -42,7 +42,7 @@ def train(folders: list[Path], out: Path, *more: object) -> None:
 def test_seven_seeds_are_one_command(
     folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neuroreel.encoding.training.material.MEMORY_BYTES", 0)  # packed once, for all seeds
+    monkeypatch.setattr("neuroreel.encoding.training.data.MEMORY_BYTES", 0)  # packed once, for all seeds
     seeds = ["--seeds", *SEEDS]
     begin = TrainCommand._fit
 
@@ -83,7 +83,7 @@ def test_two_commands_at_once(
     folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one folder: with the same seed the second is refused, with another one both get what they need."""
-    monkeypatch.setattr("neuroreel.encoding.training.material.MEMORY_BYTES", 0)
+    monkeypatch.setattr("neuroreel.encoding.training.data.MEMORY_BYTES", 0)
     begin, packed = TrainCommand._fit, tmp_path / "packed"
 
     def others_come(self: TrainCommand, seed: int) -> nr.EncodingModel:

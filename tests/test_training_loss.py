@@ -9,8 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from neuroreel.encoding.dwiseneuro.network import DwiseNeuroConfig, DwiseNeuroNetwork
-from neuroreel.encoding.training.objective import Teachers, distilled_loss, labelled_loss, weighted_poisson_loss
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.training.losses import (
+    ClipLoss,
+    distilled_loss,
+    labelled_loss,
+    mean_prediction,
+    weighted_poisson_loss,
+)
 from neuroreel.encoding.training.recipe import RECIPES, resolve_recipe
 
 NEURONS = (3, 2, 5)
@@ -96,7 +102,7 @@ def test_distillation() -> None:
             recorded = row in ROWS[k]
             target = responses[k][ROWS[k].index(row)].T if recorded else learned[row]
             total = total + (0.64 if recorded else 0.18) * naive(prediction[row], target) / 4
-    loss = distilled_loss(student, inputs, rows, responses, teachers=Teachers([first, second]), share=0.36)
+    loss = distilled_loss(student, inputs, rows, responses, taught=mean_prediction([first, second], inputs), share=0.36)
     assert loss.item() == pytest.approx(total.item(), rel=1e-5)
     parameters = [*student.readouts.parameters(), *student.cortex.parameters()]
     wanted = torch.autograd.grad(total, parameters, retain_graph=True)
@@ -109,13 +115,15 @@ def test_distillation_of_nothing_is_the_labelled_loss() -> None:
     inputs, rows, responses = batch()
     student = network(0)
     labelled = labelled_loss(student, inputs, rows, responses)
-    distilled = distilled_loss(student, inputs, rows, responses, teachers=Teachers([network(1)]), share=0.0)
+    taught = mean_prediction([network(1)], inputs)
+    distilled = distilled_loss(student, inputs, rows, responses, taught=taught, share=0.0)
     assert distilled.item() == pytest.approx(labelled.item(), rel=1e-6)
 
 
 def test_teachers_are_copies() -> None:
     teacher = network(1).train()
-    Teachers([teacher])
+    student = DwiseNeuro(network(0), readout=0, video_size=(6, 6))
+    ClipLoss(student, teachers=[teacher], share=0.36)
     assert teacher.training and all(parameter.requires_grad for parameter in teacher.parameters())
 
 

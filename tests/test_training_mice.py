@@ -14,10 +14,10 @@ import torch
 import neuroreel as nr
 from mice import RECIPE, SIZES, STILL, fit_mice, made_up_mice, made_up_trial
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
-from neuroreel.encoding.training import run
-from neuroreel.encoding.training.devices import Devices
-from neuroreel.encoding.training.module import EncoderTraining
-from neuroreel.encoding.training.pack import PackedStore
+from neuroreel.encoding.training.loop import fabric_of, workers_beside
+from neuroreel.encoding.training.losses import ClipLoss
+from neuroreel.encoding.training.recipe import Devices
+from neuroreel.encoding.training.store import PackedStore
 from test_training import KilledError, equal, kill_at, losses, run_with_kills
 
 TRIALS = made_up_mice()
@@ -109,7 +109,7 @@ def test_a_resumed_run_is_the_undisturbed_one(tmp_path: Path, step: int, accumul
         with pytest.raises(KilledError):
             fit_mice(TRIALS, folder=tmp_path, **settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neuroreel.encoding.training.material.MEMORY_BYTES", 0)
+        patch.setattr("neuroreel.encoding.training.data.MEMORY_BYTES", 0)
         resumed = fit_mice(TRIALS, folder=tmp_path, **settings)
     undisturbed = fit_mice(TRIALS, **settings)
     assert equal(resumed, undisturbed)
@@ -123,10 +123,10 @@ def test_killed_for_good(tmp_path: Path) -> None:
     recipe = {**RECIPE, "epochs": 9, "batches_per_epoch": 12, "cutmix_probability": 0.5}
     program = (
         "import sys, json\n"
-        "from neuroreel.encoding.training import material\n"
+        "from neuroreel.encoding.training import data\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from mice import fit_mice, made_up_mice\n"
-        "material.MEMORY_BYTES = 0\n"
+        "data.MEMORY_BYTES = 0\n"
         "validation = made_up_mice(trials=2, first=100)\n"
         "fit_mice(made_up_mice(), validation=validation, folder=sys.argv[2], recipe=json.loads(sys.argv[3]))\n"
     )
@@ -139,9 +139,14 @@ def test_killed_for_good(tmp_path: Path) -> None:
 
 def test_best_and_last_are_kept(tmp_path: Path) -> None:
     fit_mice(TRIALS, validation=VALIDATION, folder=tmp_path)
-    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state"]
     assert (tmp_path / "checkpoints" / "best.ckpt").exists()
-    assert last["global_step"] == 12 == last["lr_schedulers"][0]["last_epoch"]
+    assert steps_of(last) == 12 and len(last["rows"]) == 3
+
+
+def steps_of(checkpoint: dict[str, Any]) -> int:
+    """Steps that the optimizer has made."""
+    return int(checkpoint["optimizer"]["state"][0]["step"])
 
 
 def test_other_recordings_in_the_folder(tmp_path: Path) -> None:
@@ -154,11 +159,11 @@ def test_other_recordings_in_the_folder(tmp_path: Path) -> None:
 def test_what_is_too_much_for_memory_is_packed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str | None
 ) -> None:
-    monkeypatch.setattr("neuroreel.encoding.training.material.MEMORY_BYTES", 100)
+    monkeypatch.setattr("neuroreel.encoding.training.data.MEMORY_BYTES", 100)
     folder = tmp_path / "training"
     fit_mice(TRIALS, folder=folder, packed=None if where is None else tmp_path / where)
     packs = sorted((folder / "packed" if where is None else tmp_path / where).glob("mouse*"))
-    assert [PackedStore(pack).responses[0].shape for pack in packs] == [(50, 5), (50, 7)]
+    assert [PackedStore(pack)[0].responses.shape for pack in packs] == [(50, 5), (50, 7)]
     for pack in packs:
         shutil.rmtree(pack)
     fit_mice(TRIALS, folder=folder)  # done: needs them no more
@@ -170,15 +175,15 @@ def test_what_is_too_much_for_memory_is_packed(
 
 def freeze_statistics(patch: pytest.MonkeyPatch) -> None:
     """Batch norms as in evaluation: what a sample gives does not depend on the samples beside it."""
-    begin = EncoderTraining.on_train_batch_start
+    begin = ClipLoss.forward
 
-    def frozen(self: EncoderTraining, *args: Any) -> None:
+    def frozen(self: ClipLoss, batch: Any) -> torch.Tensor:
         for module in self.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.eval()
-        begin(self, *args)
+        return begin(self, batch)
 
-    patch.setattr(EncoderTraining, "on_train_batch_start", frozen)
+    patch.setattr(ClipLoss, "forward", frozen)
 
 
 @pytest.mark.parametrize("teachers", [0, 2])
@@ -191,8 +196,7 @@ def test_accumulated_gradients_are_the_batch_s(monkeypatch: pytest.MonkeyPatch, 
         settings = {"recipe": {**recipe, "accumulate": accumulate}, "architecture": {**SIZES, **STILL}}
         folder = tmp_path / str(accumulate)
         models.append(fit_mice(TRIALS, folder=folder, teachers=taught_by, **settings))
-        checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-        assert checkpoint["global_step"] == 12 == checkpoint["lr_schedulers"][0]["last_epoch"]
+        assert steps_of(torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state"]) == 12
     for model in models[1:]:
         assert losses(model) == pytest.approx(losses(models[0]), rel=1e-5)
         for ours, theirs in zip(model.parameters(), models[0].parameters(), strict=True):
@@ -213,8 +217,7 @@ def test_two_processes_are_two_passes(tmp_path: Path) -> None:
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     for ours, theirs in zip(two.parameters(), one.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
-    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 12
+    assert steps_of(torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state"]) == 12
 
 
 @pytest.mark.slow
@@ -235,7 +238,7 @@ def test_what_goes_wrong_in_a_process_is_said() -> None:
 
 def test_workers_read_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = fit_mice(TRIALS)
-    monkeypatch.setattr("neuroreel.encoding.training.run._workers", lambda _: 2)
+    monkeypatch.setattr("neuroreel.encoding.training.loop.workers_beside", lambda _: 2)
     assert equal(fit_mice(TRIALS), alone)
 
 
@@ -246,30 +249,27 @@ def test_workers_beside_gpus(
     monkeypatch: pytest.MonkeyPatch, device: str, count: int, cores: int, workers: int
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    assert run._workers(Devices(torch.device(device), count)) == workers
+    assert workers_beside(Devices(torch.device(device), count)) == workers
 
 
-def test_settings_of_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    assert Devices(torch.device("cuda:1")).of_trainer() == {
-        "accelerator": "gpu",
-        "precision": "bf16-mixed",
-        "devices": [1],
-    }
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    assert Devices(torch.device("cuda"), 4, "ddp").of_trainer() == {
-        "accelerator": "gpu",
-        "precision": "16-mixed",
-        "devices": 4,
-        "strategy": "ddp_find_unused_parameters_true",
-        "sync_batchnorm": True,
-    }
+@pytest.mark.parametrize(("bfloat16", "precision"), [(True, "bf16-mixed"), (False, "16-mixed")])
+def test_precision_of_a_gpu(monkeypatch: pytest.MonkeyPatch, bfloat16: bool, precision: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bfloat16)
+    assert Devices(torch.device("cuda:1")).precision == precision
+    assert Devices(torch.device("cpu")).precision == "32-true"
+
+
+@pytest.mark.parametrize(("strategy", "start"), [("ddp", "popen"), ("ddp_spawn", "spawn"), ("ddp_notebook", "fork")])
+def test_processes_that_share_a_batch(strategy: str, start: str) -> None:
+    shared = fabric_of(Devices(torch.device("cpu"), 2, strategy)).strategy
+    assert (shared.num_processes, shared._start_method) == (2, start)
+    assert shared._ddp_kwargs == {"find_unused_parameters": True}
 
 
 def test_mixed_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, as far as a CPU can: forward in bfloat16, loss, weights and score in single precision."""
     single = fit_mice(TRIALS, validation=VALIDATION)
-    monkeypatch.setattr(Devices, "_precision", lambda _: "bf16-mixed")
+    monkeypatch.setattr(Devices, "precision", "bf16-mixed")
     mixed = fit_mice(TRIALS, validation=VALIDATION)
     assert losses(mixed) != losses(single) and losses(mixed) == pytest.approx(losses(single), rel=0.01)
     assert all(parameter.dtype == torch.float32 for parameter in mixed.parameters())
@@ -342,7 +342,7 @@ def other_rate(trials: list[nr.Trial]) -> list[nr.Trial]:
             {"kind": "core_readout", "recipe": {"cutmix_probability": 0.5}},
             "cutmix_probability is for kind=",
         ),
-        (TRIALS, {"teachers": "of one"}, "teacher 0 is no DwiseNeuro of the same recordings"),
+        (TRIALS, {"teachers": "of one"}, "teacher 0 is not a DwiseNeuro of the same recordings"),
     ],
 )
 def test_bad_input(trials: Any, changes: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,6 +353,6 @@ def test_bad_input(trials: Any, changes: Any, message: str, monkeypatch: pytest.
     def trained(*_: object, **__: object) -> None:
         raise AssertionError("the training began")
 
-    monkeypatch.setattr("neuroreel.encoding.training.fit._train", trained)
+    monkeypatch.setattr("neuroreel.encoding.training.loop.train", trained)
     with pytest.raises(nr.NeuroreelError, match=message):
         fit_mice(trials, **changes)

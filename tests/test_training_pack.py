@@ -16,11 +16,9 @@ import torch
 
 import neuroreel as nr
 from mice import made_up_mice
-from neuroreel.encoding.training import pack as packing
-from neuroreel.encoding.training.pack import PackedStore, bytes_of, pack
-from neuroreel.encoding.training.share import Share
-from neuroreel.encoding.training.store import TimeFirst, TrialStore, digest_of
-from neuroreel.encoding.training.windows import RandomWindows
+from neuroreel.encoding.training import store as packing
+from neuroreel.encoding.training.batches import RandomWindows, Share
+from neuroreel.encoding.training.store import PackedStore, TimeFirst, TrialStore, bytes_of, digest_of, pack
 from neuroreel.recordings.checks import check_trials
 
 
@@ -46,18 +44,17 @@ def same(a: TrialStore, b: TrialStore) -> bool:
     return len(a) == len(b) and all(
         np.array_equal(x, y) and x.dtype == y.dtype
         for index in range(len(a))
-        for x, y in zip(a.trial(index), b.trial(index), strict=True)
+        for x, y in zip(a[index], b[index], strict=True)
     )
 
 
 def test_packed_is_what_memory_holds(trials: list[nr.Trial], tmp_path: Path) -> None:
     store, memory = packed(trials, tmp_path), TrialStore(trials, show_progress=False)
     assert same(store, memory) and store.digest() == memory.digest() == digest_of(trials)
-    assert [video.dtype for video in store.videos] == [np.uint8, np.uint8, np.float32, np.uint8, np.uint8]
-    assert not store.responses[0].flags.writeable and not store.responses[0].flags.owndata
-    for arrays in ("responses", "covariates"):
-        assert torch.equal(store.mean(getattr(store, arrays)), memory.mean(getattr(memory, arrays)))
-        assert torch.equal(store.deviation(getattr(store, arrays)), memory.deviation(getattr(memory, arrays)))
+    assert [trial.video.dtype for trial in store] == [np.uint8, np.uint8, np.float32, np.uint8, np.uint8]
+    assert not store[0].responses.flags.writeable and not store[0].responses.flags.owndata
+    for field in ("responses", "covariates"):
+        assert all(map(torch.equal, store.statistics(field), memory.statistics(field)))
     for number in range(3):
         batches = [
             RandomWindows(each, window_frames=20, batch_size=8, seed=1)[Share(number)] for each in (store, memory)
@@ -69,8 +66,9 @@ def test_statistics_against_numpy(trials: list[nr.Trial], monkeypatch: pytest.Mo
     monkeypatch.setattr("neuroreel.encoding.training.store.COLUMNS_AT_ONCE", 4)
     store = TrialStore(trials, show_progress=False)
     whole = np.concatenate([trial.needs_responses() for trial in trials], axis=1)
-    np.testing.assert_allclose(store.mean(store.responses), whole.mean(axis=1), rtol=1e-5)
-    np.testing.assert_allclose(store.deviation(store.responses), whole.std(axis=1, ddof=1), rtol=1e-5)
+    mean, deviation = store.statistics("responses")
+    np.testing.assert_allclose(mean, whole.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(deviation, whole.std(axis=1, ddof=1), rtol=1e-5)
 
 
 def test_nothing_is_opened_for_a_batch(recording: nr.Recording, tmp_path: Path) -> None:
@@ -110,7 +108,6 @@ class KilledError(RuntimeError):
 def test_a_killed_packing_goes_on(
     recording: nr.Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    monkeypatch.setattr(packing, "SAVE_EVERY", 2)
     read, begin = [], TimeFirst.of
 
     def stop_at(trial: nr.Trial) -> TimeFirst:
@@ -128,7 +125,7 @@ def test_a_killed_packing_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(TimeFirst, "of", lambda trial: (again.append(trial), begin(trial))[1])
         store = packed(recording.trials, tmp_path / "packed")
-    assert len(again) == 5 - at // 2 * 2
+    assert len(again) == 5 - at
     assert same(store, TrialStore(recording.trials, show_progress=False))
 
 
@@ -141,7 +138,7 @@ def test_a_full_disk_is_seen_before(trials: list[nr.Trial], tmp_path: Path, monk
 
 
 def test_a_disk_that_fills_up(trials: list[nr.Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -151,7 +148,7 @@ def test_a_disk_that_fills_up(trials: list[nr.Trial], tmp_path: Path, monkeypatc
     assert same(packed(trials, tmp_path), TrialStore(trials, show_progress=False))
 
 
-@pytest.mark.parametrize("file", ["responses.f32", "videos.u8", "index.json"])
+@pytest.mark.parametrize("file", ["frames.u8", "frames.f32", "index.json"])
 def test_damaged_files(trials: list[nr.Trial], tmp_path: Path, file: str) -> None:
     damaged = packed(trials, tmp_path).folder / file
     damaged.write_bytes(damaged.read_bytes()[:-5])

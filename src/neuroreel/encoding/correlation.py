@@ -117,7 +117,7 @@ def encoder_correlation(
     Raises
     ------
     InputError
-        No trials, one that does not fit the model (pixels, frame rate, neurons, behaviour channels or length), or one
+        No trials, one that does not fit the model (pixels, frame rate, neurons, behavior channels or length), or one
         that has no frames left.
     ResourceError
         The device is not there.

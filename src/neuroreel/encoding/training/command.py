@@ -1,4 +1,4 @@
-"""What ``neuroreel train`` does: an ensemble, one model a seed, that a killed command goes on with."""
+"""What ``neuroreel train`` does: an ensemble, one model a seed, that the same command resumes after a kill."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from neuroreel.encoding.files import load_encoder, save_encoder
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.encoding.training.devices import Devices
 from neuroreel.encoding.training.fit import fit_encoder
-from neuroreel.encoding.training.recipe import WATCHED, Recipe, resolve_recipe
+from neuroreel.encoding.training.recipe import WATCHED, Devices, Recipe, resolve_recipe
 from neuroreel.errors import InputError
 from neuroreel.locks import exclusive, file_lock, lock_of
 from neuroreel.recordings.disk import read_json
@@ -38,13 +37,17 @@ class TrainCommand:
     teachers: Sequence[Path] = ()
     device: str = "auto"
     devices: int = 1
-    _options: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find what is wrong with the command before trials are read."""
         Devices.choose(self.device, count=self.devices, strategy="auto")
         if self.epochs is not None and self.epochs < 1:
             raise InputError(f"--epochs is {self.epochs}; it must be at least 1")
+        _ = self._options
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        """Arguments of ``fit_encoder``: what the file says, and the epochs."""
         options = {} if self.settings is None else read_json(self.settings)
         unknown = set(options) - {"recipe", "architecture"}
         if unknown:
@@ -55,7 +58,7 @@ class TrainCommand:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in options.get("architecture", {}).items()
         }
-        object.__setattr__(self, "_options", options)
+        return options
 
     def train(self, seeds: Sequence[int], *, say: Callable[[str], object]) -> None:
         """Train what is not there yet, one model a seed; what is shared on the way is deleted at the end."""
@@ -122,7 +125,7 @@ class TrainCommand:
 
 
 def cost_of(kind: str, recipe: Recipe, *, models: int) -> str:
-    """What a training takes, in a sentence; how long that is, the progress bar tells after the first batches."""
+    """What training takes, in a sentence; the progress bar estimates the time after the first batches."""
     batches = recipe.epochs * recipe.batches_per_epoch
     sample = "clips" if kind == "dwiseneuro" else "windows"
     epochs = f"{recipe.epochs} epochs of {recipe.batches_per_epoch:,} batches of {recipe.batch_size} {sample}"

@@ -1,32 +1,32 @@
-"""Training an encoding model on the trials of one or several recordings."""
+"""``nr.fit_encoder``: trains an encoding model on the trials of one or several recordings."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.arguments import whole_number
-from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
+from neuroreel.arguments import instance_of, refuse_unknown, whole_number
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.encoding.readout import ReadoutModel
-from neuroreel.encoding.training.build import build_model
-from neuroreel.encoding.training.devices import Devices
+from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
+from neuroreel.encoding.readout_start import start_readout
+from neuroreel.encoding.training.data import TrainingData
 from neuroreel.encoding.training.folder import TrainingFolder
-from neuroreel.encoding.training.material import Material
-from neuroreel.encoding.training.plan import Training
-from neuroreel.encoding.training.recipe import Recipe, resolve_recipe
-from neuroreel.encoding.training.start import start_readout
+from neuroreel.encoding.training.recipe import Devices, Recipe, resolve_recipe
 from neuroreel.errors import InputError
+from neuroreel.files import user_path
 from neuroreel.locks import folder_lock
 from neuroreel.progress import somebody_looks
+from neuroreel.recordings.checks import TrialSpec
 from neuroreel.recordings.trial import Trial
+from neuroreel.results.provenance import hash_model
 
 
 def fit_encoder(
@@ -47,7 +47,7 @@ def fit_encoder(
 ) -> EncodingModel:
     """Train an encoding model; call it with several seeds for an ensemble.
 
-    Minimises the Poisson loss on random windows or clips with AdamW, warm-up and cosine. What is kept is the
+    Minimizes the Poisson loss on random windows or clips with AdamW, warm-up and cosine. What is kept is the
     exponential moving average of the weights: that of the epoch with the best validation correlation, or of the last
     epoch where there are no validation trials. Training stops early when the validation correlation no longer rises.
 
@@ -59,20 +59,20 @@ def fit_encoder(
     ----------
     trials
         Trials of one recording, with video and responses; or, for a DwiseNeuro with a readout for each recording,
-        {recording: trials}. The recordings may differ in neurons, but not in movie size, frame rate and behaviour.
+        {recording: trials}. The recordings may differ in neurons, but not in movie size, frame rate and behavior.
     kind
         "core_readout" (small convolutional core, trains in a minute) or "dwiseneuro" (Baikulov 2023).
     seed
-        Of the weights, the windows drawn and the dropout.
+        Random seed of the weights, the windows drawn and the dropout.
     validation
         Other trials, of movies that no training trial shows; {recording: trials} if ``trials`` is. Without them
         nothing stops the training early.
     folder
         Keeps checkpoints, the log (``log/metrics.csv``) and the trained model (``model.safetensors``). The same call
-        with the same folder goes on after a kill, and hands out the trained model once there is one.
+        with the same folder resumes after a kill, and returns the trained model once there is one.
     packed
         Folder for training trials that take more than 2 GiB together: they are packed into files, once, and mapped
-        instead of kept in memory. Several trainings on the same trials can share it. By default it lies in ``folder``.
+        instead of kept in memory. Several runs on the same trials can share it. By default it lies in ``folder``.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
     devices
@@ -98,7 +98,7 @@ def fit_encoder(
     ------
     InputError
         Unknown kind or setting; trials that differ in neurons, pixels, frame rate; trials shorter than a window; a
-        folder of another training, or with damaged files; a training that diverges.
+        folder of another training run, or with damaged files; a run that diverges.
     ResourceError
         The device is not there, the disk is full, or another process trains in the folder.
     """
@@ -106,24 +106,35 @@ def fit_encoder(
     seed = _checked_seed(seed)
     where = Devices.choose(device, count=devices, strategy=strategy)
     _check_shared(settings, where, folder)
-    material = Material.of(trials, validation)
+    data = TrainingData.of(trials, validation)
     with where.random_numbers_kept():
         torch.default_generator.manual_seed(seed)
-        model = build_model(kind, material, architecture or {})
+        model = _build(kind, data, architecture or {})
         if model.any_length and "window_frames" not in (recipe or {}):
-            settings = replace(settings, window_frames=min(settings.window_frames, material.shortest()[1]))
-        _check_lengths(material, settings.window_frames, model)
+            settings = replace(settings, window_frames=min(settings.window_frames, data.shortest()[1]))
+        _check_lengths(data, settings.window_frames, model)
         learned_from = _checked_teachers(teachers, model)
         keep_freed_memory()
         with _folder_or_temporary(folder, where) as home:
-            where_packed = _path(packed) or home.path / "packed"
-            # a training that is done needs no data but to be told from another one
-            stores = [] if home.model.exists() else material.stores(where_packed, show_progress=progress)
-            training = Training(
-                kind=kind,
+            where_packed = home.path / "packed" if packed is None else user_path(packed)
+            # a run that is done needs no data but to be told from another one
+            stores = [] if home.model.exists() else data.stores(where_packed, show_progress=progress)
+            if folder is not None:
+                taught_by = [hash_model(teacher) for teacher in learned_from]
+                decided_by = {"kind": kind, "seed": seed, "recipe": asdict(settings), "architecture": _sizes(model)}
+                home.claim(decided_by | data.describe(stores) | {"teachers": taught_by})
+            if (done := home.trained()) is not None:
+                return done
+            if isinstance(model, ReadoutModel) and not home.last.file.exists():
+                covariate_mean, covariate_deviation = stores[0].statistics("covariates")
+                model.standardize(stores[0].statistics("responses")[0], covariate_mean, covariate_deviation)
+                start_readout(model, stores[0])
+            from neuroreel.encoding.training.loop import TrainingRun, train  # Lightning takes seconds to import
+
+            run = TrainingRun(
                 model=model,
-                material=material,
                 stores=stores,
+                validation=list(data.validation.values()),
                 teachers=learned_from,
                 recipe=settings,
                 seed=seed,
@@ -131,41 +142,79 @@ def fit_encoder(
                 folder=home,
                 show_bar=progress and somebody_looks(),
             )
-            if folder is not None:
-                home.claim(training.describe())
-            return home.trained() or _train(training)
-
-
-def _train(training: Training) -> EncodingModel:
-    from neuroreel.encoding.training.run import train  # Lightning takes seconds to import
-
-    model = training.model
-    if isinstance(model, ReadoutModel) and not training.folder.last.exists():
-        (store,) = training.stores
-        model.standardize(store.mean(store.responses), store.mean(store.covariates), store.deviation(store.covariates))
-        start_readout(model, store)
-    train(training)
-    model.cpu().eval()
-    training.folder.keep(model)
-    return model
+            train(run)
+            home.keep(model.cpu().eval())
+            return model
 
 
 @contextmanager
 def _folder_or_temporary(folder: str | Path | None, devices: Devices) -> Iterator[TrainingFolder]:
-    """The folder of a training, kept from other trainings until the block ends."""
-    given = _path(folder)
-    if given is not None:
-        home = TrainingFolder(given)
-        trains_here = devices.first_process and not home.model.exists()
-        with folder_lock(given, what="training") if trains_here else nullcontext():
-            yield home
+    """The folder of a training run, kept from other runs until the block ends."""
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="neuroreel-training-") as temporary:
+            yield TrainingFolder(Path(temporary))
         return
-    with tempfile.TemporaryDirectory(prefix="neuroreel-training-") as temporary:
-        yield TrainingFolder(Path(temporary))
+    home = TrainingFolder(user_path(folder))
+    trains_here = devices.first_process and not home.model.exists()
+    with folder_lock(home.path, what="training") if trains_here else nullcontext():
+        yield home
 
 
-def _path(folder: str | Path | None) -> Path | None:
-    return None if folder is None else Path(folder).expanduser()
+def _build(kind: str, data: TrainingData, architecture: dict[str, Any]) -> EncodingModel:
+    """A model with random weights; InputError if none can be built, or if it no longer fits the trials."""
+    spec = data.first
+    config: ReadoutConfig | DwiseNeuroConfig
+    if kind == "core_readout":
+        if len(data.specs) > 1:
+            raise InputError(
+                f"a readout model is of one recording, and {len(data.specs)} were given ({', '.join(data.specs)}); "
+                "train one model each, or one kind='dwiseneuro' for all of them"
+            )
+        config = ReadoutConfig(
+            neurons=spec.neurons,
+            video_height=spec.video_height,
+            video_width=spec.video_width,
+            frame_rate_hz=spec.frame_rate_hz,
+            covariates=spec.covariates,
+        )
+    else:
+        neurons = tuple(each.neurons for each in data.specs.values())
+        config = DwiseNeuroConfig(readout_neurons=neurons, in_channels=1 + spec.covariates)
+    instance_of(architecture, dict, name="architecture")
+    refuse_unknown(architecture, config.__dataclass_fields__, what="setting of the architecture")
+    try:
+        model = _model_of(replace(config, **architecture), spec, list(data.specs))
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
+        raise InputError(f"no {kind} model can be built with architecture={architecture}: {error}") from error
+    if (model.neurons, model.canvas.video_size, model.frame_rate_hz) != (
+        spec.neurons,
+        (spec.video_height, spec.video_width),
+        spec.frame_rate_hz,
+    ):
+        raise InputError("neurons, movie size and frame rate come from the trials; leave them out of architecture")
+    if not 0 <= model.covariates <= spec.covariates:
+        raise InputError(
+            f"the architecture takes {model.covariates} behavior channels, the trials have {spec.covariates}; "
+            "it can leave some out, but not add any"
+        )
+    return model
+
+
+def _model_of(config: ReadoutConfig | DwiseNeuroConfig, spec: TrialSpec, names: Sequence[str]) -> EncodingModel:
+    if isinstance(config, ReadoutConfig):
+        return ReadoutModel(config)
+    return DwiseNeuro(
+        DwiseNeuroNetwork(config),
+        readout=0,
+        video_size=(spec.video_height, spec.video_width),
+        frame_rate_hz=spec.frame_rate_hz,
+        readout_names=names,
+    )
+
+
+def _sizes(model: EncodingModel) -> dict[str, Any]:
+    assert isinstance(model, ReadoutModel | DwiseNeuro)
+    return (model.config if isinstance(model, ReadoutModel) else model.network.config).as_dict()
 
 
 def _checked_seed(seed: object) -> int:
@@ -200,8 +249,8 @@ def _checked_teachers(teachers: Sequence[EncodingModel], model: EncodingModel) -
     for index, teacher in enumerate(teachers):
         if not isinstance(teacher, DwiseNeuro) or not _teaches(teacher, model):
             raise InputError(
-                f"teacher {index} is no DwiseNeuro of the same recordings: it must have the same readouts in the same "
-                "order, movie size, frame rate and behaviour channels"
+                f"teacher {index} is not a DwiseNeuro of the same recordings: it must have the same readouts in the "
+                "same order, movie size, frame rate and behavior channels"
             )
         checked.append(teacher)
     return checked
@@ -218,7 +267,7 @@ def _teaches(teacher: DwiseNeuro, model: EncodingModel) -> bool:
     return ours == theirs and named_alike
 
 
-def _check_lengths(material: Material, window_frames: int, model: EncodingModel) -> None:
+def _check_lengths(data: TrainingData, window_frames: int, model: EncodingModel) -> None:
     if not model.any_length and window_frames != model.window_frames:
         raise InputError(f"window_frames is {window_frames}; this model sees windows of {model.window_frames} frames")
     if window_frames <= model.warmup_frames:
@@ -226,10 +275,10 @@ def _check_lengths(material: Material, window_frames: int, model: EncodingModel)
             f"window_frames is {window_frames}; it must be more than the {model.warmup_frames} frames whose responses "
             "depend on what came before"
         )
-    name, frames = material.shortest()
+    name, frames = data.shortest()
     if frames < window_frames:
         raise InputError(
             f"{name} has {frames} frames, fewer than a training window ({window_frames}): leave it "
             "out, or give a readout model shorter windows with recipe={'window_frames': …}"
         )
-    material.check_lengths(model)
+    data.check_lengths(model)

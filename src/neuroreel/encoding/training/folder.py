@@ -1,8 +1,10 @@
-"""The folder of one training: what it trains, its checkpoints, its log, and the model when it is done."""
+"""The folder of one training run: what it trains, its checkpoints, its log, and the model when it is done."""
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,28 @@ from neuroreel.encoding.files import load_encoder, save_encoder
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
+from neuroreel.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
 class TrainingFolder:
-    """Where a training keeps what a later call needs to go on with it, or to find it done."""
+    """Where a training run keeps what a later call needs to resume it, or to find it done."""
 
     path: Path
+
+    @property
+    def last(self) -> Snapshot:
+        """The state after the last finished epoch."""
+        return self._checkpoint("last")
+
+    @property
+    def best(self) -> Snapshot:
+        """The averaged weights of the epoch with the best validation correlation."""
+        return self._checkpoint("best")
+
+    def _checkpoint(self, name: str) -> Snapshot:
+        # no fingerprint: training.json says what is trained here, and ``claim`` compares it
+        return Snapshot(self.path / "checkpoints" / f"{name}.ckpt", fingerprint="")
 
     @property
     def description(self) -> Path:
@@ -25,81 +42,53 @@ class TrainingFolder:
         return self.path / "training.json"
 
     @property
-    def last(self) -> Path:
-        """The checkpoint of the last finished epoch."""
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def best(self) -> Path:
-        """The checkpoint of the epoch with the best validation correlation."""
-        return self.path / "checkpoints" / "best.ckpt"
-
-    @property
-    def log(self) -> Path:
-        """A table with a row an epoch."""
-        return self.path / "log" / "metrics.csv"
-
-    @property
     def model(self) -> Path:
-        """The trained model: it is there when the training is done."""
+        """The trained model: it is there when the run is done."""
         return self.path / "model.safetensors"
 
-    def claim(self, training: dict[str, Any]) -> None:
+    def claim(self, run: dict[str, Any]) -> None:
         """Note what is trained here; InputError if it is something else than what was trained here before."""
-        wanted = json.loads(json.dumps(training))
+        wanted = json.loads(json.dumps(run))
         if not self.description.exists():
-            if self.last.exists() or self.model.exists():
+            if self.last.file.exists() or self.model.exists():
                 raise InputError(
-                    f"{self.path} holds checkpoints, but no {self.description.name} that tells what they are of; "
+                    f"{self.path} holds checkpoints, but no {self.description.name} that says what they are of; "
                     "train in another folder"
                 )
             with atomic_path(self.description) as partial:
                 partial.write_text(json.dumps(wanted, indent=1))
             return
-        found = self._read()
-        changed = [f"{key} is {_short(wanted.get(key))} now and was {_short(found.get(key))}" for key in wanted]
-        changed = [text for key, text in zip(wanted, changed, strict=True) if wanted[key] != found.get(key)]
+        try:
+            found = dict(json.loads(self.description.read_text()))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{self.description} is damaged ({error}); train in another folder") from error
+        changed = [
+            f"{key} is {_short(value)} now and was {_short(found.get(key))}"
+            for key, value in wanted.items()
+            if value != found.get(key)
+        ]
         if changed:
             raise InputError(
-                f"{self.path} holds another training ({'; '.join(changed)}); train in another folder, or with the "
+                f"{self.path} holds another training run ({'; '.join(changed)}); train in another folder, or with the "
                 "settings of that one"
             )
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self.description.read_text())
-        except ValueError as error:
-            raise InputError(f"{self.description} is damaged ({error}); train in another folder") from error
-        if not isinstance(found, dict):
-            raise InputError(f"{self.description} describes no training; train in another folder")
-        return found
-
     def trained(self) -> EncodingModel | None:
-        """The model of a training that is done."""
+        """The model of a run that is done."""
         return load_encoder(self.model) if self.model.exists() else None
 
     def keep(self, model: EncodingModel) -> None:
-        """Write the trained model, which marks the training as done."""
+        """Write the trained model, which marks the run as done."""
         save_encoder(model, self.model, overwrite=True)
 
-    def to_resume(self) -> Path | None:
-        """The checkpoint to go on from, if there is one; InputError if it cannot be read."""
-        if not self.last.exists():
-            return None
-        self.weights(self.last)
-        return self.last
-
-    def weights(self, checkpoint: Path) -> dict[str, Any]:
-        """The averaged weights in a checkpoint; nothing in it is executed."""
-        import torch
-
-        try:
-            return dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
-        except Exception as error:  # a damaged archive or pickle raises nearly anything
-            raise InputError(
-                f"{checkpoint} is damaged ({type(error).__name__}: {error}); "
-                f"delete the folder {self.path} and train anew"
-            ) from error
+    def write_log(self, rows: Sequence[dict[str, float]]) -> None:
+        """The log as a table, log/metrics.csv, with a row an epoch."""
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        file = self.path / "log" / "metrics.csv"
+        with atomic_path(file, overwrite=True) as partial, partial.open("w", newline="") as stream:
+            table = csv.DictWriter(stream, columns)
+            table.writeheader()
+            table.writerows(rows)
 
 
 def _short(value: Any) -> str:

@@ -1,15 +1,20 @@
-"""How long and how fast to train: one set of numbers for each kind of encoding model."""
+"""How long, how fast and on what devices to train: one recipe for each kind of encoding model."""
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from neuroreel.arguments import finite_number, instance_of, refuse_unknown, whole_number
-from neuroreel.errors import InputError
+from neuroreel.devices import choose_device
+from neuroreel.errors import InputError, ResourceError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,16 +26,16 @@ class Recipe:
     learning_rate, weight_decay, gradient_clip
         Of AdamW; gradients are clipped to this norm (0: they are not).
     batch_size
-        Windows (readout) or clips (dwiseneuro) that make one step of the optimiser, on all devices together.
+        Windows (core_readout) or clips (dwiseneuro) that make one step of the optimizer, on all devices together.
     accumulate
         Passes that a batch is split into where it does not fit into the device's memory: their gradients are summed,
-        so that the batch and the learning rate stay what they are. It must divide the batch size.
+        so that batch and learning rate stay the same. It must divide the batch size.
     window_frames
         Movie frames in a window (fewer by default where trials are shorter).
     batches_per_epoch, epochs, warmup_epochs
         The learning rate rises from 0 over the warm-up and falls along a cosine to 1 % at the end.
     ema_decay
-        Of the exponential moving average of the weights, which is what is kept.
+        Of the exponential moving average of the weights and buffers, which is what is kept.
     patience
         Epochs without a better validation correlation after which training stops.
     validate_every
@@ -71,7 +76,7 @@ class Recipe:
             raise InputError("recipe: cutmix_alpha is 0; it must be above 0 (cutmix_probability 0 turns CutMix off)")
 
     def rate_factor(self, step: int) -> float:
-        """The learning rate at a step of the optimiser, over its highest."""
+        """The learning rate at a step of the optimizer, over its highest."""
         warmup = max(1, self.warmup_epochs * self.batches_per_epoch)
         total = self.epochs * self.batches_per_epoch
         if step < warmup:
@@ -146,3 +151,63 @@ def resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
         "batches_per_epoch": max(1, EPOCH_CLIPS // recipe.batch_size),
     }
     return replace(recipe, **(follow | changes))
+
+
+def stalled(scores: Iterable[float], *, patience: int, least: float = 0.0) -> bool:
+    """Whether none of the last ``patience`` scores rose above the best before it, by more than ``least``."""
+    best, waited = -math.inf, 0
+    for score in scores:
+        best, waited = (score, 0) if score - least > best else (best, waited + 1)
+    return waited >= patience
+
+
+_START_METHODS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork", "ddp_notebook": "fork"}
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of a process among those that share a training run
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The kind of device, how many of them share each batch, and how Lightning starts a process for each."""
+
+    device: torch.device
+    count: int = 1
+    strategy: str = "ddp_spawn"
+
+    @classmethod
+    def choose(cls, device: str, *, count: Any, strategy: str) -> Devices:
+        """Devices that are there; InputError or ResourceError says why they cannot be had."""
+        whole_number(count, name="devices")
+        if strategy not in ("auto", *_START_METHODS):
+            raise InputError(f"strategy is {strategy!r}; it must be one of auto, {', '.join(_START_METHODS)}")
+        chosen = choose_device(device)
+        if count > 1 and device not in ("auto", "cuda", "cpu"):
+            raise InputError(f"device is {device!r} and devices is {count}; name a kind of device, 'cuda' or 'cpu'")
+        if count > 1 and chosen.type == "cuda" and torch.cuda.device_count() < count:
+            raise ResourceError(
+                f"devices is {count}; {torch.cuda.device_count()} CUDA device(s) are visible to PyTorch"
+            )
+        return cls(chosen, count, "ddp_spawn" if count == 1 or strategy == "auto" else strategy)
+
+    @property
+    def start_method(self) -> str:
+        """How the processes are started, in Fabric's words."""
+        return _START_METHODS[self.strategy]
+
+    @property
+    def precision(self) -> str:
+        """Mixed where the device has it, in Fabric's words."""
+        if self.device.type != "cuda":
+            return "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+    @property
+    def first_process(self) -> bool:
+        """False in the further processes of the strategy "ddp", which run the same script beside the first."""
+        return self.strategy != "ddp" or all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+    @contextmanager
+    def random_numbers_kept(self) -> Iterator[None]:
+        """The caller's random numbers, on the CPU and on these GPUs, are afterwards what they were."""
+        first = self.device.index or 0
+        with torch.random.fork_rng(range(first, first + self.count) if self.device.type == "cuda" else []):
+            yield

@@ -1,4 +1,4 @@
-"""What a training is given: the trials of one or more recordings, to train on and to validate with, checked."""
+"""What a model is trained on: the training and validation trials of one or more recordings, checked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from neuroreel.encoding.checks import check_clock_fits
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.encoding.training.pack import bytes_of, pack
-from neuroreel.encoding.training.store import TrialStore, digest_of
+from neuroreel.encoding.training.store import TrialStore, bytes_of, digest_of, pack
 from neuroreel.errors import InputError
 from neuroreel.recordings.checks import TrialSpec, check_responses, check_trials, trial_specs
 from neuroreel.recordings.trial import Trial
@@ -23,7 +22,7 @@ MEMORY_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class TrainingData:
     """Trials by the recording they are of, and what each recording's trials share.
 
     ``named`` says whether the recordings were given by name: of one that was not, the name is only what its trials say.
@@ -35,39 +34,31 @@ class Material:
     named: bool
 
     @classmethod
-    def of(cls, trials: TrialsOrRecordings, validation: TrialsOrRecordings | None) -> Material:
-        """Sort what was given by recording; InputError unless recordings and trials fit each other."""
+    def of(cls, trials: TrialsOrRecordings, validation: TrialsOrRecordings | None) -> TrainingData:
+        """Sort by recording what was given; InputError unless recordings and trials fit each other."""
         named = isinstance(trials, Mapping)
+        if validation is not None and isinstance(validation, Mapping) != named:
+            raise InputError(
+                "trials and validation must both be lists of one recording's trials, or both be dictionaries "
+                "{recording: trials}"
+            )
         training = _by_name(trials, what="training trials")
-        checking: dict[str, Trials] = {}
-        if validation is not None:
-            if isinstance(validation, Mapping) != named:
-                raise InputError(
-                    "trials and validation must both be lists of one recording's trials, or both be dictionaries "
-                    "{recording: trials}"
-                )
+        checking: Mapping[str, Trials] = dict.fromkeys(training, [] if validation is None else validation)
+        if isinstance(validation, Mapping):
             checking = _by_name(validation, what="validation trials")
-            if not named:  # whatever the trials say that they are of
-                checking = dict(zip(training, checking.values(), strict=True))
-        if checking and checking.keys() != training.keys():
+        if checking.keys() != training.keys():
             raise InputError(
                 f"validation names the recordings {', '.join(checking)}, the training trials are of "
                 f"{', '.join(training)}; give validation trials of each of them"
             )
-        specs = {
-            name: check_trials(each, what=_what("training trials", name, named)) for name, each in training.items()
-        }
-        material = cls(
-            training=training,
-            validation={name: checking.get(name, []) for name in training},
-            specs=specs,
-            named=named,
-        )
-        for name, each in training.items():
-            check_responses(each, specs[name], what=_what("training trials", name, named))
-        material._check_alike()
-        material._check_validation()
-        return material
+        what = {name: f"trials of {name}" if named else "trials" for name in training}
+        specs = {name: check_trials(each, what=f"training {what[name]}") for name, each in training.items()}
+        for name, spec in specs.items():
+            check_responses(training[name], spec, what=f"training {what[name]}")
+        _check_alike(specs)
+        for name, spec in specs.items():
+            _check_validation(checking[name], spec, what=f"validation {what[name]}")
+        return cls(training=training, validation={name: checking[name] for name in training}, specs=specs, named=named)
 
     @property
     def first(self) -> TrialSpec:
@@ -94,14 +85,13 @@ class Material:
         ]
 
     def describe(self, stores: Sequence[TrialStore]) -> dict[str, Any]:
-        """Hashes of all trials, which say whether two trainings were given the same; the stores know theirs."""
+        """Hashes of all trials, which say whether two runs were given the same; the stores know theirs."""
         digests = [store.digest() for store in stores] or [digest_of(trials) for trials in self.training.values()]
-        training = dict(zip(self.training, digests, strict=True))
-        validation = {name: digest_of(trials) for name, trials in self.validation.items()}
-        if not self.named:
-            (name,) = self.training
-            return {"training trials": training[name], "validation trials": validation[name]}
-        return {"training trials": training, "validation trials": validation}
+        hashes: dict[str, Any] = {
+            "training trials": dict(zip(self.training, digests, strict=True)),
+            "validation trials": {name: digest_of(trials) for name, trials in self.validation.items()},
+        }
+        return hashes if self.named else {what: next(iter(each.values())) for what, each in hashes.items()}
 
     def check_lengths(self, model: EncodingModel) -> None:
         """InputError if a validation trial is too short for the model."""
@@ -110,29 +100,11 @@ class Material:
                 if spec.frames < model.shortest_trial_frames:
                     check_clock_fits(model, trials[index])
 
-    def _check_alike(self) -> None:
-        first = self.first
-        for name, spec in self.specs.items():
-            difference = first.difference(replace(spec, neurons=first.neurons))
-            if difference:
-                raise InputError(
-                    f"recording {name} has {difference} in {next(iter(self.specs))}; the recordings of one model may "
-                    "differ in neurons, but not in movie size, frame rate and behaviour channels"
-                )
-
-    def _check_validation(self) -> None:
-        for name, trials in self.validation.items():
-            if _is_empty(trials):
-                continue
-            what = _what("validation trials", name, self.named)
-            difference = self.specs[name].difference(check_trials(trials, what=what))
-            if difference:
-                raise InputError(f"the {what} have {difference} in the training trials; take them from one recording")
-
 
 def _by_name(given: TrialsOrRecordings, *, what: str) -> dict[str, Trials]:
     if not isinstance(given, Mapping):
-        return {_recording_of(given) or "recording": given}
+        first = given[0] if isinstance(given, Sequence) and len(given) else None
+        return {(first.recording if isinstance(first, Trial) else "") or "recording": given}
     if not given:
         raise InputError(f"{what}: there are none; give at least one recording")
     for name in given:
@@ -141,15 +113,20 @@ def _by_name(given: TrialsOrRecordings, *, what: str) -> dict[str, Trials]:
     return {str(name): trials for name, trials in given.items()}
 
 
-def _recording_of(trials: Any) -> str:
-    """What the first trial says it is of; "" for what holds no trials, which is told later."""
-    first = trials[0] if isinstance(trials, Sequence) and len(trials) else None
-    return first.recording if isinstance(first, Trial) else ""
+def _check_alike(specs: Mapping[str, TrialSpec]) -> None:
+    first = next(iter(specs))
+    for name, spec in specs.items():
+        difference = specs[first].difference(replace(spec, neurons=specs[first].neurons))
+        if difference:
+            raise InputError(
+                f"recording {name} has {difference} in {first}; the recordings of one model may differ in neurons, but "
+                "not in movie size, frame rate and behavior channels"
+            )
 
 
-def _is_empty(trials: Any) -> bool:
-    return isinstance(trials, Sequence) and not len(trials)
-
-
-def _what(words: str, name: str, named: bool) -> str:
-    return f"{words} of {name}" if named else words
+def _check_validation(trials: Any, spec: TrialSpec, *, what: str) -> None:
+    if isinstance(trials, Sequence) and not len(trials):
+        return
+    difference = spec.difference(check_trials(trials, what=what))
+    if difference:
+        raise InputError(f"the {what} have {difference} in the training trials; take them from one recording")

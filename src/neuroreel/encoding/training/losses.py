@@ -1,0 +1,133 @@
+"""What training minimizes: the Poisson loss of windows, or of clips of several recordings, with distillation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroNetwork
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.loss import poisson_loss
+from neuroreel.encoding.training.batches import ClipBatch, WindowBatch
+
+
+class WindowLoss(nn.Module):
+    """The loss of a model of one recording on windows: mean over neurons and the frames that count."""
+
+    def __init__(self, model: EncodingModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: WindowBatch) -> Tensor:
+        """A scalar."""
+        inputs = self.model.assemble(self.model.canvas.place(batch.video), batch.covariates)
+        counted = slice(self.model.warmup_frames, None)
+        prediction = self.model.window_responses(inputs)[..., counted]
+        return poisson_loss(prediction.float(), batch.responses[..., counted]).mean()
+
+
+class ClipLoss(nn.Module):
+    """The loss of a DwiseNeuro on clips, from recorded responses and perhaps from the predictions of an ensemble.
+
+    Parameters
+    ----------
+    model
+        Its network has a readout for each recording.
+    teachers
+        Networks of a first stage, which are copied.
+    share
+        Of the loss, for the readouts that learn from the teachers.
+    """
+
+    def __init__(self, model: DwiseNeuro, *, teachers: Sequence[DwiseNeuroNetwork] = (), share: float = 0.0) -> None:
+        super().__init__()
+        self.model = model
+        self.teachers = nn.ModuleList(copy.deepcopy(each).eval().requires_grad_(False) for each in teachers)
+        self.share = share
+
+    def forward(self, batch: ClipBatch) -> Tensor:
+        """A scalar: summed over neurons and frames, weighted mean over samples."""
+        inputs, network = batch.inputs(self.model), self.model.network
+        if not len(self.teachers):
+            return labelled_loss(network, inputs, batch.rows, batch.responses)
+        taught = mean_prediction(self.teachers, inputs)
+        return distilled_loss(network, inputs, batch.rows, batch.responses, taught=taught, share=self.share)
+
+
+def weighted_poisson_loss(
+    predictions: Sequence[Tensor], targets: Sequence[Tensor], weights: Sequence[Tensor]
+) -> Tensor:
+    """Poisson loss p - r log(p + 1e-8), summed over neurons and frames; samples are weighted, weights sum to 1.
+
+    Parameters
+    ----------
+    predictions, targets
+        For each readout (samples, neurons, frames); another readout may have other samples.
+    weights
+        For each readout (samples,), not negative. All of them together are divided by their sum.
+    """
+    total = torch.stack([each.sum() for each in weights]).sum()
+    losses = [
+        (weight * poisson_loss(prediction.float(), target.float()).sum(dim=(1, 2))).sum()
+        for prediction, target, weight in zip(predictions, targets, weights, strict=True)
+    ]
+    return torch.stack(losses).sum() / total
+
+
+def labelled_loss(
+    network: DwiseNeuroNetwork, inputs: Tensor, rows: Sequence[Tensor], responses: Sequence[Tensor]
+) -> Tensor:
+    """Each sample counts in the readout of its recording, all samples alike.
+
+    Parameters
+    ----------
+    inputs
+        (batch, channels, frames, height, width).
+    rows, responses
+        For each readout the numbers of its samples, and what was recorded (samples, frames, neurons).
+    """
+    features = network.features(inputs)
+    known = [k for k, numbers in enumerate(rows) if len(numbers)]
+    return weighted_poisson_loss(
+        [network.readouts[k](features[rows[k]]) for k in known],
+        [responses[k].transpose(1, 2) for k in known],
+        [torch.ones(len(rows[k]), device=inputs.device) for k in known],
+    )
+
+
+def distilled_loss(
+    network: DwiseNeuroNetwork,
+    inputs: Tensor,
+    rows: Sequence[Tensor],
+    responses: Sequence[Tensor],
+    *,
+    taught: list[Tensor],
+    share: float,
+) -> Tensor:
+    """Recorded responses make 1 - ``share`` of the loss; readouts that have none for a sample learn what is ``taught``.
+
+    A sample weighs 1 - share in the readout of its recording and share / (readouts - 1) in each of the others
+    (Baikulov 2023, with a share of 0.36). Shapes as in :func:`labelled_loss` and :func:`mean_prediction`.
+    """
+    features = network.features(inputs)
+    targets, weights = list(taught), []
+    for k, numbers in enumerate(rows):
+        weight = torch.full((len(inputs),), share / (len(rows) - 1), device=inputs.device)
+        if len(numbers):
+            weight[numbers] = 1.0 - share
+            targets[k] = targets[k].index_copy(0, numbers, responses[k].transpose(1, 2))
+        weights.append(weight)
+    return weighted_poisson_loss([readout(features) for readout in network.readouts], targets, weights)
+
+
+@torch.no_grad()
+def mean_prediction(networks: Sequence[DwiseNeuroNetwork] | nn.ModuleList, inputs: Tensor) -> list[Tensor]:
+    """For each readout the mean of the networks' predictions (batch, neurons, frames)."""
+    predictions = []
+    for network in networks:
+        features = network.features(inputs)
+        predictions.append([readout(features).float() for readout in network.readouts])
+    return [torch.stack(of_readout).mean(dim=0) for of_readout in zip(*predictions, strict=True)]
