@@ -25,6 +25,7 @@ from neuroreel.decoding.features import ResponseFeatures
 from neuroreel.decoding.heldout import residual_statistics
 from neuroreel.decoding.ridge import RidgeFit
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
+from neuroreel.encoding.training.recipe import stalled
 from neuroreel.errors import InputError
 from neuroreel.progress import bar_of
 from neuroreel.recordings.trial import Trial
@@ -74,33 +75,8 @@ def train_convolutional(
         judging = _Material([trials[i] for i in held_out], [movies[i] for i in held_out], features)
 
     network = _network(decoder, centers, seed=seed).to(device)
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=WARM_UP)
-    parts: dict[str, Any] = {"network": network, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
-    state: dict[str, Any] = {"step": 0, "losses": [], "log": [], "best": None}
     snapshot = Snapshot(checkpoint, fingerprint=_fingerprint(decoder, training, judging, steps=steps, seed=seed))
-    if (resumed := snapshot.load(device=device)) is not None:
-        state = resumed
-        for name, part in parts.items():
-            part.load_state_dict(resumed["parts"][name])
-
-    with bar_of(steps, description="convolutional decoder", done=state["step"], enabled=progress) as advance:
-        while True:
-            if state["step"] % VALIDATE_EVERY == 0 or state["step"] == steps:
-                _validate(averaged.module, judging, state)
-                if state["step"] == steps or _stalled(state["log"]):
-                    break
-            state["losses"].append(_step(network, training, state["step"], seed=seed))
-            optimizer.step()
-            schedule.step()
-            averaged.update_parameters(network)
-            state["step"] += 1
-            advance()
-            if snapshot.due:
-                snapshot.save(state | {"parts": {name: part.state_dict() for name, part in parts.items()}})
-
-    network.load_state_dict(state["best"])
+    log = _descend(network, training, judging, steps=steps, seed=seed, snapshot=snapshot, progress=progress)
     network = network.cpu().eval()
     statistics = residual_statistics(
         (torch.from_numpy(error).flatten(1) for error in judging.errors(network)),
@@ -113,10 +89,51 @@ def train_convolutional(
         frame_rate_hz=decoder.frame_rate_hz,
         ridge=decoder,
         network=network,
-        log=tuple(state["log"]),
+        log=tuple(log),
         residual_covariance=statistics.covariance,
         residual_autocorrelation=statistics.autocorrelation,
     )
+
+
+def _descend(
+    network: ConvolutionalNetwork,
+    training: _Material,
+    judging: _Material,
+    *,
+    steps: int,
+    seed: int,
+    snapshot: Snapshot,
+    progress: bool,
+) -> list[dict[str, float]]:
+    """The training loop; leaves the weights with the smallest validation error, and returns the log."""
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=WARM_UP)
+    parts: dict[str, Any] = {"network": network, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
+    state: dict[str, Any] = {"step": 0, "losses": [], "log": [], "best": None}
+    if (resumed := snapshot.load(device=network.weight.device)) is not None:
+        state = resumed
+        for name, part in parts.items():
+            part.load_state_dict(resumed["parts"][name])
+
+    with bar_of(steps, description="convolutional decoder", done=state["step"], enabled=progress) as advance:
+        while True:
+            if state["step"] % VALIDATE_EVERY == 0 or state["step"] == steps:
+                _validate(averaged.module, judging, state)
+                if state["step"] == steps or stalled(
+                    (-row["validation_error"] for row in state["log"]), patience=PATIENCE
+                ):
+                    break
+            state["losses"].append(_step(network, training, state["step"], seed=seed))
+            optimizer.step()
+            schedule.step()
+            averaged.update_parameters(network)
+            state["step"] += 1
+            advance()
+            if snapshot.due:
+                snapshot.save(state | {"parts": {name: part.state_dict() for name, part in parts.items()}})
+    network.load_state_dict(state["best"])
+    return list(state["log"])
 
 
 @dataclass(frozen=True)
@@ -181,11 +198,6 @@ def _validate(network: Any, judging: _Material, state: dict[str, Any]) -> None:
         row["training_error"] = float(np.mean(state["losses"])) ** 0.5 * CONTRAST
     state["log"].append(row)
     state["losses"] = []
-
-
-def _stalled(log: Sequence[dict[str, float]]) -> bool:
-    errors = [row["validation_error"] for row in log]
-    return len(errors) - 1 - int(np.argmin(errors)) >= PATIENCE
 
 
 def _network(ridge: RidgeDecoder, centers: Tensor | None, *, seed: int) -> ConvolutionalNetwork:
