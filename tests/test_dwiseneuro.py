@@ -12,13 +12,12 @@ import pytest
 import torch
 
 import neuroreel as nr
+from neuroreel.encoding.dwiseneuro.layers import PositionCode, tile_channels
 from neuroreel.encoding.dwiseneuro.network import (
     DwiseNeuro,
     DwiseNeuroConfig,
     DwiseNeuroNetwork,
-    PositionCode,
     square_canvas,
-    tile_channels,
 )
 
 TINY: dict[str, Any] = {
