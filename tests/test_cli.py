@@ -80,6 +80,21 @@ def test_output_that_nobody_reads_on() -> None:
     assert shown.returncode == 128 + signal.SIGPIPE
 
 
+@pytest.mark.parametrize(("given", "then"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning(given: str | None, then: str) -> None:
+    """Asked of OpenMP before PyTorch is imported, unless the user asked for something else."""
+    program = (
+        "import os, sys, neuroreel.cli\n"
+        "assert 'torch' not in sys.modules\n"
+        "neuroreel.cli.main(['--version'])\n"
+        "print(os.environ['OMP_WAIT_POLICY'])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+    told = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert told.stdout.splitlines()[-1] == then
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--version"])
     assert capsys.readouterr().out == f"neuroreel {nr.__version__}\n"

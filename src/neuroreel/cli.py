@@ -45,6 +45,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; a refusal prints its message alone and exits with status 2, Ctrl-C with 130."""
+    # before PyTorch is imported: its threads would spin while they wait, and beside another busy process on two cores
+    # that takes twice the time; alone it makes no difference
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = [_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     if given == ["--version"]:
         from neuroreel import __version__
