@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter1d
 from neuroreel.decoding.decoder import decode
 from neuroreel.decoding.fit import fit_decoder
 from neuroreel.errors import InputError
-from neuroreel.evaluation import mean_frame, shuffle_neurons, video_correlation
-from neuroreel.evaluation.baselines import baselines
+from neuroreel.evaluation.baselines import baselines, mean_frame, shuffle_neurons
+from neuroreel.evaluation.scores import video_correlation
 from neuroreel.recordings import Trial
 
 

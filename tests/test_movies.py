@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.stimuli import movies, photographs
-from neuroreel.stimuli.movies import degrees_per_pixel, draw_movie, render
+from neuroreel.stimuli.movies import draw_movie, render
 from neuroreel.stimuli.photographs import FOLDS, photograph, photographs_of_fold
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN
 
 
 def test_no_photograph_is_in_two_folds() -> None:
@@ -81,9 +82,9 @@ def test_one_missing_photograph_moves_no_other(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_pixel_spans_3_4_degrees_in_the_middle_of_the_screen() -> None:
-    assert degrees_per_pixel(64) == pytest.approx(3.37, abs=0.01)
+    assert SENSORIUM_SCREEN.degrees_per_pixel(64) == pytest.approx(3.37, abs=0.01)
     # Independently: half of the screen is 62 degrees, and 32 pixels of a flat screen are tan(62 deg) * 15 cm.
-    assert np.tan(np.radians(degrees_per_pixel(64))) * 15 * 64 == pytest.approx(56.5)
+    assert np.tan(np.radians(SENSORIUM_SCREEN.degrees_per_pixel(64))) * 15 * 64 == pytest.approx(56.5)
 
 
 @pytest.mark.parametrize(("height", "width", "rate"), [(36, 64, 30.0), (18, 20, 12.5), (64, 36, 60.0)])
@@ -193,7 +194,7 @@ def _record(rows: np.ndarray, columns: np.ndarray, speeds: list[float]) -> np.nd
     scale = np.hypot(columns[:, 0, -1] - columns[:, 0, 0], rows[:, 0, -1] - rows[:, 0, 0]) / (columns.shape[2] - 1)
     middle = np.stack([rows.mean(axis=(1, 2)), columns.mean(axis=(1, 2))])
     if len(rows) > 1:
-        speeds.extend(np.hypot(*np.diff(middle)) / scale[1:] * degrees_per_pixel(64) * 30)
+        speeds.extend(np.hypot(*np.diff(middle)) / scale[1:] * SENSORIUM_SCREEN.degrees_per_pixel(64) * 30)
     return np.zeros(rows.shape, np.float32)
 
 

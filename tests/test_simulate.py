@@ -24,8 +24,9 @@ from neuroreel.recordings.simulate.mouse import _draw_movie_of_fold
 from neuroreel.recordings.simulate.population import Population, draw_population
 from neuroreel.recordings.simulate.processes import Stream, fluctuations, generator, low_pass
 from neuroreel.recordings.simulate.receptive_fields import KINDS, ReceptiveFields
-from neuroreel.stimuli.movies import degrees_per_pixel, draw_movie, render
+from neuroreel.stimuli.movies import draw_movie, render
 from neuroreel.stimuli.photographs import photographs_of_fold
+from neuroreel.stimuli.screen import Screen
 
 Array = np.ndarray[Any, Any]
 SMALL: dict[str, Any] = {"trials": 9, "seconds": 2.0, "neurons": 40, "progress": False}
@@ -155,7 +156,9 @@ def test_another_frame_size_and_rate(tmp_path: Path) -> None:
     assert expected.shape == (40, 30)
     # The screen is as large as ever: the patch covers the same share of it.
     assert truth.coverage().shape == (24, 32)
-    assert truth.receptive_fields.centers[:, 1].std() / 32 == pytest.approx(29 / degrees_per_pixel(64) / 64, rel=0.3)
+    assert truth.receptive_fields.centers[:, 1].std() / 32 == pytest.approx(
+        29 / Screen().degrees_per_pixel(64) / 64, rel=0.3
+    )
 
 
 # --- what cannot be ------------------------------------------------------------------------------------------------
@@ -290,7 +293,7 @@ def _filter_at(fields_: ReceptiveFields, neuron: int, *, lag: int) -> Array:
 
 def gratings(fields_: ReceptiveFields, neuron: int, *, phase: float, hertz: float) -> Array:
     """(120, 36, 64) a grating as the neuron likes it, drifting."""
-    degrees = degrees_per_pixel(64)
+    degrees = Screen().degrees_per_pixel(64)
     rows, columns = (
         (np.arange(size) - center) * degrees for size, center in zip((36, 64), fields_.centers[neuron], strict=True)
     )
@@ -355,7 +358,7 @@ def test_coverage_shows_where_the_population_looks(truth: SimulatedTruth) -> Non
     fields_ = truth.receptive_fields
     for neuron in np.flatnonzero(fields_.elongation == 1)[:3]:
         row, column = np.rint(fields_.centers[neuron]).astype(int)
-        distance = np.hypot(*(fields_.centers[neuron] - (row, column))) * degrees_per_pixel(64)
+        distance = np.hypot(*(fields_.centers[neuron] - (row, column))) * Screen().degrees_per_pixel(64)
         expected = np.exp(-0.5 * (distance / fields_.size_deg[neuron]) ** 2)
         assert fields_.envelopes[neuron, row, column] == pytest.approx(expected, rel=1e-4)
 

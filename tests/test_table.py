@@ -41,11 +41,6 @@ def test_scores_are_those_of_the_score_functions(results: list[nr.Reconstruction
     assert 0 < rows["reconstruction"]["response_correlation"] <= 1
 
 
-def test_extra_movies_are_scored(results: list[nr.Reconstruction]) -> None:
-    table = score_table(results, extra={"truth itself": [result.truth for result in results]})
-    assert mean_scores(table)["truth itself"] == pytest.approx(1)
-
-
 def test_two_results_of_one_trial_are_both_kept(results: list[nr.Reconstruction]) -> None:
     table = score_table([results[0], results[1].smooth(1), results[1], results[1]])
     assert list(table) == ["trial 0", "trial 1", "trial 1 (2)", "trial 1 (3)"]

@@ -44,10 +44,10 @@ from .evaluation.population import mask_agreement as mask_agreement
 from .evaluation.population import population_map as population_map
 from .evaluation.receptive_fields import receptive_fields as receptive_fields
 from .evaluation.scores import pixel_correlation as pixel_correlation
+from .evaluation.scores import published_ssim as published_ssim
 from .evaluation.scores import scores as scores
+from .evaluation.scores import ssim as ssim
 from .evaluation.scores import video_correlation as video_correlation
-from .evaluation.ssim import published_ssim as published_ssim
-from .evaluation.ssim import ssim as ssim
 from .evaluation.statistics import StatisticalTest as StatisticalTest
 from .evaluation.statistics import paired_tests as paired_tests
 from .evaluation.statistics import repeated_measures_anova as repeated_measures_anova

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroreel.arguments import whole_number
 from neuroreel.bauer_2026.files.results import read_published
 from neuroreel.errors import InputError
 from neuroreel.files import user_path
@@ -20,7 +21,7 @@ from neuroreel.stimuli.gratings import (
     drifting_grating,
 )
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, PUBLISHED_REPEATS, gaussian_noise, shown_as_published
-from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen
 
 MOVIE = ("frame", "height", "width")
 NOISE_AXES = ("repeat", "spatial_px", "temporal_frames")
@@ -84,7 +85,7 @@ def noise_stimuli(
     video = None if file is None else _read(user_path(file), axis="repeat", kind="noise")
     if repeats is None:
         repeats = PUBLISHED_REPEATS if video is None else video.sizes["repeat"]
-    numbers = repeats if isinstance(repeats, Sequence | np.ndarray) else range(check_pixels(repeats, "repeats"))
+    numbers = repeats if isinstance(repeats, Sequence | np.ndarray) else range(whole_number(repeats, name="repeats"))
     asked = {"repeat": numbers, "spatial_px": spatial_px, "temporal_frames": temporal_frames}
     _check_asked(asked | {"inverted": inverted})
 
@@ -231,7 +232,7 @@ def _check_asked(asked: Mapping[str, Sequence[Any]]) -> None:
 
 
 def _movie_size(frames: int, height: int, width: int) -> tuple[int, int, int]:
-    return check_pixels(frames, "frames"), check_pixels(height, "height"), check_pixels(width, "width")
+    return whole_number(frames, name="frames"), whole_number(height, name="height"), whole_number(width, name="width")
 
 
 def _labelled(movies: NDArray[np.float32], axes: Mapping[str, Sequence[Any]], *, source: object) -> xr.DataArray:

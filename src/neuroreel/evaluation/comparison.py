@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from neuroreel.arguments import as_array, whole_number
 from neuroreel.encoding.correlation import row_correlations
@@ -104,10 +105,10 @@ class Comparison:
             "pixel_correlation": mean_of_defined(self.pixel_correlation),
             "rmse": self.rmse,
             "psnr": self.psnr,
-            "motion_energy_truth": float(motion(true).mean()),
-            "motion_energy_video": float(motion(shown).mean()),
-            "spatial_entropy_truth": float(entropy(true).mean()),
-            "spatial_entropy_video": float(entropy(shown).mean()),
+            "motion_energy_truth": float(motion_energy(true).mean()),
+            "motion_energy_video": float(motion_energy(shown).mean()),
+            "spatial_entropy_truth": float(spatial_entropy(true).mean()),
+            "spatial_entropy_video": float(spatial_entropy(shown).mean()),
         }
 
 
@@ -139,17 +140,18 @@ def compare(
     return Comparison(truth=true[skip:], video=shown[skip:], inside=inside)
 
 
-def motion(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean absolute difference from each frame to the next, of pixels (frames, pixels): (frames - 1,)."""
+def motion_energy(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean absolute difference from each frame to the next, of pixels (frames, pixels): (frames - 1,), grey levels."""
     if len(pixels) < 2:
         raise InputError("motion energy needs two frames after those that are skipped; the video has one")
     return np.abs(np.diff(pixels, axis=0)).mean(axis=1)
 
 
-def entropy(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shannon entropy in bits of the grey levels of each frame, of pixels (frames, pixels): (frames,)."""
+def spatial_entropy(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shannon entropy in bits of each frame's grey levels, rounded to 0..255; of pixels (frames, pixels): (frames,)."""
     levels = np.clip(np.rint(pixels), 0, WHITE).astype(np.int64)
-    return np.array([_histogram_entropy(frame) for frame in levels])
+    counts = [np.bincount(frame, minlength=256) for frame in levels]
+    return np.asarray(stats.entropy(counts, base=2, axis=1))
 
 
 def evaluation_mask(mask: ArrayLike | None, size: tuple[int, ...], *, threshold: float = 1.0) -> NDArray[np.bool_]:
@@ -179,15 +181,6 @@ def evaluation_mask(mask: ArrayLike | None, size: tuple[int, ...], *, threshold:
             "lower mask_threshold or give another mask"
         )
     return inside
-
-
-def pixels_inside(
-    video: ArrayLike, name: str, *, mask: ArrayLike | None, skip: int, mask_threshold: float
-) -> NDArray[np.float64]:
-    """One movie as (frames that count, pixels inside the mask)."""
-    movie = real_movie(video, name)
-    check_skip(skip, frames=len(movie), what=name)
-    return movie[skip:, evaluation_mask(mask, movie.shape[1:], threshold=mask_threshold)]
 
 
 def real_movie(video: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -245,9 +238,3 @@ def mean_of_defined(values: NDArray[np.float64]) -> float:
     """Mean of the values that are not nan; nan where none is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")
-
-
-def _histogram_entropy(levels: NDArray[np.int64]) -> float:
-    counts = np.bincount(levels)
-    shares = counts[counts > 0] / levels.size
-    return float(-(shares * np.log2(shares)).sum()) + 0.0  # + 0.0 turns the -0.0 of a uniform frame into 0.0

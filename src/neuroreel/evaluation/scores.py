@@ -2,7 +2,7 @@
 
 Pure functions on NumPy arrays. Movies are (frames, height, width) in grey levels 0..255. The definitions are those
 of Bauer, Margrie & Clopath (eLife 2026, doi 10.7554/eLife.105081) where the paper has them; each docstring says
-where it does not.
+where it does not. More scores of a pair of movies are properties of ``nr.compare(truth, video)``.
 
 Three arguments mean the same everywhere:
 
@@ -30,10 +30,7 @@ from neuroreel.evaluation.comparison import (
     check_skip,
     compare,
     correlation,
-    entropy,
     evaluation_mask,
-    motion,
-    pixels_inside,
     real_movie,
     same_shape,
 )
@@ -70,21 +67,6 @@ def video_correlation(
     return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).video_correlation
 
 
-def frame_correlation(
-    truth: ArrayLike,
-    video: ArrayLike,
-    *,
-    mask: ArrayLike | None = None,
-    skip: int = SKIP_FRAMES,
-    mask_threshold: float = 1.0,
-) -> float:
-    """Mean over frames of the correlation across the frame's pixels: blind to their contrast.
-
-    Frames in which either movie is constant are left out; nan if none remains. Arguments as in ``video_correlation``.
-    """
-    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).frame_correlation
-
-
 def pixel_correlation(
     truth: ArrayLike,
     video: ArrayLike,
@@ -100,7 +82,28 @@ def pixel_correlation(
     return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).pixel_correlation
 
 
-def rmse(
+def scores(
+    truth: ArrayLike,
+    video: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    skip: int = SKIP_FRAMES,
+    mask_threshold: float = 1.0,
+) -> dict[str, float]:
+    """Every score of a movie that is one number, by name. Arguments as in ``video_correlation``.
+
+    Returns
+    -------
+    dict
+        ``video_correlation``, ``frame_correlation``, ``pixel_correlation`` (mean of the map over the pixels where
+        it is defined), ``rmse`` (grey levels), ``psnr`` (decibels), ``motion_energy_truth`` and
+        ``motion_energy_video`` (grey levels a frame, mean over frames), ``spatial_entropy_truth`` and
+        ``spatial_entropy_video`` (bits, mean over frames).
+    """
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).scores()
+
+
+def ssim(
     truth: ArrayLike,
     video: ArrayLike,
     *,
@@ -108,11 +111,33 @@ def rmse(
     skip: int = SKIP_FRAMES,
     mask_threshold: float = 1.0,
 ) -> float:
-    """Root of the mean squared difference, in grey levels. Arguments as in ``video_correlation``."""
-    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).rmse
+    """Structural similarity: mean over frames and pixels of how alike the surroundings of a pixel are.
+
+    That of Wang et al. 2004 (doi 10.1109/TIP.2003.819861), with their Gaussian window (sigma 1.5 pixels) and constants
+    (k1 = 0.01, k2 = 0.03, grey levels 0..255), by scikit-image. The mask chooses the pixels that are averaged; their
+    surroundings may reach out of it.
+
+    Parameters
+    ----------
+    truth, video
+        (frames, height, width): the movie that was shown and its reconstruction, at least 11 pixels high and wide.
+    mask, skip, mask_threshold
+        Which pixels and frames count; see the head of this module.
+
+    Returns
+    -------
+    float
+        -1..1; 1 only for equal movies.
+
+    Raises
+    ------
+    InputError
+        Shapes that differ, frames smaller than the window, NaN, a mask without a pixel, no frame left.
+    """
+    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).ssim
 
 
-def psnr(
+def published_ssim(
     truth: ArrayLike,
     video: ArrayLike,
     *,
@@ -120,32 +145,19 @@ def psnr(
     skip: int = SKIP_FRAMES,
     mask_threshold: float = 1.0,
 ) -> float:
-    """Peak signal-to-noise ratio in decibels: 20 log10(255 / RMSE), infinite for equal movies.
+    """What the published code calls SSIM: the formula without its windows, and with k1 = k2 = 1. Not SSIM.
 
-    Arguments as in ``video_correlation``.
+    One mean, one variance and one covariance over all frames and pixels, and constants of 255² that outweigh them:
+    movies that have nothing in common get a high number. Only for comparison with the published code.
+
+    Parameters and errors are those of :func:`ssim`, but for the size of the frames.
     """
-    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).psnr
-
-
-def motion_energy(
-    video: ArrayLike, *, mask: ArrayLike | None = None, skip: int = SKIP_FRAMES, mask_threshold: float = 1.0
-) -> NDArray[np.float64]:
-    """Mean absolute difference from each frame to the next, in grey levels: (frames - skip - 1,).
-
-    Arguments as in ``video_correlation``; at least two frames must remain.
-    """
-    return motion(pixels_inside(video, "video", mask=mask, skip=skip, mask_threshold=mask_threshold))
-
-
-def spatial_entropy(
-    video: ArrayLike, *, mask: ArrayLike | None = None, skip: int = SKIP_FRAMES, mask_threshold: float = 1.0
-) -> NDArray[np.float64]:
-    """Shannon entropy in bits of each frame's grey levels (rounded to 0..255): (frames - skip,), between 0 and 8.
-
-    Our definition: the histogram's entropy, as ``skimage.measure.shannon_entropy`` has it. Arguments as in
-    ``video_correlation``.
-    """
-    return entropy(pixels_inside(video, "video", mask=mask, skip=skip, mask_threshold=mask_threshold))
+    true, shown = compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).pixels
+    constant = WHITE**2  # (k L)²
+    mean, mean_shown = true.mean(), shown.mean()
+    covariance = ((true - mean) * (shown - mean_shown)).mean()
+    luminance = (2 * mean * mean_shown + constant) / (mean**2 + mean_shown**2 + constant)
+    return float(luminance * (2 * covariance + constant) / (true.var() + shown.var() + constant))
 
 
 def response_correlation(recorded: ArrayLike, predicted: ArrayLike, *, skip: int = 0, pooled: bool = False) -> float:
@@ -230,27 +242,6 @@ def mask_video(
     movie = real_movie(video, "video")
     inside = evaluation_mask(mask, movie.shape[1:], threshold=mask_threshold)
     return np.where(inside, movie, outside).astype(np.float32)
-
-
-def scores(
-    truth: ArrayLike,
-    video: ArrayLike,
-    *,
-    mask: ArrayLike | None = None,
-    skip: int = SKIP_FRAMES,
-    mask_threshold: float = 1.0,
-) -> dict[str, float]:
-    """Every score of a movie that is one number, by name. Arguments as in ``video_correlation``.
-
-    Returns
-    -------
-    dict
-        ``video_correlation``, ``frame_correlation``, ``pixel_correlation`` (mean of the map over the pixels where
-        it is defined), ``rmse`` (grey levels), ``psnr`` (decibels), ``motion_energy_truth`` and
-        ``motion_energy_video`` (grey levels a frame, mean over frames), ``spatial_entropy_truth`` and
-        ``spatial_entropy_video`` (bits, mean over frames).
-    """
-    return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).scores()
 
 
 def format_score(value: float, *, digits: int = 3) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,6 @@ def score_table(
     results: Sequence[Reconstruction],
     *,
     decoder: RidgeDecoder | None = None,
-    extra: Mapping[str, Sequence[NDArray[np.float32]]] | None = None,
     smooth: float | None = None,
     skip: int = SKIP_FRAMES,
     mask_threshold: float = 1.0,
@@ -41,8 +40,6 @@ def score_table(
         Reconstructions whose true movie is known. Each is scored inside its own mask.
     decoder
         Gives the baselines ``grey``, ``mean``, ``ridge`` and ``shuffled`` (see ``nr.baselines``).
-    extra
-        Further movies to score: a name, and one (frames, height, width) a result.
     smooth
         Also score the reconstruction blurred with this sigma in all three axes (0.5 in the paper).
     skip
@@ -66,14 +63,13 @@ def score_table(
     if not results:
         raise InputError("there are no results to score; give at least one reconstruction")
     table: Table = {}
-    for index, result in enumerate(results):
+    for result in results:
         truth, mask = result.truth, result.mask
         if truth is None:
             raise InputError(f"{result.name}: the true movie is not known, so there is nothing to score against")
         movies = {"reconstruction": result.video}
         if smooth is not None:
             movies[f"reconstruction, smoothed {smooth:g}"] = result.smooth(smooth).video
-        movies |= {name: each[index] for name, each in (extra or {}).items()}
         if decoder is not None:
             movies |= baselines(trial_of(result), decoder, seed=seed)
         rows = {

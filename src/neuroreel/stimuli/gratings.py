@@ -7,9 +7,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neuroreel.arguments import positive_number, whole_number
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
-from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels, check_rate
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen
 
 PUBLISHED_DEGREES_PER_PIXEL = 3.5
 """With which Bauer et al. 2026 turned cycles a pixel into cycles a degree; the screen's geometry gives 3.37."""
@@ -71,10 +72,11 @@ def drifting_grating(
     InputError
         Numbers that cannot be, or a frequency that these frames or pixels cannot show (more than half their rate).
     """
-    check_pixels(frames, "frames"), check_pixels(height, "height")
+    whole_number(frames, name="frames"), whole_number(height, name="height")
     degrees = screen.degrees_per_pixel(width)
     _check_frequency("spatial_frequency", spatial_frequency, limit=screen.highest_frequency(width), of="pixels")
-    _check_frequency("temporal_frequency_hz", temporal_frequency_hz, limit=check_rate(frame_rate_hz) / 2, of="frames")
+    nyquist = positive_number(frame_rate_hz, name="frame_rate_hz") / 2
+    _check_frequency("temporal_frequency_hz", temporal_frequency_hz, limit=nyquist, of="frames")
     if not math.isfinite(direction_deg):
         raise InputError(f"direction_deg is {direction_deg!r}; it must be a finite number")
     if not 0 < contrast <= 1:
@@ -117,7 +119,7 @@ def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> floa
             f"the video has shape {movie.shape}; to measure its frequency it must be (frames, height, width), "
             "at least 8 frames, without NaN"
         )
-    check_rate(frame_rate_hz)
+    positive_number(frame_rate_hz, name="frame_rate_hz")
     pixels = movie.reshape(len(movie), -1)
     pixel = pixels[:, pixels.std(axis=0).argmax()]
     if pixel.std() < 1e-4:  # grey levels: the rounding of float32 is no movement

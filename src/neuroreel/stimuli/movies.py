@@ -27,15 +27,6 @@ REACH = 0.67  # how far from the photograph's middle the camera roams in a typic
 SHARPER_LEVELS = 0.7  # takes back what the pyramid and the interpolation blur more than a camera would
 
 
-def degrees_per_pixel(width: int) -> float:
-    """Visual angle of a pixel of a video ``width`` pixels wide, in the middle of the Sensorium screen.
-
-    3.4 degrees for 64 pixels. Towards the edges of a flat screen a pixel covers less; movies and the simulated mouse
-    neglect it.
-    """
-    return SENSORIUM_SCREEN.degrees_per_pixel(width)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Swing:
     """A smooth movement between -1 and 1: sin(phase + rate t + wobble sin(wobble_rate t + wobble_phase)).
@@ -159,7 +150,7 @@ def _draw_cuts(random: np.random.Generator, *, frames: int, frame_rate_hz: float
 
 def _draw_scene(random: np.random.Generator, *, name: str, first_frame: int, width: int) -> Scene:
     speed_deg = MEDIAN_SPEED_DEG_PER_S * random.lognormal(0.0, 0.7)
-    rate = speed_deg / degrees_per_pixel(width) / (REACH * width)
+    rate = speed_deg / SENSORIUM_SCREEN.degrees_per_pixel(width) / (REACH * width)
     return Scene(
         photograph=name,
         mirrored=bool(random.random() < 0.5),

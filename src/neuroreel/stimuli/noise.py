@@ -9,9 +9,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neuroreel.arguments import positive_number, whole_number
 from neuroreel.errors import InputError
 from neuroreel.grey import CONTRAST_GREY, MID_GREY
-from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels, check_rate
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen
 
 PUBLISHED_LENGTHS = (0, 1, 2, 4, 8, 16, 32)
 """The length constants of Bauer et al. 2026: pixels in space, frames in time."""
@@ -69,10 +70,11 @@ def gaussian_noise(
         Numbers that cannot be, a length in two units, or lengths that leave one grey level throughout.
     """
     for name, count in (("frames", frames), ("height", height), ("width", width)):
-        check_pixels(count, name)
+        whole_number(count, name=name)
     if frames * height * width == 1:
         raise InputError("a movie of one pixel and one frame has no contrast; ask for more of them")
-    per_degree, per_second = 1 / screen.degrees_per_pixel(width), check_rate(frame_rate_hz)
+    per_degree = 1 / screen.degrees_per_pixel(width)
+    per_second = positive_number(frame_rate_hz, name="frame_rate_hz")
     space = _in_samples("spatial", spatial_px, spatial_deg, units=("px", "deg"), rate=per_degree)
     time = _in_samples("temporal", temporal_frames, temporal_s, units=("frames", "s"), rate=per_second)
     for what, length in (("spatial", space), ("temporal", time)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.arguments import whole_number
 from neuroreel.errors import InputError
 
 
@@ -43,7 +44,7 @@ class Screen:
         """A screen on which a pixel in the middle of a movie ``width`` pixels wide has so many degrees."""
         if not 0 < degrees < 90:
             raise InputError(f"a pixel of {degrees!r} degrees cannot be; it must be more than 0 and less than 90")
-        side = check_pixels(width, "width") * distance_cm * math.tan(math.radians(degrees))
+        side = whole_number(width, name="width") * distance_cm * math.tan(math.radians(degrees))
         return cls(width_cm=side, height_cm=side, distance_cm=distance_cm)
 
     def degrees_per_pixel(self, width: int) -> float:
@@ -63,10 +64,10 @@ class Screen:
 
     def elevation(self, height: int, *, width: int) -> NDArray[np.float64]:
         """(height,) where the middle of each row lies, in degrees above the middle; rows count downwards."""
-        return -self._angles(check_pixels(height, "height"), self._pixel_cm(width))
+        return -self._angles(whole_number(height, name="height"), self._pixel_cm(width))
 
     def _pixel_cm(self, width: int) -> float:
-        return self.width_cm / check_pixels(width, "width")
+        return self.width_cm / whole_number(width, name="width")
 
     def _angles(self, count: int, pixel_cm: float) -> NDArray[np.float64]:
         off_middle = (np.arange(count) - (count - 1) / 2) * pixel_cm
@@ -74,17 +75,3 @@ class Screen:
 
 
 SENSORIUM_SCREEN = Screen()
-
-
-def check_pixels(count: object, name: str) -> int:
-    """The count, if it is a whole number of at least 1; else InputError. Frames are counted in the same way."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-        raise InputError(f"{name} is {count!r}; it must be a whole number, at least 1")
-    return int(count)
-
-
-def check_rate(frame_rate_hz: float) -> float:
-    """The frame rate, if it is positive and finite; else InputError."""
-    if not 0 < frame_rate_hz < math.inf:
-        raise InputError(f"frame_rate_hz is {frame_rate_hz!r}; it must be a positive number")
-    return frame_rate_hz

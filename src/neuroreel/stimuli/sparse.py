@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.arguments import positive_number, whole_number
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
-from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen, check_pixels, check_rate
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +58,10 @@ class SparsePixels:
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "size_px"):
-            check_pixels(getattr(self, name), name)
+            whole_number(getattr(self, name), name=name)
         if self.step_px is not None:
-            check_pixels(self.step_px, "step_px")
-        check_rate(self.frame_rate_hz)
+            whole_number(self.step_px, name="step_px")
+        positive_number(self.frame_rate_hz, name="frame_rate_hz")
         if self.size_deg is not None:
             self._check_degrees(self.size_deg)
         if self.side > min(self.height, self.width):
@@ -82,7 +83,9 @@ class SparsePixels:
             raise InputError(f"both size_px={self.size_px} and size_deg={size_deg!r} were given; give one of them")
         pixel = self.screen.degrees_per_pixel(self.width)
         if not (np.isfinite(size_deg) and size_deg >= 0.5 * pixel):
-            raise InputError(f"size_deg is {size_deg!r}; a pixel of this movie is {pixel:.2g} degrees: give as much")
+            raise InputError(
+                f"size_deg is {size_deg!r}; a pixel of this movie is {pixel:.2g} degrees, give at least half of it"
+            )
 
     @property
     def side(self) -> int:

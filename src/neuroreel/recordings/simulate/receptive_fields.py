@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.stimuli.movies import degrees_per_pixel
+from neuroreel.stimuli.screen import SENSORIUM_SCREEN
 
 KINDS = {"on": 0.1, "off": 0.1, "simple": 0.4, "complex": 0.4}
 """Share of the neurons: unoriented cells that like light or dark, oriented phase-sensitive and energy cells."""
@@ -142,7 +142,7 @@ def cortical_coordinates(
     height, width = fields.even.shape[1:]
     pixels = fields.centers - (np.array([height, width]) - 1) / 2
     scatter = random.normal(0.0, PATCH_SCATTER_DEG, pixels.shape)
-    elevation, azimuth = (pixels * degrees_per_pixel(width) + scatter).T * MICROMETRES_PER_DEG
+    elevation, azimuth = (pixels * SENSORIUM_SCREEN.degrees_per_pixel(width) + scatter).T * MICROMETRES_PER_DEG
     return np.stack([azimuth, elevation, 200.0 + 100.0 * scan_delay], axis=1)
 
 
@@ -200,7 +200,7 @@ def _axes(fields: ReceptiveFields) -> tuple[NDArray[np.float32], NDArray[np.floa
     """(neurons, height, width) degrees from the centre of each receptive field, across and along its stripes."""
     height, width = fields.even.shape[1:]
     rows, columns = (
-        (np.arange(length) - center[:, None]).astype(np.float32) * np.float32(degrees_per_pixel(width))
+        (np.arange(length) - center[:, None]).astype(np.float32) * np.float32(SENSORIUM_SCREEN.degrees_per_pixel(width))
         for length, center in zip((height, width), fields.centers.T, strict=True)
     )
     cos, sin = (function(fields.orientation)[:, None, None].astype(np.float32) for function in (np.cos, np.sin))
@@ -213,7 +213,7 @@ def _draw_centers(random: np.random.Generator, *, neurons: int, height: int, wid
     angle, radius = random.uniform(0, 2 * np.pi, neurons), np.sqrt(random.random(neurons))
     middle = random.normal(0.0, 4.0, 2)
     offsets_deg = np.stack([np.sin(angle), np.cos(angle)], axis=1) * radius[:, None] * np.array(PATCH_DEG) + middle
-    return (np.array([height, width]) - 1) / 2 + offsets_deg / degrees_per_pixel(width)
+    return (np.array([height, width]) - 1) / 2 + offsets_deg / SENSORIUM_SCREEN.degrees_per_pixel(width)
 
 
 def _shares(neurons: int) -> list[int]:
