@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neuroreel.bauer_2026.files.find import MODEL, Found, find_results
-from neuroreel.bauer_2026.files.grid import Grid
 from neuroreel.bauer_2026.files.results import FRAME_RATE_HZ, read_published
 from neuroreel.bauer_2026.files.stimuli import with_length_constants
 from neuroreel.errors import InputError, ResourceError
@@ -26,6 +26,7 @@ _OF_THE_PLACE = {  # settings that say which movie and model it is: the dataset 
     *("mouse_index", "trial", "rep", "spatial_length_constant", "temporal_length_constant"),
     *("model_list", "video_length"),
 }
+_FILL: dict[str, tuple[Any, type]] = {"file": ("", object), "frames": (0, int), "neurons": (0, int)}  # others: NaN
 
 
 def read_published_folder(
@@ -112,27 +113,21 @@ def _axes_of(name: str, result: Found) -> tuple[str, ...]:
 
 
 class _Reading:
-    """The dataset while it grows, one result after the other."""
+    """What was read so far: each variable's values by place, the labels of a result along the variable's axes."""
 
     def __init__(self, found: list[Found], wanted: list[str]) -> None:
         self._found = found
         self._wanted = wanted
         self._labels = {axis: sorted({result.place[axis] for result in found}) for axis in found[0].place}
-        self._variables: dict[str, Grid] = {}
-        self._files = self._grid("file")
+        self._values: dict[str, dict[tuple[Any, ...], tuple[Path, xr.Variable]]] = {}
         self._settings: dict[str, list[Any]] = {}
         self._renamed: list[str] = []
-
-    def _grid(self, name: str) -> Grid:
-        fill = {"file": "", "frames": 0, "neurons": 0}.get(name, np.nan)
-        return Grid(name, {axis: self._labels[axis] for axis in _axes_of(name, self._found[0])}, fill=fill)
 
     def add(self, result: Found, dataset: xr.Dataset) -> None:
         if missing := [name for name in self._wanted if name not in dataset]:
             raise InputError(f"{result.file} has no {', '.join(missing)}, which {self._found[0].file} has")
         for name in self._wanted:
             self._put(name, result, dataset[name].variable)
-        self._files.put(result, xr.Variable((), str(result.file.relative_to(result.file.parents[1]))))
         for name, axis in (("frames", "frame"), ("neurons", "neuron")):
             if axis in dataset.sizes:
                 self._put(name, result, xr.Variable((), dataset.sizes[axis]))
@@ -143,21 +138,44 @@ class _Reading:
             self._renamed.append(f"{result.file.name} says inside that it is of mouse {said[0]}, trial {said[1]}")
 
     def _put(self, name: str, result: Found, values: xr.Variable) -> None:
-        if name not in self._variables:
-            self._variables[name] = self._grid(name)
         if values.sizes.get("model") == 1:  # a result of one model has no need of the axis
             values = values.isel(model=0)
         if "model" in values.dims:  # of several: those that made the result together
             values = xr.Variable([f"ensemble_{axis}" if axis == "model" else axis for axis in values.dims], values.data)
-        self._variables[name].put(result, values)
+        there = self._values.setdefault(name, {})
+        _, first = next(iter(there.values()), (result.file, values))
+        if values.dims != first.dims:
+            raise InputError(f"{result.file}: {name} has the axes {values.dims}, other results have {first.dims}")
+        place = tuple(result.place[axis] for axis in _axes_of(name, result))
+        file, kept = there.setdefault(place, (result.file, values))
+        if not kept.equals(values):
+            raise InputError(
+                f"{name} differs between {file} and {result.file}, which should have it in common; are they results "
+                "of one run?"
+            )
+
+    def _together(self, name: str) -> xr.Variable:
+        """All values of a variable in one array as large as the largest; filled where a result has none."""
+        values = {place: each for place, (_, each) in self._values.pop(name).items()}
+        axes = _axes_of(name, self._found[0])
+        dims = next(iter(values.values())).dims
+        fill, dtype = _FILL.get(name, (np.nan, np.result_type(*map(_float_type, values.values()))))
+        shape = np.max([each.shape for each in values.values()], axis=0).astype(int)
+        whole = np.full((*(len(self._labels[axis]) for axis in axes), *shape), fill, dtype)
+        for place, each in values.items():
+            index: Any = tuple(self._labels[axis].index(label) for axis, label in zip(axes, place, strict=True))
+            whole[(*index, *map(slice, each.shape))] = each.values if each.ndim else each.item()
+        return xr.Variable((*axes, *dims), whole)
 
     def dataset(self) -> xr.Dataset:
         """Everything that was added."""
-        attributes, numbers = self._split_settings()
-        variables = {name: grid.variable() for name, grid in self._variables.items()} | numbers
+        attributes = self._common_settings()
+        for result in self._found:
+            self._put("file", result, xr.Variable((), str(result.file.relative_to(result.file.parents[1]))))
+        variables = {name: self._together(name) for name in list(self._values)}
         counts = {name: variables.pop(name) for name in ("frames", "neurons") if name in variables}
         coordinates: dict[str, Any] = {axis: list(labels) for axis, labels in self._labels.items()}
-        dataset = xr.Dataset({**variables, "file": self._files.variable()}, coords=coordinates | counts)
+        dataset = xr.Dataset(variables, coords=coordinates | counts)
         if "frame" in dataset.sizes:
             time = xr.Variable("frame", np.arange(dataset.sizes["frame"]) / FRAME_RATE_HZ, {"units": "s"})
             dataset = dataset.assign_coords(time=time)
@@ -167,26 +185,23 @@ class _Reading:
         dataset = _with_iterations(dataset)
         if "repeat" in self._labels:
             dataset = with_length_constants(dataset)
-        return dataset.assign_attrs(attributes | self._missing())
+        return dataset.assign_attrs(attributes | self._missing(dataset["file"].values != ""))
 
-    def _split_settings(self) -> tuple[dict[str, Any], dict[str, xr.Variable]]:
-        """Settings that are the same everywhere, and numbers that differ (axes as the results have)."""
+    def _common_settings(self) -> dict[str, Any]:
+        """Settings that are the same everywhere; numbers that differ become variables."""
         attributes: dict[str, Any] = {"run": self._found[0].run}
-        numbers: dict[str, xr.Variable] = {}
         for name, values in self._settings.items():
-            everywhere = len(values) == len(self._found)
-            if everywhere and all(value == values[0] for value in values):
+            if name in _OF_THE_PLACE or len(values) < len(self._found):
+                continue
+            if all(value == values[0] for value in values):
                 attributes[name] = values[0]
-            elif everywhere and name not in _OF_THE_PLACE and all(isinstance(value, int | float) for value in values):
-                grid = self._grid(name)
+            elif all(isinstance(value, int | float) for value in values):
                 for result, value in zip(self._found, values, strict=True):
-                    grid.put(result, xr.Variable((), value))
-                numbers[name] = grid.variable()
-        return {name: value for name, value in attributes.items() if name not in _OF_THE_PLACE}, numbers
+                    self._put(name, result, xr.Variable((), value))
+        return attributes
 
-    def _missing(self) -> dict[str, list[str]]:
+    def _missing(self, there: NDArray[np.bool_]) -> dict[str, list[str]]:
         """What has no file: a movie that no model has, once; and names that contradict what is in the file."""
-        there = self._files.variable().values != ""
         *movie_axes, (_, models) = self._labels.items()
         missing = []
         for place in np.ndindex(there.shape[:-1]):
@@ -194,6 +209,11 @@ class _Reading:
             lacking = [f"{movie} {MODEL} {models[n]}" for n in np.flatnonzero(~there[place])]
             missing += [movie] if len(lacking) == len(models) else lacking
         return {"missing": missing} | ({"renamed": self._renamed} if self._renamed else {})
+
+
+def _float_type(values: xr.Variable) -> np.dtype[Any]:
+    """A type that has NaN: what is true or false becomes single precision, whole numbers double."""
+    return values.dtype if values.dtype.kind == "f" else np.dtype("f4" if values.dtype.kind == "b" else "f8")
 
 
 def _with_iterations(dataset: xr.Dataset) -> xr.Dataset:
