@@ -22,8 +22,8 @@ from torch import Tensor
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.arguments import whole_number
 from neuroreel.bauer_2026.checks import check_models_agree, check_trials_fit, update_mask_of
-from neuroreel.bauer_2026.likelihood import Evidence, Fit, PoissonLikelihood, window_length
-from neuroreel.bauer_2026.log import SKIP_FRAMES, movie_log, pass_log, response_log
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood, mean_fit, window_length
+from neuroreel.bauer_2026.log import history_row
 from neuroreel.bauer_2026.optimizer import PublishedMomentum
 from neuroreel.bauer_2026.settings import Settings
 from neuroreel.budget import windows_that_fit
@@ -203,7 +203,7 @@ def _optimize(
         movie.copy_(kept["movie"])
         optimizer.load_state_dict(kept["optimizer"])
         run.iteration, run.history = kept["iteration"], kept["history"]
-    evidence = _evidence(trial, team, wish)
+    evidence = Evidence.of(trial, team, keep=wish.keep, ablated=settings.ablated, device=device)
     update_mask = wish.update_mask.to(device)
     with bar_of(
         settings.iterations,
@@ -212,7 +212,7 @@ def _optimize(
         enabled=wish.compute.progress,
     ) as advance:
         while run.iteration < settings.iterations:
-            fit = _mean_fit(team, movie, evidence, likelihood)
+            fit = mean_fit(likelihood, team, movie, evidence)
             if not torch.isfinite(fit.loss):
                 raise InputError(
                     f"the loss became NaN or infinite in pass {run.iteration}: the models' weights are no use, or the "
@@ -222,81 +222,24 @@ def _optimize(
                 movie.grad = fit.gradient * update_mask
                 optimizer.step()
             if run.iteration % settings.record_every == 0 or run.iteration == settings.iterations - 1:
-                run.history.append(_record(trial, team, run, fit, evidence, likelihood, wish))
+                row = history_row(
+                    trial,
+                    team,
+                    wish.crop(movie).cpu().numpy(),
+                    fit,
+                    evidence,
+                    settings=settings,
+                    scored=scored_pixels(wish.mask, canvas.video_size),
+                    keep=wish.keep,
+                    clips_at_once=likelihood.windows_at_once * team[0].clip_stride,
+                )
+                run.history.append({"iteration": run.iteration} | row)
             run.iteration += 1
             if snapshot.due or run.iteration == settings.iterations:
                 state = {"movie": movie, "optimizer": optimizer.state_dict()}
                 snapshot.save(state | {"iteration": run.iteration, "history": run.history})
             advance()
     return run
-
-
-def _mean_fit(models: Sequence[EncodingModel], movie: Tensor, evidence: Evidence, likelihood: PoissonLikelihood) -> Fit:
-    """Mean of the models' fits, one at a time: memory does not grow with their number.
-
-    A movie that does not fill a model's canvas is laid on it, and the gradient is cut out again.
-    """
-    total: Fit | None = None
-    for model in models:
-        filled = tuple(movie.shape[-2:]) == model.canvas.size
-        fit = likelihood(model, movie if filled else model.canvas.place(movie), evidence)
-        fit.gradient = fit.gradient if filled else model.canvas.crop(fit.gradient)
-        if total is None:
-            total = fit
-            continue
-        total.loss += fit.loss
-        total.gradient += fit.gradient
-        total.predicted += fit.predicted
-    assert total is not None  # as_ensemble saw to it
-    count = len(models)
-    return Fit(loss=total.loss / count, gradient=total.gradient / count, predicted=total.predicted / count)
-
-
-def _record(
-    trial: Trial,
-    team: Sequence[EncodingModel],
-    run: _Run,
-    fit: Fit,
-    evidence: Evidence,
-    likelihood: PoissonLikelihood,
-    wish: _Wish,
-) -> dict[str, float]:
-    """A row of the history."""
-    published = wish.settings.record == "published"
-    video = wish.crop(run.movie).cpu().numpy()
-    scored = scored_pixels(wish.mask, team[0].canvas.video_size)
-    if published:
-        loss, correlation = response_log(
-            team,
-            trial,
-            video,
-            scored=scored,
-            keep=wish.keep,
-            ablated=wish.settings.ablated,
-            clips_at_once=likelihood.windows_at_once * team[0].clip_stride,
-        )
-    else:
-        loss, correlation = pass_log(fit, evidence)
-    skip = SKIP_FRAMES if published else min(30, trial.frames // 2)
-    video_correlation, rmse = movie_log(trial, video, scored=scored, skip=skip)
-    return {
-        "iteration": run.iteration,
-        "loss": loss,
-        "response_correlation": correlation,
-        "video_correlation": video_correlation,
-        "video_rmse": rmse,
-    }
-
-
-def _evidence(trial: Trial, team: Sequence[EncodingModel], wish: _Wish) -> Evidence:
-    device = wish.compute.torch_device
-    responses, keep = torch.from_numpy(trial.needs_responses()), torch.from_numpy(wish.keep)
-    if wish.settings.ablated == "silenced":  # published fault 1: ablated neurons stay, with a target of zero
-        responses = responses * keep[:, None]
-        keep = torch.ones_like(keep)
-    used = max(model.covariates for model in team)  # trials may have recorded more
-    covariates = torch.from_numpy(trial.covariates[:used])
-    return Evidence(responses=responses.to(device), covariates=covariates.to(device), keep=keep.to(device))
 
 
 def _pack(trial: Trial, engines: Sequence[EncodingModel], runs: Sequence[_Run], wish: _Wish) -> Reconstruction:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.memory import first_line, free_after_failure, is_out_of_memory
+from neuroreel.recordings.trial import Trial
 
 WINDOW_FRAMES, WINDOW_STEP = 32, 8
 
@@ -53,6 +56,25 @@ class Evidence:
     responses: Tensor
     covariates: Tensor
     keep: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        trial: Trial,
+        models: Sequence[EncodingModel],
+        *,
+        keep: NDArray[np.bool_],
+        ablated: str,
+        device: torch.device,
+    ) -> Evidence:
+        """Of a trial with responses; ``ablated`` says what becomes of the neurons that are not kept."""
+        responses, kept = torch.from_numpy(trial.needs_responses()), torch.from_numpy(keep)
+        if ablated == "silenced":  # published fault 1: ablated neurons stay, with a target of zero
+            responses = responses * kept[:, None]
+            kept = torch.ones_like(kept)
+        used = max(model.covariates for model in models)  # trials may have recorded more
+        covariates = torch.from_numpy(trial.covariates[:used])
+        return cls(responses=responses.to(device), covariates=covariates.to(device), keep=kept.to(device))
 
     @cached_property
     def kept(self) -> Tensor | None:
@@ -170,3 +192,24 @@ class PoissonLikelihood:
             norm = gradient.flatten(1).norm(dim=1) + 1e-6
             gradient = gradient[:, 0] / norm[:, None, None, None]
         return loss.detach(), gradient, predicted.detach()
+
+
+def mean_fit(likelihood: PoissonLikelihood, models: Sequence[EncodingModel], movie: Tensor, evidence: Evidence) -> Fit:
+    """Mean of the models' fits, one at a time: memory does not grow with their number.
+
+    A movie that does not fill a model's canvas is laid on it, and the gradient is cut out again.
+    """
+    total: Fit | None = None
+    for model in models:
+        filled = tuple(movie.shape[-2:]) == model.canvas.size
+        fit = likelihood(model, movie if filled else model.canvas.place(movie), evidence)
+        fit.gradient = fit.gradient if filled else model.canvas.crop(fit.gradient)
+        if total is None:
+            total = fit
+            continue
+        total.loss += fit.loss
+        total.gradient += fit.gradient
+        total.predicted += fit.predicted
+    assert total is not None  # as_ensemble saw to it
+    count = len(models)
+    return Fit(loss=total.loss / count, gradient=total.gradient / count, predicted=total.predicted / count)

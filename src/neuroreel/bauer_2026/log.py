@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from neuroreel.bauer_2026.likelihood import Evidence, Fit
+from neuroreel.bauer_2026.settings import Settings
 from neuroreel.encoding.correlation import neuron_correlations, row_correlations
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
@@ -17,6 +18,36 @@ from neuroreel.grey import MID_GREY
 from neuroreel.recordings.trial import Trial
 
 SKIP_FRAMES = 32  # the paper says 30; its code leaves out 32
+
+
+def history_row(
+    trial: Trial,
+    models: Sequence[EncodingModel],
+    video: NDArray[np.float32],
+    fit: Fit,
+    evidence: Evidence,
+    *,
+    settings: Settings,
+    scored: NDArray[np.bool_],
+    keep: NDArray[np.bool_],
+    clips_at_once: int,
+) -> dict[str, float]:
+    """What is recorded of a pass and of the movie (frames, height, width) after it, as ``settings.record`` says."""
+    published = settings.record == "published"
+    if published:
+        loss, correlation = response_log(
+            models, trial, video, scored=scored, keep=keep, ablated=settings.ablated, clips_at_once=clips_at_once
+        )
+    else:
+        loss, correlation = pass_log(fit, evidence)
+    skip = SKIP_FRAMES if published else min(30, trial.frames // 2)
+    video_correlation, rmse = movie_log(trial, video, scored=scored, skip=skip)
+    return {
+        "loss": loss,
+        "response_correlation": correlation,
+        "video_correlation": video_correlation,
+        "video_rmse": rmse,
+    }
 
 
 def response_log(
