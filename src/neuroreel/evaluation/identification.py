@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
+from scipy import stats
 
 from neuroreel.arguments import as_array, whole_number
 from neuroreel.errors import InputError
@@ -214,21 +214,11 @@ def _chance_of_being_chosen(
 
     It is chosen if none of the better ones is drawn, and then in one of k + 1 cases if k tied ones are.
     """
-    drawn = ways - 1
-    worse = wrong - better - tied
+    kinds = np.stack([better, tied, wrong - better - tied], axis=1)
     chosen = np.zeros(len(wrong))
-    for k in range(int(min(drawn, tied.max())) + 1):
-        draws = _log_choose(tied, k) + _log_choose(worse, drawn - k) - _log_choose(wrong, drawn)
-        chosen += np.exp(draws) / (k + 1)
+    for k in range(int(min(ways - 1, tied.max())) + 1):
+        chosen += stats.multivariate_hypergeom.pmf([0, k, ways - 1 - k], kinds, ways - 1) / (k + 1)
     return chosen
-
-
-def _log_choose(things: NDArray[np.int64], taken: int) -> NDArray[np.float64]:
-    """Logarithm of the number of ways to take some of the things; -inf where there are too few."""
-    enough = things >= taken
-    left = np.where(enough, things - taken, 0)
-    ways = gammaln(things + 1) - gammaln(left + 1) - gammaln(taken + 1)
-    return np.where(enough, ways, -np.inf)
 
 
 def _interval(totals: NDArray[Any], counts: NDArray[Any], *, seed: int) -> tuple[float, float]:

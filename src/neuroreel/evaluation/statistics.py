@@ -111,25 +111,22 @@ def repeated_measures_anova(
     ResourceError
         statsmodels is not installed.
     """
+    import pandas as pd
+
     anova = needs("statsmodels.stats.anova", extra="figures")
     factors = [within] if isinstance(within, str) else list(within)
     check_table(table, score=score, animal=animal, others=factors)
     levels = [levels_of(table, factor) for factor in factors]
     means = _cell_means(table, score=score, animal=animal, factors=factors, levels=levels)  # (animals, cells)
-    names = [f"factor{number}" for number in range(len(factors))]
-    cells = list(product(*(range(len(each)) for each in levels)))
-    rows = [
-        {"animal": number, "score": value, **dict(zip(names, cell, strict=True))}
-        for number, animal_means in enumerate(means)
-        for value, cell in zip(animal_means, cells, strict=True)
-    ]
-    frame = needs("pandas", extra="figures").DataFrame(rows)
+    names = [f"factor{number}" for number in range(len(factors))]  # a formula takes no other names of columns
+    coded = {name: pd.factorize(table[factor])[0] for name, factor in zip(names, factors, strict=True)}
+    frame = pd.DataFrame({"animal": table[animal], "score": table[score], **coded})
     effects = [each for count in range(1, len(names) + 1) for each in combinations(range(len(names)), count)]
     epsilons = [
         _epsilon(means, [len(each) for each in levels], effect, what=f"the effect of {_words(factors, effect)}")
         for effect in effects
     ]
-    found = anova.AnovaRM(frame, "score", "animal", within=names).fit().anova_table
+    found = anova.AnovaRM(frame, "score", "animal", within=names, aggregate_func="mean").fit().anova_table
     rows_found = [found.loc[":".join(names[number] for number in effect)] for effect in effects]
     return tuple(
         f_test(
@@ -209,6 +206,7 @@ def f_test(
 ) -> StatisticalTest:
     """An F test, corrected for an epsilon below 1."""
     corrected = epsilon < 1 - 1e-9
+    shrunk = [each * (epsilon if corrected else 1) for each in df]
     return StatisticalTest(
         test=test,
         comparison=comparison,
@@ -216,9 +214,7 @@ def f_test(
         value=value,
         df=df,
         p=float(stats.f.sf(value, *df)),
-        p_corrected=float(stats.f.sf(value, *(epsilon * each for each in df)))
-        if corrected
-        else float(stats.f.sf(value, *df)),
+        p_corrected=float(stats.f.sf(value, *shrunk)),
         correction=f"Greenhouse-Geisser, epsilon {epsilon:.2f}" if corrected else "",
         n=n,
         trials=trials,
