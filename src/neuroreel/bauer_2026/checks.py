@@ -1,4 +1,4 @@
-"""Do trials, models and mask fit each other? Asked before any work starts."""
+"""Checks that trials, models and mask fit each other, made before any work starts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_trials_fit(trials: Sequence[Trial], models: Sequence[EncodingModel]) -
         for model in models:
             check_responses_fit(model, trial)
             window_starts(trial.frames, window_length(model))
-        if trial.video is not None:  # it is looked at for scores alone, but at the end of the work
+        if trial.video is not None:  # used only for scores, at the very end
             check_movie_fits(models[0], trial)
         specs.append(TrialSpec.of(trial))
     check_most_responses(specs, what="trials to reconstruct")

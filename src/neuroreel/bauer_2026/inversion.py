@@ -80,7 +80,7 @@ def reconstruct(
     Parameters
     ----------
     trials
-        With responses; behavior too if the models use it. The video is not looked at, but for scores on the way.
+        With responses; behavior too if the models use it. The video is used only for scores during the run.
     models
         An encoding model of these neurons, or an ensemble.
     mask
@@ -108,7 +108,7 @@ def reconstruct(
         The device is not there, or its memory is too little for a single window.
     """
     single = isinstance(trials, Trial)
-    given: Any = trials if isinstance(trials, Iterable) else [trials]  # what is no trial is refused below
+    given: Any = trials if isinstance(trials, Iterable) else [trials]  # anything but a trial is refused below
     chosen = given if isinstance(given, Sequence) else list(given)
     ensemble = as_ensemble(models)
     resolved = Settings.of(dict(settings))
@@ -133,7 +133,7 @@ def reconstruct(
 
 @dataclass(frozen=True, kw_only=True)
 class _Wish:
-    """What is asked for every trial, checked."""
+    """What was requested, checked; the same for every trial."""
 
     settings: Settings
     models: list[EncodingModel]
@@ -162,7 +162,7 @@ def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
             windows_that_fit(engine, frames=window_length(engine), device=device, max_bytes=wish.compute.max_bytes)
             for engine in engines
         )
-        # in log files too: work that suddenly takes longer asks for a reason
+        # in log files too: they should explain why the work slows down
         say = partial(note, enabled=wish.compute.progress, always=True)
         likelihood = PoissonLikelihood(unit_norm=wish.settings.window_norm, windows_at_once=at_once, say=say)
         for number, trial in enumerate(trials):
@@ -179,7 +179,7 @@ def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
 
 @dataclass(kw_only=True)
 class _Run:
-    """Where a run stands."""
+    """The state of a run."""
 
     movie: Tensor
     iteration: int

@@ -30,7 +30,7 @@ def window_starts(frames: int, length: int) -> list[int]:
     """First frames of the windows: every eighth, and one more that ends with the movie.
 
     There are 2 + (frames - length) // 8 of them. Where the movie's length suits the step, the last two coincide and
-    count twice: so it is in the published code.
+    count twice, as in the published code.
     """
     if frames < length:
         raise InputError(
@@ -67,7 +67,7 @@ class Evidence:
         ablated: str,
         device: torch.device,
     ) -> Evidence:
-        """Of a trial with responses; ``ablated`` says what becomes of the neurons that are not kept."""
+        """From a trial with responses; ``ablated`` says how the neurons that are not kept are treated."""
         responses, kept = torch.from_numpy(trial.needs_responses()), torch.from_numpy(keep)
         if ablated == "silenced":  # published fault 1: ablated neurons stay, with a target of zero
             responses = responses * kept[:, None]
@@ -84,7 +84,7 @@ class Evidence:
 
 @dataclass(kw_only=True)
 class Fit:
-    """What one pass over all windows found out about the present movie.
+    """What one pass over all windows finds for the current movie.
 
     Attributes
     ----------
@@ -110,10 +110,9 @@ class PoissonLikelihood:
     unit_norm
         Divide each window's gradient by its norm over the model's whole input, behavior included, as published.
     windows_at_once
-        How many windows go through the model together: bounds memory, changes nothing else. It is halved where memory
-        runs out.
+        Windows that go through the model together: bounds memory, changes nothing else. Halved when memory runs out.
     say
-        Told when that happens.
+        Called with a message when that happens.
     """
 
     unit_norm: bool

@@ -1,4 +1,4 @@
-"""What is logged on the way: how well the movie explains the responses, and how well it matches the true one."""
+"""What is logged during a reconstruction: how well the movie explains the responses, and matches the true one."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def response_log(
     models
         An encoding model or an ensemble.
     trial
-        Its responses are compared with, its behavior is fed.
+        Its responses are the target, its behavior is an input.
     video
         (frames, height, width), grey levels 0..255.
     scored
@@ -81,7 +81,7 @@ def response_log(
         "silenced": the others' recorded and predicted responses are set to zero, but counted, as published;
         "left_out": they do not count.
     clips_at_once
-        How many clips go through a model together: bounds memory.
+        Clips that go through a model together: bounds memory.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def response_log(
 
 
 def pass_log(fit: Fit, evidence: Evidence) -> tuple[float, float]:
-    """Loss and mean correlation of neurons that the pass itself found, for the movie it started from: costs nothing."""
+    """Loss and mean correlation of neurons that the pass itself found, for the movie it started from: no extra cost."""
     keep = evidence.keep
     # a neuron that is constant counts as 0, as in the competition
     correlation = row_correlations(fit.predicted[keep], evidence.responses[keep], constant=0.0)

@@ -51,12 +51,12 @@ def learn_mask(
     trials
         Trials with video and responses, at least two.
     steps
-        How many; 1000 in the paper.
+        Number of steps; 1000 in the paper.
     first_frame
-        Where in each trial the window starts; moved forward in trials that are too short for it.
+        Where in each trial the window starts; moved forward in shorter trials.
     seed
-        Random seed, of the initial mask and the trials drawn. Every trial can be drawn; the published code never draws
-        the last one.
+        Random seed of the initial mask and the draws of trials. Every trial can be drawn; the published code never
+        draws the last one.
     device
         "auto", "cpu", "cuda", ...
     progress
@@ -66,7 +66,7 @@ def learn_mask(
     -------
     ndarray
         (height, width) on the model's canvas, float32; on the video's pixels where the canvas does not have the video
-        in its center, because scores and files could not know where it lies. Values are not bounded: published masks
+        in its center, because scores and files do not know where it is. Values are not bounded: published masks
         reach 1.4. Pixels of at least 0.5 are usually updated, those of at least 1 scored.
 
     Raises
@@ -152,7 +152,7 @@ def _mask_gradient(
 ) -> Tensor:
     """Gradient of the squared error over the mask (frames, height, width), at unit norm over the whole input.
 
-    The input is video, mask and behaviour planes: all of them count in the norm, as published.
+    The input is video, mask and behavior planes: all of them count in the norm, as published.
     """
     planes = model.assemble(video[None], covariates[None])[0, 1:].requires_grad_()
     leaves = [video.requires_grad_(), mask.detach().requires_grad_(), planes]

@@ -14,7 +14,7 @@ class PublishedMomentum(Optimizer):
 
     m = 0.9 m + 0.1 g;  v -= lr_i sqrt(1 - 0.999^(i+1)) / (1 - 0.9^(i+1)) * m / (1 - 0.9^(i+1)), where lr_i rises
     linearly over the first ``warmup`` steps. There is no second moment, and the first moment's correction is applied
-    twice: so it was published. Movies are clipped to 0..255.
+    twice, as published. Movies are clipped to 0..255.
 
     Parameters
     ----------

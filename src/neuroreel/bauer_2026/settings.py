@@ -18,7 +18,7 @@ class Settings:
     iterations
         Passes over all windows; the first one only records.
     learning_rate
-        Of the update rule.
+        Learning rate of the update rule.
     mask_threshold
         The responses move pixels where the transparency mask is at least this; without a mask all.
     ensemble
@@ -41,7 +41,7 @@ class Settings:
     Raises
     ------
     InputError
-        A value that makes no sense.
+        A value out of range.
     """
 
     iterations: int = 1000

@@ -1,4 +1,4 @@
-"""Whole sets of noise and gratings as labelled arrays, from our generators or from the authors' files."""
+"""Whole sets of noise and gratings as labeled arrays, from our generators or from the authors' files."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def noise_stimuli(
     Raises
     ------
     InputError
-        Numbers that cannot be, or that the file does not have; no such file, or another one.
+        A value out of range, or one that the file does not have; no such file, or a file of another kind.
     """
     video = None if file is None else _read(user_path(file), axis="repeat", kind="noise")
     if repeats is None:
@@ -104,7 +104,7 @@ def noise_stimuli(
     else:
         movies = _published_noise(video, asked, str(file))
     both = np.stack([255 - movies if negative else movies for negative in inverted])
-    return _labelled(both, {"inverted": inverted, **asked}, source=file)
+    return _labeled(both, {"inverted": inverted, **asked}, source=file)
 
 
 def grating_stimuli(
@@ -128,7 +128,7 @@ def grating_stimuli(
         The authors' ``grating_movies.npz``, whose values are used as they are, under the labels in the file. By
         default the gratings are made with ``drifting_grating``.
     directions_deg, spatial_frequencies, temporal_frequencies_hz
-        Degrees, cycles a degree, Hz. Of a file those that differ by less than 1 % are taken, as labels are rounded.
+        Degrees, cycles per degree, Hz. Of a file those that differ by less than 1 % are taken, as labels are rounded.
     frames, height, width, frame_rate_hz, screen, published_labels
         Of our gratings: see ``drifting_grating``. A file has its own.
 
@@ -162,7 +162,7 @@ def grating_stimuli(
         movies = _made(make, asked, size=_movie_size(frames, height, width))
     else:
         movies = _published_gratings(user_path(file), asked)
-    return _labelled(movies, asked, source=file)
+    return _labeled(movies, asked, source=file)
 
 
 def _made(
@@ -235,7 +235,7 @@ def _movie_size(frames: int, height: int, width: int) -> tuple[int, int, int]:
     return whole_number(frames, name="frames"), whole_number(height, name="height"), whole_number(width, name="width")
 
 
-def _labelled(movies: NDArray[np.float32], axes: Mapping[str, Sequence[Any]], *, source: object) -> xr.DataArray:
+def _labeled(movies: NDArray[np.float32], axes: Mapping[str, Sequence[Any]], *, source: object) -> xr.DataArray:
     made_by = "neuroreel" if source is None else str(source)
     coordinates = {
         name: (name, np.asarray(values), {"units": UNITS[name]} if name in UNITS else {})

@@ -1,4 +1,4 @@
-"""What a reconstruction has to beat: movies made from little or nothing of what the neurons said."""
+"""Baseline movies, which a reconstruction has to beat."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def baselines(
     Parameters
     ----------
     trial
-        With responses; its video is not looked at.
+        With responses; its video is not used.
     decoder
         Fitted to other trials of the same neurons.
     training
         Trials to take the mean movie from; default: those that the decoder was fitted to.
     seed
-        For the shuffled neurons.
+        Random seed of the shuffle.
 
     Returns
     -------
     dict of (frames, height, width) float32
         ``grey`` (127.5 throughout: its correlations are undefined), ``mean`` (the mean frame of the training
         movies, held still), ``ridge`` (the decoder's movie) and ``shuffled`` (the decoder's movie when each neuron
-        is given another's responses: what its smoothness and average brightness are worth).
+        is given another's responses: the score of its smoothness and average brightness alone).
 
     Raises
     ------

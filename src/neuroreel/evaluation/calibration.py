@@ -1,4 +1,4 @@
-"""Is the posterior as sure as it may be? Coverage of its intervals, and ranks of the truth among its draws."""
+"""Calibration of the posterior: coverage of its intervals, and ranks of the truth among its samples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def coverage(
     mask: ArrayLike | None = None,
     skip: int = SKIP_FRAMES,
 ) -> dict[float, float]:
-    """How often central intervals of the posterior hold the true pixel; a calibrated one has share = level.
+    """How often central intervals of the posterior contain the true pixel: as often as they claim, if it is calibrated.
 
     An interval is the MAP movie plus and minus a normal quantile times ``result.deviation``.
 
@@ -36,7 +36,7 @@ def coverage(
     results
         Reconstructions with samples and known true movies.
     levels
-        Probabilities that the intervals claim, between 0 and 1.
+        Claimed probabilities of the intervals, between 0 and 1.
     mask
         Pixels that count, (height, width), of at least 1; by default each result's own mask, all pixels without one.
     skip
@@ -45,7 +45,7 @@ def coverage(
     Returns
     -------
     dict
-        Share of pixels and frames held, for each level.
+        Fraction of pixels and frames inside the interval, for each level.
 
     Raises
     ------
@@ -61,10 +61,10 @@ def coverage(
 def rank_histogram(
     results: Reconstruction | Sequence[Reconstruction], *, mask: ArrayLike | None = None, skip: int = SKIP_FRAMES
 ) -> NDArray[np.int64]:
-    """How many draws lie below the true pixel, counted over pixels and frames: (samples + 1,), flat if calibrated.
+    """How many samples lie below the true pixel, counted over pixels and frames: (samples + 1,), flat if calibrated.
 
-    Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788). A hump in the middle means that the draws
-    scatter too much, high ends that they scatter too little. Ties, at black and white, count half. Arguments as in
+    Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788). A peak in the middle means that the samples
+    vary too much, high ends that they vary too little. Ties, at black and white, count half. Arguments as in
     :func:`coverage`; all results need the same number of samples.
     """
     counts: NDArray[np.int64] | None = None
@@ -86,7 +86,7 @@ def rank_histogram(
 def calibration_figure(
     results: Mapping[str, Sequence[Reconstruction]], *, mask: ArrayLike | None = None, skip: int = SKIP_FRAMES
 ) -> Figure:
-    """Coverage against level, and ranks of the truth among the draws, for one or more groups of results.
+    """Plot coverage against level, and ranks of the truth among the samples, for one or more groups of results.
 
     Parameters
     ----------

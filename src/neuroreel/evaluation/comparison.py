@@ -24,7 +24,7 @@ GAUSSIAN_SIGMA, GAUSSIAN_RADIUS = 1.5, 5  # pixels, of Wang et al. 2004's window
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """What counts of two movies. Made by ``nr.compare``; scores are computed when they are first asked for.
+    """The frames and pixels of two movies that count. Made by ``nr.compare``; scores are computed on first use.
 
     Parameters
     ----------

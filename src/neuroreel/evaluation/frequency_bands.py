@@ -1,4 +1,4 @@
-"""How well each scale of a movie was recovered: correlation by band of spatial and temporal frequency."""
+"""Correlation by band of spatial and temporal frequency: how well each scale of a movie was recovered."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROUNDING = 1e-20  # of a movie's whole power: less is no power but the rounding 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BandCorrelation:
-    """Correlation of a movie and its reconstruction in bands of frequency. Those of several movies may be added.
+    """Correlation of a movie and its reconstruction in bands of frequency. Results of several movies can be added.
 
     Attributes
     ----------
     spatial_edges
-        (spatial bands + 1,): where bands begin and end, in ``spatial_unit``.
+        (spatial bands + 1,): edges of the bands, in ``spatial_unit``.
     spatial_unit
         "cycles/degree" or "cycles/pixel".
     temporal_edges
@@ -58,7 +58,7 @@ class BandCorrelation:
 
     @property
     def gain(self) -> Floats:
-        """(spatial bands, temporal bands): contrast of the reconstruction over that of the movie, whatever it shows."""
+        """(spatial bands, temporal bands): contrast of the reconstruction divided by that of the movie."""
         powers = np.where(self.power_truth > 0, self.power_truth, np.nan)
         return np.sqrt(self.power_video / powers)
 
@@ -116,7 +116,7 @@ def band_correlation(
        powers. By Parseval's theorem this is the correlation of the two windowed movies after an ideal band-pass filter.
 
     Spatial frequency is that of the grating, whatever its orientation: sqrt(fx² + fy²); temporal frequency has no sign.
-    Frequencies closer than about 1 / (extent of the mask), or 2 / (duration), cannot be told apart: bands should be
+    Frequencies closer than about 1 / (extent of the mask), or 2 / (duration), cannot be resolved: bands should be
     wider than that.
 
     Parameters
@@ -124,12 +124,12 @@ def band_correlation(
     truth, video
         (frames, height, width): the movie that was shown and its reconstruction.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     pixels_per_degree
-        Pixels a degree of visual angle: frequencies are then in cycles a degree, without it in cycles a pixel.
+        Pixels per degree of visual angle. Frequencies are then in cycles per degree; without it, in cycles per pixel.
     spatial_edges, temporal_edges
         Edges of the bands, rising; a band holds its lower edge, the last one also its upper. By default octaves below
-        the Nyquist frequency: 0, 1/32, 1/16, 1/8, 1/4, 1/2 cycles a pixel and a frame.
+        the Nyquist frequency: 0, 1/32, 1/16, 1/8, 1/4, 1/2 cycles per pixel and per frame.
     mask, skip, mask_threshold
         Which pixels and frames count; see the head of ``neuroreel.evaluation.scores``.
     taper_px

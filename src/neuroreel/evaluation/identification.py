@@ -1,4 +1,4 @@
-"""Which of the movies was it? Identification of frames and clips among those of the test movies."""
+"""Identification: matching reconstructed frames and clips to their own among those of all test movies."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Identification:
-    """How often a reconstructed piece is more like its own true piece than like others.
+    """How often a reconstructed piece resembles its own true piece more than others.
 
     Attributes
     ----------
     accuracy
         Mean over pieces, 0..1.
     low, high
-        95 % confidence interval; nan for a single movie, of which nothing can be resampled.
+        95 % confidence interval; nan for a single movie, which cannot be resampled.
     chance
         1 / ways.
     ways
@@ -73,31 +73,32 @@ def identify(
 ) -> Identification:
     """Identify each reconstructed frame or clip among true ones of all movies.
 
-    The choice falls on the candidate with the highest Pearson correlation over the piece's frames and the pixels
-    inside the mask of the reconstruction. The wrong candidates are drawn from all other true pieces, but for those
-    that show exactly the same; the accuracy is the exact mean over all such draws, so none is simulated. Equal
-    correlations share the choice, and an undefined one (with a grey piece) counts as 0: grey movies are at chance.
+    The candidate with the highest Pearson correlation over the piece's frames and the pixels inside the mask of the
+    reconstruction is chosen. The wrong candidates are drawn from all other true pieces, but for those
+    that show exactly the same; the accuracy is the exact mean over all such draws, so none is simulated. Ties
+    share the choice, and an undefined correlation (with a grey piece) counts as 0: grey movies are at chance.
 
     The confidence interval resamples whole movies (percentile bootstrap): pieces of one movie are not independent,
-    so an interval over pieces, Wilson's say, would be too narrow. Below about ten movies it is too narrow still.
+    so an interval over pieces (such as Wilson's) would be too narrow. With fewer than ten movies it is still too
+    narrow.
 
     Parameters
     ----------
     truths, videos
-        One (frames, height, width) a movie: what was shown, and its reconstruction. Movies may differ in length.
+        (frames, height, width) for each movie: what was shown, and its reconstruction. Movies may differ in length.
     ways
         Candidates: 2 for one wrong candidate at a time, None for all pieces at once.
     clip_frames
         Frames in a piece: 1 identifies frames, more identify clips.
     every
-        Frames from the start of one piece to that of the next. Neighbouring frames of a movie are much alike, so short
-        steps make the task harder. No shorter than ``clip_frames``.
+        Frames from the start of one piece to that of the next. Neighboring frames of a movie look alike, so short
+        steps make the task harder. At least ``clip_frames``.
     mask
         As in ``nr.video_correlation``; or a list, one for each movie.
     skip, mask_threshold
         Which frames and pixels count; see the head of ``neuroreel.evaluation.scores``.
     seed
-        Of the bootstrap.
+        Random seed of the bootstrap.
 
     Raises
     ------
@@ -185,13 +186,13 @@ def _own_and_others(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Correlation of each piece with its own true one, and with the others, (pieces, pieces): nan where there is none.
 
-    No candidates are the piece itself and those that show exactly what it shows.
+    The piece itself, and those that show exactly the same, are not candidates.
     """
     correlations = np.empty((len(true), len(true)))
     for mask in {each.tobytes(): each for each in masks}.values():
         rows = np.array([np.array_equal(masks[number], mask) for number in movie])
         correlations[rows] = _unit_rows(shown[rows][:, :, mask]) @ _unit_rows(true[:, :, mask]).T
-    correlations = np.round(correlations, 6)  # what is equal but for the rounding of the product is a tie
+    correlations = np.round(correlations, 6)  # values that differ only by rounding are ties
     names: dict[bytes, int] = {}
     shows = np.array([names.setdefault(piece.tobytes(), len(names)) for piece in true])
     others = np.where(shows[:, None] == shows, np.nan, correlations)

@@ -40,7 +40,7 @@ class MixedModel:
         t-tests of all pairs of conditions, with Bonferroni's correction.
     animal_sd, interaction_sd, trial_sd, residual_sd
         Standard deviation, in units of the score, of animals, of the effect of the condition from animal to animal, of
-        trials within an animal, and of what remains; nan where the design cannot tell it from what remains.
+        trials within an animal, and of the residual; nan where the design cannot separate it from the residual.
     """
 
     overall: StatisticalTest
@@ -66,19 +66,19 @@ def mixed_model(
     """Mixed model of single scores: a fixed effect of the condition, and random ones of animals and their trials.
 
     Besides the animal's own level, the effect of the condition may differ from animal to animal: else trials would be
-    counted as if they were animals. Variances are estimated by restricted maximum likelihood, by statsmodels' MixedLM.
+    counted as if they were animals. Variances are estimated by restricted maximum likelihood (statsmodels' MixedLM).
     The degrees of freedom are those of containment, cells of the table less animals and conditions, plus 1: in a
     balanced design F and p are those of ``nr.repeated_measures_anova``, unless a variance is estimated to be 0.
 
     Parameters
     ----------
     table
-        One row a score. Not every animal needs every condition or as many trials.
+        One row per score. Animals may lack conditions, and differ in their number of trials.
     score, condition, animal
         Names of columns.
     trial
-        Name of the column that tells the trials of one animal apart, in which conditions were compared; None if each
-        score is of a trial of its own.
+        Name of the column that numbers the trials of one animal, in which conditions were compared; None if each score
+        comes from a different trial.
     pairs
         Conditions to compare, first less second; by default all pairs, in the order in which they appear.
 
@@ -144,7 +144,7 @@ def _coded(
 def _fit(model: Any, coded: DataFrame) -> tuple[Floats, Floats, dict[str, float]]:
     """Means of the conditions, their covariance, and the standard deviations of what is random.
 
-    A random effect is in the model if the design tells it from what remains: some animal has two scores in one
+    A random effect is in the model if the design separates it from the residual: some animal has two scores in one
     condition, some trial has two scores.
     """
     parts = {}
@@ -179,7 +179,7 @@ def _found(built: Any, *, scores: int) -> tuple[Any, Floats]:
     for search in ({"method": "powell", "xtol": 1e-6, "ftol": 1e-9}, {"method": "nm"}, {"method": "lbfgs"}):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # tells of variances of 0, which are no fault
+                warnings.simplefilter("ignore")  # about variances of 0, which are allowed
                 found = built.fit(reml=True, **search)
                 return found, np.asarray(found.cov_params())
         except np.linalg.LinAlgError as error:

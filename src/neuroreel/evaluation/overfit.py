@@ -1,4 +1,4 @@
-"""The gauge of overfitting: does a reconstruction explain neurons that it was not fitted to."""
+"""Compare how a reconstruction explains the neurons it was fitted to, and neurons that were left out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OverfitGauge:
     left_out_video, left_out_truth
         Likewise over the neurons that were left out of the fit.
     fitted, left_out
-        How many neurons.
+        Number of neurons.
     """
 
     fitted_video: float
@@ -41,8 +41,8 @@ class OverfitGauge:
     def overfit(self) -> float:
         """What the reconstruction gains over the true movie on fitted neurons, less what it gains on the others.
 
-        About 0 if it explains both alike; what is above was fitted to these neurons' noise, and to the errors that the
-        model makes about them.
+        About 0 if it explains both equally well; above 0 it was fitted to the noise of these neurons, or to the
+        errors that the model makes about them.
         """
         return (self.fitted_video - self.fitted_truth) - (self.left_out_video - self.left_out_truth)
 
@@ -63,11 +63,11 @@ def leave_out_neurons(neurons: int, *, fraction: float = 0.2, seed: int = 0) -> 
     Parameters
     ----------
     neurons
-        How many there are.
+        Number of neurons.
     fraction
-        Of them that are left out, rounded to whole neurons.
+        Fraction of them to leave out, rounded to whole neurons.
     seed
-        Of the choice.
+        Random seed.
 
     Raises
     ------
@@ -90,13 +90,13 @@ def overfit_gauge(result: Reconstruction, keep: NDArray[np.bool_], *, skip: int 
     """Compare how a reconstruction and the true movie explain fitted neurons, and neurons left out of the fit.
 
     The search explains the responses of one trial, noise included, and so may come to explain the fitted neurons better
-    than the true movie does (0.442 against 0.379 in Bauer, Margrie & Clopath, eLife 2026). Noise of neurons that had
-    no say in the movie cannot be explained that way.
+    than the true movie does (0.442 against 0.379 in Bauer, Margrie & Clopath, eLife 2026). The noise of neurons
+    that were left out cannot be explained that way.
 
     Parameters
     ----------
     result
-        Of ``nr.reconstruct(trial, models, neurons=keep)``, of a trial whose movie is known.
+        From ``nr.reconstruct(trial, posterior, neurons=keep)``, for a trial whose movie is known.
     keep
         (neurons,) boolean: True for the neurons that were used.
     skip

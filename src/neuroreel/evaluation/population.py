@@ -1,4 +1,4 @@
-"""What a population sees: its receptive fields put together, and beside its transparency mask."""
+"""What a population sees: the mean of its receptive fields, and how well it agrees with the transparency mask."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from neuroreel.masks import check_mask_values, mask_on_video
 def population_map(fields: xr.Dataset) -> xr.DataArray:
     """Where a population looks: the mean over its neurons of on^2 + off^2, each neuron scaled to a sum of 1.
 
-    Every neuron has the same weight, however strongly it responds; one that responds everywhere alike adds the same to
-    every place. Neurons that respond nowhere are left out: those whose energy is below 1e-8 of the neurons' upper
-    quartile, which is a matter of rounding.
+    Every neuron has the same weight, however strongly it responds; one that responds equally everywhere adds a
+    constant. Neurons that respond nowhere are left out: those whose energy is below 1e-8 of the neurons' upper
+    quartile, which is rounding.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def population_map(fields: xr.Dataset) -> xr.DataArray:
     Raises
     ------
     InputError
-        Something else than receptive fields, or no neuron responds to any spot.
+        Not a dataset of receptive fields, or no neuron responds to any spot.
     """
     if not {"on", "off"} <= set(fields):
         raise InputError(
@@ -64,7 +64,7 @@ def mask_agreement(
     -------
     dict
         ``correlation``: of the mask and the map over all spots. ``overlap``: the area that the mask and the map share,
-        divided by the area of both together (Jaccard index); the map's area are its highest spots, as many as the mask
+        divided by the area of both together (Jaccard index); the map's area is its highest spots, as many as the mask
         has. ``overlap_chance``: that of areas of this size at random places. ``area``: share of the spots in the mask.
 
     Raises

@@ -28,14 +28,14 @@ from neuroreel.results.provenance import hash_array, hash_model, plain
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedTrial:
-    """One line of the table.
+    """One row of the table.
 
     Attributes
     ----------
     name, frames
         Of the trial.
     file
-        Where its predicted responses lie.
+        Its predicted responses.
     correlation
         Mean over neurons, over this trial's frames alone; nan where no responses were recorded.
     """
@@ -48,14 +48,14 @@ class PredictedTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionTable:
-    """What came out of predicting some trials.
+    """Predicted trials, and how well they match the recorded responses.
 
     Attributes
     ----------
     trials
-        A line each.
+        One row for each trial.
     neurons
-        How many the models predict.
+        Number of neurons that the models predict.
     skip
         Frames left out of the correlations at the start of each trial.
     single_trial_correlation
@@ -95,7 +95,7 @@ def predict_to_files(
 ) -> PredictionTable:
     """Predict the responses to each trial's movie, write them, and compare them with the recorded ones.
 
-    A file that is there already, made by the same models from the same movie and behaviour, is kept and read.
+    An existing file, made by the same models from the same movie and behavior, is kept and read.
 
     Parameters
     ----------
@@ -104,11 +104,11 @@ def predict_to_files(
     trials
         Opened one at a time, and not kept.
     files
-        One a trial, ending in ``.nc`` or ``.zarr``.
+        One for each trial, ending in ``.nc`` or ``.zarr``.
     neuron_ids
-        One a neuron; 0, 1, 2, ... by default.
+        One for each neuron; 0, 1, 2, ... by default.
     settings
-        What else tells one prediction from another, for the provenance: which readout, for instance.
+        What else distinguishes predictions, for the provenance: the session, for instance.
     skip
         Frames left out of the correlations at the start of each trial: 50 in the Sensorium 2023 competition, whose
         single-trial correlation this is (see :func:`~neuroreel.encoding.correlation.encoder_correlation`).
@@ -145,7 +145,7 @@ def predict_to_files(
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """What all trials share."""
+    """Models, settings and device, the same for all trials."""
 
     models: list[EncodingModel]
     settings: Mapping[str, Any]
@@ -156,7 +156,7 @@ class _Job:
         return ", ".join(sorted(hash_model(model) for model in self.models))
 
     def check(self, trial: Trial, file: Path, *, skip: int) -> None:
-        """Before any work: the trial fits, and a file that is there already is what would be made."""
+        """Before any work: the trial fits, and an existing file is the one that would be made."""
         if trial.responses is not None:
             check_can_be_scored(self.models, trial, skip=skip)
         else:

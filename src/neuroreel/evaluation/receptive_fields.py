@@ -49,12 +49,12 @@ def receptive_fields(
     device: str | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Map receptive fields: the predicted response to a spot at each place, less the response to a grey screen.
+    """Map receptive fields: the predicted response to a spot at each place minus the response to a grey screen.
 
     1. A movie for each place, light (ON) and dark (OFF): grey, the spot, grey (see ``SparsePixels``). 2. The models
-    predict responses to it and to a grey screen, the animal behaving as it does on average. 3. A place's value is the
+    predict responses to it and to a grey screen, with behavior fixed at its mean. 3. A place's value is the
     mean over the frames that show the spot of the difference, 4. averaged over the models. The published code does the
-    last step wrong and keeps the last model only; map ``models[-1]`` to have that.
+    last step wrong and keeps the last model only; map ``models[-1]`` to reproduce that.
 
     Parameters
     ----------
@@ -67,23 +67,23 @@ def receptive_fields(
     clips
         Which clips a model of fixed clip length sees. "window": the interleaved clips of one window around the spot,
         2 for DwiseNeuro. "all": every clip that holds a frame with the spot, averaged as by ``predict`` and as
-        published, 15 for DwiseNeuro and seven times the work. Without meaning for models of any length.
+        published, 15 for DwiseNeuro and seven times the work. Ignored for models of any length.
     padding
         Grey level around the movie on the models' canvas, by default that of training. The published code has 127.5
         here.
     clips_at_once
-        How many clips go through a model together: bounds memory. A DwiseNeuro of the paper's size needs about
+        Clips that go through a model together: bounds memory. A DwiseNeuro of the paper's size needs about
         0.6 GiB a clip.
     device
-        "auto", "cpu", "cuda", "cuda:1", "mps"; the models go there and come back. By default each computes where it
-        lies.
+        "auto", "cpu", "cuda", "cuda:1", "mps"; the models are moved there and back. By default each stays on its
+        own device.
     progress
         Show a progress bar.
 
     Returns
     -------
     xarray.Dataset
-        ``on`` and ``off`` (neuron, row, column) float32: response to a light and to a dark spot, less ``baseline``
+        ``on`` and ``off`` (neuron, row, column) float32: response to a light and to a dark spot, minus ``baseline``
         (neuron), the response to grey. Coordinates are the middles of the spots, ``row`` and ``column`` in pixels,
         ``elevation`` and ``azimuth`` in degrees from the middle of the flat screen.
 
@@ -91,7 +91,7 @@ def receptive_fields(
     ------
     InputError
         Models that do not fit each other or the recording, behavior that is needed and not given, stimuli too short for
-        a model, spots that cannot be, predictions that are not finite.
+        a model, spots that do not fit, predictions that are not finite.
     ResourceError
         The device is not there.
     """
@@ -157,7 +157,7 @@ def _grey_trial(ensemble: Sequence[EncodingModel], recording: Recording | None, 
 
 
 def _clips_to_show(model: EncodingModel, stimuli: SparsePixels, clips: str) -> tuple[Tensor, Tensor]:
-    """(clips, clip frames): frames of the movie that the model sees, and how much each counts in the mean.
+    """(clips, clip frames): frames of the movie that the model sees, and the weight of each in the mean.
 
     Where clips overlap, a frame's response is the mean over them; only frames with the spot count. So the mean response
     is one weighted sum, and clips that add nothing to it need not be computed.

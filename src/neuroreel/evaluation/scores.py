@@ -14,8 +14,7 @@ Three arguments mean the same everywhere:
     Frames left out at the start, where the models have seen too little of the movie. The paper says 30; the published
     scripts' own log leaves out 32.
 nan
-    A correlation with something constant (a grey movie, say) is undefined, and returned as nan. ``format_score``
-    writes it out.
+    A correlation with something constant (such as a grey movie) is undefined, and returned as nan.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ def scores(
     dict
         ``video_correlation``, ``frame_correlation``, ``pixel_correlation`` (mean of the map over the pixels where
         it is defined), ``rmse`` (grey levels), ``psnr`` (decibels), ``motion_energy_truth`` and
-        ``motion_energy_video`` (grey levels a frame, mean over frames), ``spatial_entropy_truth`` and
+        ``motion_energy_video`` (grey levels per frame, mean over frames), ``spatial_entropy_truth`` and
         ``spatial_entropy_video`` (bits, mean over frames).
     """
     return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).scores()
@@ -111,7 +110,7 @@ def ssim(
     skip: int = SKIP_FRAMES,
     mask_threshold: float = 1.0,
 ) -> float:
-    """Structural similarity: mean over frames and pixels of how alike the surroundings of a pixel are.
+    """Structural similarity: mean over frames and pixels of the similarity of each pixel's surroundings.
 
     That of Wang et al. 2004 (doi 10.1109/TIP.2003.819861), with their Gaussian window (sigma 1.5 pixels) and constants
     (k1 = 0.01, k2 = 0.03, grey levels 0..255), by scikit-image. The mask chooses the pixels that are averaged; their
@@ -148,7 +147,7 @@ def published_ssim(
     """What the published code calls SSIM: the formula without its windows, and with k1 = k2 = 1. Not SSIM.
 
     One mean, one variance and one covariance over all frames and pixels, and constants of 255² that outweigh them:
-    movies that have nothing in common get a high number. Only for comparison with the published code.
+    unrelated movies get a high number. Use it only to compare with the published code.
 
     Parameters and errors are those of :func:`ssim`, but for the size of the frames.
     """
@@ -228,9 +227,9 @@ def match_contrast(
 
 
 def contrast_gain(wanted: float, found: float) -> float:
-    """What takes a movie from one standard deviation, in grey levels, to another.
+    """The factor that takes a movie from one standard deviation, in grey levels, to another.
 
-    It is 0 for a movie that deviates by less than a thousandth of a grey level: rounding errors are no contrast.
+    It is 0 for a movie that deviates by less than a thousandth of a grey level: its contrast is rounding error.
     """
     return float(wanted / found) if found > 1e-3 else 0.0
 

@@ -4,8 +4,8 @@ As published (Bauer, Margrie & Clopath, eLife 2026), what is counted is animals:
 variance of their means, and paired t-tests with Bonferroni's correction. Beside them stands a mixed model of the single
 scores, in which trials nest in animals (``neuroreel.evaluation.mixed_model``).
 
-Tables are tidy: a row a score, with columns that say of which animal, trial and condition. The computing is done by
-statsmodels and SciPy.
+Tables are tidy: one row per score, with columns for animal, trial and condition. statsmodels and SciPy do the
+computing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticalTest:
-    """One test, as a figure's legend needs it; ``print`` writes it out.
+    """One test, with all that a figure legend needs; ``print`` writes it out.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class StatisticalTest:
     p, p_corrected
         Without and with the correction; equal where there is none.
     correction
-        Which one; empty where there is none.
+        Its name; empty where there is none.
     n
         Animals.
     trials
@@ -85,14 +85,14 @@ def repeated_measures_anova(
 ) -> tuple[StatisticalTest, ...]:
     """Repeated-measures analysis of variance over animals, of one factor or several and their interactions.
 
-    Scores of one animal in one condition are averaged first. F and p are those of statsmodels' ``AnovaRM``; the
+    Scores of an animal in a condition are averaged first. F and p are those of statsmodels' ``AnovaRM``; the
     corrected p allows for variances that differ between conditions (Greenhouse & Geisser 1959: degrees of freedom are
     multiplied by Box's epsilon), which the published statistics do not.
 
     Parameters
     ----------
     table
-        One row a score.
+        One row per score.
     score, animal
         Names of columns.
     within
@@ -151,12 +151,12 @@ def paired_tests(
 ) -> tuple[StatisticalTest, ...]:
     """Paired t-tests over animals between conditions, with Bonferroni's correction for the number of tests.
 
-    Scores of one animal in one condition are averaged first.
+    Scores of an animal in a condition are averaged first.
 
     Parameters
     ----------
     table
-        One row a score.
+        One row per score.
     score, condition, animal
         Names of columns.
     pairs

@@ -32,7 +32,7 @@ def score_table(
     mask_threshold: float = 1.0,
     seed: int = 0,
 ) -> Table:
-    """Scores of reconstructions and, given the decoder, of the baselines on the same trials.
+    """Score reconstructions and, given the decoder, the baselines on the same trials.
 
     Parameters
     ----------
@@ -47,13 +47,13 @@ def score_table(
     mask_threshold
         Pixels of the mask that count.
     seed
-        Of the shuffled neurons.
+        Random seed of the shuffled neurons.
 
     Returns
     -------
     dict
-        ``{trial: {method: {score: value}}}``; undefined scores are NaN. Further results of one trial get a number
-        after its name.
+        ``{trial: {method: {score: value}}}``; undefined scores are NaN. Further results of the same trial are
+        numbered.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def mean_scores(table: Table, score: str = "video_correlation") -> dict[str, flo
 
 
 def format_table(table: Table) -> str:
-    """The means over trials as plain text, a line a method."""
+    """The means over trials as plain text, one line per method."""
     widths = {name: max(len(name), 7) + 3 for name in COLUMNS}
     heads = "".join(f"{name:>{width}}" for name, width in widths.items())
     lines = [f"{'mean over ' + str(len(table)) + ' trials':28}{heads}"]
@@ -148,9 +148,9 @@ def table_scores(truth: NDArray[np.float32], movie: NDArray[np.float32], **where
 def format_identification(
     results: Sequence[Reconstruction], *, skip: int = SKIP_FRAMES, mask_threshold: float = 1.0
 ) -> str:
-    """A line each for the identification of frames, a second apart, and of clips of a second; empty for one movie.
+    """Identification of frames, a second apart, and of clips of a second, one line each; empty for one movie.
 
-    Empty too where the movies are of several sizes or rates, or shorter than that.
+    Also empty where the movies differ in size or rate, or are shorter than that.
     """
     rate = round(results[0].frame_rate_hz)
     alike = len({(result.video.shape[1:], round(result.frame_rate_hz)) for result in results}) == 1

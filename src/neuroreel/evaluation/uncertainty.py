@@ -1,4 +1,4 @@
-"""How much the models of an ensemble disagree about each pixel, and whether that tells where they are wrong."""
+"""How much the models of an ensemble disagree about each pixel, and whether that predicts their errors."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Uncertainty:
         Pearson's and Spearman's correlation of the deviation with the absolute error, over all frames and pixels.
     spread_ratio
         Root mean square deviation, times sqrt((models + 1) / models), over the root mean squared error: 1 if the truth
-        were as one more model (Fortin et al. 2014, doi 10.1175/JHM-D-14-0008.1); below 1, the models agree on what
-        is wrong.
+        were like one more model (Fortin et al. 2014, doi 10.1175/JHM-D-14-0008.1); below 1, the models
+        agree on wrong pixels.
     curve_deviation, curve_error
         (bins,): the calibration curve. Pixels are sorted by their deviation into bins of equal size; the root mean
         square of deviation (with the same factor) and of error in each. On the diagonal where the ensemble is
@@ -74,7 +74,7 @@ def ensemble_uncertainty(
         (models, frames, height, width): each model's reconstruction, at least two:
         ``result.dataset["model_video"]`` of a reconstruction with ``ensemble="videos"``.
     bins
-        Of the calibration curve.
+        Number of bins of the calibration curve.
     mask, skip, mask_threshold
         Which pixels and frames count; see the head of ``neuroreel.evaluation.scores``.
 
@@ -114,7 +114,7 @@ def ensemble_uncertainty(
 
 
 def _curve(spread: Floats, error: Floats, *, bins: int) -> Floats:
-    """(2, bins): both, root mean squared in bins of equal size, from the pixels the models agree on to the others."""
+    """(2, bins): root mean square of both in bins of equal size, from the pixels with the least spread to the most."""
     if whole_number(bins, name="bins") > len(spread):
         raise InputError(f"bins is {bins}; there are {len(spread)} pixels and frames to fill 1 to {len(spread)} bins")
     order = np.argsort(spread, kind="stable")

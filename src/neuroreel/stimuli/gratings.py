@@ -1,4 +1,4 @@
-"""Drifting gratings, and how fast a movie of them really is."""
+"""Drifting gratings, and the frequency at which a movie really drifts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from neuroreel.grey import MID_GREY
 from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen
 
 PUBLISHED_DEGREES_PER_PIXEL = 3.5
-"""With which Bauer et al. 2026 turned cycles a pixel into cycles a degree; the screen's geometry gives 3.37."""
+"""Used by Bauer et al. 2026 to convert cycles per pixel into cycles per degree; the screen's geometry gives 3.37."""
 
 PUBLISHED_DIRECTIONS = (0.0, 90.0, 180.0, 270.0)
-"""Four, in degrees. That they are these is our guess."""
+"""Degrees. The paper has four directions; that they are these is our guess."""
 
 PUBLISHED_SPATIAL_FREQUENCIES = tuple(1 / (pixels * PUBLISHED_DEGREES_PER_PIXEL) for pixels in (2, 4, 8, 16))
-"""Cycles a degree (Bauer et al. 2026): 0.143, 0.071, 0.036 and 0.018; 2, 4, 8 and 16 pixels of 64 a cycle."""
+"""Cycles per degree (Bauer et al. 2026): 0.143, 0.071, 0.036 and 0.018; 2, 4, 8 and 16 pixels of 64 per cycle."""
 
 PUBLISHED_TEMPORAL_LABELS = (15.0, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0.0)
-"""What the published figures call the temporal frequencies, in Hz. At twice each of them the first one stands still at
-30 frames a second, as the published one does; so the labels are probably half the real frequencies."""
+"""Temporal frequencies in Hz as the published figures label them, probably half the real ones: the published grating
+labeled 15 Hz stands still at 30 frames per second, as one of 30 Hz does."""
 
 
 def drifting_grating(
@@ -44,23 +44,23 @@ def drifting_grating(
     Parameters
     ----------
     direction_deg
-        Where it drifts to: 0 is right, 90 is up.
+        Direction of drift: 0 is to the right, 90 is up.
     spatial_frequency
-        Cycles a degree of visual angle. The published ones are ``PUBLISHED_SPATIAL_FREQUENCIES``.
+        Cycles per degree of visual angle. The published ones are ``PUBLISHED_SPATIAL_FREQUENCIES``.
     temporal_frequency_hz
-        Cycles a second; 0 stands still.
+        Cycles per second; 0 for a grating that stands still.
     frames, height, width
         Size of the movie, frames and pixels.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     screen
-        What the movie fills, by default the Sensorium screen (56.5 cm wide, 15 cm from the eye). A degree is that of
-        the middle of the screen, everywhere: the bars are equally wide on the flat screen.
+        Screen that the movie fills, by default that of Sensorium (56.5 cm wide, 15 cm from the eye). Degrees are those
+        of the middle of the screen: the bars are equally wide on the flat screen.
     contrast
-        1 reaches from black to white.
+        1 ranges from black to white.
     published_labels
         ``temporal_frequency_hz`` is a label of the published figures, which is probably half of the frequency shown:
-        the grating drifts twice as fast. The one labelled 15 Hz then stands still at 30 frames a second, as published.
+        the grating drifts twice as fast. The one labeled 15 Hz then stands still at 30 frames per second, as published.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def drifting_grating(
     Raises
     ------
     InputError
-        Numbers that cannot be, or a frequency that these frames or pixels cannot show (more than half their rate).
+        A value out of range, or a frequency that these frames or pixels cannot show (more than half their rate).
     """
     whole_number(frames, name="frames"), whole_number(height, name="height")
     degrees = screen.degrees_per_pixel(width)
@@ -83,16 +83,17 @@ def drifting_grating(
         raise InputError(f"contrast is {contrast!r}; it must be more than 0, and more than 1 has no grey levels")
     angle = math.radians(direction_deg)
     y, x = np.mgrid[:height, :width]
-    along = (x - (width - 1) / 2) * math.cos(angle) - (y - (height - 1) / 2) * math.sin(angle)  # rows count downwards
+    rightward, downward = x - (width - 1) / 2, y - (height - 1) / 2
+    along = rightward * math.cos(angle) - downward * math.sin(angle)
     rate = temporal_frequency_hz * (2 if published_labels else 1)
     cycles = spatial_frequency * degrees * along - (rate / frame_rate_hz * np.arange(frames))[:, None, None]
     return (MID_GREY * (1 + contrast * np.cos(2 * np.pi * cycles))).astype(np.float32)
 
 
 def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> float:
-    """The frequency in Hz at which a movie's most varying pixel gets bright and dark; 0 if it stands still.
+    """The frequency in Hz at which the most variable pixel of a movie oscillates; 0 if it stands still.
 
-    The sinusoid, around a level of its own, that fits the pixel best in the sense of least squares. Unlike the peak of
+    A sinusoid plus a constant is fitted to the pixel by least squares. Unlike the peak of
     a Fourier transform it also finds frequencies of less than a cycle in the movie, and between the transform's bins.
 
     Parameters
@@ -100,13 +101,13 @@ def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> floa
     video
         (frames, height, width).
     frame_rate_hz
-        Frames a second.
+        Frames per second.
 
     Returns
     -------
     float
         0 up to half the frame rate, to a hundredth of 1 / the movie's length. A movie faster than half its frame rate
-        looks slower, on the screen as here.
+        is aliased, on the screen as here.
 
     Raises
     ------
@@ -122,21 +123,21 @@ def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> floa
     positive_number(frame_rate_hz, name="frame_rate_hz")
     pixels = movie.reshape(len(movie), -1)
     pixel = pixels[:, pixels.std(axis=0).argmax()]
-    if pixel.std() < 1e-4:  # grey levels: the rounding of float32 is no movement
+    if pixel.std() < 1e-4:  # grey levels: less is the rounding of float32
         return 0.0
     steps = np.arange(1, 50 * len(pixel) + 1)  # 50 candidates for each cycle more in the movie, up to half the rate
-    candidates = steps / (100 * len(pixel))  # cycles a frame
+    candidates = steps / (100 * len(pixel))  # cycles per frame
     return float(candidates[np.argmin([_misfit(pixel, cycles) for cycles in candidates])] * frame_rate_hz)
 
 
 def _misfit(pixel: NDArray[np.float64], cycles: float) -> float:
-    """Sum of squares that a sinusoid of so many cycles a frame, around a level, leaves of a pixel (frames,)."""
+    """Residual sum of squares of a sinusoid plus a constant, fitted to a pixel (frames,)."""
     phase = 2 * np.pi * cycles * np.arange(len(pixel))
     basis, _ = np.linalg.qr(np.stack([np.ones_like(phase), np.cos(phase), np.sin(phase)], axis=1))
     return float(np.square(pixel - basis @ (basis.T @ pixel)).sum())
 
 
 def _check_frequency(name: str, frequency: float, *, limit: float, of: str) -> None:
-    """Between 0 and the Nyquist limit, with a hair's breadth for rounding; NaN is neither."""
+    """Between 0 and the Nyquist limit, with a margin for rounding; NaN is refused."""
     if not 0 <= frequency <= limit * (1 + 1e-9):
         raise InputError(f"{name} is {frequency!r}; these {of} can show 0 to {limit:.6g}: a cycle takes two {of}")

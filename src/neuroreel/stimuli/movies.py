@@ -24,14 +24,14 @@ MEAN_SCENE_S = 2.5
 MEDIAN_SPEED_DEG_PER_S = 25.0
 VIEW = (0.3, 0.85)  # width of the view, as a share of the widest that fits into the photograph
 REACH = 0.67  # how far from the photograph's middle the camera roams in a typical scene, in widths of the screen
-SHARPER_LEVELS = 0.7  # takes back what the pyramid and the interpolation blur more than a camera would
+SHARPER_LEVELS = 0.7  # corrects for the pyramid and the interpolation, which blur more than a camera
 
 
 @dataclass(frozen=True, kw_only=True)
 class Swing:
     """A smooth movement between -1 and 1: sin(phase + rate t + wobble sin(wobble_rate t + wobble_phase)).
 
-    Rates in radians a second.
+    Rates in radians per second.
     """
 
     phase: float
@@ -92,7 +92,7 @@ def draw_movie(
     frames, height, width
         Size of the movie, in frames and pixels.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
 
     Raises
     ------

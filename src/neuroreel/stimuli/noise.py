@@ -1,4 +1,4 @@
-"""Gaussian noise, smooth over some pixels and frames; and the movies that Bauer et al. 2026 made of theirs."""
+"""Gaussian noise, smooth in space and time; and the noise movies of Bauer et al. 2026."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def gaussian_noise(
     screen: Screen = SENSORIUM_SCREEN,
     seed: int | Sequence[int] = 0,
 ) -> NDArray[np.float32]:
-    """White Gaussian noise as a Gaussian filter in space and time leaves it, at the published mean and contrast.
+    """White Gaussian noise, smoothed by a Gaussian filter in space and time, at the published mean and contrast.
 
-    The noise that a Gaussian of standard deviation s leaves of white noise has the autocorrelation exp(-d^2 / 4 s^2)
-    over distance d. Noise of exactly this autocorrelation is drawn, so that it is the same up to the edges. Then the
+    White noise filtered by a Gaussian of standard deviation s has the autocorrelation exp(-d^2 / 4 s^2) over
+    distance d. Noise of exactly this autocorrelation is drawn, so that it is the same up to the edges. Then the
     movie gets the mean 127.5 and the standard deviation 51, and is clipped to 0..255, as by ``published_noise``.
 
     Parameters
@@ -48,16 +48,16 @@ def gaussian_noise(
     spatial_px, temporal_frames
         Length constants: standard deviations of the filter, in pixels (along both axes) and in frames. 0: no filter.
     spatial_deg, temporal_s
-        The same in degrees, in the middle of the screen, and in seconds; in place of the former.
+        The same in degrees, in the middle of the screen, and in seconds; instead of pixels and frames.
     frames, height, width
         Size of the movie, frames and pixels.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     screen
-        What the movie fills.
+        Screen that the movie fills.
     seed
-        One number or several. Movies of one seed and size come from the same white noise, whatever their length
-        constants.
+        Random seed, one number or several. Movies of one seed and size come from the same white noise, whatever their
+        length constants.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def gaussian_noise(
     Raises
     ------
     InputError
-        Numbers that cannot be, a length in two units, or lengths that leave one grey level throughout.
+        A value out of range, a length in two units, or lengths that leave one grey level throughout.
     """
     for name, count in (("frames", frames), ("height", height), ("width", width)):
         whole_number(count, name=name)
@@ -101,7 +101,7 @@ def correlated(white: NDArray[np.float64], lengths: Sequence[float]) -> NDArray[
 
 @lru_cache(maxsize=64)
 def _root(count: int, length: float) -> NDArray[np.float64]:
-    """The symmetric square root of the covariance exp(-(i - j)^2 / 4 s^2) of neighbouring samples."""
+    """The symmetric square root of the covariance exp(-(i - j)^2 / 4 s^2) of neighboring samples."""
     apart = np.subtract.outer(np.arange(count), np.arange(count))
     values, vectors = np.linalg.eigh(np.exp(-((apart / (2 * length)) ** 2)))
     root: NDArray[np.float64] = (vectors * np.sqrt(values.clip(0))) @ vectors.T

@@ -1,6 +1,6 @@
 """Grey photographs that come with scikit-image and scikit-learn, each bound to one fold for good.
 
-A decoder that saw a photograph while it was trained could recognise it instead of reading it from the neurons. So a
+A decoder that saw a photograph while it was trained could recognize it instead of reading it from the neurons. So a
 photograph belongs to one fold, and a movie is made of the photographs of one fold only.
 """
 
@@ -93,7 +93,7 @@ def photograph(name: str) -> NDArray[np.float32]:
 
 
 def _find(name: str) -> Path | None:
-    """Where a photograph lies, without importing the package that carries it."""
+    """The file of a photograph, found without importing the package that carries it."""
     package, _, inside = name.partition("/")
     spec = find_spec(package) if name in _FOLDS else None
     for folder in (spec.submodule_search_locations or []) if spec else []:

@@ -1,4 +1,4 @@
-"""The screen an animal looks at: what a pixel of a movie is in degrees of visual angle."""
+"""The screen in front of the animal: pixels of a movie in degrees of visual angle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Screen:
     Parameters
     ----------
     width_cm, height_cm
-        Its size. By default that of the Sensorium recordings.
+        Size, by default of the Sensorium recordings.
     distance_cm
         From the eye to its middle.
 
@@ -41,7 +41,7 @@ class Screen:
 
     @classmethod
     def with_pixels_of(cls, degrees: float, *, width: int, distance_cm: float = 15.0) -> Screen:
-        """A screen on which a pixel in the middle of a movie ``width`` pixels wide has so many degrees."""
+        """A screen on which the middle pixel of a movie ``width`` pixels wide spans this many degrees."""
         if not 0 < degrees < 90:
             raise InputError(f"a pixel of {degrees!r} degrees cannot be; it must be more than 0 and less than 90")
         side = whole_number(width, name="width") * distance_cm * math.tan(math.radians(degrees))
@@ -55,15 +55,15 @@ class Screen:
         return math.degrees(math.atan(self._pixel_cm(width) / self.distance_cm))
 
     def highest_frequency(self, width: int) -> float:
-        """The finest grating, in cycles a degree, that a movie ``width`` pixels wide can show: two pixels a cycle."""
+        """The finest grating of a movie ``width`` pixels wide, in cycles per degree: two pixels per cycle."""
         return 0.5 / self.degrees_per_pixel(width)
 
     def azimuth(self, width: int) -> NDArray[np.float64]:
-        """(width,) where the middle of each column lies, in degrees to the right of the middle of the screen."""
+        """(width,) centers of the columns, in degrees to the right of the middle of the screen."""
         return self._angles(width, self._pixel_cm(width))
 
     def elevation(self, height: int, *, width: int) -> NDArray[np.float64]:
-        """(height,) where the middle of each row lies, in degrees above the middle; rows count downwards."""
+        """(height,) centers of the rows, in degrees above the middle; rows are counted downward."""
         return -self._angles(whole_number(height, name="height"), self._pixel_cm(width))
 
     def _pixel_cm(self, width: int) -> float:

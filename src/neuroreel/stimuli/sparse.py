@@ -16,26 +16,26 @@ from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen
 
 @dataclass(frozen=True, kw_only=True)
 class SparsePixels:
-    """A grid of square spots; each is shown by itself, between two stretches of grey (Bauer et al. 2026, supplement).
+    """A grid of square spots; each is shown alone, between two periods of grey (Bauer et al. 2026, supplement).
 
     Parameters
     ----------
     height, width
-        Of the movie, in pixels.
+        Size of the movie, in pixels.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     size_px
         Side of a spot; 1 in the paper.
     size_deg
-        The same in degrees, in the middle of the screen, and rounded to whole pixels; in place of ``size_px``.
+        The same in degrees, in the middle of the screen, rounded to whole pixels; instead of ``size_px``.
     step_px
-        From a spot to the next; by default they touch.
+        Distance between neighboring spots; by default they touch.
     before_s, shown_s, after_s
-        How long the screen is grey, shows the spot, is grey again: 15 frames each at 30 Hz, as published.
+        Seconds of grey, of the spot, and of grey again: 15 frames each at 30 Hz, as published.
     contrast
-        1: white and black spots.
+        1 for white and black spots.
     screen
-        What the movie fills.
+        Screen that the movie fills.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class SparsePixels:
 
     @cached_property
     def rows(self) -> NDArray[np.intp]:
-        """The first row of each spot, down the screen; what the steps leave over is split between both edges."""
+        """The first row of each spot, down the screen; the remainder is split between both edges."""
         return self._firsts(self.height)
 
     @cached_property

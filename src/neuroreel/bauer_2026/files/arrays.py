@@ -1,4 +1,4 @@
-"""Plain NumPy files, read within their bounds: a damaged header cannot ask for memory that the file does not fill."""
+"""Plain NumPy files, read within bounds: a damaged header cannot claim memory that the file does not fill."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MOST_BYTES = 2 << 30  # unpacked; the published stimuli have 0.15 GB
 
 @contextmanager
 def explain_damage(file: Path) -> Iterator[None]:
-    """Turn whatever a damaged file provokes into an InputError that names the file."""
+    """Turn any error from a damaged file into an InputError that names the file."""
     try:
         yield
     except (InputError, MemoryError):
         raise
-    # a damaged file can fail in any way that its reader can: each of them means the same to the user
+    # a damaged file can raise any error of its reader: all mean the same to the user
     except Exception as error:
-        said = f"{type(error).__name__}: {str(error)[:200]!a}"  # it may quote a megabyte of the file, hence also:
+        said = f"{type(error).__name__}: {str(error)[:200]!a}"  # it may quote a megabyte of the file
         raise InputError(f"{file} is truncated, damaged or of another kind ({said}); download it again") from None
 
 
@@ -60,7 +60,7 @@ def as_array(content: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
     if type(content) is not bytes or len(content) != count * dtype.itemsize:
         raise ValueError(f"{count} numbers of type {dtype} have another number of bytes")
     array = np.frombuffer(content, np.uint8 if dtype.kind == "b" else dtype)
-    return array != 0 if dtype.kind == "b" else array  # any other byte than 0 and 1 is no truth value of NumPy's
+    return array != 0 if dtype.kind == "b" else array  # NumPy takes only the bytes 0 and 1 for truth values
 
 
 def read_archive(file: Path) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Which of the authors' results lie in a folder: what their names say."""
+"""Which of the authors' results are in a folder, by their names."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from neuroreel.progress import progress as progress_bar
 _RESPONSES = ("responses", "responses_predicted_gt", "responses_predicted_full")
 _OF_THE_MOUSE = ("mask", "neurons")  # the same for all movies and models
 _OF_THE_MOVIE = ("video_gt", "behavior", "pupil_center", "responses", "population_mask", "motion_energy_gt", "frames")
-_OF_THE_PLACE = {  # settings that say which movie and model it is: the dataset has axes for them
+_OF_THE_PLACE = {  # settings that identify movie and model: the dataset has axes for them
     *("mouse_index", "trial", "rep", "spatial_length_constant", "temporal_length_constant"),
     *("model_list", "video_length"),
 }
@@ -201,7 +201,7 @@ class _Reading:
         return attributes
 
     def _missing(self, there: NDArray[np.bool_]) -> dict[str, list[str]]:
-        """What has no file: a movie that no model has, once; and names that contradict what is in the file."""
+        """Missing files (a movie that no model has is listed once), and names that contradict their content."""
         *movie_axes, (_, models) = self._labels.items()
         missing = []
         for place in np.ndindex(there.shape[:-1]):

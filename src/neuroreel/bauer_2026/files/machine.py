@@ -1,8 +1,8 @@
-"""A reader of pickles that cannot run anything: it has no instruction that calls what a file names.
+"""A reader of pickles that cannot run code: it has no instruction that calls what a file names.
 
 A pickle is a list of instructions for a small stack machine. Python's own reader imports what the list names and calls
-it, which is how a file runs code. Here the instructions are carried out by the few lines below. A name in a file is
-only looked up in a table of builders, which make numbers, texts and paths; a name that is not in the table is refused.
+it, which is how a file runs code. Here the few lines below run the instructions. A name in a file is only looked
+up in a table of builders, which make numbers, strings and paths; a name that is not in the table is refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Named:
 
 
 class Machine:
-    """Carries out one pickle.
+    """Runs one pickle.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ class Machine:
         target = self._top(dict)
         for key, value in zip(keys_and_values[::2], keys_and_values[1::2], strict=True):
             if type(key) is not str:  # hashing tuples of tuples of tuples ... overflows the stack of the interpreter
-                raise TypeError("a key that is no text")
+                raise TypeError("a key that is not a string")
             target[key] = value
 
     def _name(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:  # not shown: a small file can hold a gigantic list
-            raise TypeError("a name that is no text")
+            raise TypeError("a name that is not a string")
         full = f"{module}.{name}"
         if full not in self._builders:
             raise self._refused(f"asks for {ascii(full[:100])[1:-1]}")
@@ -149,7 +149,9 @@ class Machine:
         arguments, named = self._stack.pop(), self._stack.pop()
         builder = self._builders[named.name] if isinstance(named, Named) else None
         if builder is None or type(arguments) is not tuple:
-            raise self._refused(f"calls {named.name if isinstance(named, Named) else 'what is no function'}")
+            raise self._refused(
+                f"calls {named.name if isinstance(named, Named) else 'something that is not a function'}"
+            )
         self._stack.append(builder(*arguments))
 
     def _build(self, _: Any) -> None:

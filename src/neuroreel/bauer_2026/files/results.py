@@ -40,13 +40,13 @@ _AXES = {
 }
 _NEEDED = ("video_gt", "video_pred")  # in every version of the published code
 _FINITE = (*_NEEDED, "mask")
-_LONGEST_ATTRIBUTE = 64  # values; a longer array is no setting but data
+_LONGEST_ATTRIBUTE = 64  # values; a longer array is data, not a setting
 
 
 def read_published(file: str | Path) -> xr.Dataset:
     """Read a file that the authors of Bauer et al. 2026 published, without executing anything in it.
 
-    Neither a GPU nor PyTorch is needed: tensors become arrays, wherever they lay when they were saved.
+    Neither a GPU nor PyTorch is needed: tensors become arrays, whatever device they were on.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _result(fields: Any, file: Path) -> xr.Dataset:
             raise InputError(f"{file} has a field {name[:50]!a}; it is no published result of a known version")
         if name in _AXES and value is not None:
             variables[name] = _variable(name, value, file)
-        elif isinstance(value, np.ndarray) and value.size > _LONGEST_ATTRIBUTE:  # of a version that is not known
+        elif isinstance(value, np.ndarray) and value.size > _LONGEST_ATTRIBUTE:  # of an unknown version
             variables[name] = xr.Variable([f"{name}_axis_{axis}" for axis in range(value.ndim)], value.copy())
         else:
             attributes[name] = plain_attribute(value)

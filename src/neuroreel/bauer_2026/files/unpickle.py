@@ -1,4 +1,4 @@
-"""The authors' pickled results as numbers, texts and paths; tensors among them are NumPy arrays, wherever they lay.
+"""The authors' pickled results as numbers, strings and paths; tensors become NumPy arrays, whatever their device.
 
 The files are NumPy object arrays that hold one dictionary. Opened plainly they would run any code they contain, and
 the CUDA tensors in them open only where there is a GPU. Here :class:`~neuroreel.bauer_2026.files.machine.Machine`
@@ -39,7 +39,7 @@ _STORAGES = {
 
 
 def read_pickle(stream: BinaryIO, *, where: str) -> Any:
-    """What the pickle at this place of a file holds: dictionaries, lists, numbers, texts, paths and arrays.
+    """What the pickle at this place of a file holds: dictionaries, lists, numbers, strings, paths and arrays.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def _scalar(kind: Any, content: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Storage:
-    """The values that tensors are views of. A type of its own, so that no view passes for one."""
+    """The values that tensors are views of. A type of its own, so that a view cannot pass for one."""
 
     values: NDArray[Any]
 
@@ -120,7 +120,7 @@ def _storage_reader(where: str) -> Callable[[Any], _Storage]:
 
     def read(content: Any) -> _Storage:
         if type(content) is not bytes:
-            raise TypeError("a tensor's storage that is no bytes")
+            raise TypeError("a tensor's storage that is not bytes")
         stream = io.BytesIO(content)
         magic, version, machine, (dtype, count), keys = (
             Machine(stream, where=where, builders=named, persistent=_type_and_count).run() for _ in range(5)
@@ -135,7 +135,7 @@ def _storage_reader(where: str) -> Callable[[Any], _Storage]:
 
 
 def _type_and_count(identifier: Any) -> tuple[np.dtype[Any], int]:
-    """Type and number of values; the device that the storage lay on does not matter here."""
+    """Type and number of values; the device of the storage does not matter here."""
     kind, storage, _key, _device, count, view = identifier
     if kind != "storage" or not isinstance(storage, Named) or view is not None or type(count) is not int:
         raise ValueError("a tensor's storage of another version")
