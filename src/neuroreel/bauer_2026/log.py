@@ -60,28 +60,12 @@ def response_log(
     ablated: str = "silenced",
     clips_at_once: int = 4,
 ) -> tuple[float, float]:
-    """Loss and correlation of the responses predicted for a movie, as the published code logs them.
+    """Loss and correlation of the responses predicted for a movie (frames, height, width), as the published code logs.
 
-    Pixels outside the evaluation mask are grey and the canvas's padding is what the models were trained with, unlike
-    in the loop; the prediction is the mean over all clips and models (Bauer et al. 2026).
-
-    Parameters
-    ----------
-    models
-        An encoding model or an ensemble.
-    trial
-        Its responses are the target, its behavior is an input.
-    video
-        (frames, height, width), grey levels 0..255.
-    scored
-        (height, width) boolean: the evaluation mask.
-    keep
-        (neurons,) boolean: the neurons that were not ablated; all by default.
-    ablated
-        "silenced": the others' recorded and predicted responses are set to zero, but counted, as published;
-        "left_out": they do not count.
-    clips_at_once
-        Clips that go through a model together: bounds memory.
+    Pixels outside the evaluation mask ``scored`` are grey and the canvas's padding is what the models were trained
+    with, unlike in the loop; the prediction is the mean over all clips and models (Bauer et al. 2026). Neurons not in
+    ``keep`` count with recorded and predicted responses of zero if they are "silenced", as published, and do not count
+    if they are "left_out".
 
     Returns
     -------

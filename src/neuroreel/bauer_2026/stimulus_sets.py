@@ -24,8 +24,6 @@ from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, PUBLISHED_REPEATS, gaussi
 from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen
 
 MOVIE = ("frame", "height", "width")
-NOISE_AXES = ("repeat", "spatial_px", "temporal_frames")
-GRATING_AXES = ("direction_deg", "spatial_frequency", "temporal_frequency_hz")
 UNITS = {
     "spatial_px": "pixels",
     "temporal_frames": "frames",
@@ -33,11 +31,16 @@ UNITS = {
     "spatial_frequency": "cycles/degree",
     "temporal_frequency_hz": "Hz",
 }
-_NOISE_NAMES = {"spatial": "spatial_length_px", "temporal": "temporal_length_frames"}  # axis and coordinate of a file
-_GRATING_NAMES = {
-    "direction": "direction_deg",
-    "spatial": "spatial_frequency_cpd",
-    "temporal": "temporal_frequency_hz",
+_Axes = Mapping[str, tuple[str, str | None]]  # ours: the file's axis, and its labels
+_NOISE_AXES: _Axes = {
+    "repeat": ("repeat", None),
+    "spatial_px": ("spatial", "spatial_length_px"),
+    "temporal_frames": ("temporal", "temporal_length_frames"),
+}
+_GRATING_AXES: _Axes = {
+    "direction_deg": ("direction", "direction_deg"),
+    "spatial_frequency": ("spatial", "spatial_frequency_cpd"),
+    "temporal_frequency_hz": ("temporal", "temporal_frequency_hz"),
 }
 _NEAR = 0.01  # two frequencies are the same if they differ by less than this share: labels are often rounded
 
@@ -82,7 +85,7 @@ def noise_stimuli(
     InputError
         A value out of range, or one that the file does not have; no such file, or a file of another kind.
     """
-    video = None if file is None else _read(user_path(file), axis="repeat", kind="noise")
+    video = None if file is None else _read(user_path(file), _NOISE_AXES, kind="noise")
     if repeats is None:
         repeats = PUBLISHED_REPEATS if video is None else video.sizes["repeat"]
     numbers = repeats if isinstance(repeats, Sequence | np.ndarray) else range(whole_number(repeats, name="repeats"))
@@ -142,7 +145,7 @@ def grating_stimuli(
     InputError
         Frequencies that these pixels and frames cannot show, or that the file does not have; no such file.
     """
-    asked = dict(zip(GRATING_AXES, (directions_deg, spatial_frequencies, temporal_frequencies_hz), strict=True))
+    asked = dict(zip(_GRATING_AXES, (directions_deg, spatial_frequencies, temporal_frequencies_hz), strict=True))
     _check_asked(asked)
 
     def make(direction: float, space: float, time: float) -> NDArray[np.float32]:
@@ -177,52 +180,43 @@ def _made(
 
 def _published_noise(video: xr.DataArray, asked: Mapping[str, Sequence[Any]], file: str) -> NDArray[np.float32]:
     """The movies asked for; the mean and deviation of all stimuli in the file are part of how they are shown."""
-    places = [
-        _places(np.arange(video.sizes["repeat"]), asked["repeat"], "repeat", file),
-        _places(_labels(video, "spatial", _NOISE_NAMES, file), asked["spatial_px"], "spatial_px", file),
-        _places(_labels(video, "temporal", _NOISE_NAMES, file), asked["temporal_frames"], "temporal_frames", file),
-    ]
-    stimuli = video.transpose("height", "width", "frame", "repeat", "spatial", "temporal").values.astype(np.float64)
-    chosen = stimuli[:, :, :, places[0]][..., places[1], :][..., places[2]]
-    return shown_as_published(chosen, mean=float(stimuli.mean()), deviation=float(stimuli.std()))
+    everything = video.values.astype(np.float64)
+    chosen = _chosen(video, _NOISE_AXES, asked, file).values.astype(np.float64)
+    return shown_as_published(chosen, mean=float(everything.mean()), deviation=float(everything.std()))
 
 
 def _published_gratings(file: Path, asked: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
-    video = _read(file, axis="direction", kind="gratings")
+    video = _read(file, _GRATING_AXES, kind="gratings")
     if not 0 <= video.min() <= video.max() <= 255:
         raise InputError(f"{file}: its gratings are not grey levels in 0..255; the file is of another version")
-    movies = video.transpose(*_GRATING_NAMES, *MOVIE).values
-    for number, (axis, name) in enumerate(zip(_GRATING_NAMES, GRATING_AXES, strict=True)):
-        places = _places(_labels(video, axis, _GRATING_NAMES, file), asked[name], name, file)
-        movies = movies.take(places, axis=number)
-    return np.asarray(movies, np.float32)
+    chosen = _chosen(video, _GRATING_AXES, asked, str(file))
+    return np.asarray(chosen.transpose(*(axis for axis, _ in _GRATING_AXES.values()), *MOVIE), np.float32)
 
 
-def _read(file: Path, *, axis: str, kind: str) -> xr.DataArray:
+def _read(file: Path, axes: _Axes, *, kind: str) -> xr.DataArray:
     video = read_published(file).get("video")
-    if video is None or axis not in video.dims:
+    if video is None or not {axis for axis, _ in axes.values()} <= set(video.dims):
         raise InputError(f"{file} holds no {kind}; give the authors' file of {kind}, or none to have ours")
     return video
 
 
-def _labels(video: xr.DataArray, axis: str, names: Mapping[str, str], file: str | Path) -> NDArray[np.float64]:
-    if names[axis] not in video.coords:
-        raise InputError(
-            f"{file} does not say what the {video.sizes[axis]} entries of its {axis} axis are (the published file has "
-            f"{names[axis]}); it is of another version"
-        )
-    return np.asarray(video[names[axis]].values, np.float64)
-
-
-def _places(there: NDArray[Any], asked: Sequence[Any], name: str, file: str | Path) -> list[int]:
-    """Where the values asked for stand among those of the file."""
-    places = []
-    for value in asked:
-        apart = np.abs(there - value)
-        if apart.min() > _NEAR * abs(value):
-            raise InputError(f"{file} has no {name} {value:g}; it has {', '.join(f'{each:.3g}' for each in there)}")
-        places.append(int(apart.argmin()))
-    return places
+def _chosen(video: xr.DataArray, axes: _Axes, asked: Mapping[str, Sequence[Any]], file: str) -> xr.DataArray:
+    """The stimuli of a file with the values asked for, in their order."""
+    for name, (axis, labels) in axes.items():
+        if labels is not None and labels not in video.coords:
+            raise InputError(
+                f"{file} does not say what the {video.sizes[axis]} entries of its {axis} axis are (the published file "
+                f"has {labels}); it is of another version"
+            )
+        there = np.arange(video.sizes[axis]) if labels is None else np.asarray(video[labels], np.float64)
+        places = []
+        for value in asked[name]:
+            apart = np.abs(there - value)
+            if apart.min() > _NEAR * abs(value):
+                raise InputError(f"{file} has no {name} {value:g}; it has {', '.join(f'{each:.3g}' for each in there)}")
+            places.append(int(apart.argmin()))
+        video = video.isel({axis: places})
+    return video
 
 
 def _check_asked(asked: Mapping[str, Sequence[Any]]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pandas import DataFrame
 from scipy import stats
 
 from neuroreel.errors import InputError
@@ -23,9 +24,6 @@ from neuroreel.evaluation.statistics import (
     pairs_of,
 )
 from neuroreel.extras import needs
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)

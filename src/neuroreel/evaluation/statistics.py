@@ -12,18 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from itertools import combinations
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg, stats
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 FEWEST_ANIMALS = 3
 CONFIDENCE = 0.95
@@ -81,7 +79,7 @@ class StatisticalTest:
 
 
 def repeated_measures_anova(
-    table: DataFrame, *, score: str, within: str | Sequence[str], animal: str = "recording"
+    table: pd.DataFrame, *, score: str, within: str | Sequence[str], animal: str = "recording"
 ) -> tuple[StatisticalTest, ...]:
     """Repeated-measures analysis of variance over animals, of one factor or several and their interactions.
 
@@ -111,8 +109,6 @@ def repeated_measures_anova(
     ResourceError
         statsmodels is not installed.
     """
-    import pandas as pd
-
     anova = needs("statsmodels.stats.anova", extra="figures")
     factors = [within] if isinstance(within, str) else list(within)
     check_table(table, score=score, animal=animal, others=factors)
@@ -121,28 +117,27 @@ def repeated_measures_anova(
     names = [f"factor{number}" for number in range(len(factors))]  # a formula takes no other names of columns
     coded = {name: pd.factorize(table[factor])[0] for name, factor in zip(names, factors, strict=True)}
     frame = pd.DataFrame({"animal": table[animal], "score": table[score], **coded})
+    sizes = [len(each) for each in levels]
     effects = [each for count in range(1, len(names) + 1) for each in combinations(range(len(names)), count)]
-    epsilons = [
-        _epsilon(means, [len(each) for each in levels], effect, what=f"the effect of {_words(factors, effect)}")
-        for effect in effects
-    ]
+    called = {effect: " x ".join(factors[number] for number in effect) for effect in effects}
+    epsilons = {effect: _epsilon(means, sizes, effect, what=f"the effect of {called[effect]}") for effect in effects}
     found = anova.AnovaRM(frame, "score", "animal", within=names, aggregate_func="mean").fit().anova_table
-    rows_found = [found.loc[":".join(names[number] for number in effect)] for effect in effects]
+    rows = {effect: found.loc[":".join(names[number] for number in effect)] for effect in effects}
     return tuple(
         f_test(
             test="repeated-measures ANOVA",
-            comparison=_words(factors, effect),
-            value=float(row["F Value"]),
-            df=(float(row["Num DF"]), float(row["Den DF"])),
-            epsilon=epsilon,
+            comparison=called[effect],
+            value=float(rows[effect]["F Value"]),
+            df=(float(rows[effect]["Num DF"]), float(rows[effect]["Den DF"])),
+            epsilon=epsilons[effect],
             n=len(means),
         )
-        for effect, row, epsilon in zip(effects, rows_found, epsilons, strict=True)
+        for effect in effects
     )
 
 
 def paired_tests(
-    table: DataFrame,
+    table: pd.DataFrame,
     *,
     score: str,
     condition: str,
@@ -172,10 +167,9 @@ def paired_tests(
     levels = levels_of(table, condition)
     chosen = pairs_of(levels, pairs, condition=condition)
     means = _cell_means(table, score=score, animal=animal, factors=[condition], levels=[levels])
-    column = {level: number for number, level in enumerate(levels)}
     tests = []
     for first, second in chosen:
-        one, other = means[:, column[first]], means[:, column[second]]
+        one, other = means[:, levels.index(first)], means[:, levels.index(second)]
         if np.var(one - other) <= NOTHING * np.mean(np.square(means)):
             raise InputError(
                 f"{score} differs by {np.mean(one - other):g} between {first} and {second} in every animal: "
@@ -226,7 +220,7 @@ def bonferroni(p: float, tests: int) -> dict[str, Any]:
     return {"p_corrected": min(1.0, p * tests), "correction": f"Bonferroni for {tests} tests" if tests > 1 else ""}
 
 
-def check_table(table: DataFrame, *, score: str, animal: str, others: Sequence[str]) -> None:
+def check_table(table: pd.DataFrame, *, score: str, animal: str, others: Sequence[str]) -> None:
     """Raise InputError unless the columns are there and whole, the scores numbers, and the animals enough."""
     if not hasattr(table, "columns"):
         raise InputError(f"the table is a {type(table).__name__}; give a pandas.DataFrame with a row for each score")
@@ -250,7 +244,7 @@ def check_table(table: DataFrame, *, score: str, animal: str, others: Sequence[s
         )
 
 
-def levels_of(table: DataFrame, factor: str) -> list[Hashable]:
+def levels_of(table: pd.DataFrame, factor: str) -> list[Hashable]:
     """The conditions in the order in which they appear; InputError if there is only one."""
     levels = list(table[factor].unique())
     if len(levels) < 2:
@@ -274,24 +268,20 @@ def pairs_of(
 
 
 def _cell_means(
-    table: DataFrame, *, score: str, animal: str, factors: list[str], levels: list[list[Hashable]]
+    table: pd.DataFrame, *, score: str, animal: str, factors: list[str], levels: list[list[Hashable]]
 ) -> Floats:
     """(animals, cells): mean score of each animal in each combination of conditions; InputError if one is missing."""
-    means = table.groupby([animal, *factors], observed=True)[score].mean()
-    animals, cells = list(table[animal].unique()), list(product(*levels))
-    missing = [(each, *cell) for each in animals for cell in cells if (each, *cell) not in means.index]
-    if missing:
+    index = pd.MultiIndex.from_product([list(table[animal].unique()), *levels])
+    means = table.groupby([animal, *factors], observed=True)[score].mean().reindex(index)
+    missing = means.index[means.isna()]
+    if len(missing):
         each, *cell = missing[0]
         where = ", ".join(f"{name} {value}" for name, value in zip(factors, cell, strict=True))
         raise InputError(
             f"animal {each} has no score for {where} (gaps like this: {len(missing)}); every animal needs every "
             "condition: leave the animal out, or use nr.mixed_model"
         )
-    return np.array([[means.loc[(each, *cell)] for cell in cells] for each in animals])
-
-
-def _words(factors: Sequence[str], effect: Sequence[int]) -> str:
-    return " x ".join(factors[number] for number in effect)
+    return means.to_numpy().reshape(table[animal].nunique(), -1)
 
 
 def _epsilon(means: Floats, sizes: list[int], effect: Sequence[int], *, what: str) -> float:

@@ -21,8 +21,6 @@ _LITERALS = {
     *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
     *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
 }
-_SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_IGNORED = {"PROTO", "FRAME"}
 
 
 class _Mark:
@@ -81,17 +79,54 @@ class Machine:
         return result
 
     def _step(self, name: str, argument: Any) -> None:
-        if name in _LITERALS:
-            self._stack.append(argument)
-        elif name in _CONSTANTS:
-            self._stack.append(_CONSTANTS[name])
-        elif name in _SHORT_TUPLES:
-            count = _SHORT_TUPLES[name]
-            self._stack[-count:] = [tuple(self._stack[-count:])]
-        elif name in _OTHERS:
-            _OTHERS[name](self, argument)
-        elif name not in _IGNORED and name != "STOP":
-            raise self._refused(f"has the instruction {name}")
+        """One instruction; it is all that a file can ask for."""
+        stack = self._stack
+        match name:
+            case _ if name in _LITERALS:
+                stack.append(argument)
+            case _ if name in _CONSTANTS:
+                stack.append(_CONSTANTS[name])
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(name[-1])
+                stack[-count:] = [tuple(stack[-count:])]
+            case "MARK":
+                stack.append(_Mark())
+            case "TUPLE":
+                stack.append(tuple(self._since_mark()))
+            case "EMPTY_LIST":
+                stack.append([])
+            case "APPEND":
+                item = stack.pop()
+                self._top(list).append(item)
+            case "APPENDS":
+                items = self._since_mark()
+                self._top(list).extend(items)
+            case "EMPTY_DICT":
+                stack.append({})
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                self._set_items([key, value])
+            case "SETITEMS":
+                self._set_items(self._since_mark())
+            case "MEMOIZE" | "BINPUT" | "LONG_BINPUT":
+                self._memo[len(self._memo) if name == "MEMOIZE" else argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(self._memo[argument])
+            case "GLOBAL":
+                self._name(*argument.split(" ", 1))  # as pickletools joins them
+            case "STACK_GLOBAL":
+                named, module = stack.pop(), stack.pop()
+                self._name(module, named)
+            case "REDUCE":
+                self._reduce()
+            case "BUILD":
+                self._build()
+            case "BINPERSID":
+                self._persistent_id()
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case _:
+                raise self._refused(f"has the instruction {name}")
 
     def _refused(self, what: str) -> RefusedError:
         return RefusedError(
@@ -129,48 +164,24 @@ class Machine:
             raise self._refused(f"asks for {ascii(full[:100])[1:-1]}")
         self._stack.append(Named(full))
 
-    def _global(self, name: str) -> None:
-        module, _, name = name.partition(" ")  # as pickletools joins them
-        self._name(module, name)
-
-    def _append(self, _: Any) -> None:
-        item = self._stack.pop()
-        self._top(list).append(item)
-
-    def _extend(self, _: Any) -> None:
-        items = self._since_mark()
-        self._top(list).extend(items)
-
-    def _set_item(self, _: Any) -> None:
-        value, key = self._stack.pop(), self._stack.pop()
-        self._set_items([key, value])
-
-    def _reduce(self, _: Any) -> None:
+    def _reduce(self) -> None:
         arguments, named = self._stack.pop(), self._stack.pop()
-        builder = self._builders[named.name] if isinstance(named, Named) else None
+        called = named.name if isinstance(named, Named) else "something that is not a function"
+        builder = self._builders[called] if isinstance(named, Named) else None
         if builder is None or type(arguments) is not tuple:
-            raise self._refused(
-                f"calls {named.name if isinstance(named, Named) else 'something that is not a function'}"
-            )
+            raise self._refused(f"calls {called}")
         self._stack.append(builder(*arguments))
 
-    def _build(self, _: Any) -> None:
+    def _build(self) -> None:
         state = self._stack.pop()
         if not isinstance(self._stack[-1], Pending):
             raise self._refused("sets the state of an object")
         self._stack[-1].fill(state)
 
-    def _persistent_id(self, _: Any) -> None:
+    def _persistent_id(self) -> None:
         if self._persistent is None:
             raise self._refused("refers to data outside itself")
         self._stack.append(self._persistent(self._stack.pop()))
-
-    def _remember(self, index: int | None) -> None:
-        self._memo[len(self._memo) if index is None else index] = self._stack[-1]
-
-    def _stack_global(self, _: Any) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
-        self._name(module, name)
 
 
 class Pending:
@@ -179,23 +190,3 @@ class Pending:
     def fill(self, state: Any) -> None:
         """The second step."""
         raise NotImplementedError
-
-
-_OTHERS: dict[str, Callable[[Machine, Any], Any]] = {
-    "MARK": lambda m, _: m._stack.append(_Mark()),
-    "EMPTY_LIST": lambda m, _: m._stack.append([]),
-    "EMPTY_DICT": lambda m, _: m._stack.append({}),
-    "TUPLE": lambda m, _: m._stack.append(tuple(m._since_mark())),
-    "APPEND": Machine._append,
-    "APPENDS": Machine._extend,
-    "SETITEM": Machine._set_item,
-    "SETITEMS": lambda m, _: m._set_items(m._since_mark()),
-    "MEMOIZE": lambda m, _: m._remember(None),
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), Machine._remember),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, index: m._stack.append(m._memo[index])),
-    "GLOBAL": Machine._global,
-    "STACK_GLOBAL": Machine._stack_global,
-    "REDUCE": Machine._reduce,
-    "BUILD": Machine._build,
-    "BINPERSID": Machine._persistent_id,
-}

@@ -164,18 +164,10 @@ def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) 
     return np.lib.stride_tricks.as_strided(values[offset:], size, steps, writeable=False)
 
 
-def _path(*parts: Any) -> PurePosixPath:
-    return PurePosixPath(*parts)
-
-
 def _device(kind: Any, index: Any = None) -> str:
     if type(kind) is not str or type(index) not in (int, type(None)):
         raise TypeError("a device that is none")
     return kind if index is None else f"{kind}:{index}"
-
-
-def _empty_dictionary() -> dict[str, Any]:
-    return {}
 
 
 class _Settling:
@@ -203,11 +195,11 @@ class _Settling:
 
 
 _BUILDERS: dict[str, Builder | None] = {
-    "collections.OrderedDict": _empty_dictionary,
+    "collections.OrderedDict": lambda: {},
     "numpy.ndarray": None,  # named as the kind of an array, never called
     "numpy.dtype": _Type,
-    "pathlib.PosixPath": _path,
-    "pathlib.PurePosixPath": _path,
+    "pathlib.PosixPath": PurePosixPath,
+    "pathlib.PurePosixPath": PurePosixPath,
     "torch.device": _device,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
 }
