@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from neuroreel.recordings.clock import Clock
+from neuroreel.errors import InputError
+from neuroreel.recordings.clock import Clock, rate_of
 
 RATES = st.floats(1, 120)
 STARTS = st.floats(0, 1e4)
@@ -149,3 +150,56 @@ def test_frames_in_gaps() -> None:
     assert at == beyond | between
     assert not clock.in_gaps(np.arange(6, 9, 1 / 30)).any()
     assert Clock(np.zeros(0)).in_gaps(np.array([1.0])).tolist() == [False]  # with no sample at all, see farthest
+
+
+def test_samples_in_a_stretch_of_time() -> None:
+    """Half an interval early is on time, and half an interval before the end is too late."""
+    clock = Clock(np.arange(10) / 10)
+    assert clock.within(0.2, 0.5).tolist() == clock.within(0.24, 0.46).tolist() == [2, 3, 4]
+    assert clock.within(0.26, 0.56).tolist() == [3, 4, 5]
+    assert clock.within(2, 3).tolist() == []
+    assert Clock(np.array([3.0])).within(3, 4).tolist() == [0]
+
+
+def test_pauses_and_the_stretches_between_them() -> None:
+    clock = Clock(np.concatenate([np.arange(20) / 10, 5 + np.arange(30) / 10]))
+    every = np.arange(50)
+    assert clock.pause_s(every) == pytest.approx(3.1)
+    assert clock.pause_s(every[:20]) is None
+    assert clock.pause_s(every[:1]) is None
+    ends = clock.stretches(np.array([30]))
+    np.testing.assert_allclose(ends, [(0, 2), (5, 6), (6, 8)], atol=1e-9)
+    assert Clock(np.array([3.0])).stretches(np.zeros(0, np.int64)) == [(3.0, 3.0)]
+
+
+def test_a_series_covers_the_frames_that_have_a_sample_nearby() -> None:
+    clock = Clock(np.array([0.0, 1.0, 2.0, 4.0]))
+    assert clock.covers(np.arange(0, 2.5, 0.1), frame_s=0.1)
+    assert not clock.covers(np.arange(0, 3, 0.1), frame_s=0.1)
+    assert clock.covers(np.arange(0, 4, 1.0), frame_s=1.0)  # a sample a frame away will do where frames are long
+    assert not Clock(np.zeros(0)).covers(np.array([0.0]), frame_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([0, np.nan, 2], "dff: 1 of 3 timestamps are NaN or infinite, the first that of sample 1"),
+        ([0, 1, np.inf], "the first that of sample 2"),
+        ([0, 1, 1], "dff has timestamps that do not increase, the first at sample 2"),
+    ],
+)
+def test_times_that_are_refused(times: list[float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Clock(np.array(times, np.float64)).check(what="dff")
+
+
+@pytest.mark.parametrize(("rate", "start"), [(None, 0.0), (0.0, 0.0), (np.inf, 0.0), (10.0, np.nan)])
+def test_rates_that_are_refused(rate: float | None, start: float) -> None:
+    with pytest.raises(InputError, match=r"dff has rate .* cannot be placed in time"):
+        Clock.of_rate(rate, start_s=start, count=5, what="dff")
+
+
+def test_rates_without_the_noise_of_timestamps() -> None:
+    assert Clock.of_rate(10, start_s=1, count=3, what="dff").times.tolist() == [1.0, 1.1, 1.2]
+    assert rate_of(1 / 30.000001) == 30.0
+    assert rate_of(1001 / 30_000) == 29.97

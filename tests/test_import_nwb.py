@@ -15,7 +15,7 @@ import pytest
 import neuroreel as nr
 from films import noise, write_film
 from neuroreel.cli import main
-from neuroreel.recordings.nwb import population
+from neuroreel.recordings.nwb import series as nwb_series
 from neuroreel.recordings.nwb.contents import Found
 from neuroreel.recordings.nwb.images import Look, Stimulus, open_stimulus
 from nwb_files import add_behavior, add_movie, add_responses, empty_file, ophys, write
@@ -200,7 +200,7 @@ def test_units_positions_and_long_chunks(tmp_path: Path, monkeypatch: pytest.Mon
     file = write(nwb, tmp_path / "a.nwb")
     read = nr.import_nwb(file, tmp_path / "a", trial_seconds=1)
     np.testing.assert_array_equal(read.coordinates, places)  # type: ignore[arg-type]
-    monkeypatch.setattr(population, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(nwb_series, "_KEPT_BYTES", 0)
     again = nr.import_nwb(file, tmp_path / "b", trial_seconds=1)
     for number in range(3):
         wanted = stored[30 * number : 30 * (number + 1)].T * np.float32(0.5) + np.float32(2)

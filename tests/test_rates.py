@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import neuroreel as nr
 from neuroreel.errors import InputError
-from neuroreel.recordings.checks import check_trials, same_rate
+from neuroreel.recordings.checks import check_trials
+from neuroreel.recordings.clock import same_rate
 from toy_encoder import ToyEncoder, toy_trials
 
 MODEL = ToyEncoder(neurons=8)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neuroreel.arguments import instance_of
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, user_path
-from neuroreel.recordings.checks import same_rate
+from neuroreel.recordings.clock import same_rate
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.trial import Trial
 

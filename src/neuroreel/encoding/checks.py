@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from neuroreel.arguments import as_array, instance_of, whole_number
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
-from neuroreel.recordings.checks import same_rate
+from neuroreel.recordings.clock import same_rate
 from neuroreel.recordings.trial import Trial
 
 

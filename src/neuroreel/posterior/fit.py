@@ -22,7 +22,8 @@ from neuroreel.posterior.noise import LEAST_RATE, fit_noise
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.posterior.prediction import ensemble_responses
 from neuroreel.progress import progress as progress_bar
-from neuroreel.recordings.checks import check_responses, check_trials, same_rate
+from neuroreel.recordings.checks import check_responses, check_trials
+from neuroreel.recordings.clock import same_rate
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_model
 

@@ -21,7 +21,7 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, user_path
 from neuroreel.posterior.movie_prior import MoviePrior
 from neuroreel.posterior.noise import NoiseModel
-from neuroreel.recordings.checks import same_rate
+from neuroreel.recordings.clock import same_rate
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.showing import shown
 

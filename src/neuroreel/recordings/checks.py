@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +10,8 @@ import numpy as np
 
 from neuroreel.errors import InputError
 from neuroreel.grey import check_white
+from neuroreel.recordings.clock import same_rate
 from neuroreel.recordings.trial import Trial
-
-
-def same_rate(one_hz: float, other_hz: float) -> bool:
-    """Whether two frame rates are of one clock: within 0.1 %, a frame in 1000, as 29.98 and 30 Hz are."""
-    return math.isclose(one_hz, other_hz, rel_tol=1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Every question of time: which frames a series of images makes, and what other series were at those frames.
+"""Every question of time: frame rates, which frames a series of images makes, what other series were at those frames.
 
 A sample belongs to the moment that its timestamp names; an image comes on then, and stays until the next. A series with
 two or more samples a frame is averaged over the length of a frame around each frame's onset; a slower one is
@@ -8,6 +8,7 @@ against each other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.errors import InputError
+
 PAUSE = 5  # usual intervals: where images come further apart, the stimulus paused
 REGULAR = 0.25  # of a frame: images that come on closer than this to a regular clock are its frames
+_REACH_S = 0.5  # where no sample is so near to a frame, the series was not recorded then
 _GAP = 1.5  # usual intervals: where samples lie further apart, one or more are missing
 _ON_TIME = 1e-6  # of an interval: rounding of clocks, no real distance
+
+
+def same_rate(one_hz: float, other_hz: float) -> bool:
+    """Whether two frame rates are of one clock: within 0.1 %, a frame in 1000, as 29.98 and 30 Hz are."""
+    return math.isclose(one_hz, other_hz, rel_tol=1e-3)
+
+
+def rate_of(interval_s: float) -> float:
+    """Samples per second, without the noise of the timestamps that an interval was measured from."""
+    return float(f"{1 / interval_s:.6g}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,31 @@ class Clock:
 
     times: NDArray[np.float64]
 
+    @classmethod
+    def of_rate(cls, rate_hz: float | None, *, start_s: float, count: int, what: str) -> Clock:
+        """Regular samples; InputError, which names ``what``, for a rate or start that places none in time."""
+        if rate_hz is None or not 0 < rate_hz < np.inf or not np.isfinite(start_s):
+            raise InputError(
+                f"{what} has rate {rate_hz} and starting time {start_s}, and no timestamps; its samples cannot be "
+                "placed in time: please correct the file"
+            )
+        return cls(start_s + np.arange(count) / float(rate_hz))
+
+    def check(self, *, what: str) -> None:
+        """Raise InputError, which names ``what``, unless all times are finite and increase."""
+        missing = np.flatnonzero(~np.isfinite(self.times))
+        if len(missing):
+            raise InputError(
+                f"{what}: {len(missing)} of {len(self.times)} timestamps are NaN or infinite, the first that of sample "
+                f"{missing[0]}; these samples cannot be placed in time: please correct the file"
+            )
+        wrong = np.flatnonzero(np.diff(self.times) <= 0)
+        if len(wrong):
+            raise InputError(
+                f"{what} has timestamps that do not increase, the first at sample {wrong[0] + 1}: please correct the "
+                "file"
+            )
+
     @cached_property
     def interval_s(self) -> float:
         """Seconds from one sample to the next, usually; infinite for fewer than two samples.
@@ -71,6 +110,22 @@ class Clock:
             return float(mean)
         usual = steps[steps < 1.75 * median].mean()
         return float(steps.sum() / np.rint(steps / usual).sum())
+
+    def within(self, start_s: float, stop_s: float) -> NDArray[np.int64]:
+        """The samples that came in a stretch of time; half an interval early is on time."""
+        early = self.interval_s / 2 if np.isfinite(self.interval_s) else 0.0
+        return np.flatnonzero((self.times >= start_s - early) & (self.times < stop_s - early))
+
+    def pause_s(self, samples: NDArray[np.int64]) -> float | None:
+        """The longest pause between samples that follow each other; None if there is none."""
+        longest = float(np.diff(self.times[samples]).max(initial=0))
+        return longest if longest > PAUSE * self.interval_s else None
+
+    def stretches(self, starts: NDArray[np.int64]) -> list[tuple[float, float]]:
+        """When samples without a pause between them came, and the last one went; a stretch ends before ``starts``."""
+        pauses = np.flatnonzero(np.diff(self.times) > PAUSE * self.interval_s) + 1
+        pieces = np.split(self.times, np.union1d(pauses, starts))
+        return [(float(times[0]), float(times[-1] + self._image_s(0.0))) for times in pieces]
 
     def frames(self, images: NDArray[np.int64], *, frame_s: float, stop_s: float = np.inf) -> Frames:
         """The frames that successive images make in a movie of ``1 / frame_s`` frames per second.
@@ -110,9 +165,13 @@ class Clock:
             return None
         return Frames(times, images, float(np.ptp(offsets[:-1])) / 2)
 
-    def _image_s(self, frame_s: float) -> float:
-        """How long an image stays: a usual interval, or a frame where there is a single image."""
-        return self.interval_s if np.isfinite(self.interval_s) else frame_s
+    def _image_s(self, alone_s: float) -> float:
+        """How long an image stays: a usual interval, or ``alone_s`` where there is a single image."""
+        return self.interval_s if np.isfinite(self.interval_s) else alone_s
+
+    def covers(self, frames_s: NDArray[np.float64], *, frame_s: float) -> bool:
+        """Whether there is a sample within half a second, or a frame, of every frame."""
+        return self.farthest(frames_s) <= max(_REACH_S, frame_s)
 
     def farthest(self, frames_s: NDArray[np.float64]) -> float:
         """Seconds from the nearest sample to the frame that is worst off; infinite without samples."""

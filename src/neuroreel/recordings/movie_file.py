@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
 from neuroreel.files import user_path
-from neuroreel.recordings.clock import Clock
+from neuroreel.recordings.clock import Clock, rate_of
 from neuroreel.recordings.disk import check_fetched, read_array
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial
@@ -168,8 +168,8 @@ def _read_video(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any],
     every = np.arange(len(video))
     if clock.regular_frames(every, frame_s=1 / told):
         return video, told
-    usual = 1 / clock.interval_s  # some files tell a multiple of it
-    usual = told if abs(told / usual - 1) < 0.01 else float(f"{usual:.6g}")
+    usual = rate_of(clock.interval_s)  # some files tell a multiple of it
+    usual = told if abs(told / usual - 1) < 0.01 else usual
     images = clock.frames(every, frame_s=1 / usual).images
     if not np.array_equal(images, every):
         warnings.warn(

@@ -16,7 +16,7 @@ from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.recordings.movie_file import read_movie
 from neuroreel.recordings.nwb.contents import Found
-from neuroreel.recordings.nwb.series import times_of
+from neuroreel.recordings.nwb.series import clock_of
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as video files have it
 
@@ -136,7 +136,7 @@ def open_stimulus(found: Found, *, folder: Path, axes: ImageAxes) -> Stimulus:
         shown = _numbers(np.asarray(series.data[:]), path=path, count=images.count)
     if not len(shown):
         raise InputError(f"{path} shows no image at all; choose another series with --stimulus")
-    return Stimulus(path, Clock(times_of(series, path=path, count=len(shown))), shown, images)
+    return Stimulus(path, clock_of(found, count=len(shown)), shown, images)
 
 
 def _numbers(stored: NDArray[Any], *, path: str, count: int) -> NDArray[np.int64]:

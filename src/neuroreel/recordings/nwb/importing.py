@@ -12,21 +12,20 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.arguments import positive_number
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing, user_path
-from neuroreel.recordings.clock import REGULAR
-from neuroreel.recordings.nwb.contents import AUTO, Found, choose, choose_optional, open_nwb, read_contents
+from neuroreel.recordings.clock import REGULAR, rate_of
+from neuroreel.recordings.nwb.contents import AUTO, Contents, choose, choose_optional, open_nwb, read_contents
 from neuroreel.recordings.nwb.images import BLANK, GREY, ImageAxes, Look, Stimulus, open_stimulus
-from neuroreel.recordings.nwb.population import Population
-from neuroreel.recordings.nwb.series import Channels
-from neuroreel.recordings.nwb.shows import Show, find_epochs, find_show
+from neuroreel.recordings.nwb.series import Responses, Signal, behavior_of
+from neuroreel.recordings.nwb.shows import Epoch, Show, find_epochs, find_show
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.sensorium import WITHHELD_TIERS
 from neuroreel.recordings.trial import Trial
 from neuroreel.recordings.writing import write_recording
 
 SOURCE = "meta/nwb.json"  # what of which file the recording was made of
-_REACH_S = 0.5
 
 
 def import_nwb(
@@ -133,43 +132,35 @@ def import_nwb(
             open_stimulus(found, folder=file.parent, axes=image_axes)
             for found in choose(contents.stimulus, stimulus, option="stimulus")
         ]
-        frame_s = _frame_s(frame_rate_hz, stimuli[0].clock.interval_s)
         taken = choose(contents.responses, responses, option="responses")
+        session = _Session(
+            stimuli=stimuli,
+            responses=Responses.of(taken, keep=neurons),
+            behavior=_signals(contents, pupil=pupil, running=running),
+            pupil_center=_signals(contents, channels=2, pupil_center=pupil_center),
+            look=look,
+            frame_s=_frame_s(frame_rate_hz, stimuli[0].clock.interval_s),
+        )
         epochs = find_epochs(
             contents.intervals, stimuli, trials=trials, tier_column=tier_column, trial_seconds=trial_seconds
         )
-        session = _Session(
-            population=Population(taken, keep=neurons),
-            behavior=_channels(contents, pupil=pupil, running=running),
-            pupil_center=_channels(contents, channels=2, pupil_center=pupil_center),
-            look=look,
-            frame_s=frame_s,
-        )
-        if strange := sorted(set(leave_out) - {epoch.number for epoch in epochs}):
-            raise InputError(f"leave_out names {strange}; the trials are numbered 0 to {len(epochs) - 1}")
-        shows, faults = [], Counter[str]()
-        for epoch in epochs:
-            show = find_show(epoch, stimuli, frame_s=frame_s) if epoch.number not in leave_out else "you asked for it"
-            show = show if isinstance(show, str) else session.fault(show) or show
-            if isinstance(show, str):
-                faults[show] += 1
-            else:
-                shows.append(show)
+        shows, left_out = session.shows(epochs, leave_out=leave_out)
         said = {
-            **session.summary([str(found) for found in taken], stimuli, shows),
-            "left_out": dict(faults),
-            "cannot_be_read": [str(part) for part in unreadable],
+            "responses": list(map(str, taken)),
+            **session.summary(shows),
+            "left_out": left_out,
+            "cannot_be_read": list(map(str, unreadable)),
         }
         for line in _lines(said, trials=len(shows)):
             say(line)
         if not shows:
-            raise InputError(f"{file} has no trial that can be used: {'; '.join(faults) or 'there are none'}")
+            raise InputError(f"{file} has no trial that can be used: {'; '.join(left_out) or 'there are none'}")
         return write_recording(
             folder,
-            (session.trial(show) for show in shows),
+            map(session.trial, shows),
             tiers=[show.epoch.tier for show in shows],
-            unit_ids=session.population.ids,
-            coordinates=session.population.coordinates,
+            unit_ids=session.responses.ids,
+            coordinates=session.responses.coordinates,
             extra={SOURCE: {"file": file.name, "identifier": str(nwb.identifier), **said}},
             overwrite=overwrite,
         )
@@ -179,27 +170,44 @@ def import_nwb(
 class _Session:
     """Everything that was chosen from the file, ready to be read a trial at a time."""
 
-    population: Population
-    behavior: list[Channels]
-    pupil_center: list[Channels]
+    stimuli: list[Stimulus]
+    responses: Responses
+    behavior: list[Signal]
+    pupil_center: list[Signal]
     look: Look
     frame_s: float
 
-    def fault(self, show: Show) -> str | None:
-        """Why a trial cannot be used, as far as the clocks tell."""
-        frames_s = show.frames.onsets_s
-        if self.population.farthest(frames_s) > max(_REACH_S, self.frame_s):
-            return "responses were not recorded all the time"
-        for channels in (*self.behavior, *self.pupil_center):
-            if channels.clock.farthest(frames_s) > max(_REACH_S, self.frame_s):
-                return f"{channels.path} was not recorded all the time"
+    def shows(self, epochs: Sequence[Epoch], *, leave_out: Sequence[int]) -> tuple[list[Show], dict[str, int]]:
+        """What can become trials; and why others cannot, as far as the clocks tell, with how many."""
+        if strange := sorted(set(leave_out) - {epoch.number for epoch in epochs}):
+            raise InputError(f"leave_out names {strange}; the trials are numbered 0 to {len(epochs) - 1}")
+        shows, faults = [], Counter[str]()
+        for epoch in epochs:
+            show: Show | str = "you asked for it"
+            if epoch.number not in leave_out:
+                show = find_show(epoch, self.stimuli, frame_s=self.frame_s)
+            if isinstance(show, Show):
+                show = self._gap(show) or show
+            if isinstance(show, Show):
+                shows.append(show)
+            else:
+                faults[show] += 1
+        return shows, dict(faults)
+
+    def _gap(self, show: Show) -> str | None:
+        """What was not recorded all through a trial, in words."""
+        recorded = [(signal, "responses were") for signal in self.responses.signals]
+        recorded += [(signal, f"{signal.path} was") for signal in (*self.behavior, *self.pupil_center)]
+        for signal, words in recorded:
+            if not signal.clock.covers(show.frames.onsets_s, frame_s=self.frame_s):
+                return f"{words} not recorded all the time"
         return None
 
     def trial(self, show: Show) -> Trial:
         """Read one trial."""
         what = f"trial {show.epoch.number}"
         with _reading(what):
-            responses = self.population.at(show.frames.onsets_s, frame_s=self.frame_s)
+            responses = self.responses.at(show.frames.onsets_s, frame_s=self.frame_s)
             video = show.stimulus.read(show.frames.images, self.look, what=what)
         bad = np.flatnonzero(~np.isfinite(responses).all(axis=1))
         if len(bad):
@@ -214,36 +222,29 @@ class _Session:
             responses=None if withheld else responses,
             behavior=self._at(self.behavior, show),
             pupil_center=self._at(self.pupil_center, show),
-            frame_rate_hz=self.frame_rate_hz,
+            frame_rate_hz=rate_of(self.frame_s),
             name=what,
         )
 
-    def _at(self, channels: Sequence[Channels], show: Show) -> NDArray[np.float32] | None:
-        if not channels:
+    def _at(self, signals: Sequence[Signal], show: Show) -> NDArray[np.float32] | None:
+        if not signals:
             return None
-        return np.concatenate([each.at(show.frames.onsets_s, frame_s=self.frame_s) for each in channels])
+        return np.concatenate([signal.at(show.frames.onsets_s, frame_s=self.frame_s) for signal in signals])
 
-    @property
-    def frame_rate_hz(self) -> float:
-        """Without the noise of the timestamps."""
-        return float(f"{1 / self.frame_s:.6g}")
-
-    def summary(self, responses: Sequence[str], stimuli: Sequence[Stimulus], shows: Sequence[Show]) -> dict[str, Any]:
+    def summary(self, shows: Sequence[Show]) -> dict[str, Any]:
         """What the recording is made of, as JSON."""
-        with _reading(stimuli[0].path):
-            height, width = self.look.size or stimuli[0].images.size()
+        with _reading(self.stimuli[0].path):
+            height, width = self.look.size or self.stimuli[0].images.size()
         gaps = Counter[str]()
         for show in shows:
-            gaps.update(self.population.in_gaps(show.frames.onsets_s))
-            for channels in (*self.behavior, *self.pupil_center):
-                gaps[channels.path] += int(channels.clock.in_gaps(show.frames.onsets_s).sum())
+            for signal in (*self.responses.signals, *self.behavior, *self.pupil_center):
+                gaps[signal.path] += int(signal.clock.in_gaps(show.frames.onsets_s).sum())
         return {
-            "responses": list(responses),
-            "stimulus": [f"{stimulus.path}, stored as {stimulus.images.axes}" for stimulus in stimuli],
-            "behavior": [channels.path for channels in self.behavior],
-            "pupil_center": [channels.path for channels in self.pupil_center],
+            "stimulus": [f"{stimulus.path}, stored as {stimulus.images.axes}" for stimulus in self.stimuli],
+            "behavior": [signal.path for signal in self.behavior],
+            "pupil_center": [signal.path for signal in self.pupil_center],
             "movie": f"{width}x{height} pixels (width x height)",
-            "frame_rate_hz": self.frame_rate_hz,
+            "frame_rate_hz": rate_of(self.frame_s),
             "grey_levels": list(self.look.grey_levels),
             "frames": sum(len(show.frames.images) for show in shows),
             "largest_deviation_ms": round(1e3 * max((show.frames.deviation_s for show in shows), default=0.0), 3),
@@ -268,16 +269,12 @@ def _reading(what: str) -> Iterator[None]:
 def _frame_s(frame_rate_hz: float | None, image_s: float) -> float:
     if frame_rate_hz is None and not np.isfinite(image_s):
         raise InputError("the stimulus has a single image, so its frame rate is not known; give --frame-rate-hz")
-    if frame_rate_hz is not None and not 0 < frame_rate_hz < np.inf:
-        raise InputError(f"frame_rate_hz is {frame_rate_hz}; it must be a positive number")
-    return image_s if frame_rate_hz is None else 1 / frame_rate_hz
+    return image_s if frame_rate_hz is None else 1 / positive_number(frame_rate_hz, name="frame_rate_hz")
 
 
-def _channels(contents: Any, *, channels: int = 1, **names: str) -> list[Channels]:
-    found: list[Found | None] = [
-        choose_optional(getattr(contents, option), name, option=option) for option, name in names.items()
-    ]
-    return [Channels(each.series, path=each.path, channels=channels) for each in found if each is not None]
+def _signals(contents: Contents, *, channels: int = 1, **names: str) -> list[Signal]:
+    found = [choose_optional(getattr(contents, option), name, option=option) for option, name in names.items()]
+    return [behavior_of(each, channels=channels) for each in found if each is not None]
 
 
 def _lines(said: dict[str, Any], *, trials: int) -> list[str]:

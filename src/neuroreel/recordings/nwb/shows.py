@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neuroreel.arguments import positive_number
 from neuroreel.errors import InputError
-from neuroreel.recordings.clock import PAUSE, Frames
+from neuroreel.recordings.clock import Frames
 from neuroreel.recordings.nwb.contents import AUTO, Unreadable
 from neuroreel.recordings.nwb.images import Stimulus
 from neuroreel.recordings.splits import HASHED_FRAMES
@@ -55,13 +55,18 @@ def find_epochs(
     tier_column: str | None,
     trial_seconds: float | None,
 ) -> list[Epoch]:
-    """The epochs of a table of intervals, or of the stimulus itself, cut into pieces where that is asked for."""
+    """The epochs of a table of intervals, or of the stimulus itself, cut into pieces where that is asked for.
+
+    Of a stimulus, they are images that follow each other without a pause, and without a movie's starting again, in
+    order of time.
+    """
     if trials == AUTO:
         trials = "trials" if "trials" in intervals else STIMULUS
     if trials == STIMULUS:
         if tier_column is not None:
             raise InputError("--tier-column names a column of a table; name the table with --trials")
-        epochs = _stretches(stimuli)
+        stretches = sorted(ends for stimulus in stimuli for ends in stimulus.clock.stretches(stimulus.restarts))
+        epochs = [Epoch(number, start, stop) for number, (start, stop) in enumerate(stretches)]
     elif trials in intervals:
         epochs = _rows(intervals[trials], name=trials, tier_column=tier_column)
     else:
@@ -83,16 +88,13 @@ def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> S
         It would be too long to be held in memory.
     """
     shown = [
-        (stimulus, rows)
-        for stimulus in stimuli
-        if len(rows := np.flatnonzero(_within(stimulus.clock.times, epoch, early=stimulus.clock.interval_s / 2)))
+        (stimulus, rows) for stimulus in stimuli if len(rows := stimulus.clock.within(epoch.start_s, epoch.stop_s))
     ]
     if len(shown) != 1:
         names = ", ".join(stimulus.path for stimulus, _ in shown)
         return f"several stimuli were shown at once ({names})" if shown else "no stimulus was shown"
     stimulus, rows = shown[0]
-    pause_s = np.diff(stimulus.clock.times[rows]).max(initial=0)
-    if pause_s > PAUSE * stimulus.clock.interval_s:
+    if pause_s := stimulus.clock.pause_s(rows):
         return f"the stimulus paused for {pause_s:.2g} s"
     frames = stimulus.clock.frames(rows, frame_s=frame_s, stop_s=epoch.stop_s)
     count = len(frames.images)
@@ -105,12 +107,6 @@ def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> S
         return f"it has {count} frames; {HASHED_FRAMES} are the least"
     different = len(np.unique(frames.images))
     return Show(epoch, stimulus, frames, repeated=count - different, lost=len(rows) - different)
-
-
-def _within(times: NDArray[np.float64], epoch: Epoch, *, early: float) -> NDArray[np.bool_]:
-    """Images that came on in an epoch; half an image early is on time."""
-    early = early if np.isfinite(early) else 0.0
-    return (times >= epoch.start_s - early) & (times < epoch.stop_s - early)
 
 
 def _rows(table: Any, *, name: str, tier_column: str | None) -> list[Epoch]:
@@ -131,21 +127,9 @@ def _word(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _stretches(stimuli: Sequence[Stimulus]) -> list[Epoch]:
-    """Images that follow each other without a pause, and without a movie's starting again, in order of time."""
-    ends = []
-    for stimulus in stimuli:
-        times, image_s = stimulus.clock.times, stimulus.clock.interval_s
-        pauses = np.flatnonzero(np.diff(times) > PAUSE * image_s) + 1
-        for rows in np.split(np.arange(len(times)), np.union1d(pauses, stimulus.restarts)):
-            ends.append((times[rows[0]], times[rows[-1]] + (image_s if np.isfinite(image_s) else 0.0)))
-    return [Epoch(number, float(start), float(stop)) for number, (start, stop) in enumerate(sorted(ends))]
-
-
 def _cut(epochs: Sequence[Epoch], seconds: float) -> list[Epoch]:
     """Whole pieces of this length; what is left over at the end of an epoch is left out."""
-    if not (np.isfinite(seconds) and seconds > 0):
-        raise InputError(f"trial_seconds is {seconds}; it must be a positive number")
+    positive_number(seconds, name="trial_seconds")
     pieces = [
         (epoch.start_s + piece * seconds, epoch.tier)
         for epoch in epochs
