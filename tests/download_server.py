@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
-import json
 import re
 import threading
 import time
@@ -23,9 +21,7 @@ CATALOGUE = """
 [archive]
 url = "{url}"
 file = "{{archive}}/{{repository}}/raw/{{branch}}/{{path}}"
-contents = "{{archive}}/api/v1/repos/{{repository}}/contents/{{path}}?ref={{branch}}"
 snapshot = "{{archive}}/{{repository}}/archive/{{branch}}.zip"
-token_variable = "TEST_GIN_TOKEN"
 
 [[group]]
 name = "new"
@@ -91,8 +87,7 @@ class Gin:
         self.asked: list[Asked] = []
         self.ranges = True
         self.validators = True
-        self.token: str | None = None
-        self.api = self.snapshots = True
+        self.snapshots = True
         self.pause_s = 0.0  # between pieces of 64 kB
         self.url = ""
         self.at_once = self.most_at_once = 0
@@ -133,8 +128,6 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if raw := re.fullmatch(rf"/{REPOSITORY}/raw/master/(.+)", path):
                 self._raw(raw[1])
-            elif contents := re.fullmatch(rf"/api/v1/repos/{REPOSITORY}/contents/(.*)", path):
-                self._contents(contents[1])
             elif re.fullmatch(f"/{REPOSITORY}/archive/master.zip", path) and self.gin.snapshots:
                 self._plain(self._snapshot(), "application/zip")
             else:
@@ -205,32 +198,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.gin.over.wait(20)
         if stops:
             self.close_connection = True
-
-    def _contents(self, folder: str) -> None:
-        wanted = f"token {self.gin.token}" if self.gin.token else None
-        if not self.gin.api or (wanted and self.headers["Authorization"] != wanted):
-            return self._plain(b"", status=401)
-        entries = {}
-        for path, content in self.gin.files.items():
-            if folder and not path.startswith(f"{folder}/"):
-                continue
-            inner = path[len(folder) + 1 :] if folder else path
-            name, _, deeper = inner.partition("/")
-            entries[name] = self._entry(f"{folder}/{name}".lstrip("/"), content, is_folder=bool(deeper))
-        if not entries:
-            return self._plain(b"", status=404)
-        return self._plain(json.dumps(list(entries.values())).encode(), "application/json; charset=UTF-8")
-
-    def _entry(self, path: str, content: bytes, *, is_folder: bool) -> dict[str, object]:
-        if is_folder:
-            return {"type": "dir", "path": path, "size": 0, "sha": "0" * 40}
-        if key := self.gin.pointers.get(path):  # as a link for some files, as a pointer file for the others
-            if len(path) % 2:
-                return {"type": "symlink", "path": path, "size": 0, "sha": "0" * 40, "target": _link(key)}
-            content = f"/annex/objects/{key}\n".encode()
-        sha = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        text = base64.b64encode(content).decode()
-        return {"type": "file", "path": path, "size": len(content), "sha": sha, "encoding": "base64", "content": text}
 
     def _snapshot(self) -> bytes:
         stream = io.BytesIO()

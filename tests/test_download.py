@@ -15,8 +15,10 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,22 +27,20 @@ import neuroreel as nr
 from download_server import Fault, Gin, serving, zipped
 from mice import made_up_trial
 from neuroreel.cli import main
+from neuroreel.download.catalogue import load_catalogue
+from neuroreel.download.checksums import Expected
+from neuroreel.download.client import Client, part_file, patient, span_of
+from neuroreel.download.ledger import WORKPLACE, check_downloads
+from neuroreel.download.run import download
 from neuroreel.errors import ExistsError
-from neuroreel.recordings.download import transfer
-from neuroreel.recordings.download.catalogue import load_catalogue
-from neuroreel.recordings.download.checksums import Checksum, Expected
-from neuroreel.recordings.download.manifest import WORKPLACE, check_downloads
-from neuroreel.recordings.download.run import download
-from neuroreel.recordings.download.web import Patience, Web
 
-QUICK = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.02, connect_s=2, stall_s=0.3, longest_asked_wait_s=5)
+QUICK: dict[str, Any] = {"retries": patient(4, first_wait_s=0.005), "timeout_s": (2, 0.3)}
 CONTENT = np.random.default_rng(0).bytes(300_000)
 FILE = "models/fold_0/model.pth"
 
 
 @pytest.fixture
-def gin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gin]:
-    monkeypatch.setattr("neuroreel.recordings.download.web.CHUNK", 10_000)  # as small beside the files as in earnest
+def gin() -> Iterator[Gin]:
     with serving() as server:
         server.add(FILE, CONTENT)
         yield server
@@ -52,7 +52,7 @@ def get(gin: Gin, tmp_path: Path) -> Callable[..., list[Path]]:
 
     def run(*names: str, **options: object) -> list[Path]:
         catalogue = load_catalogue(gin.catalogue(tmp_path))
-        return download(*names, to=tmp_path / "to", catalogue=catalogue, patience=QUICK, **options)  # type: ignore[arg-type]
+        return download(*names, to=tmp_path / "to", catalogue=catalogue, **QUICK, **options)  # type: ignore[arg-type]
 
     return run
 
@@ -113,14 +113,13 @@ def test_what_goes_wrong_once_is_tried_again(gin: Gin, get: Callable[..., list[P
         (Fault(status=404), "not there"),
         (Fault(status=403), "not given out"),
         (Fault(status=503), "503; gave up after 4 tries"),
-        (Fault(status=429, headers={"Retry-After": "7200"}), "come back in 120 minutes"),
+        (Fault(status=429, headers={"Retry-After": "7200"}), "come back in 120 minutes; run again then"),
         (Fault(wrong=True), "md5 checksum is .* instead of .* fetched twice"),
         (Fault(announce=200_000), "sends 200000 bytes where 300000 are expected"),
         (Fault(announce=400_000), "sends 400000 bytes where 300000 are expected"),
         (Fault(page=True), "web page"),
         (Fault(cut=0), "gave up"),
         (Fault(stall=0), "gave up"),
-        (Fault(endless=True), "does not say how long"),
     ],
     ids=lambda value: str(vars(value))[:60] if isinstance(value, Fault) else "",
 )
@@ -154,47 +153,72 @@ def test_a_server_without_ranges_starts_over(gin: Gin, get: Callable[..., list[P
 
 
 @pytest.mark.parametrize("validators", [True, False])
-def test_a_file_that_changes_between_two_runs_is_never_mixed(gin: Gin, tmp_path: Path, validators: bool) -> None:
+def test_a_file_that_changes_between_two_runs_is_never_mixed(
+    gin: Gin, get: Callable[..., list[Path]], validators: bool
+) -> None:
     """With a validator the server says so; without one the checksum does."""
     gin.validators = validators
-    gin.always[FILE] = Fault(cut=100_000)
-    web = Web(QUICK)
+    gin.snapshots = not validators
+    gin.faults[FILE] = [Fault()] * validators + [Fault(cut=100_000)]
+    gin.always[FILE] = Fault(status=503)
+    with pytest.raises(nr.ResourceError):
+        get("weights/fold_0")
+    del gin.always[FILE]
+    other = CONTENT[::-1]
+    gin.add(FILE, other)
+    (file,) = get("weights/fold_0")
+    assert file.read_bytes() == other
+    assert not list(file.parents[2].rglob("*.part"))
+
+
+def test_a_file_that_changes_while_it_is_fetched_is_never_mixed(gin: Gin, tmp_path: Path) -> None:
+    client = Client(**QUICK)
     url = f"{gin.url}/lab/data/raw/master/{FILE}"
-    target, work = tmp_path / "model.pth", tmp_path / "work"
+    expected = client.ask(url, Expected())
+    assert (expected.size, expected.validator) == (len(CONTENT), f'"{hashlib.sha1(CONTENT).hexdigest()}"')
+    part = part_file(tmp_path, "model.pth", expected)
     gin.faults[FILE] = [Fault(cut=100_000)]
     gin.always[FILE] = Fault(status=503)
     with pytest.raises(nr.ResourceError):
-        transfer.fetch(web, url, target, workplace=work, expected=Expected())
+        client.fetch(url, part, expected)
+    assert part.stat().st_size == 100_000
     del gin.always[FILE]
-    other = CONTENT[::-1]
-    gin.files[FILE] = other
-    known = Expected(len(other), Checksum("sha256", hashlib.sha256(other).hexdigest()))
-    fetched = transfer.fetch(web, url, target, workplace=work, expected=known)
-    assert target.read_bytes() == other
-    assert fetched == transfer.Fetched(len(other), hashlib.sha256(other).hexdigest())
+    gin.files[FILE] = CONTENT[::-1]
+    assert client.fetch(url, part, expected) == hashlib.sha256(CONTENT[::-1]).hexdigest()
+    assert part.read_bytes() == CONTENT[::-1]
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "offer"),
+    ("status", "headers", "span"),
     [
-        (200, {"Content-Length": "5", "ETag": '"a"', "Last-Modified": "then"}, transfer.Offer(5, '"a"', ranges=False)),
-        (
-            200,
-            {"Content-Length": "5", "ETag": 'W/"a"', "Last-Modified": "then"},
-            transfer.Offer(5, "then", ranges=False),
-        ),
-        (206, {"Content-Length": "1", "Content-Range": "bytes 0-0/7"}, transfer.Offer(7, None, ranges=True)),
-        (206, {"Content-Length": "1", "Content-Range": "bytes 0-0/*"}, transfer.Offer(None, None, ranges=True)),
-        (200, {}, transfer.Offer(None, None, ranges=False)),
+        (200, {"Content-Length": "5"}, (0, 5)),
+        (206, {"Content-Length": "1", "Content-Range": "bytes 0-0/7"}, (0, 7)),
+        (206, {"Content-Length": "1", "Content-Range": "bytes 3-5/*"}, (3, None)),
+        (200, {}, (0, None)),
     ],
 )
-def test_what_an_answer_says_of_the_file(status: int, headers: dict[str, str], offer: transfer.Offer) -> None:
+def test_what_an_answer_says_of_the_file(status: int, headers: dict[str, str], span: tuple[int, int | None]) -> None:
     answer = SimpleNamespace(status_code=status, headers=headers)
-    assert transfer.offer_of(answer) == offer  # type: ignore[arg-type]
+    assert span_of(answer) == span  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("snapshots", [True, False])
+def test_an_answer_that_does_not_say_how_long_it_is(
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, snapshots: bool
+) -> None:
+    """Where something else tells the length it does no harm; else nobody could tell whether the file is cut."""
+    gin.snapshots = snapshots
+    gin.always[FILE] = Fault(endless=True)
+    if snapshots:
+        assert get("weights/fold_0")[0].read_bytes() == CONTENT
+    else:
+        with pytest.raises(nr.ResourceError, match="does not say how long"):
+            get("weights/fold_0")
+        assert finished(tmp_path / "to") == []
 
 
 def test_an_empty_file_and_one_without_any_checksum(gin: Gin, get: Callable[..., list[Path]]) -> None:
-    gin.api = gin.snapshots = False
+    gin.snapshots = False
     gin.add("models/fold_1/model.pth", b"")
     gin.add("models/fold_2/model.pth", b"abc", annex=None)
     empty, small = get("weights/fold_1", "weights/fold_2")
@@ -202,45 +226,40 @@ def test_an_empty_file_and_one_without_any_checksum(gin: Gin, get: Callable[...,
 
 
 def test_a_pointer_in_place_of_the_content_is_refused(gin: Gin, get: Callable[..., list[Path]]) -> None:
-    gin.api = gin.snapshots = False
+    gin.snapshots = False
     gin.files[FILE] = b"/annex/objects/MD5-s300000--" + b"0" * 32 + b"\n"
     with pytest.raises(nr.InputError, match="only a git-annex pointer"):
         get("weights/fold_0")
 
 
 def test_what_was_not_on_the_disk_when_the_power_went_is_fetched_again(
-    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path
 ) -> None:
     """Without a checksum nothing else would tell: a crash leaves the right length with zeros in it."""
-    gin.api = gin.snapshots = False
-    monkeypatch.setattr(transfer, "_SYNC_EVERY", 100_000)
-    gin.faults[FILE] = [Fault(), Fault(cut=250_000)]
+    gin.snapshots = False
+    gin.files[FILE] = large = np.random.default_rng(1).bytes(20_000_000)
+    gin.faults[FILE] = [Fault(), Fault(cut=19_500_000)]
     gin.always[FILE] = Fault(status=503)
     with pytest.raises(nr.ResourceError):
         get("weights/fold_0")
-    part = tmp_path / "to" / WORKPLACE / "arriving" / "weights" / "fold_0" / "model.pth.part"
-    note = part.with_name(f"{part.name}.json")
-    known = json.loads(note.read_text())
-    assert 100_000 <= known["synced"] < part.stat().st_size == 250_000
-    with part.open("r+b") as stream:
-        stream.seek(known["synced"])
+    (part,) = (tmp_path / "to" / WORKPLACE).rglob("*.part")
+    assert part.stat().st_size == 19_500_000
+    with part.open("r+b") as stream:  # written after the last time that it was brought to the disk, each 16 MiB
+        stream.seek(17_000_000)
         stream.write(bytes(1000))
-    note.write_text(json.dumps({**known, "boot": "an earlier one"}))
     del gin.always[FILE]
     (file,) = get("weights/fold_0")
-    assert file.read_bytes() == CONTENT
-    assert gin.asked[-1].range == f"bytes={known['synced']}-"
+    assert file.read_bytes() == large
+    assert gin.asked[-1].range == f"bytes={19_500_000 - 17 * 2**20}-"
 
 
 # ---------------------------------------------------------------- checksums
 
 
 @pytest.mark.parametrize("backend", ["MD5", "MD5E", "SHA256E", "SHA1"])
-@pytest.mark.parametrize("way", ["api", "snapshot"])
 def test_checksums_of_the_archive_are_used(
-    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, backend: str, way: str
+    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, backend: str
 ) -> None:
-    gin.api = way == "api"
     gin.add(FILE, CONTENT, annex=backend)
     get("weights/fold_0")
     ledger = json.loads((tmp_path / "to" / "checksums.json").read_text())[f"lab/data/{FILE}"]
@@ -248,32 +267,45 @@ def test_checksums_of_the_archive_are_used(
     assert ledger["sha256"] == hashlib.sha256(CONTENT).hexdigest()
 
 
-@pytest.mark.parametrize("way", ["api", "snapshot"])
-def test_small_files_in_git_are_checked_by_git(gin: Gin, get: Callable[..., list[Path]], way: str) -> None:
-    gin.api = way == "api"
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"checksum": "md5:" + "0" * 32}, "md5 checksum is .* instead of 0* "),
+        ({"checksum": "md5:" + "0" * 32, "size": 5}, "sends 300000 bytes where 5 are expected"),
+        ({"checksum": f"md5:{hashlib.md5(CONTENT).hexdigest()}"}, None),
+        ({"checksum": f"sha256:{hashlib.sha256(CONTENT).hexdigest()}", "size": 300_000}, None),
+    ],
+)
+def test_checksums_of_the_catalogue_are_used(
+    gin: Gin, tmp_path: Path, known: dict[str, object], message: str | None
+) -> None:
+    gin.snapshots = False
+    file = gin.catalogue(tmp_path)
+    row = 'fold_0/model.pth"'
+    more = "".join(f", {key} = {json.dumps(value)}" for key, value in known.items())
+    file.write_text(file.read_text().replace(row, row + more))
+    catalogue = load_catalogue(file)
+    if message:
+        with pytest.raises(nr.NeuroreelError, match=message):
+            download("weights/fold_0", to=tmp_path / "to", catalogue=catalogue, **QUICK)
+        return
+    (got,) = download("weights/fold_0", to=tmp_path / "to", catalogue=catalogue, **QUICK)
+    assert got.read_bytes() == CONTENT
+    ledger = json.loads((tmp_path / "to" / "checksums.json").read_text())
+    assert ledger[f"lab/data/{FILE}"]["checked"] == "catalogue.toml"
+
+
+def test_small_files_in_git_are_checked_by_git(gin: Gin, get: Callable[..., list[Path]]) -> None:
     gin.add("models/fold_1/model.pth", CONTENT[:5000], annex=None)
     gin.always["models/fold_1/model.pth"] = Fault(wrong=True)
     with pytest.raises(nr.InputError, match=r"checksum is .* \(git\)"):
         get("weights/fold_1")
 
 
-def test_the_token_opens_the_interface_and_goes_nowhere_else(
-    gin: Gin, get: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gin.token, gin.snapshots = "secret", False
-    gin.always[FILE] = Fault(wrong=True)
-    get("weights/fold_0")  # no token: no checksums, and the wrong bytes of the right length cannot be told
-    monkeypatch.setenv("TEST_GIN_TOKEN", "secret")
-    gin.add("models/fold_1/model.pth", CONTENT)
-    gin.always["models/fold_1/model.pth"] = Fault(wrong=True)
-    with pytest.raises(nr.InputError, match="md5"):
-        get("weights/fold_1")
-
-
 def test_the_first_download_is_what_later_ones_must_be(
     gin: Gin, get: Callable[..., list[Path]], tmp_path: Path
 ) -> None:
-    gin.api = gin.snapshots = False
+    gin.snapshots = False
     (file,) = get("weights/fold_0")
     file.unlink()
     gin.files[FILE] = CONTENT[::-1]
@@ -281,10 +313,6 @@ def test_the_first_download_is_what_later_ones_must_be(
         get("weights/fold_0")
     gin.files[FILE] = CONTENT[:-1]
     with pytest.raises(nr.ResourceError, match="sends 299999 bytes where 300000 are expected"):
-        get("weights/fold_0")
-    gin.api = True
-    gin.add(FILE, CONTENT[:-1])
-    with pytest.raises(nr.InputError, match="the archive has changed it"):
         get("weights/fold_0")
     assert finished(tmp_path / "to") == []
 
@@ -334,23 +362,17 @@ def test_a_recording_arrives_unpacked(gin: Gin, get: Callable[..., list[Path]], 
     ours, theirs = nr.open_recording(folder), nr.open_recording(mouse)
     assert len(ours.trials) == 12
     np.testing.assert_array_equal(ours.trials[3].video, theirs.trials[3].video)
-    assert not list((tmp_path / "to" / WORKPLACE).rglob("*.zip*"))  # nor a staging folder
-    assert sorted(path.name for path in (tmp_path / "to" / WORKPLACE).iterdir()) == ["arriving", "manifests"]
+    assert not list((tmp_path / "to" / WORKPLACE / "arriving").iterdir())
 
 
-@pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("parts", [("fold_0",), ("oracle",), ("fold_1", "oracle")])
 def test_a_part_is_the_trials_of_the_whole(
     gin: Gin,
     get: Callable[..., list[Path]],
     tmp_path: Path,
     mouse: Path,
-    monkeypatch: pytest.MonkeyPatch,
     parts: tuple[str, ...],
-    ranges: bool,
 ) -> None:
-    monkeypatch.setattr("neuroreel.recordings.download.ranges.READ_AHEAD", 1024)  # the made-up mouse is that small
-    gin.ranges = ranges
     gin.add("mouse_a-Video-1.zip", zipped(mouse))
     copy = shutil.copytree(mouse, tmp_path / "whole" / mouse.name)
     whole = nr.open_recording(copy)
@@ -372,8 +394,6 @@ def test_a_part_is_the_trials_of_the_whole(
         mouse / "meta" / "neurons" / "unit_ids.npy"
     ).read_bytes()
     assert check_downloads(tmp_path / "to") == []
-    if ranges:
-        assert gin.sent("mouse_a-Video-1.zip") < len(gin.files["mouse_a-Video-1.zip"])
 
 
 @pytest.mark.parametrize("only", [(), ("oracle",)])
@@ -383,7 +403,10 @@ def test_a_zip_that_the_user_has_put_there(
     gin.add("mouse_a-Video-1.zip", zipped(mouse))
     mine = tmp_path / "to" / "mouse_a-Video-1.zip"
     mine.parent.mkdir()
-    for wrong, message in ((b"x", "has 1 bytes where"), (bytes(len(zipped(mouse))), "another md5 checksum")):
+    for wrong, message in (
+        (b"x", "has 1 bytes where"),
+        (bytes(len(zipped(mouse))), "its md5 checksum is .* instead of"),
+    ):
         mine.write_bytes(wrong)
         with pytest.raises(nr.InputError, match=message):
             get("mouse_a", only=only)
@@ -397,32 +420,14 @@ def test_a_zip_that_the_user_has_put_there(
 
 
 def test_a_part_that_the_recording_lacks(gin: Gin, get: Callable[..., list[Path]], mouse: Path) -> None:
+    """The zip that was fetched for it serves for another part."""
     gin.add("mouse_a-Video-1.zip", zipped(mouse))
     with pytest.raises(nr.InputError, match="has no trials of live_test_main; it has final_test_main, oracle, train"):
         get("mouse_a", only=["live_test_main"])
-
-
-def test_what_was_begun_of_another_zip_is_not_mixed_in(
-    gin: Gin, get: Callable[..., list[Path]], mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The hashes of movies that an earlier run kept belong to the zip that it read."""
-    monkeypatch.setattr("neuroreel.recordings.download.ranges.READ_AHEAD", 1024)
-    name = "mouse_a-Video-1.zip"
-    gin.add(name, zipped(mouse))
-    gin.faults[name] = [Fault()] * 25
-    gin.always[name] = Fault(status=503)
-    with pytest.raises(nr.ResourceError):
-        get("mouse_a", only=["fold_0"])
-    other = tmp_path / "other" / mouse.name
-    nr.write_recording(other, [made_up_trial("mouse_a", neurons=6, seed=seed) for seed in range(60, 80)])
-    gin.add(name, zipped(other))
-    del gin.always[name]
-    gin.faults[name] = []
-    (folder,) = get("mouse_a", only=["fold_0"])
-    part, whole = nr.open_recording(folder), nr.open_recording(other)
-    chosen = [i for i, word in enumerate(whole.folds()) if word == "fold_0"]
-    assert json.loads((folder / "meta" / "part.json").read_text())["trials"] == chosen
-    np.testing.assert_array_equal(part.trials[0].video, whole.trials[chosen[0]].video)
+    sent = gin.sent("mouse_a-Video-1.zip")
+    (folder,) = get("mouse_a", only=["oracle"])
+    assert len(nr.open_recording(folder).trials) == 2
+    assert gin.sent("mouse_a-Video-1.zip") == sent
 
 
 def test_a_part_survives_bad_connections_and_a_change_is_seen(
@@ -433,6 +438,21 @@ def test_a_part_survives_bad_connections_and_a_change_is_seen(
     gin.faults[name] = [Fault(), *[Fault(cut=10), Fault(), Fault(status=503), Fault(), Fault(shift=3)] * 4]
     (folder,) = get("mouse_a", only=["oracle"])
     assert len(nr.open_recording(folder).trials) == 2
+
+
+def test_a_part_takes_what_has_arrived_of_the_whole(
+    gin: Gin, get: Callable[..., list[Path]], mouse: Path, tmp_path: Path
+) -> None:
+    name = "mouse_a-Video-1.zip"
+    gin.add(name, zipped(mouse))
+    gin.faults[name] = [Fault(cut=50_000)]
+    gin.always[name] = Fault(status=503)
+    with pytest.raises(nr.ResourceError):
+        get("mouse_a")
+    del gin.always[name]
+    get("mouse_a", only=["oracle"])
+    assert gin.asked[-1].range == "bytes=50000-"
+    assert not list((tmp_path / "to" / WORKPLACE).rglob("*.part"))
 
 
 def with_link(mouse: Path) -> bytes:
@@ -533,8 +553,8 @@ def test_a_folder_that_only_the_archive_knows(gin: Gin, get: Callable[..., list[
     assert finished(tmp_path / "to") == sorted([*expected, "reconstructions/modelfold[0]_pop50/b.npy"])
     with pytest.raises(nr.InputError, match="no part nothing"):
         get("reconstructions", only=["nothing"])
-    gin.api = gin.snapshots = False
-    with pytest.raises(nr.ResourceError, match="set TEST_GIN_TOKEN"):
+    gin.snapshots = False
+    with pytest.raises(nr.ResourceError, match="does not list lab/data/reconstructions"):
         get("reconstructions")
 
 
@@ -579,7 +599,7 @@ def test_no_server_there(tmp_path: Path) -> None:
     with serving() as gin:
         catalogue = load_catalogue(gin.catalogue(tmp_path))
     with pytest.raises(nr.ResourceError, match="the connection failed"):
-        download("weights/fold_0", to=tmp_path / "to", catalogue=catalogue, patience=QUICK)
+        download("weights/fold_0", to=tmp_path / "to", catalogue=catalogue, **QUICK)
 
 
 # ---------------------------------------------------------------- disk
@@ -612,24 +632,27 @@ def test_room_for_the_zip_but_not_for_what_is_in_it(
     assert gin.sent("mouse_a-Video-1.zip") <= sent + 1, "the zip that had arrived was fetched again"
 
 
-def test_a_disk_that_fills_up_in_the_middle(
-    gin: Gin, get: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    append = transfer._Part.append
+def test_a_disk_that_fills_up_in_the_middle(gin: Gin, tmp_path: Path) -> None:
+    client, arrived = Client(**QUICK), 0
+    large = np.random.default_rng(1).bytes(5_000_000)
+    gin.add(FILE, large)
+    url = f"{gin.url}/lab/data/raw/master/{FILE}"
+    expected = client.ask(url, Expected())
+    part = part_file(tmp_path, "model.pth", expected)
 
-    def full(part: transfer._Part, piece: bytes) -> None:
-        if part.size > 100_000:
+    def full(count: int) -> None:
+        nonlocal arrived
+        arrived += count
+        if arrived > 100_000:
             raise OSError(errno.ENOSPC, "No space left on device")
-        append(part, piece)
 
-    monkeypatch.setattr(transfer._Part, "append", full)
     with pytest.raises(nr.ResourceError, match="no space left"):
-        get("weights/fold_0")
-    monkeypatch.undo()
-    assert finished(tmp_path / "to") == []
-    (file,) = get("weights/fold_0")
-    assert file.read_bytes() == CONTENT
-    assert gin.asked[-1].range is not None, "what had arrived was fetched again"
+        client.fetch(url, part, expected, advance=full)
+    had = part.stat().st_size
+    assert part.read_bytes() == large[:had]
+    assert client.fetch(url, part, replace(expected, checksum=f"md5:{hashlib.md5(large).hexdigest()}"))
+    assert part.read_bytes() == large
+    assert gin.asked[-1].range == f"bytes={had}-"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -653,7 +676,9 @@ def test_kill_9_in_the_middle_loses_and_repeats_nothing(gin: Gin, tmp_path: Path
     gin.add("mouse_a-Video-1.zip", zipped(mouse))
     gin.pause_s = 0.02
     catalogue, to = gin.catalogue(tmp_path), tmp_path / "to"
-    part = to / WORKPLACE / "arriving" / "weights" / "fold_0" / "model.pth.part"
+    digest = hashlib.md5(large).hexdigest()
+    arriving = to / WORKPLACE / "arriving" / "weights" / "fold_0" / "model.pth"
+    part = part_file(arriving, "model.pth", Expected(len(large), f"md5:{digest}"))
     for round_ in range(3):
         process = subprocess.Popen(command(catalogue, to, "weights/fold_0", "mouse_a"), stdout=subprocess.DEVNULL)
         enough = 600_000 * (round_ + 1)
@@ -701,7 +726,7 @@ def test_a_folder_that_appears_meanwhile_is_kept(
     with pytest.raises(ExistsError, match="mouse_a-Video-1 exists already"):
         get("mouse_a", say=somebody_comes)
     assert [path.name for path in own.parent.iterdir()] == ["notes.txt"]
-    assert list((tmp_path / "to").rglob("*.zip"))  # what has arrived is not fetched again
+    assert list((tmp_path / "to").rglob("*.part"))  # what has arrived is not fetched again
 
 
 def test_the_plan_is_shown_before_anything_is_fetched(
@@ -728,12 +753,7 @@ def test_the_plan_is_shown_before_anything_is_fetched(
     assert not (tmp_path / "to" / "fold_0").exists()
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     main(["download", "mouse_a", "--only", "fold_0", *arguments])
-    assert "about, for fold_0 of mouse_a" in capsys.readouterr().out
-    gin.ranges = False
-    main(["download", "mouse_a", "--only", "fold_0", *arguments])
-    said = capsys.readouterr().out
-    assert "the archive does not send parts of files" in said
-    assert "sends only whole files" in said
+    assert "mouse_a, all of it, to keep fold_0" in capsys.readouterr().out
     main(["download", "--check", *arguments])
     assert "as it was" in capsys.readouterr().out
     (tmp_path / "to" / "weights" / "fold_0" / "model.pth").write_bytes(b"x")
@@ -749,7 +769,7 @@ def test_whatever_goes_wrong_the_result_is_right_or_absent(
     """Faults drawn at random; runs that give up are started again."""
     rng = np.random.default_rng(seed)
     gin.add("mouse_a-Video-1.zip", zipped(mouse))
-    gin.ranges, gin.api, gin.validators = (bool(rng.integers(2)) for _ in range(3))
+    gin.ranges, gin.snapshots, gin.validators = (bool(rng.integers(2)) for _ in range(3))
     kinds: list[Callable[[], Fault]] = [
         Fault,
         lambda: Fault(cut=int(rng.integers(0, 130_000))),
@@ -774,43 +794,6 @@ def test_whatever_goes_wrong_the_result_is_right_or_absent(
                 assert contents(done / "mouse_a-Video-1") == contents(mouse)
     assert (done / "weights" / "fold_0" / "model.pth").read_bytes() == CONTENT
     assert contents(done / "mouse_a-Video-1") == contents(mouse)
-
-
-class Killed(BaseException):
-    """As if the process ended at this statement."""
-
-
-def killed(*args: object, **options: object) -> None:
-    raise Killed
-
-
-def test_killed_between_checking_a_file_and_naming_it(
-    gin: Gin, get: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gin.api = gin.snapshots = False
-    for name in ("finish", "fetched"):
-        with monkeypatch.context() as patch:
-            patch.setattr(transfer._Part, name, killed)
-            with pytest.raises(Killed):
-                get("weights/fold_0")
-    sent = gin.sent(FILE)
-    (file,) = get("weights/fold_0")
-    assert file.read_bytes() == CONTENT
-    assert gin.sent(FILE) <= sent + 1, "what was there was fetched again"
-
-
-def test_killed_after_naming_a_recording(
-    gin: Gin, get: Callable[..., list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mouse: Path
-) -> None:
-    gin.add("mouse_a-Video-1.zip", zipped(mouse))
-    with monkeypatch.context() as patch:
-        patch.setattr("neuroreel.recordings.download.run._Run._record", killed)
-        with pytest.raises(Killed):
-            get("mouse_a")
-    assert list((tmp_path / "to" / WORKPLACE).rglob("*.zip"))
-    (folder,) = get("mouse_a")
-    assert contents(folder) == contents(mouse)
-    assert not list((tmp_path / "to" / WORKPLACE).rglob("*.zip"))
 
 
 @pytest.mark.parametrize(

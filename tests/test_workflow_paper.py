@@ -18,8 +18,8 @@ import yaml
 
 import neuroreel as nr
 from download_server import Gin, serving, zipped
+from neuroreel.download.catalogue import FILE
 from neuroreel.experiments.table import experiment_table
-from neuroreel.recordings.download.catalogue import FILE
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, correlated
 from neuroreel.workflow.configuration import EXPERIMENTS, READY
 from workflows import workflow, written

@@ -13,6 +13,7 @@ from .decoding.decoder import decode as decode
 from .decoding.decoder import load_decoder as load_decoder
 from .decoding.fit import fit_decoder as fit_decoder
 from .decoding.ridge_decoder import RidgeDecoder as RidgeDecoder
+from .download.run import download as download
 from .encoding.correlation import encoder_correlation as encoder_correlation
 from .encoding.files import load_encoder as load_encoder
 from .encoding.files import save_encoder as save_encoder
@@ -63,7 +64,6 @@ from .posterior.reconstruct import reconstruct as reconstruct
 from .posterior.reconstruct import reconstruct_each as reconstruct_each
 from .posterior.sensitivity import posterior_mask as posterior_mask
 from .posterior.simulate import simulate_responses as simulate_responses
-from .recordings.download.run import download as download
 from .recordings.nwb.importing import import_nwb as import_nwb
 from .recordings.recording import Recording as Recording
 from .recordings.recording import open_recording as open_recording

@@ -75,9 +75,9 @@ def download(
         check: Read what was downloaded into the folder again, and say what has changed since.
         catalogue: A file like the package's catalogue.toml, for a mirror or another archive.
     """
-    from neuroreel.recordings.download.catalogue import FILE, load_catalogue
-    from neuroreel.recordings.download.manifest import check_downloads
-    from neuroreel.recordings.download.run import download as download_files
+    from neuroreel.download.catalogue import FILE, load_catalogue
+    from neuroreel.download.ledger import check_downloads
+    from neuroreel.download.run import download as download_files
 
     known = load_catalogue(catalogue or FILE)
     if show:

@@ -97,7 +97,7 @@ class Recording(Sequence[Trial]):
 
     @functools.cached_property
     def _folds(self) -> list[str]:
-        return assign_folds(self)
+        return assign_folds(self.folder, self.tiers)
 
     def select(self, *words: str) -> Trials:
         """The trials of some folds or tiers: ``recording.select("fold_1", "fold_2")``, ``recording.select("oracle")``.

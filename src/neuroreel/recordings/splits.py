@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,6 @@ from neuroreel.files import atomic_path
 from neuroreel.grey import check_white
 from neuroreel.recordings.disk import read_json
 from neuroreel.recordings.sensorium import FOLDS, SETTINGS, is_listed, read_video
-
-if TYPE_CHECKING:
-    from neuroreel.recordings.recording import Recording
 
 FOLD_COUNT = 7
 HASHED_FRAMES = 5
@@ -103,8 +100,8 @@ def is_folded(tier: str, *, recording_name: str) -> bool:
     return tier != "none" if recording_name.endswith(OLD_MICE) else tier in ("train", "oracle")
 
 
-def assign_folds(recording: Recording) -> list[str]:
-    """One word a trial: "fold_3", or its tier where it has none.
+def assign_folds(folder: Path, tiers: Sequence[str]) -> list[str]:
+    """One word for each trial of the recording in a folder: "fold_3", or its tier where it has none.
 
     The answer is kept in ``meta/trials/folds.json`` of the recording the first time, with the hash of each movie and
     the versions of the libraries that computed it. From then on the file is read: an update of a library cannot move
@@ -117,30 +114,32 @@ def assign_folds(recording: Recording) -> list[str]:
     InputError
         The file does not fit the recording, or a movie cannot be hashed.
     """
-    file = recording.folder / FOLDS
+    file = folder / FOLDS
     if is_listed(file):
-        return read_folds(file, recording.tiers)
-    rule = fold_rule(recording.folder)
-    name = recording.folder.resolve().name  # a link's name says nothing of whose mouse it is
+        return read_folds(file, tiers)
+    rule = fold_rule(folder)
+    name = folder.resolve().name  # a link's name says nothing of whose mouse it is
     openings: dict[int, NDArray[np.uint64]] = {}
-    hashes: list[int | None] = [None] * len(recording.tiers)
-    for index, tier in enumerate(recording.tiers):
+    hashes: list[int | None] = [None] * len(tiers)
+    for index, tier in enumerate(tiers):
         if is_folded(tier, recording_name=name):
-            openings[index], hashes[index] = _identify(recording, index, rule=rule)
-    words = [
-        tier if value is None else f"fold_{value % FOLD_COUNT}"
-        for tier, value in zip(recording.tiers, hashes, strict=True)
-    ]
-    _warn_of_doubts(recording.name, openings, hashes, words)
+            openings[index], hashes[index] = _identify(folder, index, rule=rule)
+    words = fold_words(tiers, hashes)
+    _warn_of_doubts(folder.name, openings, hashes, words)
     try:
         write_folds(file, words, hashes=hashes, rule=rule)
     except ResourceError as error:
         warnings.warn(
-            f"the folds of {recording.name} cannot be kept with it ({error}); they are computed again each time, and "
+            f"the folds of {folder.name} cannot be kept with it ({error}); they are computed again each time, and "
             "another version of ImageHash or Pillow could move movies between them",
             stacklevel=2,
         )
     return words
+
+
+def fold_words(tiers: Sequence[str], hashes: Sequence[int | None]) -> list[str]:
+    """The fold of each trial by the hash of its movie; its tier where it has no hash."""
+    return [tier if value is None else f"fold_{value % FOLD_COUNT}" for tier, value in zip(tiers, hashes, strict=True)]
 
 
 def read_folds(file: Path, tiers: Sequence[str]) -> list[str]:
@@ -195,18 +194,18 @@ def fold_rule(folder: Path) -> str:
     return str(rule)
 
 
-def _identify(recording: Recording, index: int, *, rule: str) -> tuple[NDArray[np.uint64], int]:
+def _identify(folder: Path, index: int, *, rule: str) -> tuple[NDArray[np.uint64], int]:
     """The opening and the hash of a trial's movie.
 
     Of the movie as it lies on disk, not cut to the responses: the same movie must have the same hash in a trial whose
     responses ended early.
     """
     try:
-        video = read_video(recording.folder, index)
+        video = read_video(folder, index)
         check_white(video, what="its movie")
         return opening_of(video), movie_hash(video, rule=rule)
     except InputError as error:
-        raise InputError(f"trial {index} of {recording.name}: {error}") from error
+        raise InputError(f"trial {index} of {folder.name}: {error}") from error
 
 
 def _warn_of_doubts(

@@ -1,0 +1,89 @@
+"""What is known of a file before it is downloaded: its size and its checksum, such as the annex keys of an archive."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_ANNEX_KEY = re.compile(r"([A-Z0-9]+?)E?-s(\d+)(?:-[a-zA-Z]\d+)*--([0-9a-f]+)(?:\.[^/\s]*)?")
+_ANNEX_POINTER = re.compile(rb"(?:[./]*\.git)?/annex/objects/(?:[^\s]*/)?(?P<key>[^/\s]+)\s*(?:/annex/|\Z)")
+_DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+_PIECE = 4 << 20
+_POINTER_BYTES = 32_768  # the longest pointer file that git-annex writes
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file; None where nothing is.
+
+    Attributes
+    ----------
+    size
+        In bytes.
+    checksum
+        Algorithm and digest: "md5:5d41402abc4b2a76b9719d911017c592".
+    source
+        Who says so, for messages.
+    validator
+        The server's strong ETag, or date of change: with it a server resumes a file only if it is still the same.
+    """
+
+    size: int | None = None
+    checksum: str | None = None
+    source: str = ""
+    validator: str | None = None
+
+    def __post_init__(self) -> None:
+        algorithm, _, digest = (self.checksum or "").partition(":")
+        if self.checksum and len(digest) != _DIGITS.get(algorithm):
+            raise ValueError(f"{self.checksum!r} is not a checksum such as 'md5:5d41402abc4b2a76b9719d911017c592'")
+
+
+def annex_key(key: str) -> Expected | None:
+    """Size and checksum in a git-annex key ("MD5-s5--5d41…"); None if it is not one.
+
+    The checksum is None for backends without one (WORM, URL), and for those whose algorithm is not known here.
+    """
+    source = f"git-annex key {key}"
+    match = _ANNEX_KEY.fullmatch(key)
+    if match and len(match[3]) == _DIGITS.get(match[1].lower()):
+        return Expected(int(match[2]), f"{match[1].lower()}:{match[3]}", source)
+    size_only = re.match(r"[A-Z0-9_]+-s(\d+)", key)
+    return Expected(int(size_only[1]), None, source) if size_only else None
+
+
+def annex_pointer(content: bytes) -> Expected | None:
+    """What a file in git says that only points to its content in git-annex; None if it is the content itself."""
+    match = _ANNEX_POINTER.match(content) if len(content) <= _POINTER_BYTES else None
+    return annex_key(match["key"].decode("utf-8", "replace")) if match else None
+
+
+def pieces_of(file: Path, *, check_stopped: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    """The content of a file, which may be large; ``check_stopped`` raises if the work is to end."""
+    with file.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            check_stopped()
+            yield piece
+
+
+def problem_of(
+    file: Path, expected: Expected, *, check_stopped: Callable[[], None] = lambda: None
+) -> tuple[str, str | None]:
+    """The SHA-256 of a file, which is read once, and what is wrong with it; None if nothing is."""
+    algorithm, _, wanted = (expected.checksum or "sha256:").partition(":")
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", algorithm)}
+    for piece in pieces_of(file, check_stopped=check_stopped):
+        for digest in digests.values():
+            digest.update(piece)
+    sha256, found = digests["sha256"].hexdigest(), digests[algorithm].hexdigest()
+    size = file.stat().st_size
+    if expected.size not in (None, size):
+        return sha256, f"it has {size} bytes where {expected.size} are expected ({expected.source})"
+    if wanted not in ("", found):
+        return sha256, f"its {algorithm} checksum is {found} instead of {wanted} ({expected.source})"
+    if size <= _POINTER_BYTES and annex_pointer(file.read_bytes()):
+        return sha256, "the archive has only a git-annex pointer, not the content"
+    return sha256, None
