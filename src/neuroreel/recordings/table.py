@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuroreel.arguments import positive_number
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing, user_path
 from neuroreel.recordings.disk import check_fetched, read_array
@@ -72,8 +73,8 @@ def import_table(
     """
     table, folder = user_path(table), user_path(folder)
     refuse_existing(folder, overwrite=overwrite)
-    if frame_rate_hz is not None and not 0 < frame_rate_hz < np.inf:
-        raise InputError(f"frame_rate_hz is {frame_rate_hz}; it must be a positive number")
+    if frame_rate_hz is not None:
+        positive_number(frame_rate_hz, name="frame_rate_hz")
     rows = read_rows(table, frame_rate_hz=frame_rate_hz)
     say(f"{len(rows)} trials in {table}")
     folds = [row.fold or row.tier for row in rows]

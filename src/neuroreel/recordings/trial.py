@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.arguments import positive_number
 from neuroreel.errors import InputError
 from neuroreel.grey import check_white
 
@@ -54,8 +55,7 @@ class Trial:
     def __post_init__(self) -> None:
         if self.video is None and self.responses is None:
             raise InputError(f"{self.name} has neither a video nor responses; give at least one of them")
-        if not _is_positive(self.frame_rate_hz):
-            raise InputError(f"{self.name}: frame_rate_hz is {self.frame_rate_hz!r}; it must be a positive number")
+        positive_number(self.frame_rate_hz, name=f"{self.name}: frame_rate_hz")
         for field, axes in _AXES.items():
             array = getattr(self, field)
             if array is not None:
@@ -147,10 +147,6 @@ def turned(lengths: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) ->
 
 def _frames(field: str, array: NDArray[Any]) -> int:
     return int(array.shape[_AXES[field].index("frames")])
-
-
-def _is_positive(rate: object) -> bool:
-    return isinstance(rate, int | float | np.integer | np.floating) and bool(0 < rate < np.inf)
 
 
 def _as_array(values: Any, what: str) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.recordings.simulate.processes import Clock, fluctuations, low_pass
+from neuroreel.recordings.simulate.processes import Sampling, fluctuations, low_pass
 
 AROUSAL_TIME_S = 30.0
 REST_S, BOUT_S = 10.0, 4.0  # mean lengths at middling arousal
@@ -68,14 +68,14 @@ def simulate_behavior(random: np.random.Generator, *, frames: int, frame_rate_hz
     4. The pupil follows arousal, and running with 1.5 s delay (Reimer et al. 2014).
     5. The eye drifts slowly and jumps at random, more along the horizon.
     """
-    clock: Clock = {"frames": frames, "frame_rate_hz": frame_rate_hz}
-    arousal = fluctuations(random, channels=1, time_constant_s=AROUSAL_TIME_S, **clock)[0]
+    sampling: Sampling = {"frames": frames, "frame_rate_hz": frame_rate_hz}
+    arousal = fluctuations(random, channels=1, time_constant_s=AROUSAL_TIME_S, **sampling)[0]
     wanted_speed = _draw_bouts(random, arousal, frame_rate_hz=frame_rate_hz)
-    stride = np.exp(0.25 * fluctuations(random, channels=1, time_constant_s=1.0, **clock)[0])
+    stride = np.exp(0.25 * fluctuations(random, channels=1, time_constant_s=1.0, **sampling)[0])
     running = low_pass(wanted_speed * stride, time_constant_s=0.3, frame_rate_hz=frame_rate_hz)
 
     effort = low_pass(running / (running + HALF_SPEED_CM_PER_S), time_constant_s=1.5, frame_rate_hz=frame_rate_hz)
-    flicker = fluctuations(random, channels=1, time_constant_s=0.8, **clock)[0]
+    flicker = fluctuations(random, channels=1, time_constant_s=0.8, **sampling)[0]
     flicker = low_pass(flicker, time_constant_s=0.2, frame_rate_hz=frame_rate_hz)
     pupil = PUPIL_PIXELS + PUPIL_AROUSAL_PIXELS * arousal + PUPIL_RUNNING_PIXELS * (effort - 0.3) + flicker
     return Behavior(

@@ -14,12 +14,13 @@ from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
 from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.recording import Recording
+from neuroreel.recordings.sensorium import SIMULATION
 from neuroreel.recordings.simulate.behavior import Behavior, simulate_behavior
 from neuroreel.recordings.simulate.population import Population, draw_population
 from neuroreel.recordings.simulate.processes import Stream, generator
 from neuroreel.recordings.simulate.receptive_fields import cortical_coordinates
-from neuroreel.recordings.simulate.settings import Screen, SimulationSettings
-from neuroreel.recordings.simulate.truth import SETTINGS, truth_files
+from neuroreel.recordings.simulate.settings import MovieSize, SimulationSettings
+from neuroreel.recordings.simulate.truth import truth_files
 from neuroreel.recordings.splits import FOLD_COUNT, HASHED_FRAMES, fold_of
 from neuroreel.recordings.trial import Trial
 from neuroreel.recordings.writing import write_recording
@@ -120,7 +121,7 @@ def simulate(
         progress_bar(shown, description="simulating trials", total=trials + repeats, enabled=progress),
         tiers=["train"] * trials + ["oracle"] * repeats,
         coordinates=cortical_coordinates(generator(seed, Stream.COORDINATES), population.fields, population.scan_delay),
-        extra={SETTINGS.as_posix(): _provenance(settings), **truth_files(population, session)},
+        extra={SIMULATION.as_posix(): _provenance(settings), **truth_files(population, session)},
         overwrite=overwrite,
     )
     recording.folds()  # hashes the movies, and keeps the folds with the recording
@@ -148,7 +149,7 @@ def _show(population: Population, session: Behavior, settings: SimulationSetting
         )
 
 
-def _draw_movie_of_fold(random: np.random.Generator, *, fold: int, screen: Screen) -> Movie:
+def _draw_movie_of_fold(random: np.random.Generator, *, fold: int, screen: MovieSize) -> Movie:
     """A movie of a fold's photographs whose hash gives the same fold."""
     step = screen["frames"] // HASHED_FRAMES
     hashed = np.arange(screen["frames"])[step // 2 :: step][:HASHED_FRAMES]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuroreel.grey import MID_GREY
 from neuroreel.recordings.simulate.behavior import Behavior, simulate_behavior
 from neuroreel.recordings.simulate.calcium import image
-from neuroreel.recordings.simulate.processes import Clock, fluctuations
+from neuroreel.recordings.simulate.processes import Sampling, fluctuations
 from neuroreel.recordings.simulate.receptive_fields import ReceptiveFields, draw_receptive_fields
 from neuroreel.stimuli.movies import Movie, render
 
@@ -126,8 +126,8 @@ class Population:
 
     def shared_gain(self, random: np.random.Generator, frames: int) -> NDArray[np.float32]:
         """(neurons, frames) fluctuations of mean 1 that neurons have in common."""
-        clock: Clock = {"frames": frames, "frame_rate_hz": self.frame_rate_hz}
-        sources = [fluctuations(random, channels=1, time_constant_s=seconds, **clock) for seconds in SHARED_TIMES_S]
+        sampling: Sampling = {"frames": frames, "frame_rate_hz": self.frame_rate_hz}
+        sources = [fluctuations(random, channels=1, time_constant_s=seconds, **sampling) for seconds in SHARED_TIMES_S]
         strength = np.asarray(self.shared, np.float32)
         surplus = np.sum(strength**2, axis=1, keepdims=True) / 2  # what makes the mean of a log-normal exceed 1
         return np.exp(strength @ np.concatenate(sources).astype(np.float32) - surplus)

@@ -22,7 +22,7 @@ class Stream(IntEnum):
     COORDINATES = 6
 
 
-class Clock(TypedDict):
+class Sampling(TypedDict):
     """How long a process lasts, and how finely it is sampled."""
 
     frames: int

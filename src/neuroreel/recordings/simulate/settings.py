@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
 import numpy as np
 
+from neuroreel.arguments import positive_number
 from neuroreel.errors import InputError
 from neuroreel.recordings.splits import FOLD_COUNT, HASHED_FRAMES
 
 
-class Screen(TypedDict):
+class MovieSize(TypedDict):
     """Size and rate of the movies."""
 
     frames: int
@@ -48,9 +48,7 @@ class SimulationSettings:
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < smallest:
                 raise InputError(f"{field} is {value!r}; it must be a whole number, at least {smallest}{why}")
         for field in ("seconds", "frame_rate_hz", "signal_to_noise"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
-                raise InputError(f"{field} is {value!r}; it must be a positive number")
+            positive_number(getattr(self, field), name=field)
         if self.frames < HASHED_FRAMES:
             raise InputError(
                 f"{self.seconds} s at {self.frame_rate_hz} Hz are {self.frames} frames; "
@@ -67,7 +65,7 @@ class SimulationSettings:
         return round(self.seconds * self.frame_rate_hz)
 
     @property
-    def screen(self) -> Screen:
+    def screen(self) -> MovieSize:
         """Size and rate of the movies."""
         return {
             "frames": self.frames,

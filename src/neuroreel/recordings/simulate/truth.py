@@ -18,7 +18,6 @@ from neuroreel.recordings.simulate.behavior import Behavior
 from neuroreel.recordings.simulate.population import Population
 from neuroreel.recordings.simulate.receptive_fields import ReceptiveFields
 
-SETTINGS = Path("meta", "simulation.json")
 TRUTH = Path("truth")
 _PARTS: dict[str, type] = {"receptive_fields": ReceptiveFields, "population": Population, "behavior": Behavior}
 
@@ -83,11 +82,12 @@ def load_truth(folder: str | os.PathLike[str]) -> SimulatedTruth:
         The folder holds no simulated recording, or files of it are damaged.
     """
     folder = absolute(folder)
-    if not sensorium.is_listed(folder / SETTINGS):
+    if not sensorium.is_listed(folder / sensorium.SIMULATION):
         raise InputError(
-            f"{folder} is no simulated recording ({SETTINGS.as_posix()} is missing); only a simulation knows the truth"
+            f"{folder} is no simulated recording ({sensorium.SIMULATION.as_posix()} is missing); only a simulation "
+            "knows the truth"
         )
-    settings = read_json(folder / SETTINGS)
+    settings = read_json(folder / sensorium.SIMULATION)
     receptive_fields = ReceptiveFields(**_read(folder, "receptive_fields"))
     population = Population(
         fields=receptive_fields, frame_rate_hz=sensorium.read_frame_rate(folder), **_read(folder, "population")
