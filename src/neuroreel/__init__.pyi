@@ -15,12 +15,17 @@ from .decoding.fit import fit_decoder as fit_decoder
 from .decoding.ridge_decoder import RidgeDecoder as RidgeDecoder
 from .download.run import download as download
 from .encoding.correlation import encoder_correlation as encoder_correlation
+from .encoding.examination.check import EncoderReport as EncoderReport
+from .encoding.examination.check import check_encoder as check_encoder
 from .encoding.files import load_encoder as load_encoder
 from .encoding.files import save_encoder as save_encoder
 from .encoding.interface import Canvas as Canvas
 from .encoding.interface import EncodingModel as EncodingModel
 from .encoding.predict import predict as predict
+from .encoding.recurrent import RecurrentModel as RecurrentModel
+from .encoding.standardization import Standardization as Standardization
 from .encoding.training.fit import fit_encoder as fit_encoder
+from .encoding.training_split import TrainingSplit as TrainingSplit
 from .errors import InputError as InputError
 from .errors import NeuroreelError as NeuroreelError
 from .errors import RefusedError as RefusedError

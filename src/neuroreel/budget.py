@@ -108,7 +108,8 @@ def graphs_fit(models: Sequence[EncodingModel], *, frames: int, device: torch.de
     together = 0.0
     for model in models:
         length = frames if model.any_length else model.window_frames
-        together += _window_with_slack(model, length, device, room) * math.ceil(frames / length)
+        warmup = min(model.warmup_frames, length - 1)  # windows overlap by as much
+        together += _window_with_slack(model, length, device, room) * math.ceil((frames - warmup) / (length - warmup))
     return together <= room.bytes
 
 

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.bauer_2026.likelihood import window_length, window_starts
-from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
+from neuroreel.encoding.checks import check_movie_fits, check_not_trained_on, check_responses_fit
 from neuroreel.encoding.interface import Canvas, EncodingModel
 from neuroreel.errors import InputError
 from neuroreel.recordings.checks import TrialSpec, check_most_responses
 from neuroreel.recordings.trial import Trial
 
 
-def check_trials_fit(trials: Sequence[Trial], models: Sequence[EncodingModel]) -> None:
+def check_trials_fit(
+    trials: Sequence[Trial], models: Sequence[EncodingModel], *, allow_trained_on: bool = False
+) -> None:
     """Raise InputError unless all trials can be reconstructed with these models."""
     specs = []
     if not len(trials):
@@ -27,6 +29,7 @@ def check_trials_fit(trials: Sequence[Trial], models: Sequence[EncodingModel]) -
             raise InputError(
                 f"got a {type(trial).__name__} among the trials; pass nr.Trial(...), or a recording's trials"
             )
+        check_not_trained_on(models, trial, allow=allow_trained_on)
         for model in models:
             check_responses_fit(model, trial)
             window_starts(trial.frames, window_length(model))

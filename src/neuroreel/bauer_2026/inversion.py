@@ -28,7 +28,7 @@ from neuroreel.bauer_2026.optimizer import PublishedMomentum
 from neuroreel.bauer_2026.settings import Settings
 from neuroreel.budget import windows_that_fit
 from neuroreel.compute import Compute
-from neuroreel.encoding.checks import as_ensemble, checked_neurons
+from neuroreel.encoding.checks import as_ensemble, checked_neurons, declared
 from neuroreel.encoding.dwiseneuro.folded import arithmetic_of, engine_of, precision_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
@@ -50,6 +50,7 @@ def reconstruct(
     *,
     mask: ArrayLike | None = ...,
     neurons: ArrayLike | None = ...,
+    allow_trained_on: bool = ...,
     seed: int = ...,
     compute: Compute | None = ...,
     **settings: int | float | str | bool,
@@ -61,6 +62,7 @@ def reconstruct(
     *,
     mask: ArrayLike | None = ...,
     neurons: ArrayLike | None = ...,
+    allow_trained_on: bool = ...,
     seed: int = ...,
     compute: Compute | None = ...,
     **settings: int | float | str | bool,
@@ -71,6 +73,7 @@ def reconstruct(
     *,
     mask: ArrayLike | None = None,
     neurons: ArrayLike | None = None,
+    allow_trained_on: bool = False,
     seed: int = 0,
     compute: Compute | None = None,
     **settings: int | float | str | bool,
@@ -88,6 +91,8 @@ def reconstruct(
         grey.
     neurons
         (neurons,) boolean: the neurons that may be used; the others are ablated.
+    allow_trained_on
+        Also reconstruct movies that a model declares to be in its training set. The result says so.
     seed
         Kept with the result; nothing is random.
     compute
@@ -114,7 +119,7 @@ def reconstruct(
     resolved = Settings.of(dict(settings))
     whole_number(seed, name="seed", least=0)
     check_models_agree(ensemble, with_padding=resolved.optimize_padding, share_windows=resolved.ensemble == "gradients")
-    check_trials_fit(chosen, ensemble)
+    check_trials_fit(chosen, ensemble, allow_trained_on=allow_trained_on)
     seen = None if mask is None else check_mask_values(mask, what="the mask")
     wish = _Wish(
         settings=resolved,
@@ -266,6 +271,7 @@ def _pack(trial: Trial, engines: Sequence[EncodingModel], runs: Sequence[_Run], 
             "neurons_kept": int(wish.keep.sum()),
             "models": len(engines),
             "precision": ", ".join(sorted({precision_of(engine) for engine in engines})),
+            **declared(wish.models, trial),
         },
         hashes={
             "models": ", ".join(wish.model_hashes),

@@ -36,6 +36,7 @@ def reconstruct(
     trials: tuple[int, ...] = (),
     session: int | str = 0,
     mask_threshold: float = 0.5,
+    allow_trained_on: bool = False,
     seed: int = 0,
     device: str = "auto",
     max_memory: str | None = None,
@@ -55,6 +56,7 @@ def reconstruct(
         trials: Numbers of trials within the recording, instead of a fold.
         session: With bauer_2026, which mouse's neurons, in models of several mice: by number from 0, or by name.
         mask_threshold: With bauer_2026, pixels of at least this may move.
+        allow_trained_on: Also movies that an encoding model declares to be in its training set; results say so.
         seed: Random seed.
         device: auto, cpu, cuda, cuda:1, mps.
         max_memory: How much memory may be taken, for instance 8GB; all that is free by default.
@@ -65,6 +67,7 @@ def reconstruct(
     opened = nr.open_recording(recording)
     numbers = trial_numbers(opened, trials, fold)
     asked: dict[str, Any] = {"seed": seed, "mask": None if mask is None else nr.load_mask(mask)}
+    asked["allow_trained_on"] = allow_trained_on
     make: Callable[..., nr.Reconstruction]
     if method == "bauer_2026":
         if not encoders or posterior is not None or samples:

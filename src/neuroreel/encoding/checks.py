@@ -94,6 +94,29 @@ def check_can_be_scored(models: Sequence[EncodingModel], trial: Trial, *, skip: 
         )
 
 
+def check_not_trained_on(models: Sequence[EncodingModel], trial: Trial, *, allow: bool) -> None:
+    """Raise InputError if a model declares that it was trained on the trial's movie, unless that is allowed."""
+    for model in models:
+        if not allow and model.training_split is not None and model.training_split.holds(trial):
+            raise InputError(
+                f"{type(model).__name__} was trained on the movie of {trial.name}, or may have been "
+                f"({model.training_split.description}): a reconstruction of it says little about other movies. Use "
+                "other trials, or pass allow_trained_on=True; the result is then marked"
+            )
+
+
+def declared(models: Sequence[EncodingModel], trial: Trial) -> dict[str, Any]:
+    """What models say of themselves that belongs into a result's provenance; empty if they say nothing."""
+    splits = [model.training_split for model in models if model.training_split is not None]
+    facts: dict[str, Any] = {}
+    if splits:
+        facts["trained_on"] = any(split.holds(trial) for split in splits)
+        facts["training_split"] = "; ".join(sorted({split.description for split in splits}))
+    if licenses := sorted({model.license for model in models} - {""}):
+        facts["license"] = "; ".join(licenses)
+    return facts
+
+
 def check_clock_fits(model: EncodingModel, trial: Trial) -> None:
     """Raise InputError unless frame rate, behaviour channels and length suit the model."""
     if not same_rate(trial.frame_rate_hz, model.frame_rate_hz):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
+from neuroreel.arguments import refuse_unknown
+from neuroreel.encoding.adapters import ENDINGS, KINDS
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.published import load_weights, read_published_checkpoint
@@ -18,10 +21,10 @@ FORMAT = "neuroreel encoder"
 FORMAT_VERSION = 1
 
 
-def load_encoder(file: str | Path, *, session: int | str = 0) -> EncodingModel:
-    """Load an encoding model: one that :func:`save_encoder` wrote, or a published ``.pth`` checkpoint.
+def load_encoder(file: str | Path, *, session: int | str = 0, kind: str | None = None, **options: Any) -> EncodingModel:
+    """Load an encoding model: one that :func:`save_encoder` wrote, a published ``.pth`` checkpoint, another lab's.
 
-    Nothing in the file is executed.
+    Nothing in the file is executed. Kinds that cannot do without are refused unless you pass ``trust=True``.
 
     Parameters
     ----------
@@ -29,6 +32,11 @@ def load_encoder(file: str | Path, *, session: int | str = 0) -> EncodingModel:
         ``….safetensors`` (its side-car ``….json`` lies beside it) or ``….pth``.
     session
         Which mouse's neurons in a model of several mice: counted from 0, or by the name of the recording.
+    kind
+        Of another lab's model: "open_retina", "viv1t", "fnn", "sensorium_2023", "exported"; see "Bring your own model".
+        By default the file's ending tells: ``.pt2`` and ``.ts`` are exported.
+    **options
+        What that kind needs to know, such as ``recording=``, ``model=`` or ``trust=``.
 
     Returns
     -------
@@ -39,7 +47,18 @@ def load_encoder(file: str | Path, *, session: int | str = 0) -> EncodingModel:
     ------
     InputError
         No such file, a damaged one, weights of another architecture, a session that is not there.
+    RefusedError
+        A file that can run code, without ``trust=True``.
+    ResourceError
+        The other lab's library is not installed.
     """
+    if kind is not None:
+        refuse_unknown([kind], KINDS, what="kind of encoding model")
+    kind = kind or ENDINGS.get(Path(file).suffix)
+    if kind is not None:
+        return _load_adapted(kind, file, session=session, **options)
+    if options:
+        raise InputError(f"{', '.join(options)} are options of other labs' models; say which with kind=")
     file = user_path(file)
     check_fetched(file)
     if not file.is_file():
@@ -48,12 +67,24 @@ def load_encoder(file: str | Path, *, session: int | str = 0) -> EncodingModel:
         return DwiseNeuro(read_published_checkpoint(file), readout=session).eval()
     if file.suffix != ".safetensors":
         raise InputError(
-            f"{file} ends in {file.suffix!r}; an encoding model ends in .safetensors (ours) or .pth (published)"
+            f"{file} ends in {file.suffix!r}; an encoding model ends in .safetensors (ours) or .pth (published), in "
+            ".pt2 or .ts (exported), or has a kind="
         )
     side_car = file.with_suffix(".json")
     model = _build_described(description := _read_side_car(side_car), session, side_car)
     load_weights(model, _read_weights(file), source=file)
     model.training_log = description.get("training_log", ())
+    return model.eval()
+
+
+def _load_adapted(kind: str, file: str | Path, **options: Any) -> EncodingModel:
+    """By the adapter of this kind, in evaluation mode."""
+    try:
+        model: EncodingModel = importlib.import_module(KINDS[kind]).load(file, **options)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise InputError(f"options of kind={kind!r}: {str(error).removeprefix('load() ')}") from error
     return model.eval()
 
 

@@ -6,10 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
+from neuroreel.encoding.standardization import Standardization
+from neuroreel.encoding.training_split import TrainingSplit
 from neuroreel.errors import InputError
 from neuroreel.masks import centered_place
 
@@ -64,7 +68,7 @@ class Canvas:
         right = self.width - self.left - self.video_width
         bottom = self.height - self.top - self.video_height
         grey = self.padding if padding is None else padding
-        return nn.functional.pad(video, (self.left, right, self.top, bottom), value=grey)
+        return pad(video, (self.left, right, self.top, bottom), value=grey)
 
     def crop(self, canvas: Tensor) -> Tensor:
         """Cut the video (..., video height, video width) out of the canvas (..., height, width)."""
@@ -73,11 +77,11 @@ class Canvas:
 
 
 class EncodingModel(nn.Module, ABC):
-    """Video (and behaviour, if it uses any) in, responses out; differentiable in its input.
+    """Video (and behavior, if it uses any) in, responses out; differentiable in its input.
 
     A subclass sets the attributes below and writes ``forward``; everything else follows. It sees *clips*:
     ``clip_frames`` frames, every ``clip_stride``-th of the movie. A *window* is a run of consecutive movie frames that
-    holds ``clip_stride`` interleaved clips.
+    holds ``clip_stride`` interleaved clips. Other code calls ``responses`` and ``window_responses``.
 
     Attributes
     ----------
@@ -92,11 +96,23 @@ class EncodingModel(nn.Module, ABC):
     neurons
         How many neurons it predicts.
     covariates
-        How many behaviour channels it takes (0: none), in the order of ``Trial.covariates``.
+        How many behavior channels it takes (0: none), in the order of ``Trial.covariates``.
+    behavior_as
+        "planes": each behavior channel fills a plane of the input. "vectors": ``forward`` takes it as a second argument
+        (batch, covariates, clip frames).
+    output_axes
+        Order of the axes that ``forward`` returns.
+    standardize_video, standardize_behavior, standardize_responses
+        How grey levels and behavior are standardized before ``forward`` sees them, and the recorded responses were
+        before the model was trained: what it returns is turned back. None where nothing is.
     frame_rate_hz
         Frame rate of the movies and responses it was trained on.
     training_log
         One row an epoch, if ``fit_encoder`` made it.
+    training_split
+        Which movies it was trained on, if that is declared.
+    license
+        Of its weights.
     """
 
     canvas: Canvas
@@ -106,12 +122,27 @@ class EncodingModel(nn.Module, ABC):
     warmup_frames: int = 0
     neurons: int
     covariates: int = 0
+    behavior_as: Literal["planes", "vectors"] = "planes"
+    output_axes: str = "batch neurons frames"
     frame_rate_hz: float
     training_log: Sequence[Mapping[str, float]] = ()
+    training_split: TrainingSplit | None = None
+    license: str = ""
+    standardize_video: Standardization | None
+    standardize_behavior: Standardization | None
+    standardize_responses: Standardization | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.standardize_video = self.standardize_behavior = self.standardize_responses = None
 
     @abstractmethod
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips (batch, 1 + covariates, clip frames, height, width) to responses (batch, neurons, clip frames)."""
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Clips (batch, 1 + covariates, clip frames, height, width) to responses (batch, neurons, clip frames).
+
+        With behavior as vectors: clips (batch, 1, ...) and behavior (batch, covariates, clip frames). Fewer frames may
+        be returned, the last ones: those that are missing belong to ``warmup_frames``.
+        """
 
     def receptive_field_centers(self) -> Tensor | None:
         """(neurons, 2): row and column where each neuron looks, 0..1 across the movie; None where it is not known."""
@@ -128,12 +159,37 @@ class EncodingModel(nn.Module, ABC):
         return self.warmup_frames + 1 if self.any_length else self.window_frames
 
     def assemble(self, canvas_video: Tensor, covariates: Tensor) -> Tensor:
-        """The model's input: the video on its canvas, then each behaviour channel filling a canvas of its own.
+        """The model's input: the video on its canvas, then each behavior channel filling a canvas of its own.
 
         (batch, frames, height, width) and (batch, channels, frames) to (batch, 1 + covariates, frames, height, width).
         """
         planes = covariates[:, : self.covariates, :, None, None].expand(-1, -1, -1, *canvas_video.shape[-2:])
         return torch.cat([canvas_video[:, None], planes], dim=1)
+
+    def answers(self, clips: Tensor) -> Tensor:
+        """What ``forward`` has to say of clips: (batch, neurons, frames answered), in the recording's units."""
+        inputs: tuple[Tensor, ...] = (clips,)
+        if self.behavior_as == "vectors" or self.standardize_video or self.standardize_behavior:
+            video, behavior = clips[:, :1], clips[:, 1:]
+            as_vectors = self.behavior_as == "vectors"
+            behavior = behavior[..., 0, 0] if as_vectors else behavior
+            video = video if self.standardize_video is None else self.standardize_video(video)
+            behavior = behavior if self.standardize_behavior is None else self.standardize_behavior(behavior)
+            inputs = (video, behavior) if as_vectors else (torch.cat([video, behavior], dim=1),)
+        found = self(*inputs)
+        if self.output_axes != EncodingModel.output_axes:
+            axes = self.output_axes.split()
+            found = found.permute([axes.index(axis) for axis in EncodingModel.output_axes.split()])
+        return found if self.standardize_responses is None else self.standardize_responses.inverse(found)
+
+    def responses(self, clips: Tensor) -> Tensor:
+        """Responses to every frame of clips (batch, 1 + covariates, frames, ...): (batch, neurons, frames).
+
+        Answers belong to the last frames. The first answer stands for the frames before it, which do not count.
+        """
+        answers = self.answers(clips)
+        missing = clips.shape[2] - answers.shape[2]
+        return pad(answers, (missing, 0), mode="replicate") if missing else answers
 
     def window_responses(self, inputs: Tensor) -> Tensor:
         """Responses to every frame of windows: split them into interleaved clips, predict, lay the clips together.
@@ -142,10 +198,10 @@ class EncodingModel(nn.Module, ABC):
         """
         stride = self.clip_stride
         if stride == 1:
-            return self(inputs)
+            return self.responses(inputs)
         batch, channels, frames, height, width = inputs.shape
         clips = inputs.unflatten(2, (frames // stride, stride)).movedim(3, 1)  # (batch, stride, channels, clip, h, w)
-        responses = self(clips.reshape(batch * stride, channels, frames // stride, height, width))
+        responses = self.responses(clips.reshape(batch * stride, channels, frames // stride, height, width))
         return responses.unflatten(0, (batch, stride)).movedim(1, 3).flatten(2)
 
 

@@ -71,12 +71,15 @@ def _predict_one(model: EncodingModel, trial: Trial, clips_at_once: int) -> NDAr
     video = model.canvas.place(torch.tensor(trial.needs_video(), device=device))[None]
     covariates = torch.from_numpy(trial.covariates).to(device)[None]
     inputs = model.assemble(video, covariates)
-    responses = model(inputs)[0] if model.any_length else _blend_clips(model, inputs[0], clips_at_once)
+    responses = model.responses(inputs)[0] if model.any_length else _blend_clips(model, inputs[0], clips_at_once)
     return responses.cpu().numpy()
 
 
 def _blend_clips(model: EncodingModel, inputs: Tensor, clips_at_once: int) -> Tensor:
-    """(channels, frames, height, width) to (neurons, frames): every clip that fits, averaged where they overlap."""
+    """(channels, frames, height, width) to (neurons, frames): every clip that fits, averaged where they overlap.
+
+    A clip's answers to frames that it only warms up with count where no clip has more of the past: at the beginning.
+    """
     frames = inputs.shape[1]
     offsets = torch.arange(0, model.clip_frames * model.clip_stride, model.clip_stride, device=inputs.device)
     starts = torch.arange(frames - int(offsets[-1]), device=inputs.device)
@@ -84,7 +87,8 @@ def _blend_clips(model: EncodingModel, inputs: Tensor, clips_at_once: int) -> Te
     count = torch.zeros(frames, device=inputs.device)
     for chunk in starts.split(clips_at_once):
         where = chunk[:, None] + offsets  # (clips, clip frames)
-        responses = model(inputs[:, where].movedim(1, 0))
+        counts = ((offsets >= model.warmup_frames) | (where < model.warmup_frames)).float()
+        responses = model.responses(inputs[:, where].movedim(1, 0)) * counts[:, None]
         total.index_add_(1, where.flatten(), responses.movedim(1, 0).flatten(1))
-        count.index_add_(0, where.flatten(), torch.ones(where.numel(), device=inputs.device))
+        count.index_add_(0, where.flatten(), counts.flatten())
     return total / count.clamp_min(1)

@@ -209,7 +209,9 @@ class _Mapper:
         frames, movies = self.frames.to(device), len(numbers)
         covariates = torch.from_numpy(self.trial.covariates).to(device)[:, frames].movedim(0, 1)
         inputs = self.model.assemble(videos[:, frames].flatten(0, 1), covariates.repeat(movies, 1, 1))
-        predicted = self.model(inputs).unflatten(0, (movies, len(frames)))  # movies, clips, neurons, clip frames
+        predicted = self.model.responses(inputs).unflatten(
+            0, (movies, len(frames))
+        )  # movies, clips, neurons, clip frames
         mean = torch.einsum("mcnf,cf->nm", predicted, self.weights.to(device))
         return np.asarray(mean.cpu().numpy())
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.arguments import as_array, instance_of
-from neuroreel.encoding.checks import check_movie_fits, check_responses_fit, checked_neurons
+from neuroreel.encoding.checks import check_movie_fits, check_not_trained_on, check_responses_fit, checked_neurons
 from neuroreel.errors import InputError
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.recordings.checks import TrialSpec, check_most_responses
@@ -42,13 +42,14 @@ def checked_starts(
     return checked
 
 
-def check_trials_fit(trials: Sequence[Trial], posterior: Posterior) -> None:
+def check_trials_fit(trials: Sequence[Trial], posterior: Posterior, *, allow_trained_on: bool = False) -> None:
     """Raise InputError unless all trials can be reconstructed under this posterior."""
     if not len(trials):
         raise InputError("no trials were given; pass one, or a list of them")
     specs = []
     for trial in trials:
         instance_of(trial, Trial, name="a trial")
+        check_not_trained_on(posterior.models, trial, allow=allow_trained_on)
         for model in posterior.models:
             check_responses_fit(model, trial)
             if trial.video is not None:  # it is looked at for scores alone, but at the end of the work

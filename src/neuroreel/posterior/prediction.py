@@ -17,7 +17,8 @@ def ensemble_responses(
     """Mean response (neurons, frames) of the models to a movie (frames, height, width), with covariates.
 
     A model of any length sees the whole movie. Others see windows laid end to end, the last one moved in; a frame in
-    two windows gets the mean.
+    two windows gets the mean. Windows of a model that warms up overlap by as much, and only the first one's warm-up is
+    kept.
 
     Parameters
     ----------
@@ -44,7 +45,8 @@ def _responses(model: EncodingModel, video: Tensor, covariates: Tensor, *, keep_
 
     frames = len(video)
     length = frames if model.any_length else model.window_frames
-    starts = window_starts(frames, length)
+    warmup = model.warmup_frames
+    starts = window_starts(frames, length, warmup=warmup)
     total = video.new_zeros(model.neurons, frames)
     count = video.new_zeros(frames)
     for start in starts:
@@ -53,11 +55,15 @@ def _responses(model: EncodingModel, video: Tensor, covariates: Tensor, *, keep_
             found = window(video[here], covariates[:, here])
         else:
             found = checkpoint(window, video[here], covariates[:, here], use_reentrant=False)
-        total = total + torch.nn.functional.pad(found, (start, frames - start - length))
-        count[here] += 1
+        skip = warmup if start else 0
+        total = total + torch.nn.functional.pad(found[:, skip:], (start + skip, frames - start - length))
+        count[start + skip : start + length] += 1
     return total / count
 
 
-def window_starts(frames: int, length: int) -> list[int]:
-    """First frames of as few windows as cover the movie, end to end; the last one is moved in."""
-    return [min(start, frames - length) for start in range(0, frames, length)]
+def window_starts(frames: int, length: int, *, warmup: int = 0) -> list[int]:
+    """First frames of as few windows as cover the movie, each but the first one after its warm-up; the last moved in.
+
+    A window as long as the movie is the only one.
+    """
+    return [min(start, frames - length) for start in range(0, max(frames - warmup, 1), max(length - warmup, 1))]

@@ -17,6 +17,7 @@ from neuroreel.allocator import keep_freed_memory
 from neuroreel.arguments import instance_of, whole_number
 from neuroreel.budget import graphs_fit
 from neuroreel.compute import Compute
+from neuroreel.encoding.checks import declared
 from neuroreel.encoding.dwiseneuro.folded import arithmetic_of, engine_of, precision_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
@@ -74,6 +75,7 @@ def reconstruct(
     samples: int = ...,
     passes: int = ...,
     start: Movie | None = ...,
+    allow_trained_on: bool = ...,
     seed: int = ...,
     compute: Compute | None = ...,
 ) -> Reconstruction: ...
@@ -87,6 +89,7 @@ def reconstruct(
     samples: int = ...,
     passes: int = ...,
     start: Sequence[Movie] | None = ...,
+    allow_trained_on: bool = ...,
     seed: int = ...,
     compute: Compute | None = ...,
 ) -> list[Reconstruction]: ...
@@ -99,6 +102,7 @@ def reconstruct(
     samples: int = 0,
     passes: int = PASSES,
     start: Movie | Sequence[Movie] | None = None,
+    allow_trained_on: bool = False,
     seed: int = 0,
     compute: Compute | None = None,
 ) -> Reconstruction | list[Reconstruction]:
@@ -122,6 +126,8 @@ def reconstruct(
     start
         Movie (frames, height, width) where the search starts, a list of them for several trials; by default the
         prior's mean. It decides how many passes are needed, not where they lead.
+    allow_trained_on
+        Also reconstruct movies that an encoding model declares to be in its training set. The result says so.
     seed
         Random seed, of the draws alone.
     compute
@@ -151,6 +157,7 @@ def reconstruct(
             samples=samples,
             passes=passes,
             starts=starts,
+            allow_trained_on=allow_trained_on,
             seed=seed,
             compute=compute,
         )
@@ -167,6 +174,7 @@ def reconstruct_each(
     samples: int = 0,
     passes: int = PASSES,
     starts: Sequence[Movie] | None = None,
+    allow_trained_on: bool = False,
     seed: int = 0,
     compute: Compute | None = None,
 ) -> Iterator[Reconstruction]:
@@ -186,7 +194,7 @@ def reconstruct_each(
         compute=Compute.of(compute),
     )
     _ = wish.scored  # refuses a mask of another size
-    check_trials_fit(chosen, posterior)
+    check_trials_fit(chosen, posterior, allow_trained_on=allow_trained_on)
     return _each(chosen, wish, checked_starts(starts, chosen, posterior))
 
 
@@ -262,6 +270,7 @@ def _reconstruct_one(
             "neurons_kept": int(wish.kept.sum()),
             "models": len(engines),
             "precision": ", ".join(sorted({precision_of(engine) for engine in engines})),
+            **declared(wish.posterior.models, trial),
         },
         hashes={
             "models": ", ".join(wish.model_hashes),

@@ -221,6 +221,11 @@ class Reconstruction:
         return bool(self.dataset.attrs.get("simulated", 0))
 
     @property
+    def trained_on(self) -> bool:
+        """True if an encoding model was trained on this movie, as far as it declares its training set."""
+        return bool(self.settings.get("trained_on", False))
+
+    @property
     def name(self) -> str:
         """The trial, and the recording it is from where that is known."""
         trial, recording = (str(self.dataset.attrs.get(key, "")) for key in ("trial", "recording"))
@@ -387,6 +392,7 @@ class Reconstruction:
         frames, height, width = self.video.shape
         parts = [self.name, f"{frames} frames at {self.frame_rate_hz:g} Hz", f"{width}x{height} pixels"]
         parts += ["simulated"] if self.simulated else []
+        parts += ["a movie that the encoding model was trained on"] if self.trained_on else []
         if self.truth is not None:
             share = 1.0 if self.mask is None else float((self.mask >= 1).mean())
             score = self.score(skip=min(30, frames // 2)) if share else float("nan")

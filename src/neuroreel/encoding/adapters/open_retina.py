@@ -1,0 +1,101 @@
+"""Models of the retina by open-retina (MIT), of mouse, marmoset, salamander and axolotl.
+
+Follows ``openretina`` 1.1, ``openretina/models/core_readout.py`` (``BaseCoreReadout.forward``) and
+``openretina/data_io/base.py`` (``data_info``): movies (batch, channels, frames, height, width), standardized by
+``stim_mean`` and ``stim_std``; responses (batch, frames, neurons), without the first frames. D'Agostino et al. 2025,
+doi 10.1101/2025.03.07.642012.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from neuroreel.encoding.adapters.common import choose, find_sizes, library, needs_trust
+from neuroreel.encoding.interface import Canvas, EncodingModel
+from neuroreel.encoding.standardization import Standardization
+from neuroreel.encoding.training_split import TrainingSplit
+from neuroreel.errors import InputError
+
+
+class OpenRetina(EncodingModel):
+    """A core and the readout of one recording, as an encoding model of grey movies.
+
+    Parameters
+    ----------
+    model
+        A model of open-retina: ``load_core_readout_from_remote(...)``, or one that you trained.
+    session
+        Whose neurons: a name in ``model.data_info["n_neurons_dict"]``, or its number.
+    frame_rate_hz
+        Of the movies it was trained on; open-retina keeps none with its models (30 in Hoefling et al. 2024).
+    video_statistics
+        Mean and std of the grey levels, each one number or one a channel; by default those that the model has with it.
+        All its channels (green and ultraviolet, in mice) are shown the same grey movie.
+    training_split
+        Which movies it was trained on, if you know.
+
+    Raises
+    ------
+    InputError
+        A session that is not there, or a model without its ``data_info``.
+    """
+
+    any_length = True
+    output_axes = "batch frames neurons"
+    license = "MIT (open-retina)"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        session: int | str = 0,
+        frame_rate_hz: float = 30.0,
+        video_statistics: tuple[Any, Any] | None = None,
+        training_split: TrainingSplit | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        facts: Mapping[str, Any] = getattr(model, "data_info", None) or {}
+        if "n_neurons_dict" not in facts or "input_shape" not in facts:
+            raise InputError(
+                "the model has no data_info with n_neurons_dict and input_shape, which open-retina keeps with models "
+                "that it trained; pass data_info= when you make one"
+            )
+        self.session = choose(session, list(facts["n_neurons_dict"]), what="session")
+        channels, height, width = (int(size) for size in facts["input_shape"])
+        if video_statistics is None:
+            video_statistics = facts.get("stim_mean") or 0.0, facts.get("stim_std") or 1.0
+        mean, std = (np.broadcast_to(np.asarray(each, np.float32), channels) for each in video_statistics)
+        self.standardize_video = Standardization(mean=mean, std=std)
+        self.canvas = Canvas.plain(height, width)
+        self.frame_rate_hz, self.clip_frames = frame_rate_hz, 60
+        self.training_split = training_split
+        find_sizes(self)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(batch, channels, frames, height, width) to (batch, frames answered, neurons)."""
+        return self.model(clips, data_key=self.session)
+
+
+def load(file: str | Path, *, session: int | str = 0, trust: bool = False, **options: Any) -> OpenRetina:
+    """Open a model by its name in open-retina ("hoefling_2024_low_res", ...; downloaded), or a checkpoint of yours.
+
+    Raises
+    ------
+    RefusedError
+        Without ``trust``: open-retina's checkpoints are pickles, and hydra builds whatever class they name.
+    ResourceError
+        open-retina is not installed.
+    """
+    needs_trust(trust, what=f"{file} is a checkpoint of open-retina, a pickle and the name of a class to build")
+    core_readout = library("openretina.models.core_readout", install="run pip install 'openretina>=1.1'")
+    try:
+        model = core_readout.load_core_readout_model(str(file), "cpu")
+    except Exception as error:  # it tries two classes, and tells of the second alone
+        raise InputError(f"open-retina cannot open {file} ({type(error).__name__}: {error})") from error
+    return OpenRetina(model, session=session, **options)
