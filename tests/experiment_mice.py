@@ -11,7 +11,7 @@ import torch
 
 import neuroreel as nr
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
-from neuroreel.experiments import Animal, Grid, Method, ModelFile
+from neuroreel.studies import Animal, Grid, Method, ModelFile
 
 HEIGHT, WIDTH, NEURONS, FRAMES = 12, 16, 10, 40
 NAMES = ("mouse_a", "mouse_b")

@@ -20,8 +20,8 @@ import neuroreel as nr
 from experiment_mice import CONFIG, SETTINGS, options
 from neuroreel.cli import main
 from neuroreel.encoding.readout import ReadoutModel
-from neuroreel.experiments import EXPERIMENTS, experiment_table, open_animals
-from neuroreel.experiments.command import ExperimentCommand
+from neuroreel.studies import EXPERIMENTS, experiment_table, open_animals
+from neuroreel.studies.command import ExperimentCommand
 
 
 def typed(*words: object) -> list[str]:
@@ -118,7 +118,7 @@ def test_two_processes_share_the_work(mice: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_experiment_on_simulated_mice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With nothing but --quick; the mice are smaller here."""
-    from neuroreel.experiments import quick
+    from neuroreel.studies import quick
 
     tiny = replace(quick.SIZE, seconds=3.0, height=36, width=64, trials=21, neurons=30)
     monkeypatch.setattr(quick, "SIZE", tiny)

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 import neuroreel as nr
 from experiment_mice import GRID, HEIGHT, METHOD, NEURONS, WIDTH, open_mice, small
-from neuroreel.experiments import (
+from neuroreel.results.datasets import read_dataset
+from neuroreel.studies import (
     EXPERIMENTS,
     Animal,
     Grid,
@@ -32,11 +33,10 @@ from neuroreel.experiments import (
     run,
     run_experiment,
 )
-from neuroreel.experiments.plan import choose, expand
-from neuroreel.experiments.store import Store
-from neuroreel.experiments.table import CONDITIONS, SCORES
-from neuroreel.experiments.work import Work
-from neuroreel.results.datasets import read_dataset
+from neuroreel.studies.plan import choose, expand
+from neuroreel.studies.store import Store
+from neuroreel.studies.table import CONDITIONS, SCORES
+from neuroreel.studies.work import Work
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_the_authors_movies_are_read_once(
         axes = (*labels, "frame", "height", "width")
         return xr.DataArray(movies, dims=axes, coords=labels, attrs={"source": str(file)})
 
-    monkeypatch.setattr("neuroreel.experiments.stimuli.noise_stimuli", stimuli)
+    monkeypatch.setattr("neuroreel.studies.stimuli.noise_stimuli", stimuli)
     file = tmp_path / "noise.npz"
     grid = small(spatial_px=(2, 1), temporal_frames=(4,), noise_file=file)
     table = run_experiment("noise", animals[:1], out=tmp_path, grid=grid, method=METHOD)
@@ -216,7 +216,7 @@ def test_a_new_version_of_results_does_them_again(
     animals: list[Animal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD)
-    monkeypatch.setattr("neuroreel.experiments.work.RESULTS_VERSION", 9)
+    monkeypatch.setattr("neuroreel.studies.work.RESULTS_VERSION", 9)
     with pytest.raises(nr.InputError, match=r"results_version: \d \(1 jobs\), \d \(1 jobs\)"):
         run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD, part="1/2")
     assert len(run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD)) == 2

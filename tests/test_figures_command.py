@@ -13,9 +13,9 @@ import pytest
 import neuroreel as nr
 from experiment_mice import NAMES
 from neuroreel.cli import main
-from neuroreel.experiments import experiment_table
 from neuroreel.figures.catalog import FIGURES
 from neuroreel.figures.from_experiment import read_experiment
+from neuroreel.studies import experiment_table
 
 
 @pytest.fixture

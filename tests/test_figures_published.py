@@ -14,9 +14,9 @@ from scipy.ndimage import gaussian_filter
 import neuroreel as nr
 from neuroreel.bauer_2026.files.find import Found, all_results
 from neuroreel.cli import main
-from neuroreel.experiments.animals import PUBLISHED_MICE
 from neuroreel.figures.from_published import PublishedFolder
 from neuroreel.figures.published_runs import TRIALS, conditions_of, kind_of
+from neuroreel.studies.animals import PUBLISHED_MICE
 from published_files import write_result
 
 FULL, HALF = "datafold_0_pop100_hpc_round11", "datafold_0_pop50_hpc_round11_popreduc"

@@ -91,7 +91,7 @@ def figures_of(notebook: Any) -> list[np.ndarray]:
 
 
 def table_of(folder: Path) -> Any:
-    from neuroreel.experiments import experiment_table
+    from neuroreel.studies import experiment_table
 
     return experiment_table(folder)
 

@@ -33,7 +33,7 @@ def plan_of(raw: dict[str, Any]) -> Plan:
 
 
 def test_names_of_experiments_are_those_there_are() -> None:
-    from neuroreel.experiments import EXPERIMENTS
+    from neuroreel.studies import EXPERIMENTS
 
     assert set(configuration.EXPERIMENTS) == set(EXPERIMENTS)
 
@@ -577,7 +577,7 @@ def test_jobs_have_the_name_by_which_they_are_known() -> None:
 def test_table_of_our_numbers_beside_the_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pandas as pd
 
-    from neuroreel.experiments import table as tables
+    from neuroreel.studies import table as tables
     from neuroreel.workflow.comparison import write_comparison
 
     noise = pd.DataFrame(

@@ -19,8 +19,8 @@ import yaml
 import neuroreel as nr
 from download_server import Gin, serving, zipped
 from neuroreel.download.catalogue import FILE
-from neuroreel.experiments.table import experiment_table
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS, correlated
+from neuroreel.studies.table import experiment_table
 from neuroreel.workflow.configuration import EXPERIMENTS, READY
 from workflows import workflow, written
 

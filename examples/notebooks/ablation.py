@@ -25,12 +25,12 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from neuroreel.experiments import QUICK, run_experiment
-from neuroreel.experiments.quick import simulated_animals
 from neuroreel.figures.ablation import fractions, panel_fractions, panel_neurons
 from neuroreel.figures.examples import one_trial, side_by_side
 from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.strips import panel_strips
+from neuroreel.studies import QUICK, run_experiment
+from neuroreel.studies.quick import simulated_animals
 from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here

@@ -29,8 +29,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
-from neuroreel.experiments import QUICK, run_experiment
-from neuroreel.experiments.quick import simulated_animals
 from neuroreel.figures.examples import one_trial
 from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.masks import ORDER, panel_thresholds, panel_variants, variants
@@ -38,6 +36,8 @@ from neuroreel.figures.material import Example
 from neuroreel.figures.receptive_fields import panel_maps, panel_overlap
 from neuroreel.figures.strips import panel_strips
 from neuroreel.recordings.simulate import load_truth
+from neuroreel.studies import QUICK, run_experiment
+from neuroreel.studies.quick import simulated_animals
 from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here

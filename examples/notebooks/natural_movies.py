@@ -37,8 +37,6 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from neuroreel.experiments import QUICK, Method, run_experiment
-from neuroreel.experiments.quick import simulated_animals
 from neuroreel.figures.examples import at_percentiles, example_of
 from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.gradient_ensembling import panel_ensembles
@@ -46,6 +44,8 @@ from neuroreel.figures.natural import panel_movies
 from neuroreel.figures.predicted_activity import panel_targets
 from neuroreel.figures.quality import panel_bands, panel_identification
 from neuroreel.figures.strips import panel_strips
+from neuroreel.studies import QUICK, Method, run_experiment
+from neuroreel.studies.quick import simulated_animals
 from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here

@@ -27,13 +27,13 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 import neuroreel as nr
-from neuroreel.experiments import QUICK, run_experiment
-from neuroreel.experiments.quick import simulated_animals
 from neuroreel.figures.examples import example_of
 from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.maps import correlation_colors
 from neuroreel.figures.noise import chosen, panel_noise
 from neuroreel.figures.strips import panel_strips
+from neuroreel.studies import QUICK, run_experiment
+from neuroreel.studies.quick import simulated_animals
 from neuroreel.style import style
 
 folder = Path("neuroreel-notebooks")  # the five notebooks share what is made here

@@ -154,7 +154,7 @@ def experiment(
         jobs: Only these: numbers of the list, or patterns of keys.
         device: auto, cpu, cuda, cuda:1, mps.
     """
-    from neuroreel.experiments.command import ExperimentCommand, list_jobs, run_command
+    from neuroreel.studies.command import ExperimentCommand, list_jobs, run_command
 
     if json and not list:
         raise InputError("--json goes with --list")

@@ -36,7 +36,7 @@ def read_experiment(folder: str | Path) -> Material:
     InputError
         There is no such experiment, it has no finished job, or its results are of several settings or versions.
     """
-    from neuroreel.experiments.table import experiment_status, experiment_table
+    from neuroreel.studies.table import experiment_status, experiment_table
 
     folder = user_path(folder)
     file = folder / "experiment.json"

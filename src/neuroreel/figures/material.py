@@ -82,7 +82,7 @@ class Material:
         Its name, such as ``ablation``.
     table
         Tidy, one row a finished job: ``recording``, ``trial``, the conditions, the scores
-        (see :func:`neuroreel.experiments.table.experiment_table`).
+        (see :func:`neuroreel.studies.table.experiment_table`).
     history
         Called with rows of the table; gives ``recording, trial, iteration, loss, video_correlation,
         response_correlation``, one row an iteration that was logged.

@@ -9,10 +9,10 @@ from itertools import product
 from typing import Any
 
 from neuroreel.bauer_2026.files.find import MODEL, Found
-from neuroreel.experiments.animals import PUBLISHED_MICE
 from neuroreel.recordings.disk import absolute
 from neuroreel.stimuli.gratings import PUBLISHED_DIRECTIONS, PUBLISHED_SPATIAL_FREQUENCIES, PUBLISHED_TEMPORAL_LABELS
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS
+from neuroreel.studies.animals import PUBLISHED_MICE
 
 TRIALS = (
     (0, 1, 2, 10, 4, 5, 6, 7, 8, 11),

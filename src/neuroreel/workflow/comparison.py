@@ -159,7 +159,7 @@ def write_comparison(folder: Path) -> str:
 
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
     """A row a published number, with ours where the experiment was done."""
-    from neuroreel.experiments.table import experiment_status, experiment_table
+    from neuroreel.studies.table import experiment_status, experiment_table
 
     for experiment in dict.fromkeys(each.experiment for each in PUBLISHED):
         if not (folder / experiment).is_dir():

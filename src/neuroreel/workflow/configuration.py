@@ -33,7 +33,7 @@ SECTIONS = (
     VERSIONS,
 )
 STEPS = ("download", "simulate", "decoder", "train", "mask", "experiment", "report", "figures", "table")
-EXPERIMENTS = (  # of neuroreel.experiments, whose import takes seconds: each job of Snakemake reads the configuration
+EXPERIMENTS = (  # of neuroreel.studies, whose import takes seconds: each job of Snakemake reads the configuration
     "natural",
     "gradient_ensembling",
     "predicted_activity",

@@ -18,15 +18,15 @@ from neuroreel.compute import Compute
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
 from neuroreel.evaluation.comparison import evaluation_mask
-from neuroreel.experiments.animals import Animal
-from neuroreel.experiments.jobs import Job
-from neuroreel.experiments.method import Method
-from neuroreel.experiments.posteriors import AnimalPosterior
-from neuroreel.experiments.scoring import score_fields, score_reconstruction, score_responses
 from neuroreel.posterior.reconstruct import reconstruct
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, plain
 from neuroreel.results.reconstruction import Reconstruction
+from neuroreel.studies.animals import Animal
+from neuroreel.studies.jobs import Job
+from neuroreel.studies.method import Method
+from neuroreel.studies.posteriors import AnimalPosterior
+from neuroreel.studies.scoring import score_fields, score_reconstruction, score_responses
 
 RESULTS_VERSION = 3
 """Raised with every change of the package that changes results: jobs done before are then done again."""

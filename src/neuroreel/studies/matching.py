@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neuroreel.errors import InputError
-from neuroreel.experiments.animals import Animal, ModelFile
 from neuroreel.files import user_path
 from neuroreel.recordings.disk import check_fetched, read_json
 from neuroreel.recordings.recording import Recording, open_recording
+from neuroreel.studies.animals import Animal, ModelFile
 
 
 def open_animals(

@@ -10,16 +10,16 @@ from typing import Any
 
 from neuroreel.devices import choose_device
 from neuroreel.errors import InputError
-from neuroreel.experiments.animals import Animal
-from neuroreel.experiments.declarations import EXPERIMENTS
-from neuroreel.experiments.grid import FULL, QUICK, Grid
-from neuroreel.experiments.matching import open_animals
-from neuroreel.experiments.method import Method
-from neuroreel.experiments.plan import Entry, as_rows, choose, expand, format_rows
-from neuroreel.experiments.quick import simulated_animals
-from neuroreel.experiments.run import do_jobs, write_plans
-from neuroreel.experiments.table import experiment_table
 from neuroreel.recordings.disk import read_json
+from neuroreel.studies.animals import Animal
+from neuroreel.studies.declarations import EXPERIMENTS
+from neuroreel.studies.grid import FULL, QUICK, Grid
+from neuroreel.studies.matching import open_animals
+from neuroreel.studies.method import Method
+from neuroreel.studies.plan import Entry, as_rows, choose, expand, format_rows
+from neuroreel.studies.quick import simulated_animals
+from neuroreel.studies.run import do_jobs, write_plans
+from neuroreel.studies.table import experiment_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from neuroreel.experiments.animals import Animal, ModelFile
 from neuroreel.locks import file_lock
+from neuroreel.studies.animals import Animal, ModelFile
 from neuroreel.studies.mouse import SimulatedMouse, Training, check_same_run, fit_mouse, simulated_mouse
 
 MICE = ("mouse_a", "mouse_b")

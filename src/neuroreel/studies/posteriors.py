@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from neuroreel.compute import Compute
-from neuroreel.experiments.animals import Animal
 from neuroreel.locks import file_lock
 from neuroreel.posterior.fit import fit_posterior
 from neuroreel.posterior.posterior import Posterior, load_posterior
 from neuroreel.recordings.recording import Trials
 from neuroreel.results.provenance import hash_array
+from neuroreel.studies.animals import Animal
 
 KEPT_IN = "posteriors"
 VALIDATION_FOLD = "fold_1"  # where `neuroreel train` stops early, and trains on nothing

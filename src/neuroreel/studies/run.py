@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from neuroreel import __version__
 from neuroreel.evaluation.comparison import evaluation_mask
-from neuroreel.experiments.animals import Animal
-from neuroreel.experiments.declarations import Declaration
-from neuroreel.experiments.grid import FULL, Grid
-from neuroreel.experiments.method import Method
-from neuroreel.experiments.plan import Entry, choose, declaration_of, expand
-from neuroreel.experiments.store import Claim, read_record, write_json
-from neuroreel.experiments.table import experiment_table
 from neuroreel.files import user_path
 from neuroreel.progress import bar_of
 from neuroreel.results.datasets import read_dataset
 from neuroreel.results.provenance import plain
+from neuroreel.studies.animals import Animal
+from neuroreel.studies.declarations import Declaration
+from neuroreel.studies.grid import FULL, Grid
+from neuroreel.studies.method import Method
+from neuroreel.studies.plan import Entry, choose, declaration_of, expand
+from neuroreel.studies.store import Claim, read_record, write_json
+from neuroreel.studies.table import experiment_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def run_experiment(
     Returns
     -------
     pandas.DataFrame
-        The table of all jobs finished so far: :func:`~neuroreel.experiments.table.experiment_table`.
+        The table of all jobs finished so far: :func:`~neuroreel.studies.table.experiment_table`.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from neuroreel.errors import InputError
-from neuroreel.experiments.stimuli import Stimulus
+from neuroreel.studies.stimuli import Stimulus
 
 MASK_THRESHOLDS = {"trained": 0.5, "strict": 1.0}  # of the update (Bauer et al. 2026)
 

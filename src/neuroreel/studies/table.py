@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroreel.errors import InputError
-from neuroreel.experiments.store import Store
 from neuroreel.files import user_path
+from neuroreel.studies.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ from itertools import product
 from typing import Any
 
 from neuroreel.errors import InputError
-from neuroreel.experiments.animals import Animal
-from neuroreel.experiments.grid import Grid
-from neuroreel.experiments.jobs import Job
-from neuroreel.experiments.stimuli import GratingStimulus, NoiseStimulus, Stimulus
+from neuroreel.studies.animals import Animal
+from neuroreel.studies.grid import Grid
+from neuroreel.studies.jobs import Job
+from neuroreel.studies.stimuli import GratingStimulus, NoiseStimulus, Stimulus
 
 Declaration = Callable[[Sequence[Animal], Grid], Iterator[Job]]
 

@@ -11,13 +11,13 @@ from statistics import median
 from typing import Any
 
 from neuroreel.errors import InputError
-from neuroreel.experiments.animals import Animal
-from neuroreel.experiments.declarations import EXPERIMENTS, Declaration
-from neuroreel.experiments.grid import Grid
-from neuroreel.experiments.jobs import Job
-from neuroreel.experiments.method import Method
-from neuroreel.experiments.store import Store
-from neuroreel.experiments.work import Work
+from neuroreel.studies.animals import Animal
+from neuroreel.studies.declarations import EXPERIMENTS, Declaration
+from neuroreel.studies.grid import Grid
+from neuroreel.studies.jobs import Job
+from neuroreel.studies.method import Method
+from neuroreel.studies.store import Store
+from neuroreel.studies.work import Work
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
