@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import neuroreel as nr
 from experiment_mice import GRID, HEIGHT, METHOD, NEURONS, WIDTH, open_mice, small
+from neuroreel.compute import Compute
 from neuroreel.results.datasets import read_dataset
 from neuroreel.studies import (
     EXPERIMENTS,
@@ -33,7 +34,8 @@ from neuroreel.studies import (
     run,
     run_experiment,
 )
-from neuroreel.studies.plan import choose, expand
+from neuroreel.studies.plan import choose, expand, state_of
+from neuroreel.studies.run import Runner
 from neuroreel.studies.store import Store
 from neuroreel.studies.table import CONDITIONS, SCORES
 from neuroreel.studies.work import Work
@@ -157,8 +159,8 @@ def test_an_ablated_neuron_has_no_say(animals: list[Animal], tmp_path: Path) -> 
     seed = (0 + 1) * (animal.number + 1)  # the first of its fold
     drawn = torch.rand(NEURONS, 1, generator=torch.Generator().manual_seed(seed))[:, 0].numpy()
     np.testing.assert_array_equal(kept, drawn > 0.5)
-    video = work.result(device="cpu", out=tmp_path)["video"].values
-    fitted = work.posterior.get(tmp_path, device="cpu")
+    fitted = Runner(Store(tmp_path)).get(work.posterior)
+    video = work.make({"posterior": fitted}, Compute(device="cpu"))["video"].values
     for neuron, same in ((np.flatnonzero(~kept)[0], True), (np.flatnonzero(kept)[0], False)):
         trials = list(animal.recording.trials)
         changed = trials[1].needs_responses().copy()
@@ -167,8 +169,7 @@ def test_an_ablated_neuron_has_no_say(animals: list[Animal], tmp_path: Path) -> 
         folder = tmp_path / f"{same}" / "mouse_a"
         other = nr.write_recording(folder, trials, folds=animal.recording.folds())
         again = Work(job=work.job, animal=Animal(other, animal._models, mask=animal.mask), method=METHOD)
-        again.animal.posteriors[again.posterior.hash] = fitted
-        made = again.result(device="cpu", out=tmp_path)["video"].values
+        made = again.make({"posterior": fitted}, Compute(device="cpu"))["video"].values
         assert np.array_equal(made, video) == same
 
 
@@ -192,8 +193,8 @@ def test_finished_jobs_are_kept_and_changed_ones_done_again(animals: list[Animal
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nc")} == before
 
     other = replace(METHOD, settings={"passes": 3})
-    entries = expand(["ablation"], animals[:1], out=tmp_path, grid=grid, method=other)
-    assert [entry.state for entry in entries] == ["stale", "stale"]
+    works = expand(["ablation"], animals[:1], grid=grid, method=other)
+    assert [state_of(work, Store(tmp_path)) for work in works] == ["stale", "stale"]
     second = run_experiment("ablation", animals[:1], out=tmp_path, grid=grid, method=other)
     assert list(second["key"]) == list(first["key"])
     assert not np.allclose(second["video_correlation"], first["video_correlation"])
@@ -380,13 +381,14 @@ def test_a_result_without_its_record_is_not_done(animals: list[Animal], tmp_path
     """As if the process had been killed between the two."""
     grid = small(movies=1)
     first = run_experiment("natural", animals[:1], out=tmp_path, grid=grid, method=METHOD)
-    store = Store(out=tmp_path, experiment="natural")
-    store.record_file("mouse_a_t001").unlink()
+    store = Store(tmp_path)
+    (work,) = expand(["natural"], animals[:1], grid=grid, method=METHOD)
+    store.record_file(work.place).unlink()
     Path(first["file"][0]).write_bytes(b"half")
-    assert [e.state for e in expand(["natural"], animals[:1], out=tmp_path, grid=grid, method=METHOD)] == ["missing"]
+    assert state_of(work, store) == "missing"
     again = run_experiment("natural", animals[:1], out=tmp_path, grid=grid, method=METHOD)
     assert again["video_correlation"][0] == first["video_correlation"][0]
-    store.record_file("mouse_a_t001").write_text("{")
+    store.record_file(work.place).write_text("{")
     with pytest.raises(nr.InputError, match="delete it, and its job is done again"):
         experiment_table(tmp_path / "natural")
 
@@ -404,19 +406,19 @@ def test_mask_that_leaves_next_to_nothing_to_score(animals: list[Animal], tmp_pa
 
 
 def test_two_processes_do_not_do_one_job(animals: list[Animal], tmp_path: Path) -> None:
-    entry = expand(["natural"], animals[:1], out=tmp_path, grid=small(movies=1), method=METHOD)[0]
-    with entry.store.claim(entry.work.hash) as first:
-        assert first is not None
-        with entry.store.claim(entry.work.hash) as second:
-            assert second is None
-        assert entry.state == "running"
-    assert entry.state == "missing"
+    (work,), store = expand(["natural"], animals[:1], grid=small(movies=1), method=METHOD), Store(tmp_path)
+    with store.claim(work) as first:
+        assert first
+        with store.claim(work) as second:
+            assert not second
+        assert state_of(work, store) == "running"
+    assert state_of(work, store) == "missing"
 
 
 def test_a_job_of_another_process_is_waited_for_in_sight(
     animals: list[Animal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (entry,) = expand(["natural"], animals[:1], out=tmp_path, grid=small(movies=1), method=METHOD)
+    (work,), store = expand(["natural"], animals[:1], grid=small(movies=1), method=METHOD), Store(tmp_path)
     monkeypatch.setattr(run, "REMIND_S", 0.0)
     monkeypatch.setattr(run, "WAIT_S", 0.0)
     said: list[str] = []
@@ -427,12 +429,12 @@ def test_a_job_of_another_process_is_waited_for_in_sight(
             other.close()
 
     with ExitStack() as other:
-        other.enter_context(entry.store.claim(entry.work.hash))
-        run.do_jobs([entry], device="cpu", say=listen)
-    who = rf"experiment natural, process {os.getpid()} on \S+, since 20\S+ \S+"
-    waiting = re.compile(rf"waiting for natural/{entry.key} \({who}\): if that process hangs, stop it")
+        other.enter_context(store.claim(work))
+        Runner(store, device="cpu", say=listen).run([work])
+    who = rf"study, process {os.getpid()} on \S+, since 20\S+ \S+"
+    waiting = re.compile(rf"waiting for natural/{work.job.key} \({who}\): if that process hangs, stop it")
     assert all(waiting.match(line) for line in said[:3])
-    assert entry.state == "done"
+    assert state_of(work, store) == "done"
 
 
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import ttest_1samp
 
 import neuroreel as nr
 from neuroreel import cli
 from neuroreel.evaluation.scores import response_correlation
+from neuroreel.posterior.prediction import ensemble_responses
+from neuroreel.recordings.recording import Recording
+from neuroreel.recordings.simulate import load_truth
+from neuroreel.recordings.simulate.behavior import Behavior
 from neuroreel.studies import quality
 from neuroreel.studies.methods import METHODS, SLOW
 from neuroreel.studies.mouse import SimulatedMouse, Training
+from neuroreel.studies.simulator import TrueSimulator
 
 TINY = quality.Quality(
     methods=tuple(METHODS),
@@ -25,6 +34,7 @@ TINY = quality.Quality(
     decoder_steps=2,
     samples=2,
     iterations=3,
+    published_mask=True,
 )
 
 
@@ -45,6 +55,8 @@ def test_every_method_is_scored_on_every_movie(compared: tuple[Path, pd.DataFram
     _, table = compared
     assert list(dict.fromkeys(table["method"])) == list(METHODS)
     common = ("video_correlation", "ssim", "correlation_fine", "response_correlation", "identified_of_2", "seconds")
+    if sys.platform == "linux":
+        common += ("memory_gb",)
     counts = table[table["score"].isin(common)].groupby(["method", "score"]).size()
     assert len(counts) == len(METHODS) * len(common) and (counts == 2).all()
     assert (value(table, "posterior", "coverage_68%") <= value(table, "posterior", "coverage_95%")).all()
@@ -69,6 +81,9 @@ def test_scores_are_those_of_the_movies(compared: tuple[Path, pd.DataFrame]) -> 
     assert found == pytest.approx(nr.video_correlation(truth, movie, mask=mask), abs=1e-5)
     both = nr.video_correlation(truth, (movie + ridge) / 2, mask=mask)
     assert value(first, "mean of posterior and ridge", "video_correlation")[0] == pytest.approx(both, abs=1e-5)
+    published = nr.load_mask(home / "published_mask.npy")
+    expected = nr.video_correlation(truth, ridge, mask=published) if (published >= 1).any() else np.nan
+    np.testing.assert_equal(value(first, "ridge", "video_correlation_published_mask")[0], expected)
     judge = nr.load_encoder(home / "encoder_1000.safetensors")
     expected = response_correlation(trial.needs_responses(), nr.predict(judge, trial.replace(video=ridge)), skip=30)
     assert value(first, "ridge", "response_correlation")[0] == pytest.approx(expected, abs=1e-6)
@@ -99,16 +114,98 @@ def test_the_summary_pairs_movies() -> None:
     assert row["worst"] == gap.min() and row["ratio"] == pytest.approx(other.mean() / ridge.mean())
 
 
-def test_finished_parts_are_kept(compared: tuple[Path, pd.DataFrame], monkeypatch: Any) -> None:
+def opened(folder: Path) -> list[Recording]:
+    return quality.opened([place for place in sorted((folder / "recordings").iterdir()) if (place / "meta").exists()])
+
+
+def test_what_is_finished_is_not_even_read(
+    compared: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, table = compared
-    recordings = quality.opened(sorted((folder / "recordings").iterdir()))
-    monkeypatch.setattr(quality, "METHODS", dict.fromkeys(METHODS))  # calling one would fail
-    again = quality.compare_methods(folder, recordings, TINY)
+    loaded: list[str] = []
+    monkeypatch.setattr(np, "load", lambda file, load=np.load, **how: loaded.append(str(file)) or load(file, **how))
+    again = quality.compare_methods(folder, opened(folder), TINY)
     pd.testing.assert_frame_equal(again, table)
-    with pytest.raises(nr.InputError, match="holds a comparison with 20 neurons"):
-        quality.compare_methods(
-            folder, recordings, quality.Quality(training=Training(models=1, epochs=1, batches_per_epoch=2))
-        )
+    assert not [file for file in loaded if file.endswith((".npz", "mask.npy"))]
+
+
+def test_no_movie_is_read_while_methods_and_scores_are_made(
+    tmp_path: Path, compared: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of two methods are averaged by a third, and all of them identified: they are at hand."""
+    made = compared[0]
+    (home,) = made.glob("20_neurons*")
+    copy = tmp_path / home.name
+    shutil.copytree(home, copy)
+    shutil.rmtree(copy / "movies")
+    loaded: list[str] = []
+    monkeypatch.setattr(np, "load", lambda file, load=np.load, **how: loaded.append(str(file)) or load(file, **how))
+    wish = replace(TINY, methods=("ridge", "posterior", "mean of posterior and ridge"), samples=0)
+    table = quality.compare_methods(tmp_path, opened(made), wish)
+    assert len(value(table, "mean of posterior and ridge", "identified_of_all")) == 2
+    assert not [file for file in loaded if file.endswith(".npz")]
+
+
+def test_a_setting_that_changes_redoes_what_it_touches(tmp_path: Path, compared: tuple[Path, pd.DataFrame]) -> None:
+    folder, table = tmp_path / "copy", compared[1]
+    shutil.copytree(compared[0], folder)
+    (home,) = folder.glob("20_neurons*")
+    before = {file: file.stat().st_mtime_ns for file in home.rglob("*.*") if "replaced" not in file.parts}
+    again = quality.compare_methods(folder, opened(folder), replace(TINY, decoder_steps=3))
+    touched = {
+        file.relative_to(home).parts[:2]
+        for file, time in before.items()
+        if file.is_file() and file.stat().st_mtime_ns != time
+    }
+    assert touched == {
+        ("convolutional.safetensors",),
+        ("convolutional.safetensors.json",),
+        ("movies", "convolutional"),
+        ("movies", "mean_of_posterior_and_convolutional"),
+    }
+    assert (home / "replaced").exists()  # the old ones
+    same = [name for name in METHODS if "convolutional" not in name]
+    columns = ["trial", "method", "score", "value"]
+    kept = [frame[frame["method"].isin(same)][columns].reset_index(drop=True) for frame in (table, again)]
+    pd.testing.assert_frame_equal(*kept)
+
+
+def test_other_files_are_refused(tmp_path: Path, compared: tuple[Path, pd.DataFrame]) -> None:
+    (recording,) = opened(compared[0])
+    (tmp_path / recording.name).mkdir()
+    (tmp_path / recording.name / "mine.txt").touch()
+    with pytest.raises(nr.InputError, match="holds other files"):
+        quality.compare_methods(tmp_path, [recording], TINY)
+
+
+def test_the_true_simulator_expects_what_the_simulation_expects(compared: tuple[Path, pd.DataFrame]) -> None:
+    (recording,) = opened(compared[0])
+    population, trial = load_truth(recording.folder).population, recording.trials[4]
+    # a trial does not tell what the animal did before and after it: it is taken to have gone on alike
+    around = np.pad(trial.covariates, ((0, 0), (population.lead, population.tail)), mode="edge")
+    expected = population.expect(
+        trial.needs_video(), Behavior(pupil=around[0], running=around[1], pupil_center=around[2:])
+    )
+    found = nr.predict(TrueSimulator(load_truth(recording.folder)), trial)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_true_simulator_has_the_right_slope(compared: tuple[Path, pd.DataFrame]) -> None:
+    (recording,) = opened(compared[0])
+    simulator = TrueSimulator(load_truth(recording.folder)).double()
+    trial = recording.trials[4]
+    video = torch.from_numpy(trial.needs_video()).double()
+    step = 1e-3 * torch.randn(video.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    covariates = torch.from_numpy(trial.covariates).double()
+
+    def total(shown: torch.Tensor) -> torch.Tensor:
+        return ensemble_responses([simulator], shown, covariates).square().sum()
+
+    (slope,) = torch.autograd.grad(total(video.requires_grad_()), video)
+    assert torch.isfinite(slope).all()
+    with torch.no_grad():
+        found = (total(video + step) - total(video - step)) / 2
+    assert float(found) == pytest.approx(float((slope * step).sum()), rel=1e-4)
 
 
 def test_the_command_writes_tables_and_a_figure(

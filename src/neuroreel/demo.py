@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroreel.studies.mouse import SimulatedMouse, Training, check_same_run, fit_mouse, simulated_mouse
+from neuroreel.studies.mouse import Mouse, SimulatedMouse, Training, check_same_run, simulated_mouse
+from neuroreel.studies.run import Runner
+from neuroreel.studies.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     Parameters
     ----------
     folder
-        Gets the recording, the models, the results and the report; a second call finds finished steps and goes on.
+        Gets the recording, the models, the results and the report; a second call resumes.
     quick
         A smaller mouse and less training: shows that everything works, not how well.
     seed
@@ -68,23 +70,25 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     )
     say(f"This takes {size.expected}; everything goes to {folder}.\n")
 
-    say("Simulate")
-    recording = simulated_mouse(folder / "recording", size.mouse, seed=seed)
-    mouse = fit_mouse(recording, folder, size.training, seed=seed, say=say)
+    runner = Runner(Store(folder), say=say)
+    recording = runner.get(simulated_mouse(runner.store, "recording", size.mouse, seed=seed, title="Simulate"))
+    mouse = Mouse(recording=recording, training=size.training, seed=seed)
+    decoder = runner.get(mouse.decoder)
+    models = [runner.get(task) for task in mouse.encoders.values()]
+    say(f"  response correlation on unseen movies: {nr.encoder_correlation(models, mouse.validation):.3f}")
+    say(f"  {runner.get(mouse.posterior)}")
     held_out = mouse.test[: size.movies]
     say(f"Reconstruct {len(held_out)} movies that no model was trained on")
-    results = nr.reconstruct(list(held_out), mouse.posterior, mask=mouse.mask, samples=size.samples, seed=seed)
-    for number, result in enumerate(results):
-        result.save(folder / f"reconstruction_{number}.nc", overwrite=True)
+    results = [runner.get(mouse.reconstruction(number, samples=size.samples)) for number in range(len(held_out))]
 
-    table = score_table(results, decoder=mouse.decoder, seed=seed)
+    table = score_table(results, decoder=decoder, seed=seed)
     say("\nScores inside the mask (of a simulated mouse, not a real one):\n" + format_table(table))
     report = nr.write_report(
         folder / "report.html",
         results,
         title="neuroreel demo: a simulated mouse",
         scores=table,
-        movies={"ridge": [nr.decode(mouse.decoder, trial) for trial in held_out]},
+        movies={"ridge": [nr.decode(decoder, trial) for trial in held_out]},
         overwrite=True,
     )
     say(f"\nDone in {time.perf_counter() - began:.0f} s. Open the report in a browser:\n{report.resolve()}")

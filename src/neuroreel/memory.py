@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,46 @@ def used_bytes(device: torch.device) -> int:
     import resource  # there is none on Windows, and no /proc either
 
     return pages * resource.getpagesize()
+
+
+@dataclass
+class Taken:
+    """Memory that a block took; None while it runs, and where the system does not say."""
+
+    bytes: int | None = None
+
+
+@contextmanager
+def extra_memory(device: torch.device) -> Iterator[Taken]:
+    """Hand out what the block takes of a device's memory at most, beyond what was taken when it began.
+
+    On a CPU this is Linux's own record of the process, which is reset first.
+    """
+    taken = Taken()
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield taken
+        taken.bytes = torch.cuda.max_memory_allocated(device) - before
+        return
+    give_back_freed_memory()
+    with suppress(OSError):  # another system, or one that does not allow it
+        (_PROC / "self" / "clear_refs").write_text("5")
+    began = _largest_bytes()
+    yield taken
+    ended = _largest_bytes()
+    taken.bytes = None if began is None or ended is None else ended - began
+
+
+def _largest_bytes() -> int | None:
+    """The most resident memory of this process since its record was reset; None where the system does not say."""
+    try:
+        lines = (_PROC / "self" / "status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
 
 
 def parse_bytes(amount: object, *, what: str) -> int:

@@ -43,6 +43,7 @@ def benchmark(
     decoder_steps: int = 350,
     samples: int = 0,
     iterations: int = 1000,
+    published_mask: bool = False,
     quick: bool = False,
     seed: int = 0,
 ) -> None:
@@ -66,6 +67,7 @@ def benchmark(
         decoder_steps: Training steps of the convolutional decoder.
         samples: Draws of the posterior, for the coverage of its intervals; each costs as much as the movie.
         iterations: Of the published method.
+        published_mask: Also score inside the mask that the published rule learns.
         quick: One small mouse, two movies: shows in under 3 minutes that everything works, not how well.
         seed: Random seed of all that is fitted.
     """
@@ -80,6 +82,7 @@ def benchmark(
         decoder_steps=decoder_steps,
         samples=samples,
         iterations=iterations,
+        published_mask=published_mask,
     )
     mice = [
         SimulatedMouse(trials=trials, seconds=10.0, neurons=count, signal_to_noise=noise)

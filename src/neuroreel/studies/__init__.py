@@ -2,11 +2,11 @@
 
 from neuroreel.studies.animals import Animal, ModelFile
 from neuroreel.studies.declarations import EXPERIMENTS
+from neuroreel.studies.experiment import run_experiment
 from neuroreel.studies.grid import FULL, QUICK, Grid
 from neuroreel.studies.jobs import Job
 from neuroreel.studies.matching import open_animals
 from neuroreel.studies.method import Method
-from neuroreel.studies.run import run_experiment
 from neuroreel.studies.stimuli import GratingStimulus, NoiseStimulus
 from neuroreel.studies.table import experiment_status, experiment_table
 

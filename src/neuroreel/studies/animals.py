@@ -20,7 +20,6 @@ from neuroreel.encoding.files import load_encoder
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
 from neuroreel.masks import check_mask_values, load_mask
-from neuroreel.posterior.posterior import Posterior
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array, hash_file, hash_model
@@ -98,7 +97,6 @@ class Animal:
         self.recording = recording
         self._models = tuple(models)
         self._mask = mask
-        self.posteriors: dict[str, Posterior] = {}  # fitted to it so far, by what decides them
         self._trial_hashes: dict[int, str] = {}
 
     @property
@@ -134,9 +132,9 @@ class Animal:
         return "" if self.mask is None else hash_array(self.mask)
 
     def trial_hash(self, number: int) -> str:
-        """Of movie, responses and behaviour of a trial; read once."""
+        """Of movie, responses and behavior of a trial; read once."""
         if number not in self._trial_hashes:
-            self._trial_hashes[number] = _trial_hash(self.trial(number))
+            self._trial_hashes[number] = hash_trial(self.trial(number))
         return self._trial_hashes[number]
 
     def trial(self, number: int) -> Trial:
@@ -211,7 +209,8 @@ def _load_network(file: Path) -> EncodingModel:
     return load_encoder(file)
 
 
-def _trial_hash(trial: Trial) -> str:
+def hash_trial(trial: Trial) -> str:
+    """Fingerprint of movie, responses, behavior and frame rate."""
     arrays = (trial.needs_video(), trial.needs_responses(), trial.covariates)
     return _sha(trial.frame_rate_hz, *map(hash_array, arrays))
 

@@ -13,13 +13,15 @@ from neuroreel.errors import InputError
 from neuroreel.recordings.disk import read_json
 from neuroreel.studies.animals import Animal
 from neuroreel.studies.declarations import EXPERIMENTS
+from neuroreel.studies.experiment import do_jobs
 from neuroreel.studies.grid import FULL, QUICK, Grid
 from neuroreel.studies.matching import open_animals
 from neuroreel.studies.method import Method
-from neuroreel.studies.plan import Entry, as_rows, choose, expand, format_rows
+from neuroreel.studies.plan import as_rows, choose, expand, format_rows
 from neuroreel.studies.quick import simulated_animals
-from neuroreel.studies.run import do_jobs, write_plans
+from neuroreel.studies.store import Store
 from neuroreel.studies.table import experiment_table
+from neuroreel.studies.work import Work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class ExperimentCommand:
     seed: int = 0
     device: str = "auto"
 
-    def entries(self, say: Callable[[str], None]) -> list[Entry]:
+    def entries(self, say: Callable[[str], None]) -> list[Work]:
         """All jobs; simulated mice are made first where they are asked for."""
         names = list(EXPERIMENTS) if self.experiment == "all" else [self.experiment]
         unknown = [name for name in names if name not in EXPERIMENTS]
@@ -49,7 +51,7 @@ class ExperimentCommand:
             raise InputError(f"there is no experiment {unknown[0]!r}; there are {', '.join([*EXPERIMENTS, 'all'])}")
         choose_device(self.device)
         grid, method = self.grid, self.how  # what is wrong with them is said before mice are made
-        return expand(names, self._animals(say), out=self.out, grid=grid, method=method)
+        return expand(names, self._animals(say), grid=grid, method=method)
 
     @property
     def grid(self) -> Grid:
@@ -102,7 +104,7 @@ def list_jobs(
 ) -> str:
     """The jobs, as text or as JSON; none is done, but mice are simulated where they are needed."""
     entries = choose(command.entries(say), part=part, jobs=jobs)
-    rows = as_rows(entries)
+    rows = as_rows(entries, Store(command.out))
     if not as_json:
         return format_rows(rows)
     return json.dumps({"experiment": command.experiment, "out": str(command.out), "jobs": rows}, indent=1)
@@ -114,12 +116,11 @@ def run_command(
     """Do the jobs that are not done, and say what came out."""
     entries = command.entries(say)
     chosen = choose(entries, part=part, jobs=jobs)
-    write_plans(entries, grid=command.grid)
-    do_jobs(chosen, device=command.device, say=say)
-    for store in dict.fromkeys(entry.store for entry in chosen):
-        table = experiment_table(store.folder)
+    do_jobs(chosen, of=entries, out=command.out, grid=command.grid, device=command.device, say=say)
+    for folder in dict.fromkeys(command.out / work.experiment for work in chosen):
+        table = experiment_table(folder)
         scored = table["video_correlation"].dropna()
         mean = f", mean video correlation {scored.mean():.3f}" if len(scored) else ""
-        say(f"{store.folder}: {len(table)} jobs done{mean}")
-    if any(entry.work.animal.recording.simulated for entry in chosen):
+        say(f"{folder}: {len(table)} jobs done{mean}")
+    if any(work.animal.recording.simulated for work in chosen):
         say("(simulated mice, not real ones)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -11,34 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.bauer_2026.inversion import reconstruct as reconstruct_as_published
-from neuroreel.decoding.convolutional import ConvolutionalDecoder
 from neuroreel.decoding.decoder import decode
-from neuroreel.encoding.interface import EncodingModel
 from neuroreel.evaluation.baselines import shuffle_neurons
 from neuroreel.evaluation.calibration import coverage
-from neuroreel.posterior.posterior import Posterior
 from neuroreel.posterior.reconstruct import reconstruct
+from neuroreel.recordings.recording import Trials
 from neuroreel.recordings.simulate.truth import SimulatedTruth
 from neuroreel.recordings.trial import Trial
-from neuroreel.studies.mouse import FittedMouse
-
-Movie = NDArray[np.float32]
+from neuroreel.studies.simulator import TrueSimulator
+from neuroreel.studies.task import Given
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Subject:
-    """A recording and all that the methods need of it.
+class Case:
+    """A test movie.
 
     Parameters
     ----------
-    mouse
-        Split by folds, with ridge decoder, encoding models, posterior and mask.
-    convolutional
-        Decoder fitted to the same trials.
-    one_model
-        The posterior of the first encoding model alone.
-    judge
-        An encoding model of another seed, which no method inverts.
+    trial, number
+        The trial, and its number in the recording.
+    train
+        Training trials.
     truth
         Of a simulated recording.
     samples
@@ -47,10 +40,9 @@ class Subject:
         Of the published method.
     """
 
-    mouse: FittedMouse
-    convolutional: ConvolutionalDecoder
-    one_model: Posterior
-    judge: EncodingModel
+    trial: Trial
+    number: int
+    train: Trials
     truth: SimulatedTruth | None
     samples: int
     iterations: int
@@ -60,104 +52,132 @@ class Subject:
 class Made:
     """A movie, and numbers that only its method knows: passes, coverage of its intervals."""
 
-    video: Movie
+    video: NDArray[np.float32]
     facts: Mapping[str, float] = field(default_factory=dict)
 
 
-Method = Callable[[Subject, Trial, int, Callable[[str], Made]], Made]
-"""Subject, test trial, its number in the recording, and what another method made of it."""
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way to reconstruct a movie.
+
+    Parameters
+    ----------
+    make
+        The function.
+    fits
+        What it needs of the fits to the mouse, by their names there.
+    movies
+        Methods whose movies it needs.
+    settings
+        Fields of the case that decide its movie.
+    """
+
+    make: Callable[[Case, Given], Made]
+    fits: tuple[str, ...] = ()
+    movies: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
-def _mean(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made]) -> Made:
+def _mean(case: Case, given: Given) -> Made:
     """The mean training frame, held still."""
-    return Made(video=np.broadcast_to(subject.mouse.decoder.mean_video, trial.needs_video().shape).copy())
+    return Made(video=np.broadcast_to(given["decoder"].mean_video, case.trial.needs_video().shape).copy())
 
 
-def _shuffled(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made]) -> Made:
+def _shuffled(case: Case, given: Given) -> Made:
     """Ridge, where each neuron is given another's responses."""
-    return Made(video=decode(subject.mouse.decoder, shuffle_neurons(trial, seed=number)))
+    return Made(video=decode(given["decoder"], shuffle_neurons(case.trial, seed=case.number)))
 
 
-def _nearest(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made]) -> Made:
+def _nearest(case: Case, given: Given) -> Made:
     """The training movie whose responses are most like these."""
-    features = subject.mouse.decoder.features
-    wanted = features.standardized(trial)
-    best, movie = -np.inf, trial.needs_video()
-    for other in subject.mouse.train:
+    features = given["decoder"].features
+    wanted = features.standardized(case.trial)
+    best, movie = -np.inf, case.trial.needs_video()
+    for other in case.train:
         frames = min(len(wanted), other.frames)
         likeness = float((wanted[:frames] * features.standardized(other)[:frames]).mean())
-        if other.frames >= trial.frames and likeness > best:
-            best, movie = likeness, other.needs_video()[: trial.frames]
+        if other.frames >= case.trial.frames and likeness > best:
+            best, movie = likeness, other.needs_video()[: case.trial.frames]
     return Made(video=movie)
 
 
-def _ridge(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made]) -> Made:
-    return Made(video=decode(subject.mouse.decoder, trial))
+def _decoded(case: Case, given: Given) -> Made:
+    """What a decoder reads from the responses."""
+    (decoder,) = given.values()
+    return Made(video=decode(decoder, case.trial))
 
 
-def _convolutional(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made]) -> Made:
-    return Made(video=decode(subject.convolutional, trial))
-
-
-def _posterior(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made], *, all_models: bool) -> Made:
-    posterior = subject.mouse.posterior if all_models else subject.one_model
-    result = reconstruct(trial, posterior, mask=subject.mouse.mask, samples=subject.samples if all_models else 0)
+def _posterior(case: Case, given: Given, *, samples: bool = False) -> Made:
+    """The most likely movie, perhaps with intervals."""
+    (posterior,) = given.values()
+    result = reconstruct(case.trial, posterior, samples=case.samples if samples else 0)
     facts = {"passes": float(result.dataset["iteration"].values[-1])}
     if result.samples is not None:
         facts |= {f"coverage_{level:.0%}": share for level, share in coverage(result, levels=(0.68, 0.95)).items()}
     return Made(video=result.video, facts=facts)
 
 
-def _samples(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made]) -> Made:
+def _samples(case: Case, given: Given) -> Made:
     """Mean of the draws. They are made anew: movies are kept, draws are not."""
-    result = reconstruct(trial, subject.mouse.posterior, samples=max(2, subject.samples))
+    result = reconstruct(case.trial, given["posterior"], samples=max(2, case.samples))
     assert result.samples is not None
     return Made(video=result.samples.mean(axis=0, dtype=np.float32))
 
 
-def _both(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made], *, decoder: str) -> Made:
-    """Plain mean of the posterior's movie and a decoder's."""
-    return Made(video=np.mean([made("posterior").video, made(decoder).video], axis=0, dtype=np.float32))
+def _averaged(case: Case, given: Given) -> Made:
+    """Plain mean of two movies."""
+    return Made(video=np.mean([made.video for made in given.values()], axis=0, dtype=np.float32))
 
 
-def _bauer(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made], *, all_models: bool) -> Made:
-    models = subject.mouse.models if all_models else subject.mouse.models[:1]
-    result = reconstruct_as_published(trial, models, mask=subject.mouse.mask, iterations=subject.iterations)
+def _bauer(case: Case, given: Given) -> Made:
+    """The published inversion, and its best pass."""
+    models = [made for name, made in given.items() if name != "mask"]
+    result = reconstruct_as_published(case.trial, models, mask=given["mask"], iterations=case.iterations)
     history = result.dataset["video_correlation"].values
     best = int(np.nanargmax(history)) if np.isfinite(history).any() else 0
     facts = {
-        "passes": float(subject.iterations),
+        "passes": float(case.iterations),
         "best_pass": float(result.dataset["iteration"].values[best]),
         "video_correlation_at_best_pass": float(history[best]),
     }
     return Made(video=result.video, facts=facts)
 
 
-def _noise_free(subject: Subject, trial: Trial, number: int, made: Callable[[str], Made]) -> Made:
+def _noise_free(case: Case, given: Given) -> Made:
     """The posterior, given the simulated mean responses over endless repeats in place of the recorded ones."""
-    assert subject.truth is not None  # asked for where the truth is known
-    ideal = trial.replace(responses=subject.truth.expected_responses(number))
-    return _posterior(subject, ideal, number, made, all_models=True)
+    assert case.truth is not None  # asked for where the truth is known
+    ideal = case.trial.replace(responses=case.truth.expected_responses(case.number))
+    return _posterior(replace(case, trial=ideal), given, samples=True)
 
 
-METHODS: Mapping[str, Method] = MappingProxyType(
+def _true_simulator(case: Case, given: Given) -> Made:
+    """The posterior with the same prior, whose encoding model is the simulation itself."""
+    assert case.truth is not None
+    posterior = replace(
+        given["posterior"], models=(TrueSimulator(case.truth),), noise=given["simulator_noise"], facts={}
+    )
+    return _posterior(case, {"posterior": posterior})
+
+
+METHODS: Mapping[str, Way] = MappingProxyType(
     {
-        "mean frame": _mean,
-        "shuffled neurons": _shuffled,
-        "nearest training movie": _nearest,
-        "ridge": _ridge,
-        "convolutional": _convolutional,
-        "bauer_2026, 1 model": partial(_bauer, all_models=False),
-        "bauer_2026": partial(_bauer, all_models=True),
-        "posterior, 1 model": partial(_posterior, all_models=False),
-        "posterior": partial(_posterior, all_models=True),
-        "mean of samples": _samples,
-        "mean of posterior and ridge": partial(_both, decoder="ridge"),
-        "mean of posterior and convolutional": partial(_both, decoder="convolutional"),
-        "posterior, noise-free responses": _noise_free,
+        "mean frame": Way(make=_mean, fits=("decoder",)),
+        "shuffled neurons": Way(make=_shuffled, fits=("decoder",)),
+        "nearest training movie": Way(make=_nearest, fits=("decoder",)),
+        "ridge": Way(make=_decoded, fits=("decoder",)),
+        "convolutional": Way(make=_decoded, fits=("convolutional",)),
+        "bauer_2026, 1 model": Way(make=_bauer, fits=("mask", "encoder_0"), settings=("iterations",)),
+        "bauer_2026": Way(make=_bauer, fits=("mask", "encoders"), settings=("iterations",)),
+        "posterior, 1 model": Way(make=_posterior, fits=("one_model",)),
+        "posterior": Way(make=partial(_posterior, samples=True), fits=("posterior",), settings=("samples",)),
+        "mean of samples": Way(make=_samples, fits=("posterior",), settings=("samples",)),
+        "mean of posterior and ridge": Way(make=_averaged, movies=("posterior", "ridge")),
+        "mean of posterior and convolutional": Way(make=_averaged, movies=("posterior", "convolutional")),
+        "posterior, noise-free responses": Way(make=_noise_free, fits=("posterior",), settings=("samples",)),
+        "posterior, true simulator": Way(make=_true_simulator, fits=("posterior", "simulator_noise")),
     }
 )
 FLOORS = ("mean frame", "shuffled neurons", "nearest training movie")
-CEILINGS = ("posterior, noise-free responses",)
+CEILINGS = ("posterior, noise-free responses", "posterior, true simulator")
 SLOW = ("bauer_2026, 1 model", "bauer_2026", "mean of samples")
 """Hundreds of passes: left out unless they are asked for."""

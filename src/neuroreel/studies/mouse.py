@@ -1,28 +1,29 @@
-"""Everything that is fitted to one recording before its movies are reconstructed, each part kept in a folder."""
+"""What is fitted to one recording before its movies are reconstructed: each part a task of a study."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from types import MappingProxyType
+from typing import Any
 
+import neuroreel as nr
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
+from neuroreel.recordings.recording import Recording, Trials
+from neuroreel.recordings.simulate.truth import load_truth
+from neuroreel.results.provenance import hash_array
+from neuroreel.studies.animals import hash_trial
+from neuroreel.studies.simulator import TrueSimulator, load_noise, save_noise
+from neuroreel.studies.store import Store
+from neuroreel.studies.task import Fit
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from neuroreel.decoding.ridge_decoder import RidgeDecoder
-    from neuroreel.encoding.interface import EncodingModel
-    from neuroreel.posterior.posterior import Posterior
-    from neuroreel.recordings.recording import Recording, Trials
-
-Kept = TypeVar("Kept")
 TEST_FOLD, VALIDATION_FOLD = "fold_0", "fold_1"
 TRAINING_FOLDS = tuple(f"fold_{number}" for number in range(2, 7))
+JUDGE = 1000  # added to the seed of the encoding model that judges
+PUBLISHED_MASK_STEPS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,99 +48,211 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FittedMouse:
-    """A recording split by folds, and what was fitted to its training trials."""
-
-    folder: Path
-    train: Trials
-    validation: Trials
-    test: Trials
-    decoder: RidgeDecoder
-    models: tuple[EncodingModel, ...]
-    posterior: Posterior
-    mask: NDArray[np.float32]
-
-
-def kept(file: Path, load: Callable[[Path], Kept], make: Callable[[Path], object]) -> Kept:
-    """What an earlier call left in the file, or made now; ``make`` writes to a temporary name first."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        make(file)
-    return load(file)
-
-
-def fit_mouse(
-    recording: Recording,
-    folder: Path,
-    training: Training,
-    *,
-    seed: int = 0,
-    say: Callable[[str], object] = lambda _: None,
-) -> FittedMouse:
-    """Fit ridge decoder, encoding models, posterior and mask to folds 2 to 6, with fold 1 to validate.
+class Mouse:
+    """A recording split by folds, and the tasks that fit it to folds 2 to 6; fold 1 validates, fold 0 is for tests.
 
     Parameters
     ----------
     recording
         With the folds of a recording in the Sensorium layout, 0 to 6.
-    folder
-        Keeps each part; a second call finds what is finished.
+    training
+        Of the encoding models.
+    home
+        Where fits lie, below the folder of the study.
     seed
         Random seed; that of the first encoding model, the next ones count up.
-    say
-        Called with a line of text before each step.
+    decoder_steps
+        Training steps of the convolutional decoder.
     """
-    import neuroreel as nr
 
-    train, validation = recording.select(*TRAINING_FOLDS), recording.select(VALIDATION_FOLD)
-    say("Fit the linear decoder")
-    decoder = kept(folder / "decoder.safetensors", nr.RidgeDecoder.load, lambda file: nr.fit_decoder(train).save(file))
-    models = []
-    for number in range(training.models):
-        say(f"Train encoding model {number + 1} of {training.models}")
-        models.append(encoder(folder, train, validation, training, seed=seed + number))
-    say(f"  response correlation on unseen movies: {nr.encoder_correlation(models, validation):.3f}")
-    say("Fit the posterior: what movies are like, and what the models leave unexplained")
-    posterior = kept(
-        folder / "posterior",
-        nr.load_posterior,
-        lambda file: nr.fit_posterior(models, train, validation=validation, seed=seed).save(file),
+    recording: Recording
+    training: Training
+    home: str = ""
+    seed: int = 0
+    decoder_steps: int = 1
+
+    @cached_property
+    def train(self) -> Trials:
+        """Folds 2 to 6."""
+        return self.recording.select(*TRAINING_FOLDS)
+
+    @cached_property
+    def validation(self) -> Trials:
+        """Fold 1."""
+        return self.recording.select(VALIDATION_FOLD)
+
+    @cached_property
+    def test(self) -> Trials:
+        """Fold 0."""
+        return self.recording.select(TEST_FOLD)
+
+    @cached_property
+    def decoder(self) -> Fit:
+        """Linear regression."""
+        return self._fit(
+            "decoder.safetensors",
+            "Fit the linear decoder",
+            fit=lambda given, compute: nr.fit_decoder(self.train),
+            load=nr.load_decoder,
+        )
+
+    @cached_property
+    def convolutional(self) -> Fit:
+        """The convolutional decoder; the encoding models tell it where neurons look."""
+        return self._fit(
+            "convolutional.safetensors",
+            "Train the convolutional decoder",
+            settings={"steps": self.decoder_steps},
+            inputs=self.encoders,
+            fit=lambda given, compute: nr.fit_decoder(
+                self.train,
+                kind="convolutional",
+                validation=self.validation,
+                encoders=list(given.values()),
+                steps=self.decoder_steps,
+                seed=self.seed,
+                checkpoint=compute.checkpoint,
+            ),
+            load=nr.load_decoder,
+        )
+
+    @cached_property
+    def encoders(self) -> dict[str, Fit]:
+        """The ensemble, by name."""
+        count = self.training.models
+        titles = [f"Train encoding model {number + 1} of {count}" for number in range(count)]
+        return {f"encoder_{number}": self._encoder(self.seed + number, title) for number, title in enumerate(titles)}
+
+    @cached_property
+    def judge(self) -> Fit:
+        """An encoding model of another seed, which no method inverts."""
+        return self._encoder(self.seed + JUDGE, "Train the encoding model that judges; no method inverts it")
+
+    def _encoder(self, seed: int, title: str) -> Fit:
+        recipe = {"epochs": self.training.epochs, "batches_per_epoch": self.training.batches_per_epoch}
+        return self._fit(
+            f"encoder_{seed}.safetensors",
+            title,
+            settings={"recipe": recipe},
+            fit=lambda given, compute: nr.fit_encoder(self.train, validation=self.validation, seed=seed, recipe=recipe),
+            save=lambda made, file: nr.save_encoder(made, file, overwrite=True),
+            load=nr.load_encoder,
+        )
+
+    @cached_property
+    def posterior(self) -> Fit:
+        """The posterior of the ensemble."""
+        return self._posterior(
+            "posterior", "Fit the posterior: what movies are like, and what the models leave unexplained", self.encoders
+        )
+
+    @cached_property
+    def one_model(self) -> Fit:
+        """The posterior of the first encoding model alone."""
+        first = {"encoder_0": self.encoders["encoder_0"]}
+        return self._posterior("posterior_1_model", "Fit the posterior of one encoding model", first)
+
+    def _posterior(self, name: str, title: str, models: Mapping[str, Fit]) -> Fit:
+        return self._fit(
+            name,
+            title,
+            inputs=models,
+            fit=lambda given, compute: nr.fit_posterior(
+                list(given.values()), self.train, validation=self.validation, seed=self.seed
+            ),
+            load=nr.load_posterior,
+        )
+
+    @cached_property
+    def simulator_noise(self) -> Fit:
+        """What the simulation itself, as an encoding model, leaves unexplained of a simulated recording."""
+        return self._fit(
+            "simulator_noise.safetensors",
+            "Fit what the true simulator leaves unexplained",
+            inputs={"posterior": self.posterior},
+            fit=lambda given, compute: (
+                nr.fit_posterior(
+                    TrueSimulator(load_truth(self.recording.folder)),
+                    self.train,
+                    validation=self.validation,
+                    movie_prior=given["posterior"].movie_prior,
+                    seed=self.seed,
+                ).noise
+            ),
+            save=save_noise,
+            load=load_noise,
+        )
+
+    @cached_property
+    def mask(self) -> Fit:
+        """Which pixels responses tell of."""
+        return self._fit(
+            "mask.npy",
+            "Learn the mask: which pixels responses tell of",
+            inputs={"posterior": self.posterior},
+            fit=lambda given, compute: nr.posterior_mask(given["posterior"], self.train, seed=self.seed),
+            save=lambda made, file: nr.save_mask(file, made, overwrite=True),
+            load=nr.load_mask,
+        )
+
+    @cached_property
+    def published_mask(self) -> Fit:
+        """That of the published rule, of the first encoding model."""
+        return self._fit(
+            "published_mask.npy",
+            "Learn the mask of the published rule",
+            inputs={"encoder_0": self.encoders["encoder_0"]},
+            fit=lambda given, compute: nr.learn_mask(
+                given["encoder_0"], self.train, steps=PUBLISHED_MASK_STEPS, seed=self.seed
+            ),
+            save=lambda made, file: nr.save_mask(file, made, overwrite=True),
+            load=nr.load_mask,
+        )
+
+    def reconstruction(self, index: int, *, samples: int) -> Fit:
+        """A test movie under the posterior, by its place in its fold."""
+        trial = self.test[index]
+        return self._fit(
+            f"reconstruction_{index}.nc",
+            settings={"samples": samples, "trial": hash_trial(trial)},
+            inputs={"posterior": self.posterior, "mask": self.mask},
+            fit=lambda given, compute: nr.reconstruct(
+                trial, given["posterior"], mask=given["mask"], samples=samples, seed=self.seed
+            ),
+            load=nr.Reconstruction.load,
+        )
+
+    def _fit(
+        self, name: str, title: str = "", *, settings: Mapping[str, Any] = MappingProxyType({}), **parts: Any
+    ) -> Fit:
+        """A task of this mouse, which seed, trials and statistics decide too."""
+        decides = {
+            "what": name,
+            "settings": {"seed": self.seed, **settings},
+            "trials": [list(self.train.indices), list(self.validation.indices)],
+            "statistics": hash_statistics(self.recording),
+        }
+        parts.setdefault("save", lambda made, file: made.save(file, overwrite=True))
+        return Fit(place=f"{self.home}/{name}" if self.home else name, title=title, decides=decides, **parts)
+
+
+def hash_statistics(recording: Recording) -> dict[str, str]:
+    """Fingerprints of the means over a recording's training trials, by kind of data."""
+    return {kind: hash_array(recording.statistics[kind].mean) for kind in sorted(recording.statistics)}
+
+
+def simulated_mouse(store: Store, place: str, mouse: SimulatedMouse, *, seed: int, title: str = "") -> Fit:
+    """The task that simulates a recording."""
+    settings = asdict(mouse)
+    return Fit(
+        place=place,
+        title=title,
+        decides={"what": "simulated recording", "seed": seed, **settings},
+        fit=lambda given, compute: nr.simulate(store.file(place), **settings, seed=seed, overwrite=True),
+        save=lambda made, folder: None,
+        load=nr.open_recording,
+        in_place=True,
     )
-    say(f"  {posterior}")
-    say("Learn the mask: which pixels responses tell of")
-    mask = kept(
-        folder / "mask.npy",
-        nr.load_mask,
-        lambda file: nr.save_mask(file, nr.posterior_mask(posterior, train, seed=seed)),
-    )
-    return FittedMouse(
-        folder=folder,
-        train=train,
-        validation=validation,
-        test=recording.select(TEST_FOLD),
-        decoder=decoder,
-        models=tuple(models),
-        posterior=posterior,
-        mask=mask,
-    )
-
-
-def encoder(folder: Path, train: Trials, validation: Trials, training: Training, *, seed: int) -> EncodingModel:
-    """The encoding model of a seed."""
-    import neuroreel as nr
-
-    def fit(file: Path) -> None:
-        recipe = {"epochs": training.epochs, "batches_per_epoch": training.batches_per_epoch}
-        nr.save_encoder(nr.fit_encoder(train, validation=validation, seed=seed, recipe=recipe), file)
-
-    return kept(folder / f"encoder_{seed}.safetensors", nr.load_encoder, fit)
-
-
-def simulated_mouse(folder: Path, mouse: SimulatedMouse, *, seed: int) -> Recording:
-    """The recording that an earlier call left behind, or simulated now."""
-    import neuroreel as nr
-
-    return kept(folder, nr.open_recording, partial(nr.simulate, **asdict(mouse), seed=seed))
 
 
 def check_same_run(folder: Path, wanted: str, *, what: str) -> None:

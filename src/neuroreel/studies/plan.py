@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from statistics import median
@@ -20,37 +19,9 @@ from neuroreel.studies.store import Store
 from neuroreel.studies.work import Work
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Entry:
-    """A line of the list: its number, the work, and where the result lies."""
-
-    number: int
-    work: Work
-    store: Store
-
-    @property
-    def key(self) -> str:
-        """Of the job."""
-        return self.work.job.key
-
-    @property
-    def state(self) -> str:
-        """done, stale, missing, or running in another process."""
-        state = self.store.state(self.key, self.work.hash)
-        if state == "done" or not (self.store.out / ".locks" / self.work.hash).exists():
-            return state
-        with self.store.claim(self.work.hash) as claim:
-            return "running" if claim is None else state
-
-    @property
-    def cost(self) -> int:
-        """In frames of movie through one model: whatever the machine."""
-        return self.work.passes * self.work.frames
-
-
 def expand(
-    experiments: Sequence[str | Declaration], animals: Sequence[Animal], *, out: Path, grid: Grid, method: Method
-) -> list[Entry]:
+    experiments: Sequence[str | Declaration], animals: Sequence[Animal], *, grid: Grid, method: Method
+) -> list[Work]:
     """All jobs of some experiments, numbered, each checked: nothing is wrong with the last one after hours of others.
 
     Raises
@@ -61,19 +32,20 @@ def expand(
     names = [animal.name for animal in animals]
     if not animals or len(set(names)) < len(names):
         raise InputError(f"the recordings are {names or 'none'}; give at least one, of different names")
-    entries: list[Entry] = []
+    works: list[Work] = []
     for experiment in experiments:
         name, declare = declaration_of(experiment)
-        works = [Work(job=job, animal=_animal_of(job, animals, name), method=method) for job in declare(animals, grid)]
-        if not works:
+        jobs = list(declare(animals, grid))
+        if not jobs:
             raise InputError(f"{name} has no jobs with this grid: it yields none")
-        _check_keys(name, [work.job for work in works])
-        for work in works:
-            work.check()
-            _ = work.hash  # reads the movie, and finds out whether it can be shown
-        store = Store(out=out, experiment=name)
-        entries += [Entry(number=len(entries) + i, work=work, store=store) for i, work in enumerate(works)]
-    return entries
+        _check_keys(name, jobs)
+        for job in jobs:
+            animal = _animal_of(job, animals, name)
+            works.append(Work(job=job, animal=animal, method=method, experiment=name, number=len(works)))
+    for work in works:
+        work.check()
+        _ = work.hash  # reads the movie, and finds out whether it can be shown
+    return works
 
 
 def declaration_of(experiment: str | Declaration) -> tuple[str, Declaration]:
@@ -85,24 +57,24 @@ def declaration_of(experiment: str | Declaration) -> tuple[str, Declaration]:
     return experiment, EXPERIMENTS[experiment]
 
 
-def choose(entries: Sequence[Entry], *, part: str | None = None, jobs: Sequence[str] = ()) -> list[Entry]:
-    """The entries of a part "2/10", or those of these numbers or whose keys match these patterns.
+def choose(works: Sequence[Work], *, part: str | None = None, jobs: Sequence[str] = ()) -> list[Work]:
+    """The jobs of a part "2/10", or those of these numbers or whose keys match these patterns.
 
-    Parts share the work evenly, one after another in turn; together they are all entries, each once.
+    Parts share the work evenly, one after another in turn; together they are all jobs, each once.
 
     Raises
     ------
     InputError
         A part that cannot be, or a number or pattern without any job.
     """
-    chosen = list(entries)
+    chosen = list(works)
     if jobs:
         chosen = []
         for word in jobs:
-            found = [e for e in entries if word == str(e.number) or fnmatch(e.key, word)]
+            found = [work for work in works if word == str(work.number) or fnmatch(work.job.key, word)]
             if not found:
                 raise InputError(f"no job is called {word!r}; see --list for numbers and keys")
-            chosen += [entry for entry in found if entry not in chosen]
+            chosen += [work for work in found if work not in chosen]
     if part is None:
         return chosen
     match = re.fullmatch(r"(\d+)/(\d+)", part)
@@ -111,31 +83,35 @@ def choose(entries: Sequence[Entry], *, part: str | None = None, jobs: Sequence[
     return chosen[int(match[1]) - 1 :: int(match[2])]
 
 
-def seconds_a_unit(entries: Sequence[Entry]) -> float | None:
+def seconds_a_unit(works: Sequence[Work], store: Store) -> float | None:
     """What a unit of cost took in jobs that are done; None before the first."""
-    took = []
-    for store in {entry.store for entry in entries}:
-        for record in store.records():
-            if record.get("seconds") and record.get("cost"):
-                took.append(record["seconds"] / record["cost"])
+    folders = dict.fromkeys(str(Path(work.place).parent) for work in works)
+    records = [record for folder in folders for record in store.records(folder)]
+    took = [record["seconds"] / record["cost"] for record in records if record.get("seconds") and record.get("cost")]
     return median(took) if took else None
 
 
-def as_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def as_rows(works: Sequence[Work], store: Store) -> list[dict[str, Any]]:
     """The list as plain data: number, experiment, key, state, file, passes, seconds (estimated; None if unknown)."""
-    unit = seconds_a_unit(entries)
+    unit = seconds_a_unit(works, store)
     return [
         {
-            "number": entry.number,
-            "experiment": entry.store.experiment,
-            "key": entry.key,
-            "state": entry.state,
-            "file": str(entry.store.result_file(entry.key)),
-            "passes": entry.work.passes,
-            "seconds": None if unit is None else float(f"{unit * entry.cost:.3g}"),
+            "number": work.number,
+            "experiment": work.experiment,
+            "key": work.job.key,
+            "state": state_of(work, store),
+            "file": str(store.file(work.place)),
+            "passes": work.passes,
+            "seconds": None if unit is None else float(f"{unit * work.cost:.3g}"),
         }
-        for entry in entries
+        for work in works
     ]
+
+
+def state_of(work: Work, store: Store) -> str:
+    """done, stale, missing, or running in another process."""
+    state = store.state(work.place, work.hash)
+    return "running" if state != "done" and store.running(work) else state
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:

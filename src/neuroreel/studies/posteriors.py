@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from neuroreel.compute import Compute
-from neuroreel.locks import file_lock
 from neuroreel.posterior.fit import fit_posterior
 from neuroreel.posterior.posterior import Posterior, load_posterior
 from neuroreel.recordings.recording import Trials
-from neuroreel.results.provenance import hash_array
 from neuroreel.studies.animals import Animal
-
-KEPT_IN = "posteriors"
-VALIDATION_FOLD = "fold_1"  # where `neuroreel train` stops early, and trains on nothing
+from neuroreel.studies.mouse import VALIDATION_FOLD, hash_statistics
+from neuroreel.studies.task import Task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class AnimalPosterior:
-    """What a posterior is fitted to: some of an animal's models, and all trials outside one fold.
+class AnimalPosterior(Task):
+    """A posterior that is fitted to some of an animal's models, and to all trials outside one fold.
 
-    Trials of the validation fold, where there are twice as many others, say how large the models' errors are.
+    Trials of the fold that no model trained on, where there are twice as many others, say how large the models' errors
+    are.
 
     Parameters
     ----------
@@ -40,16 +38,19 @@ class AnimalPosterior:
     members: tuple[int, ...]
     held_out_fold: str
 
+    @property
+    def place(self) -> str:  # type: ignore[override]
+        """Named after what decides it: experiments share it."""
+        return f"posteriors/{self.hash[:16]}"
+
     @cached_property
-    def hash(self) -> str:
-        """SHA-256 of what decides the posterior: models, which trials, the recording's statistics."""
-        statistics = self.animal.recording.statistics
-        decided_by = {
+    def decided_by(self) -> Mapping[str, Any]:
+        """Models, which trials, the recording's statistics."""
+        return {
             "models": [self.animal.model_hashes[number] for number in self.members],
             "trials": [list(numbers) for numbers in self._trials],
-            "statistics": {kind: hash_array(statistics[kind].mean) for kind in sorted(statistics)},
+            "statistics": hash_statistics(self.animal.recording),
         }
-        return hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def _trials(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -62,23 +63,17 @@ class AnimalPosterior:
         validation = tuple(number for number in usable if folds[number] == VALIDATION_FOLD)
         return (training, validation) if len(training) >= 2 * len(validation) else (usable, ())
 
-    def get(self, out: Path, *, device: str) -> Posterior:
-        """The posterior: in memory, from the folder of results, or fitted now."""
-        known = self.animal.posteriors
-        if self.hash not in known:
-            known[self.hash] = self._kept(out / KEPT_IN / self.hash[:16], device=device)
-        return known[self.hash]
+    def make(self, given: Mapping[str, Any], compute: Compute) -> Posterior:
+        """Fit it."""
+        training, validation = (Trials(self.animal.recording, numbers) for numbers in self._trials)
+        models = [self.animal.models[number] for number in self.members]
+        how = Compute(device=compute.device, progress=False)
+        return fit_posterior(models, training, validation=validation, compute=how)
 
-    def _kept(self, folder: Path, *, device: str) -> Posterior:
-        with file_lock(folder.with_suffix(".lock"), what="posterior"):
-            if folder.exists():
-                return load_posterior(folder)
-            training, validation = (Trials(self.animal.recording, numbers) for numbers in self._trials)
-            fitted = fit_posterior(
-                [self.animal.models[number] for number in self.members],
-                training,
-                validation=validation,
-                compute=Compute(device=device, progress=False),
-            )
-            fitted.save(folder)
-            return fitted
+    def write(self, result: Posterior, file: Path) -> None:
+        """Save it."""
+        result.save(file, overwrite=True)
+
+    def read(self, file: Path) -> Posterior:
+        """Load it."""
+        return load_posterior(file)

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
 from neuroreel.arguments import whole_number
-from neuroreel.decoding.convolutional import ConvolutionalDecoder
-from neuroreel.decoding.fit import fit_decoder
-from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
-from neuroreel.evaluation.frequency_bands import band_correlation
-from neuroreel.evaluation.identification import identify
-from neuroreel.evaluation.scores import response_correlation
-from neuroreel.evaluation.table import table_scores
-from neuroreel.files import atomic_path
-from neuroreel.posterior.fit import fit_posterior
-from neuroreel.posterior.posterior import load_posterior
-from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.recording import Recording, open_recording
-from neuroreel.recordings.simulate.truth import load_truth
-from neuroreel.recordings.trial import Trial
-from neuroreel.studies.methods import CEILINGS, METHODS, SLOW, Made, Subject
-from neuroreel.studies.mouse import SimulatedMouse, Training, check_same_run, encoder, fit_mouse, kept, simulated_mouse
-
-JUDGE = 1000  # added to the seed of the encoding model that judges
-SKIP = 30
-BANDS = (0.0, 1 / 16, 1 / 8, 1 / 2)  # cycles a pixel: coarse, middle, fine
-BAND_NAMES = ("coarse", "middle", "fine")
+from neuroreel.studies.compared import Subject
+from neuroreel.studies.methods import CEILINGS, METHODS, SLOW
+from neuroreel.studies.mouse import Mouse, SimulatedMouse, Training, check_same_run, simulated_mouse
+from neuroreel.studies.run import Runner
+from neuroreel.studies.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +37,8 @@ class Quality:
         Draws of the posterior, for the coverage of its intervals; 0: none.
     iterations
         Of the published method.
+    published_mask
+        Also score inside the mask of the published rule.
     """
 
     methods: tuple[str, ...] = ()
@@ -64,6 +47,7 @@ class Quality:
     decoder_steps: int = 350
     samples: int = 0
     iterations: int = 1000
+    published_mask: bool = False
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.methods if name not in METHODS]:
@@ -91,12 +75,12 @@ def compare_methods(
     seed: int = 0,
     say: Callable[[str], object] = lambda _: None,
 ) -> pd.DataFrame:
-    """Fit everything to each recording, reconstruct its test movies in every way, score them.
+    """Fit what the methods need to each recording, reconstruct its test movies in every way, score them.
 
     Parameters
     ----------
     folder
-        Keeps every part; a second call finds what is finished. A folder holds one comparison of each recording.
+        Keeps every part, movie and score; a second call makes what is missing, or was made with other settings.
     recordings
         With folds 0 to 6: fold 0 is tested, fold 1 validates, the others train.
     quality
@@ -115,24 +99,23 @@ def compare_methods(
     Raises
     ------
     InputError
-        The folder holds a comparison with other settings.
+        The folder holds other files.
     """
-    tables = []
+    runner, tables = Runner(Store(folder), say=say), []
     for recording in recordings:
-        home = folder / recording.name
-        fixed = replace(quality, methods=(), movies=1, iterations=1)  # these may be added later
-        check_same_run(home, f"{recording.neurons} neurons, seed {seed}, {fixed}\n", what="comparison")
+        check_same_run(folder / recording.name, "every method on the movies of a recording\n", what="comparison")
         say(f"{recording.name}: {recording.neurons} neurons{', a simulated mouse' if recording.simulated else ''}")
-        subject = _fit(recording, home, quality, seed=seed, say=say)
-        methods = quality.chosen(simulated=subject.truth is not None)
-        numbers = subject.mouse.test.indices[: quality.movies]
-        say(f"Reconstruct {len(numbers)} test movies in {len(methods)} ways")
-        rows: list[dict[str, Any]] = []
-        for index in progress_bar(range(len(numbers)), description=recording.name):
-            trial = subject.mouse.test[index]
-            for method in methods:
-                rows += _scored(subject, trial, numbers[index], method)
-        rows += _identified(subject, methods, numbers)
+        mouse = Mouse(
+            recording=recording,
+            training=quality.training,
+            home=recording.name,
+            seed=seed,
+            decoder_steps=quality.decoder_steps,
+        )
+        subject = Subject(mouse=mouse, quality=quality)
+        methods = quality.chosen(simulated=recording.simulated)
+        say(f"Reconstruct {len(subject.numbers)} test movies in {len(methods)} ways")
+        rows = subject.rows(methods, runner)
         group = recording.name.partition("_seed_")[0] if recording.simulated else recording.name
         tables.append(pd.DataFrame(rows).assign(recording=recording.name, group=group))
     return pd.concat(tables, ignore_index=True)[["recording", "group", "trial", "method", "score", "value"]]
@@ -173,102 +156,18 @@ def half_interval(values: pd.Series[float]) -> float:
     return float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
 
 
-def _fit(recording: Recording, home: Path, quality: Quality, *, seed: int, say: Callable[[str], object]) -> Subject:
-    mouse = fit_mouse(recording, home, quality.training, seed=seed, say=say)
-    say("Train the convolutional decoder")
-    convolutional = kept(
-        home / "convolutional.safetensors",
-        ConvolutionalDecoder.load,
-        lambda file: fit_decoder(
-            mouse.train,
-            kind="convolutional",
-            validation=mouse.validation,
-            encoders=mouse.models,
-            steps=quality.decoder_steps,
-            seed=seed,
-            checkpoint=home / "convolutional.checkpoint",
-        ).save(file),
-    )
-    one_model = kept(
-        home / "posterior_1_model",
-        load_posterior,
-        lambda file: fit_posterior(mouse.models[:1], mouse.train, validation=mouse.validation, seed=seed).save(file),
-    )
-    say("Train the encoding model that judges; no method inverts it")
-    judge = encoder(home, mouse.train, mouse.validation, quality.training, seed=seed + JUDGE)
-    return Subject(
-        mouse=mouse,
-        convolutional=convolutional,
-        one_model=one_model,
-        judge=judge,
-        truth=load_truth(recording.folder) if recording.simulated else None,
-        samples=quality.samples,
-        iterations=quality.iterations,
-    )
-
-
-def _made(subject: Subject, trial: Trial, number: int, method: str) -> Made:
-    """A method's movie, from its file or made now."""
-
-    def make(file: Path) -> None:
-        began = time.perf_counter()
-        made = METHODS[method](subject, trial, number, lambda other: _made(subject, trial, number, other))
-        facts = {"seconds": time.perf_counter() - began, **made.facts}
-        with atomic_path(file) as partial, partial.open("wb") as opened:
-            np.savez(opened, video=made.video, facts=np.array(json.dumps(facts)))
-
-    def load(file: Path) -> Made:
-        with np.load(file) as arrays:
-            return Made(video=arrays["video"], facts=json.loads(str(arrays["facts"])))
-
-    folder = subject.mouse.folder / "movies" / method.replace(",", "").replace(" ", "_")
-    return kept(folder / f"{number}.npz", load, make)
-
-
-def _scored(subject: Subject, trial: Trial, number: int, method: str) -> list[dict[str, Any]]:
-    """Rows of one movie's scores."""
-    made, truth, mask = _made(subject, trial, number, method), trial.needs_video(), subject.mouse.mask
-    skip = min(SKIP, trial.frames // 2)
-    found = table_scores(truth, made.video, mask=mask, skip=skip)
-    bands = band_correlation(
-        truth, made.video, frame_rate_hz=trial.frame_rate_hz, spatial_edges=BANDS, mask=mask, skip=skip
-    ).by_spatial_band
-    found |= {f"correlation_{name}": float(value) for name, value in zip(BAND_NAMES, bands, strict=True)}
-    predicted = predict(subject.judge, trial.replace(video=made.video))
-    found["response_correlation"] = response_correlation(trial.needs_responses(), predicted, skip=skip)
-    found |= made.facts
-    return [{"trial": number, "method": method, "score": name, "value": value} for name, value in found.items()]
-
-
-def _identified(subject: Subject, methods: Sequence[str], numbers: Sequence[int]) -> list[dict[str, Any]]:
-    """Rows of each movie's clips of one second, identified among two and among all."""
-    trials = [subject.mouse.test[index] for index in range(len(numbers))]
-    truths = [trial.needs_video() for trial in trials]
-    second = round(trials[0].frame_rate_hz)
-    rows = []
-    for method in methods:
-        videos = [_made(subject, trial, number, method).video for trial, number in zip(trials, numbers, strict=True)]
-        for name, ways in (("identified_of_2", 2), ("identified_of_all", None)):
-            found = identify(
-                truths,
-                videos,
-                ways=ways,
-                clip_frames=second,
-                every=second,
-                mask=subject.mouse.mask,
-                skip=min(SKIP, trials[0].frames // 2),
-            )
-            rows += [
-                {"trial": number, "method": method, "score": name, "value": value}
-                for number, value in zip(numbers, found.by_movie, strict=True)
-            ]
-    return rows
-
-
 def simulated_recordings(folder: Path, mice: Sequence[SimulatedMouse], seeds: Sequence[int]) -> list[Recording]:
     """One simulated recording for each mouse and seed."""
+    runner = Runner(Store(folder))
     return [
-        simulated_mouse(folder / f"{mouse.neurons}_neurons_snr_{mouse.signal_to_noise:g}_seed_{seed}", mouse, seed=seed)
+        runner.get(
+            simulated_mouse(
+                runner.store,
+                f"{mouse.neurons}_neurons_snr_{mouse.signal_to_noise:g}_seed_{seed}",
+                mouse,
+                seed=seed,
+            )
+        )
         for mouse in mice
         for seed in seeds
     ]

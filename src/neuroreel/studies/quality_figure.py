@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from neuroreel.studies.compared import BAND_NAMES
 from neuroreel.studies.methods import CEILINGS, FLOORS
-from neuroreel.studies.quality import BAND_NAMES, summarize
+from neuroreel.studies.quality import summarize
 from neuroreel.style import BLUE, COLORS, FAINT, INK, LABEL, PAGE, TICK, inches, style
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from neuroreel.results.provenance import collect_provenance
 from neuroreel.studies.quality import Quality, summarize
 from neuroreel.studies.quality_figure import quality_figure
 
-SHOWN = ("video_correlation", "response_correlation", "seconds")
+SHOWN = ("video_correlation", "response_correlation", "seconds", "memory_gb")
 
 
 def write_comparison(table: pd.DataFrame, folder: Path, quality: Quality, *, seed: int) -> str:
@@ -43,7 +43,7 @@ def write_comparison(table: pd.DataFrame, folder: Path, quality: Quality, *, see
         with atomic_path(folder / name, overwrite=True) as partial:
             figure.savefig(partial, format=name.rpartition(".")[2], dpi=200)
     lines = []
-    for score in SHOWN:
+    for score in [name for name in SHOWN if name in summaries]:
         shown = summaries[score].to_string(float_format="{:.3f}".format)
         lines += [f"{score.replace('_', ' ').capitalize()}:", shown, ""]
     return "\n".join([*lines, f"Tables and figure: {folder}"])

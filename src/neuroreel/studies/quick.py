@@ -7,7 +7,9 @@ from pathlib import Path
 
 from neuroreel.locks import file_lock
 from neuroreel.studies.animals import Animal, ModelFile
-from neuroreel.studies.mouse import SimulatedMouse, Training, check_same_run, fit_mouse, simulated_mouse
+from neuroreel.studies.mouse import Mouse, SimulatedMouse, Training, check_same_run, simulated_mouse
+from neuroreel.studies.run import Runner
+from neuroreel.studies.store import Store
 
 MICE = ("mouse_a", "mouse_b")
 SIZE = SimulatedMouse(trials=42, seconds=6.0, neurons=300, height=18, width=32)  # a quarter of a real one's pixels
@@ -22,7 +24,7 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
     folder
         Gets ``recordings/NAME`` and ``models/NAME``.
     seed
-        Of everything; each mouse has seeds of its own.
+        Random seed; each mouse has seeds of its own.
     say
         Called with a line of text before each step.
     """
@@ -30,14 +32,16 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
     lock = folder.parent / ".locks" / "simulated"
     with file_lock(lock, what="simulated mice", say=say):  # parts may start at once, and need the same mice
         check_same_run(folder, wanted, what="demo")
-        return [_simulated_animal(folder, number, seed=seed, say=say) for number in range(len(MICE))]
+    runner = Runner(Store(folder), say=say)
+    return [_simulated_animal(runner, number, seed=seed) for number in range(len(MICE))]
 
 
-def _simulated_animal(folder: Path, number: int, *, seed: int, say: Callable[[str], None]) -> Animal:
+def _simulated_animal(runner: Runner, number: int, *, seed: int) -> Animal:
     name, own = MICE[number], seed + 100 * number
-    say(f"{name}: a simulated mouse, not a real one, with {SIZE.neurons} neurons")
-    recording = simulated_mouse(folder / "recordings" / name, SIZE, seed=own)
-    models = folder / "models" / name
-    fit_mouse(recording, models, TRAINING, seed=own, say=say)
-    files = [ModelFile(file=models / f"encoder_{own + each}.safetensors") for each in range(TRAINING.models)]
-    return Animal(recording, files, mask=models / "mask.npy")
+    runner.say(f"{name}: a simulated mouse, not a real one, with {SIZE.neurons} neurons")
+    recording = runner.get(simulated_mouse(runner.store, f"recordings/{name}", SIZE, seed=own))
+    mouse = Mouse(recording=recording, training=TRAINING, home=f"models/{name}", seed=own)
+    for task in (*mouse.encoders.values(), mouse.mask):
+        runner.get(task)
+    files = [ModelFile(file=runner.store.file(task.place)) for task in mouse.encoders.values()]
+    return Animal(recording, files, mask=runner.store.file(mouse.mask.place))

@@ -1,213 +1,145 @@
-"""Doing jobs: one after another, in any order and in several processes, none of them twice."""
+"""The runner: makes what is missing, in any order and in several processes, nothing twice."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from neuroreel import __version__
-from neuroreel.evaluation.comparison import evaluation_mask
-from neuroreel.files import user_path
+from neuroreel.compute import Compute
+from neuroreel.memory import extra_memory
 from neuroreel.progress import bar_of
-from neuroreel.results.datasets import read_dataset
 from neuroreel.results.provenance import plain
-from neuroreel.studies.animals import Animal
-from neuroreel.studies.declarations import Declaration
-from neuroreel.studies.grid import FULL, Grid
-from neuroreel.studies.method import Method
-from neuroreel.studies.plan import Entry, choose, declaration_of, expand
-from neuroreel.studies.store import Claim, read_record, write_json
-from neuroreel.studies.table import experiment_table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from neuroreel.studies.store import Store
+from neuroreel.studies.task import Task
 
 WAIT_S = 1.0  # before asking again whether another process has finished
 REMIND_S = 300.0  # before saying again who is waited for
-FEW_PIXELS = 0.01  # of the movie: scores over fewer say little
 
 
-def run_experiment(
-    experiment: str | Declaration,
-    animals: Sequence[Animal],
-    *,
-    out: str | Path,
-    grid: Grid = FULL,
-    method: Method | None = None,
-    part: str | None = None,
-    device: str = "auto",
-    say: Callable[[str], object] = lambda _: None,
-) -> pd.DataFrame:
-    """Do the jobs of an experiment that are not done yet.
+@dataclass(eq=False)
+class Runner:
+    """Makes tasks of a study, those that they need first.
 
-    A killed run goes on where it was; finished jobs are never done again, unless something that decides their results
-    was changed: then the old results are moved to the folder ``replaced``.
-
-    Parameters
+    Attributes
     ----------
-    experiment
-        The name of one of the paper's, or a function of one's own ``(animals, grid) -> jobs``, whose name it takes.
-    animals
-        Recordings and what was fitted to them.
-    out
-        Folder; the experiment gets one of its own in it.
-    grid
-        Which movies and conditions.
-    method
-        How movies are reconstructed and scored; by default under the posterior.
-    part
-        "2/10": every tenth job, from the second on. Parts may run at the same time, on several machines.
+    store
+        Where results lie.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
     say
-        Called with a line of text before each job.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The table of all jobs finished so far: :func:`~neuroreel.studies.table.experiment_table`.
-
-    Raises
-    ------
-    InputError
-        A job that cannot be done: before the first one starts.
-    ResourceError
-        The device is not there, or the disk is full.
+        Called with a line of text about each task that has a title.
     """
-    entries = expand([experiment], animals, out=user_path(out), grid=grid, method=method or Method())
-    write_plans(entries, grid=grid)
-    do_jobs(choose(entries, part=part), device=device, say=say)
-    return experiment_table(user_path(out) / declaration_of(experiment)[0])
 
+    store: Store
+    device: str = "auto"
+    say: Callable[[str], object] = lambda _: None
+    _wanted: Counter[str] = field(default_factory=Counter)  # how many tasks still need a result, by fingerprint
+    _memory: dict[str, Any] = field(default_factory=dict)  # results that are still needed
 
-def write_plans(entries: Sequence[Entry], *, grid: Grid) -> None:
-    """Write ``experiment.json`` of each experiment: what was asked, with the fingerprint of each job."""
-    for store in dict.fromkeys(entry.store for entry in entries):
-        own = [entry for entry in entries if entry.store == store]
-        animals = list(dict.fromkeys(entry.work.animal for entry in own))
-        method = own[0].work.method
-        asked = {
-            "experiment": store.experiment,
-            "recordings": [str(animal.recording.folder) for animal in animals],
-            "simulated": any(animal.recording.simulated for animal in animals),
-            "models": {animal.name: list(animal.model_hashes) for animal in animals},
-            "masks": {animal.name: animal.mask_hash for animal in animals},
-            "method": method.method,
-            "settings": dict(method.settings),
-            "seed": method.seed,
-            "scoring": method.scoring,
-            "grid": {name: _text(value) for name, value in vars(grid).items()},
-            "versions": {"neuroreel": __version__},
-            "jobs": {entry.key: entry.work.hash for entry in own},
-        }
-        write_json(store.folder / "experiment.json", asked)
+    def run(self, tasks: Sequence[Task], *, description: str = "Jobs") -> None:
+        """Make what is not done; wait for tasks of other processes, saying again and again which process that is."""
+        for task in tasks:
+            self._wanted.update(_needs(task))
+        left, say_at = list(tasks), 0.0
+        with bar_of(len(left), description=description) as advance:
+            while left:
+                busy = []
+                for task in left:
+                    with self.store.claim(task) as held:
+                        if not held:
+                            busy.append(task)
+                            continue
+                        self._settle(task)
+                    advance()
+                if len(busy) == len(left):
+                    if time.monotonic() >= say_at:
+                        self.say(self._waiting_for(busy))
+                        say_at = time.monotonic() + REMIND_S
+                    time.sleep(WAIT_S)
+                left = busy
 
+    def get(self, task: Task) -> Any:
+        """The result of a task: from memory, from its file, or made now; a process that makes it is waited for."""
+        if task.hash in self._memory:
+            return self._memory[task.hash]
+        self._wanted.update(_needs(task))
+        with self.store.claim(task, wait=True):
+            result = self._settle(task)
+        if result is None:
+            result = task.read(self.store.file(task.place))
+            self._keep(task, result)
+        return result
 
-def do_jobs(entries: Sequence[Entry], *, device: str, say: Callable[[str], object]) -> None:
-    """Do what is not done yet; wait for jobs of other processes, saying again and again which process that is."""
-    _check_scored_pixels(entries, say=say)
-    left, say_at = list(entries), 0.0
-    with bar_of(len(left), description="Jobs") as advance:
-        while left:
-            busy = []
-            for entry in left:
-                with entry.store.claim(entry.work.hash) as claim:
-                    if claim is None:
-                        busy.append(entry)
-                        continue
-                    _do(entry, claim, device=device, say=say)
-                advance()
-            if len(busy) == len(left):
-                if time.monotonic() >= say_at:
-                    say(_waiting_for(busy))
-                    say_at = time.monotonic() + REMIND_S
-                time.sleep(WAIT_S)
-            left = busy
+    def _settle(self, task: Task) -> Any:
+        """Make a claimed task, unless it or an equal one is done; its result where that is at hand, else None."""
+        store, scoring = self.store, plain(task.scoring)
+        record = store.record(task.place)
+        if record is not None and record["hash"] == task.hash:
+            self._say(task, " is there already")
+            result = None
+            if record["scoring"] != scoring:
+                result = task.read(store.file(task.place))
+                store.write_record(task, self._scored(task, result, record))
+        elif (equal := store.equal(task)) is not None:
+            self._say(task, f" is the same as {equal.file.relative_to(store.folder)}")
+            result = task.read(equal.file)
+            store.save(task, equal, self._scored(task, result, equal.record))
+        else:
+            self._say(task, " ...")
+            result = self._make(task)
+        self._wanted.subtract(_needs(task))
+        for need in _needs(task):
+            if self._wanted[need] <= 0:
+                self._memory.pop(need, None)
+        if result is not None:
+            self._keep(task, result)
+        return result
 
-
-def _waiting_for(busy: Sequence[Entry]) -> str:
-    first = f"{busy[0].store.experiment}/{busy[0].key} ({busy[0].store.holder(busy[0].work.hash)})"
-    more = f" and {len(busy) - 1} more" if len(busy) > 1 else ""
-    return f"waiting for {first}{more}: if that process hangs, stop it, and its jobs are done here"
-
-
-def _check_scored_pixels(entries: Sequence[Entry], *, say: Callable[[str], object]) -> None:
-    """Say where a mask leaves next to nothing to score; InputError if it leaves nothing."""
-    works = [entry.work for entry in entries if entry.work.job.product != "fields"]
-    for animal, threshold in dict.fromkeys((work.animal, float(work.scoring["mask_threshold"])) for work in works):
-        scored = evaluation_mask(animal.mask, animal.recording.video_size, threshold=threshold)
-        if scored.mean() < FEW_PIXELS:
-            say(
-                f"{animal.name}: {scored.sum()} of {scored.size} pixels are scored, those where the mask is at least "
-                f"{threshold:g}: so few say little. Learn the mask for longer, or score with a lower threshold"
-            )
-
-
-def _do(entry: Entry, claim: Claim, *, device: str, say: Callable[[str], object]) -> None:
-    """One job: kept if it is done, taken over from another experiment if an equal one is, else done now."""
-    work, store, key = entry.work, entry.store, entry.key
-    name = f"{store.experiment}/{key}"
-    if store.state(key, work.hash) == "done":
-        _rescore(entry, device=device)
-        say(f"{name} is there already")
-        return
-    began = time.perf_counter()
-    equal = claim.equal_result()
-    if equal is not None:
-        record = read_record(equal.with_suffix(".json"))
-        result = read_dataset(equal, kind=_kind(work.job.product))
-        say(f"{name} is the same as {equal.relative_to(store.out)}")
-    else:
-        record = {}
-        say(f"{name} ...")
-        snapshot = store.snapshot_file(key, work.hash)
+    def _make(self, task: Task) -> Any:
+        given = {name: self.get(need) for name, need in task.needs.items()}
+        snapshot = self.store.snapshot_file(task)
         snapshot.parent.mkdir(parents=True, exist_ok=True)
-        result = work.result(device=device, out=store.out, snapshot=snapshot)
-    scores = work.scores(result, device=device)
-    seconds = record.get("seconds", time.perf_counter() - began)
-    content = {**_record(entry, scores), "seconds": round(seconds, 3)}
-    store.save(key, equal if equal is not None else result, content)
-    if equal is None:
-        claim.remember(store.result_file(key))
-        say(f"{name}: {_headline(scores)}{seconds:.1f} s")
+        if task.in_place:
+            self.store.move_aside(task.place)
+        compute = Compute(device=self.device, checkpoint=snapshot, progress=False)
+        began = time.perf_counter()
+        with extra_memory(compute.torch_device) as taken:
+            result = task.make(given, compute)
+        cost = {"seconds": round(time.perf_counter() - began, 3), "memory_bytes": taken.bytes}
+        record = self._scored(task, result, cost)
+        self.store.save(task, result, record)
+        self._say(task, f": {_headline(record['scores'])}{record['seconds']:.1f} s")
+        return result
+
+    def _scored(self, task: Task, result: Any, cost: Mapping[str, Any]) -> dict[str, Any]:
+        """The record: scores, how they were made, and what the result cost."""
+        given = {name: self.get(need) for name, need in task.needs_to_score.items()}
+        compute = Compute(device=self.device, progress=False)
+        known = {name: cost[name] for name in ("seconds", "memory_bytes") if cost.get(name) is not None}
+        return {"scores": task.scores(result, given, compute), "scoring": task.scoring, **known}
+
+    def _keep(self, task: Task, result: Any) -> None:
+        if self._wanted[task.hash] > 0:
+            self._memory[task.hash] = result
+
+    def _say(self, task: Task, what: str) -> None:
+        if task.title:
+            self.say(task.title + what)
+
+    def _waiting_for(self, busy: Sequence[Task]) -> str:
+        first = f"{busy[0].title or busy[0].place} ({self.store.holder(busy[0])})"
+        more = f" and {len(busy) - 1} more" if len(busy) > 1 else ""
+        return f"waiting for {first}{more}: if that process hangs, stop it, and its jobs are done here"
 
 
-def _record(entry: Entry, scores: dict[str, float]) -> dict[str, Any]:
-    work = entry.work
-    return {
-        "hash": work.hash,
-        "columns": work.columns,
-        "scores": scores,
-        "scoring": work.scoring,
-        "common": work.common,
-        "fitted": work.fitted,
-        "settings": {} if work.job.product == "fields" else work.settings,
-        "cost": entry.cost,
-        "decided_by": work.decided_by,
-    }
+def _needs(task: Task) -> list[str]:
+    """Fingerprints of all that a task may ask for."""
+    return [need.hash for need in (*task.needs.values(), *task.needs_to_score.values())]
 
 
-def _rescore(entry: Entry, *, device: str) -> None:
-    """Scores of a finished job anew, where they were made in another way than is asked now."""
-    record = entry.store.record(entry.key)
-    assert record is not None  # the job is done
-    if record["scoring"] == plain(entry.work.scoring):
-        return
-    result = read_dataset(entry.store.result_file(entry.key), kind=_kind(entry.work.job.product))
-    scores = entry.work.scores(result, device=device)
-    entry.store.write_record(entry.key, {**_record(entry, scores), "seconds": record.get("seconds")})
-
-
-def _kind(product: str) -> str:
-    return "receptive_fields" if product == "fields" else "reconstruction"
-
-
-def _headline(scores: dict[str, float]) -> str:
+def _headline(scores: Mapping[str, float]) -> str:
     value = scores.get("video_correlation")
     return "" if value is None else f"video correlation {value:.3f}, "
-
-
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value

@@ -1,11 +1,11 @@
-"""Where results of experiments lie: a result is done when its record is there, and is never made twice nor lost."""
+"""Where what a study makes lies: a task is done when its record is there, and nothing is made twice nor lost."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,145 +14,153 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import xarray as xr
-
 from neuroreel import __version__
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.locks import file_lock, holder
-from neuroreel.results.datasets import write_dataset
 from neuroreel.results.provenance import plain
+from neuroreel.studies.task import Task
 
+FILES = (".nc", ".npy", ".npz")  # results that are one file
 State = Literal["done", "stale", "missing"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Store:
-    """The folder of one experiment, ``out/experiment``.
+    """The folder of a study.
 
-    A job called KEY has its result in ``jobs/KEY.nc`` and its record in ``jobs/KEY.json``, which is written last and
-    holds the fingerprint of all that decided the result. Results of other fingerprints go to ``replaced``.
+    Beside each result lies its record, which is written last and holds the fingerprint of all that decided the result.
+    Results of other fingerprints go to a folder ``replaced``; ``.locks`` has a lock for each fingerprint.
     """
 
-    out: Path
-    experiment: str
+    folder: Path
 
-    @property
-    def folder(self) -> Path:
-        """Of the experiment."""
-        return self.out / self.experiment
+    def file(self, place: str) -> Path:
+        """Where a result lies, once it is there."""
+        return self.folder / place
 
-    def result_file(self, key: str) -> Path:
-        """Where the result of a job lies, once it is done."""
-        return self.folder / "jobs" / f"{key}.nc"
+    def record_file(self, place: str) -> Path:
+        """Where its record lies."""
+        file = self.file(place)
+        # an encoding model has a side-car of the shorter name, and folders may have a dot in theirs
+        return file.with_suffix(".json") if file.suffix in FILES else file.with_name(f"{file.name}.json")
 
-    def record_file(self, key: str) -> Path:
-        """Where the record of a job lies."""
-        return self.folder / "jobs" / f"{key}.json"
+    def snapshot_file(self, task: Task) -> Path:
+        """Where the progress of a task lies while it runs; that of other settings is not taken up."""
+        file = self.file(task.place)
+        return file.with_name(f".{file.stem}-{task.hash[:8]}.pt")
 
-    def snapshot_file(self, key: str, fingerprint: str) -> Path:
-        """Where the progress of a job lies while it runs; that of other settings is not taken up."""
-        return self.folder / "jobs" / f".{key}-{fingerprint[:8]}.pt"
-
-    def state(self, key: str, fingerprint: str) -> State:
-        """Whether the job is done, was done with other settings, or is missing."""
-        if not self.result_file(key).exists():
-            return "missing"
-        record = self.record(key)
+    def state(self, place: str, fingerprint: str) -> State:
+        """Whether the result is there, is there with another fingerprint, or is missing."""
+        record = self.record(place)
         if record is None:
-            return "missing"  # killed between writing the result and its record
+            return "missing"  # or killed between writing the result and its record
         return "done" if record["hash"] == fingerprint else "stale"
 
-    def record(self, key: str) -> dict[str, Any] | None:
-        """The record of a job; None where there is none."""
-        file = self.record_file(key)
-        return read_record(file) if file.exists() else None
+    def record(self, place: str) -> dict[str, Any] | None:
+        """The record of a result; None unless both are there."""
+        file = self.record_file(place)
+        return read_record(file) if file.exists() and self.file(place).exists() else None
 
-    def records(self) -> list[dict[str, Any]]:
-        """The records of all jobs whose results are there, by key."""
-        files = sorted((self.folder / "jobs").glob("[!.]*.json"))
-        return [read_record(file) for file in files if file.with_suffix(".nc").exists()]
+    def records(self, place: str) -> list[dict[str, Any]]:
+        """The records of all jobs of an experiment in a folder, by name."""
+        files = sorted(self.file(place).glob("[!.]*.json"))
+        needed = {"key", "columns", "common", "fitted"}
+        return [read_record(file, needed=needed) for file in files if file.with_suffix(".nc").exists()]
 
     @contextmanager
-    def claim(self, fingerprint: str) -> Iterator[Claim | None]:
-        """Within the block no other process makes the result of this fingerprint; None if one does just now.
+    def claim(self, task: Task, *, wait: bool = False) -> Iterator[bool]:
+        """Within the block no other process makes the result of this fingerprint; False if one does just now.
 
         The lock is the operating system's, so it goes with its process, however that ends.
         """
-        with file_lock(self._lock(fingerprint), what=f"experiment {self.experiment}", wait=False) as held:
-            yield Claim(self.out, fingerprint) if held else None
+        with file_lock(self._lock(task), what="study", wait=wait) as held:
+            yield held
 
-    def holder(self, fingerprint: str) -> str:
-        """Which process makes the result of this fingerprint, and since when."""
-        return holder(self._lock(fingerprint))
+    def running(self, task: Task) -> bool:
+        """Whether another process makes the result."""
+        if not self._lock(task).exists():
+            return False
+        with self.claim(task) as held:
+            return not held
 
-    def _lock(self, fingerprint: str) -> Path:
-        return self.out / ".locks" / fingerprint
+    def holder(self, task: Task) -> str:
+        """Which process makes the result, and since when."""
+        return holder(self._lock(task))
 
-    def save(self, key: str, result: xr.Dataset | Path, record: Mapping[str, Any]) -> None:
+    def _lock(self, task: Task) -> Path:
+        return self.folder / ".locks" / task.hash
+
+    def save(self, task: Task, result: Any, record: Mapping[str, Any]) -> None:
         """Write a result, or link to an equal one, then its record; what was there before is moved aside."""
-        self._move_aside(key)
-        file = self.result_file(key)
-        if isinstance(result, Path):
+        self.move_aside(task.place)
+        file = self.file(task.place)
+        if isinstance(result, Equal):
             with atomic_path(file, overwrite=True) as partial:
-                _link(result, partial)
+                _link(result.file, partial)
         else:
-            write_dataset(result, file, overwrite=True)
-        self.write_record(key, record)
-        for snapshot in file.parent.glob(f".{escape(key)}-????????*.pt"):
+            task.write(result, file)
+            with atomic_path(self._noted(task), overwrite=True) as partial:
+                partial.write_text(task.place, encoding="utf-8")
+        self.write_record(task, record)
+        for snapshot in file.parent.glob(f".{escape(file.stem)}-????????*.pt"):
             snapshot.unlink(missing_ok=True)
 
-    def write_record(self, key: str, record: Mapping[str, Any]) -> None:
-        """Write the record of a job: from now on it is done."""
+    def write_record(self, task: Task, record: Mapping[str, Any]) -> None:
+        """Write the record of a result: from now on it is done."""
         versions = {"neuroreel": __version__, "torch": version("torch")}
         made = {"versions": versions, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-        whole = {"key": key, "experiment": self.experiment, **record, **made}
-        write_json(self.record_file(key), whole)
+        whole = {**task.described(), "hash": task.hash, "decided_by": task.decided_by, **record, **made}
+        write_json(self.record_file(task.place), whole)
 
-    def _move_aside(self, key: str) -> None:
-        """The result first: a record without a result is no finished job."""
-        record = self.record(key)
-        if record is None:
-            return  # a result without a record was never finished
-        for file in (self.result_file(key), self.record_file(key)):
-            if file.exists():
-                target = self.folder / "replaced" / f"{key}-{record['hash'][:8]}{file.suffix}"
+    def move_aside(self, place: str) -> None:
+        """Move a finished result and its record to ``replaced``: the result first, whose record then says nothing."""
+        record, file = self.record(place), self.file(place)
+        if record is None:  # a result without a record was never finished, a record without a result says nothing
+            self.record_file(place).unlink(missing_ok=True)
+            return
+        aside = self.folder / Path(place).parts[0] / "replaced" if "/" in place else self.folder / "replaced"
+        parts = [file, self.record_file(place)]
+        parts += [file.with_suffix(".json")] if file.suffix == ".safetensors" else []
+        for part in parts:
+            target = aside / f"{file.stem}-{record['hash'][:8]}{part.name.removeprefix(file.stem)}"
+            if part.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(target)
+                if target.is_dir():
+                    shutil.rmtree(target)
+                part.replace(target)
+
+    def equal(self, task: Task) -> Equal | None:
+        """A result of this fingerprint in another place, or among those replaced; None if there is none."""
+        noted, suffix = self._noted(task), Path(task.place).suffix
+        if suffix not in FILES:
+            return None  # folders, and files with a side-car, are not linked
+        files = [self.folder / noted.read_text(encoding="utf-8")] if noted.exists() else []
+        files += sorted(self.folder.glob(f"*/replaced/*-{task.hash[:8]}{suffix}"))
+        for file in files:
+            record = self.record(str(file.relative_to(self.folder)))
+            if record is not None and record["hash"] == task.hash:
+                return Equal(file=file, record=record)
+        return None
+
+    def _noted(self, task: Task) -> Path:
+        """Beside the lock: where the result was put, for other tasks of the same fingerprint."""
+        return self.folder / ".locks" / f"{task.hash}.place"
 
 
-@dataclass(frozen=True)
-class Claim:
-    """The right to make a result; a file beside the lock keeps where it was put, for experiments that need it too."""
+@dataclass(frozen=True, kw_only=True)
+class Equal:
+    """A finished result of the same fingerprint."""
 
-    out: Path
-    fingerprint: str
-
-    @property
-    def _place(self) -> Path:
-        return self.out / ".locks" / f"{self.fingerprint}.place"
-
-    def equal_result(self) -> Path | None:
-        """A result of this fingerprint, in another experiment or among those replaced; None if there is none."""
-        files = [self.out / self._place.read_text(encoding="utf-8")] if self._place.exists() else []
-        files += sorted(self.out.glob(f"*/replaced/*-{self.fingerprint[:8]}.nc"))
-        return next((file for file in files if self._is_equal(file)), None)
-
-    def _is_equal(self, file: Path) -> bool:
-        record = file.with_suffix(".json")
-        return file.exists() and record.exists() and read_record(record)["hash"] == self.fingerprint
-
-    def remember(self, file: Path) -> None:
-        """Where the result lies."""
-        with atomic_path(self._place, overwrite=True) as partial:
-            partial.write_text(str(file.relative_to(self.out)), encoding="utf-8")
+    file: Path
+    record: dict[str, Any]
 
 
-def read_record(file: Path) -> dict[str, Any]:
+def read_record(file: Path, *, needed: Set[str] = frozenset()) -> dict[str, Any]:
     """A record; InputError if it is damaged."""
     try:
         record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if not {"key", "hash", "columns", "scores", "scoring", "common"} <= set(record):
+        if not {"hash", "scores", "scoring", *needed} <= set(record):
             raise ValueError("fields are missing")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{file} is damaged ({error}); delete it, and its job is done again") from error

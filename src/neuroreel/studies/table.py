@@ -82,8 +82,8 @@ def experiment_table(folder: str | Path, *, mixed: bool = False) -> pd.DataFrame
     import pandas as pd
 
     folder = user_path(folder)
-    store = Store(out=folder.parent, experiment=folder.name)
-    records = store.records()
+    store = Store(folder.parent)
+    records = store.records(f"{folder.name}/jobs")
     if not records:
         raise InputError(
             f"{folder} has no finished jobs; run `neuroreel experiment {folder.name} --out {folder.parent} ...`"
@@ -94,7 +94,7 @@ def experiment_table(folder: str | Path, *, mixed: bool = False) -> pd.DataFrame
         {
             "experiment": record["experiment"],
             "key": record["key"],
-            "file": str(store.result_file(record["key"])),
+            "file": str(store.file(f"{folder.name}/jobs/{record['key']}.nc")),
             **record["columns"],
             **{name: _number(value) for name, value in record["scores"].items()},
             "seconds": record.get("seconds"),
@@ -129,8 +129,8 @@ def experiment_status(folder: str | Path) -> dict[str, Any]:
         jobs: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["jobs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is no folder of an experiment, or experiment.json is damaged ({error})") from error
-    store = Store(out=folder.parent, experiment=folder.name)
-    states = {key: store.state(key, fingerprint) for key, fingerprint in jobs.items()}
+    store = Store(folder.parent)
+    states = {key: store.state(f"{folder.name}/jobs/{key}.nc", fingerprint) for key, fingerprint in jobs.items()}
     return {
         "asked": len(jobs),
         "done": sum(state == "done" for state in states.values()),

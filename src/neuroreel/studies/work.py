@@ -1,9 +1,8 @@
-"""What a job comes to: its fingerprint before it is done, its result, and the result's scores."""
+"""A job as a task of a study: its fingerprint before it is done, its result, and the result's scores."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from neuroreel.errors import InputError
 from neuroreel.evaluation.comparison import evaluation_mask
 from neuroreel.posterior.reconstruct import reconstruct
 from neuroreel.recordings.trial import Trial
+from neuroreel.results.datasets import read_dataset, write_dataset
 from neuroreel.results.provenance import hash_array, plain
 from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.studies.animals import Animal
@@ -27,9 +27,7 @@ from neuroreel.studies.jobs import Job
 from neuroreel.studies.method import Method
 from neuroreel.studies.posteriors import AnimalPosterior
 from neuroreel.studies.scoring import score_fields, score_reconstruction, score_responses
-
-RESULTS_VERSION = 3
-"""Raised with every change of the package that changes results: jobs done before are then done again."""
+from neuroreel.studies.task import RESULTS_VERSION, Task
 
 HELD_OUT_FOLD = "fold_0"
 SPOT_FRAMES = 45  # of the movie of one spot, at 30 Hz: 15 grey, 15 with the spot, 15 grey
@@ -37,12 +35,27 @@ EVERY_PIXEL = -1e9  # a threshold that every pixel of a mask reaches
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Work:
-    """A job, the animal it is about and the method it is done with: all that decides its result."""
+class Work(Task):
+    """A job, the animal it is about and the method it is done with: all that decides its result.
+
+    ``experiment`` and ``number`` say where it is listed.
+    """
 
     job: Job
     animal: Animal
     method: Method
+    experiment: str = ""
+    number: int = 0
+
+    @property
+    def place(self) -> str:  # type: ignore[override]
+        """In the folder of its experiment."""
+        return f"{self.experiment}/jobs/{self.job.key}.nc"
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """The experiment and the job's key."""
+        return f"{self.experiment}/{self.job.key}"
 
     @property
     def published(self) -> bool:
@@ -60,6 +73,11 @@ class Work:
         return self.method.resolved({**self.job.settings, "ensemble": ensemble, "mask_threshold": threshold})
 
     @property
+    def needs(self) -> Mapping[str, Task]:
+        """The posterior, unless the published method does it, or receptive fields are mapped."""
+        return {} if self.published or self.job.product == "fields" else {"posterior": self.posterior}
+
+    @cached_property
     def posterior(self) -> AnimalPosterior:
         """What the posterior is fitted to: trials outside the fold of the movie, of fold_0 for other movies."""
         recording, trial = self.animal.recording, self.job.trial
@@ -84,13 +102,8 @@ class Work:
         return self.animal.kept_neurons(self.job.fraction, self.job.trial, repeat=self.job.repeat)
 
     @cached_property
-    def hash(self) -> str:
-        """SHA-256 of everything that decides the result, and of nothing else: where it lies, how it is scored."""
-        return hashlib.sha256(json.dumps(self.decided_by, sort_keys=True).encode()).hexdigest()
-
-    @cached_property
-    def decided_by(self) -> dict[str, Any]:
-        """What the fingerprint is taken of, as JSON."""
+    def decided_by(self) -> Mapping[str, Any]:
+        """Everything that decides the result, and nothing else: not where it lies, nor how it is scored."""
         if self.job.product == "fields":
             return {
                 "results_version": RESULTS_VERSION,
@@ -176,17 +189,16 @@ class Work:
         predicting = self.animal.models[: 1 if self.job.target_models == "first" else None]
         return trial.replace(responses=predict(predicting, trial, device=device))
 
-    def result(self, *, device: str, out: Path, snapshot: Path | None = None) -> xr.Dataset:
-        """Do the job; ``out`` is the folder of all experiments, where posteriors are kept."""
+    def make(self, given: Mapping[str, Any], compute: Compute) -> xr.Dataset:
+        """Do the job."""
         if self.job.product == "fields":
-            return self._fields(device)
-        compute = Compute(device=device, checkpoint=snapshot, progress=False)
+            return self._fields(compute.device)
         asked: dict[str, Any] = {"mask": self.animal.mask, "neurons": self.keep, "seed": self.method.seed}
         asked |= {**self.settings, "compute": compute}
-        trial = self.trial(device)
+        trial = self.trial(compute.device)
         if self.published:
             return bauer_2026.reconstruct(trial, [self.animal.models[each] for each in self.members], **asked).dataset
-        return reconstruct(trial, self.posterior.get(out, device=device), **asked).dataset
+        return reconstruct(trial, given["posterior"], **asked).dataset
 
     def _fields(self, device: str) -> xr.Dataset:
         from neuroreel.evaluation.receptive_fields import receptive_fields
@@ -195,20 +207,45 @@ class Work:
             self.animal.models, self.animal.recording, device=device, progress=False, **self.job.settings
         )
 
-    def scores(self, result: xr.Dataset, *, device: str) -> dict[str, float]:
+    def write(self, result: xr.Dataset, file: Path) -> None:
+        """A netCDF file."""
+        write_dataset(result, file, overwrite=True)
+
+    def read(self, file: Path) -> xr.Dataset:
+        """What was written."""
+        return read_dataset(file, kind="receptive_fields" if self.job.product == "fields" else "reconstruction")
+
+    def scores(self, result: xr.Dataset, given: Mapping[str, Any], compute: Compute) -> dict[str, float]:
         """One number each, by name."""
         if self.job.product == "fields":
             return {} if self.animal.mask is None else score_fields(result, self.animal.mask, self.scoring)
         made = Reconstruction(result)
         values = score_reconstruction(made, self.scoring, keep=self.keep)
         if self.job.product == "responses":
-            trial = self.trial(device)
+            trial = self.trial(compute.device)
             models = [self.animal.models[number] for number in self.members]
-            values |= score_responses(made, models, trial, self.scoring, device=device)
+            values |= score_responses(made, models, trial, self.scoring, device=compute.device)
         return values
 
+    def described(self) -> dict[str, Any]:
+        """Its place in the table, and what must be the same in results that are compared."""
+        return {
+            "key": self.job.key,
+            "experiment": self.experiment,
+            "columns": self.columns,
+            "common": self.common,
+            "fitted": self.fitted,
+            "settings": {} if self.job.product == "fields" else self.settings,
+            "cost": self.cost,
+        }
+
     @property
-    def scoring(self) -> dict[str, Any]:
+    def cost(self) -> int:
+        """In frames of movie through one model: whatever the machine."""
+        return self.passes * self.frames
+
+    @property
+    def scoring(self) -> Mapping[str, Any]:
         """What decides the scores, once there is a result.
 
         Under the posterior a mask says which pixels are scored, not which may move.

@@ -46,7 +46,7 @@ def run_workflow(
     configuration
         A YAML file, or the name of one that comes with the package.
     out
-        Folder for everything that is made; a second call goes on where the first one was.
+        Folder for everything that is made; a second call resumes.
     profile
         "local" or "slurm".
     dry_run
@@ -158,6 +158,6 @@ def _snakemake(
                 raise WorkflowError("Snakemake cannot plan this; what it says is above") from ended
             if ended.code:
                 raise WorkflowError(
-                    f"a step has failed; its messages are above, and in {out / 'logs'}. Mend what they say and give "
+                    f"a step has failed; its messages are above, and in {out / 'logs'}. Fix what they say and give "
                     "the same command again: what is done is kept"
                 ) from ended

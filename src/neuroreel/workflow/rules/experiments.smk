@@ -1,6 +1,6 @@
 for _experiment in plan.configuration.experiments:
 
-    rule:  # a part has every N-th reconstruction, which share a GPU; a killed one goes on from the last snapshot
+    rule:  # a part has every N-th reconstruction, which share a GPU; a killed one resumes from its last snapshot
         name:
             f"experiment_{_experiment}"
         input:
