@@ -1,10 +1,10 @@
 """Does the search converge, from any start, and does it ever get worse? Video correlation over passes.
 
-    python benchmarks/search.py posterior_mice/400_neurons_seed_11 [--movies 4] [--passes 200] [--out search.png]
+    python benchmarks/search.py [--neurons 400] [--seed 11] [--movies 4] [--passes 200] [--out search.png]
 
-Takes a mouse that ``benchmarks/posterior.py`` made. Each movie is searched for from the prior's mean and from the ridge
-movie. Prints the mean correlation after some passes, how alike the two movies are after as many as
-are the default, and draws the curves.
+Simulates and fits a mouse, as ``neuroreel benchmark quality --models 4 --out mice`` does; what lies in the folder
+already is taken. Each movie is searched for from the prior's mean and from the ridge movie. Prints the mean correlation
+after some passes, how alike the two movies are after the default's, and draws the curves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import numpy as np
 
 import neuroreel as nr
 from neuroreel.posterior.reconstruct import PASSES
+from neuroreel.studies.mouse import Mouse, SimulatedMouse, Training
+from neuroreel.studies.quality import simulated_recordings
+from neuroreel.studies.run import Runner
+from neuroreel.studies.store import Store
 
 SHOWN = (10, 15, 20, 25, 30, 40, 60, 100, 150, 200)
 
@@ -23,18 +27,22 @@ SHOWN = (10, 15, 20, 25, 30, 40, 60, 100, 150, 200)
 def main() -> None:
     """Search, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mouse", type=Path, nargs="?", default=Path("posterior_mice/400_neurons_seed_11"))
+    parser.add_argument("--folder", type=Path, default=Path("mice"))
+    parser.add_argument("--neurons", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--models", type=int, default=4)
     parser.add_argument("--movies", type=int, default=4)
     parser.add_argument("--passes", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("search.png"))
     args = parser.parse_args()
-    posterior = nr.load_posterior(args.mouse / f"posterior_{args.models}")
-    decoder = nr.RidgeDecoder.load(args.mouse / "decoder.safetensors")
-    mask = nr.load_mask(args.mouse / "mask.npy")
+    size = SimulatedMouse(trials=84, seconds=10.0, neurons=args.neurons)
+    (recording,) = simulated_recordings(args.folder / "recordings", [size], [args.seed])
+    training = Training(models=args.models, epochs=3, batches_per_epoch=30)
+    mouse, runner = Mouse(recording=recording, training=training, home=recording.name), Runner(Store(args.folder))
+    posterior, decoder, mask = (runner.get(task) for task in (mouse.posterior, mouse.decoder, mouse.mask))
     curves: dict[str, list[np.ndarray]] = {"prior's mean": [], "ridge": []}
     alike = []
-    for trial in nr.open_recording(args.mouse / "recording").select("fold_0")[: args.movies]:
+    for trial in mouse.test[: args.movies]:
         starts = {"prior's mean": None, "ridge": nr.decode(decoder, trial)}
         early = {}
         for name, start in starts.items():
