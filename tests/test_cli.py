@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import typing
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import neuroreel as nr
-from neuroreel.cli import COMMANDS, main
+from neuroreel.cli import COMMANDS, as_typed, main
+from neuroreel.commands.studies import Demo
 
 WORDS = {
     "demo": ["--quick", "--out", "simulated mouse"],
@@ -51,18 +55,73 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["neuroreel"])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 0
+    main()
     shown = capsys.readouterr().out
-    assert all(command in shown for command in COMMANDS)
+    places = [shown.index(f"\n  {command} ") for command in COMMANDS]
+    assert places == sorted(places) and all(len(line) <= 120 for line in shown.splitlines())
+
+
+def test_help_neither_waits_for_pytorch_nor_speaks_of_nothing() -> None:
+    """One process for the help of all commands: it is the import of a library that would take seconds."""
+    code = (
+        "import contextlib, sys\n"
+        "from neuroreel.cli import COMMANDS, main\n"
+        "main(['--help'])\n"
+        "for command in COMMANDS:\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        main([command, '--help'])\n"
+        "print({'torch', 'scipy', 'pandas', 'lightning', 'pydantic'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "set()\n"
+    assert "None" not in done.stdout and "(default: )" not in done.stdout and "STR" not in done.stdout
+    described = re.findall(r"^│ (-\S+(?: [^ │]+)*) +│\n│ +│$", done.stdout, re.MULTILINE)
+    assert not described, "options without a word of help"
+
+
+def test_every_option_is_explained() -> None:
+    for command in COMMANDS.values():
+        hints = typing.get_type_hints(command, include_extras=True)
+        texts = "".join(kind.__doc__ or "" for kind in command.__mro__)
+        for option in fields(command):
+            shared = any(getattr(extra, "help", None) for extra in typing.get_args(hints[option.name])[1:])
+            assert shared or f"\n    {option.name}\n" in texts, (command, option.name)
+
+
+@pytest.mark.parametrize(
+    ("message", "typed"),
+    [
+        ("skip is -1; it must be", "--skip is -1; it must be"),
+        ("it exists; choose another name or pass overwrite=True", "it exists; choose another name or pass --overwrite"),
+        ("give device='cpu', or validation_fold=", "give --device cpu, or --validation-fold"),
+        ("say encoders=('a', 'b')", "say --encoders a b"),
+        ("the skip is long, and unskip=3 or skip_frames=2 are others", None),
+    ],
+)
+def test_messages_name_arguments_as_the_shell_does(message: str, typed: str | None) -> None:
+    @dataclass
+    class Command:
+        skip: int
+        overwrite: bool
+        device: str
+        validation_fold: str
+        encoders: tuple[str, ...]
+
+    assert as_typed(message, Command) == (typed or message)
+
+
+def test_without_the_option_nobody_is_told_to_pass_it() -> None:
+    assert as_typed("it exists; choose another name or pass overwrite=True", Demo) == (
+        "it exists; choose another name, or delete it first"
+    )
 
 
 def test_ctrl_c_while_python_executes_a_string(tmp_path: Path) -> None:
     """As it does where an import makes a dataclass: of a module run with -m, Python then ends by the signal itself."""
     (tmp_path / "interrupted.py").write_text(
         "from neuroreel import cli\n"
-        "cli.COMMANDS = {'demo': lambda: exec('raise KeyboardInterrupt'), 'doctor': print}\n"
+        "from neuroreel.commands.studies import Demo\n"
+        "Demo.__call__ = lambda self: exec('raise KeyboardInterrupt')\n"
         "cli.main(['demo'])\n"
     )
     command = [sys.executable, "-m", "interrupted"]

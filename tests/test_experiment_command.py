@@ -19,9 +19,9 @@ import pytest
 import neuroreel as nr
 from experiment_mice import CONFIG, SETTINGS, options
 from neuroreel.cli import main
+from neuroreel.commands.experiment import Experiment
 from neuroreel.encoding.readout import ReadoutModel
 from neuroreel.studies import EXPERIMENTS, experiment_table, open_animals
-from neuroreel.studies.command import ExperimentCommand
 
 
 def typed(*words: object) -> list[str]:
@@ -131,7 +131,10 @@ def test_an_experiment_on_simulated_mice(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 REFUSED: dict[str, tuple[list[str], str]] = {
-    "unknown": (["nature"], "there is no experiment 'nature'; there are natural, .*, all"),
+    "unknown": (
+        ["nature"],
+        "there is no experiment 'nature'; did you mean 'natural'\\? It must be one of natural, .*, all",
+    ),
     "no recordings": (["natural"], "no recording was given"),
     "models of no recording": (["natural", "--quick", "--encoders", "x.pth"], "no recording was given"),
     "json alone": (["natural", "--json"], "--json goes with --list"),
@@ -248,9 +251,7 @@ def test_a_network_with_readouts_for_several_recordings(mice: Path, tmp_path: Pa
 def test_a_file_of_settings_gives_grid_and_method(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_text(json.dumps(SETTINGS))
-    command = ExperimentCommand(
-        experiment="ablation", out=tmp_path, settings=file, changes={"fractions": (0.25,)}, passes=7
-    )
+    command = Experiment(name="ablation", out=tmp_path, settings=file, fractions=(0.25,), passes=7)
     assert command.grid.fractions == (0.25,) and command.grid.field_size_px == 4
     assert command.how.settings == {"passes": 7} and command.how.skip == 6
 

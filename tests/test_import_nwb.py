@@ -173,7 +173,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["a.nwb"], "no folder was given; give one with --out"),
         (["a.csv", "--out", "b", "--size", "3", "4"], "--size: of NWB files only"),
         (["a.csv", "--out", "b", "--image-axes", "width-height"], "--image-axes: of NWB files only"),
-        (["a.csv", "--list"], "--list tells what an NWB file holds"),
+        (["a.csv", "--list"], "--list shows what an NWB file holds"),
         (["a.mat", "--out", "b"], "ends in '.mat'; give a file that ends in .nwb, .csv, .tsv"),
         (["a.csv", "--out", "b"], "there is no file a.csv"),
     ],
@@ -444,7 +444,7 @@ def test_a_table_of_trials_that_cannot_be_read_is_not_passed_over() -> None:
     broken = Unreadable("intervals/trials", TimeIntervals, None, "columns of different lengths")
     contents = read_contents(noise_session(), [broken])
     assert contents.lines()[-1] == "intervals/trials (TimeIntervals) cannot be read: columns of different lengths"
-    with pytest.raises(nr.InputError, match=r"columns of different lengths; please correct .* with --trials"):
+    with pytest.raises(nr.InputError, match=r"columns of different lengths; please correct .* with trials="):
         find_epochs(contents.intervals, [], trials="auto", tier_column=None, trial_seconds=None)
 
 
@@ -527,7 +527,7 @@ def test_grey_levels_size_and_colour(tmp_path: Path, scale: int) -> None:
     add_movie(nwb, colours)
     add_responses(nwb, np.ones((30, 2)))
     file = write(nwb, tmp_path / "a.nwb")
-    with pytest.raises(nr.InputError, match="--grey-levels 0 1"):
+    with pytest.raises(nr.InputError, match=r"grey_levels=\(0, 1\)"):
         nr.import_nwb(file, tmp_path / "a")
     read = nr.import_nwb(file, tmp_path / "a", grey_levels=(0, 1), size=(4, 6))
     luma = 255 * (colours @ [0.299, 0.587, 0.114])
@@ -557,7 +557,7 @@ def test_planes_follow_each_other_and_neurons_are_chosen(tmp_path: Path) -> None
     nwb = noise_session()
     add_responses(nwb, np.random.default_rng(1).random((120, 2)).astype(np.float32), name="deeper")
     file = write(nwb, tmp_path / "a.nwb")
-    with pytest.raises(nr.InputError, match=r"2 series that could be its responses; name one with --responses"):
+    with pytest.raises(nr.InputError, match=r"2 series that could be its responses; name one with responses='NAME'"):
         nr.import_nwb(file, tmp_path / "a")
     both = nr.import_nwb(file, tmp_path / "a", responses=["dff", "deeper"], trial_seconds=2)
     assert [trial.frames for trial in both.trials] == [60, 60]
@@ -624,16 +624,16 @@ def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
     nwb = noise_session()
     if case == "nan":
         data_of(nwb)[70, 1] = np.nan
-        return nwb, {}, "1 of 3 neurons are NaN.*neuron 1.*--leave-out 0.*--neurons"
+        return nwb, {}, "1 of 3 neurons are NaN.*neuron 1.*leave_out=\\(0,\\).*neurons="
     if case == "long":
         nwb = empty_file()
         add_movie(nwb, np.zeros((121 * 3, 2, 2), np.uint8), rate=3.0)
         add_responses(nwb, np.ones((121 * 3, 2)), rate=3.0)
-        return nwb, {}, "would last 121 s, more than 120.*--trials.*--trial-seconds 10"
+        return nwb, {}, "would last 121 s, more than 120.*trials=.*trial_seconds=10"
     if case == "no stimulus":
         nwb = empty_file()
         add_responses(nwb, np.ones((40, 2)))
-        return nwb, {}, r"0 series that could be its stimulus; name one with --stimulus NAME: nothing"
+        return nwb, {}, r"0 series that could be its stimulus; name one with stimulus='NAME': nothing"
     if case == "two stimuli":
         add_movie(nwb, np.zeros((120, 6, 8), np.uint8), name="other")
         return nwb, {"stimulus": ["*"]}, "no trial that can be used: several stimuli were shown at once"
@@ -642,7 +642,7 @@ def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
         from pynwb import TimeSeries
 
         nwb.add_acquisition(TimeSeries(name="pupil_area", data=np.ones(120), unit="pixels", rate=30.0))
-        return nwb, {}, "2 series that could be its pupil; choose with --pupil NAME, or leave it out with none"
+        return nwb, {}, "2 series that could be its pupil; choose with pupil='NAME', or leave it out with none"
     if case == "backwards":
         nwb = empty_file()
         stamps = np.arange(40) / RATE

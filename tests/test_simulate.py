@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroreel.errors import InputError
-from neuroreel.progress import progress
 from neuroreel.recordings import Recording, open_recording
 from neuroreel.recordings.disk import read_json
 from neuroreel.recordings.simulate import SimulatedTruth, load_truth, simulate
@@ -545,15 +544,7 @@ def test_every_array_of_the_truth_is_kept(truth: SimulatedTruth) -> None:
                 assert value.size > 0
 
 
-# --- progress and speed --------------------------------------------------------------------------------------------
-
-
-def test_progress_is_silent_in_log_files_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(progress(range(3), description="work")) == [0, 1, 2]
-    assert list(progress(iter(range(3)), description="work", total=3, enabled=False)) == [0, 1, 2]
-    assert capsys.readouterr().err == ""
-    assert list(progress(range(3), description="work", always=True)) == [0, 1, 2]
-    assert "work" in capsys.readouterr().err
+# --- speed ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

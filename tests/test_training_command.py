@@ -13,7 +13,7 @@ import pytest
 import neuroreel as nr
 from mice import SIZES
 from neuroreel.cli import main
-from neuroreel.encoding.training.command import TrainCommand
+from neuroreel.commands.train import Train
 from neuroreel.locks import file_lock, lock_of
 from test_training import KilledError, equal, kill_at
 
@@ -44,16 +44,16 @@ def test_seven_seeds_are_one_command(
 ) -> None:
     monkeypatch.setattr("neuroreel.encoding.training.data.MEMORY_BYTES", 0)  # packed once, for all seeds
     seeds = ["--seeds", *SEEDS]
-    begin = TrainCommand._fit
+    begin = Train._fit
 
-    def kill_third(self: TrainCommand, seed: int) -> nr.EncodingModel:
+    def kill_third(self: Train, seed: int) -> nr.EncodingModel:
         with monkeypatch.context() as patch:
             if seed == 2:
                 kill_at(patch, 3)
             return begin(self, seed)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TrainCommand, "_fit", kill_third)
+        patch.setattr(Train, "_fit", kill_third)
         with pytest.raises(KilledError):
             train(folders, tmp_path, *seeds)
     said = capsys.readouterr().out
@@ -84,10 +84,10 @@ def test_two_commands_at_once(
 ) -> None:
     """In one folder: with the same seed the second is refused, with another one both get what they need."""
     monkeypatch.setattr("neuroreel.encoding.training.data.MEMORY_BYTES", 0)
-    begin, packed = TrainCommand._fit, tmp_path / "packed"
+    begin, packed = Train._fit, tmp_path / "packed"
 
-    def others_come(self: TrainCommand, seed: int) -> nr.EncodingModel:
-        monkeypatch.setattr(TrainCommand, "_fit", begin)
+    def others_come(self: Train, seed: int) -> nr.EncodingModel:
+        monkeypatch.setattr(Train, "_fit", begin)
         with pytest.raises(SystemExit) as refused:
             train(folders, tmp_path, "--seeds", 0, "--no-decoder")
         assert refused.value.code == 2
@@ -103,8 +103,8 @@ def test_two_commands_at_once(
         delete(folder, **options)
 
     delete = shutil.rmtree
-    monkeypatch.setattr(TrainCommand, "_fit", others_come)
-    monkeypatch.setattr("neuroreel.encoding.training.command.shutil.rmtree", removed)
+    monkeypatch.setattr(Train, "_fit", others_come)
+    monkeypatch.setattr("neuroreel.commands.train.shutil.rmtree", removed)
     train(folders, tmp_path, "--seeds", 0, "--no-decoder")
     models = {f"encoder_{seed}.{ending}" for seed in (0, 1) for ending in ("safetensors", "json")}
     assert {file.name for file in tmp_path.iterdir()} == models
@@ -113,15 +113,15 @@ def test_two_commands_at_once(
 def test_a_model_that_another_command_has_made_meanwhile(
     folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = TrainCommand._fit
+    begin = Train._fit
 
-    def second_is_made(self: TrainCommand, seed: int) -> nr.EncodingModel:
-        monkeypatch.setattr(TrainCommand, "_fit", begin)
+    def second_is_made(self: Train, seed: int) -> nr.EncodingModel:
+        monkeypatch.setattr(Train, "_fit", begin)
         train(folders, tmp_path, "--seeds", 1, "--no-decoder")
         capsys.readouterr()
         return begin(self, seed)
 
-    monkeypatch.setattr(TrainCommand, "_fit", second_is_made)
+    monkeypatch.setattr(Train, "_fit", second_is_made)
     train(folders, tmp_path, "--seeds", 0, 1, "--no-decoder")
     said = capsys.readouterr().out
     assert "encoder_1.safetensors is there already" in said and "Training" not in said
@@ -180,4 +180,4 @@ def test_settings_that_do_not_exist(folders: list[Path], tmp_path: Path) -> None
     file = tmp_path / "settings.json"
     file.write_text('{"speed": 3}')
     with pytest.raises(nr.InputError, match=r"\['speed'\]; it may have 'recipe' and 'architecture'"):
-        TrainCommand(out=tmp_path, kind="dwiseneuro", trials={}, settings=file)
+        Train(out=tmp_path, kind="dwiseneuro", trials={}, settings=file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import operator
 import os
@@ -19,7 +18,7 @@ import pytest
 import neuroreel.cli
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.workflow import configuration, cost, run, setup, step
-from neuroreel.workflow.configuration import OWN, check_configuration, read_configuration, ready_names
+from neuroreel.workflow.configuration import check_configuration, read_configuration, ready_names
 from neuroreel.workflow.paths import NAMED
 from neuroreel.workflow.plan import Plan, flags
 from workflows import TINY, changed, workflow, written
@@ -40,11 +39,7 @@ def test_names_of_experiments_are_those_there_are() -> None:
 
 @pytest.mark.parametrize("name", ready_names())
 def test_ready_configurations_are_valid(name: str) -> None:
-    raw = read_configuration(name)
-    for command in {"downloads": "download", "figures": "figures"}.items():
-        if command[0] in raw and command[1] not in neuroreel.cli.COMMANDS:
-            pytest.skip(f"needs neuroreel {command[1]}")
-    plan = plan_of(raw)
+    plan = plan_of(read_configuration(name))
     assert plan.steps()["experiment"]
     assert all(row.jobs for row in cost.costs(plan, Path("nowhere")))
 
@@ -60,7 +55,7 @@ def test_ready_configurations_are_valid(name: str) -> None:
             "experiments: natural has the unknown key 'pases'; did you mean passes",
         ),
         ("experiments/natural/movies", "ten", "experiments: natural: movies is 'ten'; it must be a whole number"),
-        ("experiments/natural/parts", 0, "parts is 0; it must be a whole number of at least 1"),
+        ("experiments/natural/parts", 0, "parts is 0; it must be greater than or equal to 1"),
         (
             "experiments/natural/settings",
             {"grit": {}},
@@ -71,13 +66,13 @@ def test_ready_configurations_are_valid(name: str) -> None:
         ("recordings/mouse/folder", "/data/mouse", "must have either simulate or folder"),
         ("recordings/mouse/simulate", None, "must have either simulate or folder"),
         ("recordings/a mouse", {"folder": "a mouse"}, "use letters, digits"),
-        ("recordings", {}, "names no recordings"),
+        ("recordings", {}, "recordings names none; a workflow needs at least one"),
         ("recordings/cat", {"folder": "/data/dog"}, "name it as its folder, dog"),
         ("encoders/train/kind", "dwise", "kind is 'dwise'; it must be 'core_readout' or 'dwiseneuro'"),
         ("encoders/train/settings/recip", {}, "unknown key 'recip'; did you mean recipe"),
         ("encoders/train", None, "either train (options of neuroreel train) or files"),
         ("encoders/seeds", [0, 0], "different whole numbers"),
-        ("encoders/seeds", "0 1", "it must be a list: each item a whole number"),
+        ("encoders/seeds", "0 1", "seeds is '0 1'; it must be a list"),
         ("masks/files", {"mouse": "m.npy"}, "either learn (options of neuroreel mask) or files"),
         ("masks", {"files": {"mouze": "m.npy"}}, "unknown key 'mouze'; did you mean mouse"),
         ("masks/learn/steps", True, "steps is True; it must be a whole number"),
@@ -88,10 +83,10 @@ def test_ready_configurations_are_valid(name: str) -> None:
         (
             "downloads",
             {"names": "new"},
-            "downloads: names is 'new'; it must be a list of what `neuroreel download --list` names",
+            "downloads: names is 'new'; it must be a list",
         ),
-        ("snakemake", "--keep-going", "must be a list of words"),
-        ("container", 3, "must be an image"),
+        ("snakemake", "--keep-going", "snakemake is '--keep-going'; it must be a list"),
+        ("container", 3, "container is 3; it must be a word"),
     ],
 )
 def test_bad_configuration(way: str, value: object, message: str) -> None:
@@ -148,23 +143,24 @@ def test_home_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read["encoders"]["files"] == [str(home / "models/*.pth")]
 
 
-SECTION_COMMANDS = {
-    "recordings/*/simulate": "simulate",
-    "downloads": "download",
-    "encoders/train": "train",
-    "masks/learn": "mask",
-    "experiments/*": "experiment",
-    "report": "report",
-    "figures": "figures",
+SECTIONS = {
+    "recordings/*/simulate": configuration.SimulateOptions,
+    "downloads": configuration.DownloadOptions,
+    "encoders/train": configuration.TrainOptions,
+    "masks/learn": configuration.MaskOptions,
+    "experiments/*": configuration.ExperimentOptions,
+    "report": configuration.ReportOptions,
+    "figures": configuration.FiguresOptions,
 }
 
 
 def test_every_option_that_is_a_file_is_looked_for() -> None:
     """A path that is an option of a command and not in the list of named files would be meant from elsewhere."""
     found = {"recordings/*/folder", "encoders/files/*", "masks/files/*"}  # the configuration's own
-    for section, command in SECTION_COMMANDS.items():
-        hints = typing.get_type_hints(neuroreel.cli.COMMANDS[command])
-        for option in set(inspect.signature(neuroreel.cli.COMMANDS[command]).parameters) - OWN[command]:
+    for section, kind in SECTIONS.items():
+        (options,) = kind.__metadata__
+        hints = typing.get_type_hints(options.command)
+        for option in options.names:
             if "Path" in str(hints[option]):
                 found.add(f"{section}/{option}" + ("/*" if "tuple" in str(hints[option]) else ""))
     assert found == set(NAMED)

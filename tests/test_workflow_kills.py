@@ -25,7 +25,8 @@ DISK_BYTES = 100_000_000
 
 SERVER = """
 import contextlib, os, sys, torch, lightning, matplotlib, xarray, h5netcdf, skimage, sklearn, pandas, jinja2
-import lightning.pytorch, neuroreel.cli, neuroreel.studies.command, neuroreel.workflow.step as step
+import lightning.pytorch, neuroreel.cli, neuroreel.encoding.training.fit, neuroreel.studies.quick
+import neuroreel.workflow.step as step
 torch.set_num_threads(1)
 print("ready", flush=True)
 for line in sys.stdin:

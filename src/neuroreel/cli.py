@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import os
+import re
 import select
 import signal
 import socket
 import sys
+import textwrap
 from collections.abc import Callable
-from typing import NoReturn
+from dataclasses import fields
+from functools import partial
+from typing import Any, NoReturn
 
-import tyro
-
-from neuroreel.commands.models import fit, mask, predict, train
-from neuroreel.commands.movies import convert, evaluate, export, reconstruct, report
-from neuroreel.commands.recordings import download, import_, simulate
-from neuroreel.commands.studies import benchmark, demo, doctor, experiment, figures, workflow
-from neuroreel.errors import ExistsError, NeuroreelError
+from neuroreel.arguments import refuse_unknown
+from neuroreel.commands.experiment import Experiment
+from neuroreel.commands.models import Fit, Mask, Predict
+from neuroreel.commands.movies import Convert, Evaluate, Export, Reconstruct, Report
+from neuroreel.commands.options import explanation, line_width, parse
+from neuroreel.commands.recordings import Download, Import, Simulate
+from neuroreel.commands.studies import Benchmark, Demo, Doctor, Figures
+from neuroreel.commands.train import Train
+from neuroreel.errors import NeuroreelError
+from neuroreel.workflow.command import Workflow
 
 _NETWORK = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
-COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo,
-    "simulate": simulate,
-    "train": train,
-    "mask": mask,
-    "fit": fit,
-    "reconstruct": reconstruct,
-    "predict": predict,
-    "evaluate": evaluate,
-    "report": report,
-    "convert": convert,
-    "download": download,
-    "experiment": experiment,
-    "benchmark": benchmark,
-    "figures": figures,
-    "import": import_,
-    "export": export,
-    "doctor": doctor,
-    "workflow": workflow,
+GROUPS: dict[str, dict[str, type[Callable[[], None]]]] = {  # in the order of work
+    "Start here": {"demo": Demo, "doctor": Doctor},
+    "Get a recording": {"simulate": Simulate, "import": Import, "download": Download},
+    "Train and fit": {"train": Train, "predict": Predict, "fit": Fit, "mask": Mask},
+    "Reconstruct": {
+        "reconstruct": Reconstruct,
+        "evaluate": Evaluate,
+        "report": Report,
+        "export": Export,
+        "benchmark": Benchmark,
+    },
+    "Reproduce the paper": {
+        "experiment": Experiment,
+        "figures": Figures,
+        "workflow": Workflow,
+        "convert": Convert,
+    },
 }
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -49,29 +54,59 @@ def main(arguments: list[str] | None = None) -> None:
     # that takes twice the time; alone it makes no difference
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = [_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
-    if given == ["--version"]:
+    name = given[0] if given else "--help"
+    if name == "--version":
         from neuroreel import __version__
 
         print(f"neuroreel {__version__}")
         return
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="neuroreel",
-            description="Reconstruct the movie an animal watched from the activity of its neurons.",
-            args=given or ["--help"],
-        )
+        if name in ("-h", "--help"):
+            print(overview(), flush=True)
+            return
+        refuse_unknown([name], COMMANDS, what="command")
+        parse(COMMANDS[name], given[1:], name=f"neuroreel {name}")()
     except KeyboardInterrupt:
         exec("")  # Python forgets that Ctrl-C came while a string was executed: else it ends by SIGINT, not with 130
-        _stop("stopped; the same command goes on from what is finished", status=130)
+        _stop("stopped; give the same command again to resume", status=130)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
             sys.exit(128 + signal.SIGPIPE)
-        message = _in_one_line(error, command=COMMANDS.get(given[0]) if given else None)
+        message = _in_one_line(error)
         if message is None:  # a fault of ours: its traceback is what we need to see
             raise
-        _stop(message, status=2)
+        _stop(as_typed(message, COMMANDS.get(name)), status=2)
+
+
+def overview() -> str:
+    """All commands with a line each, grouped in the order of work."""
+    lines = [
+        "usage: neuroreel COMMAND [OPTIONS]",
+        "",
+        "Reconstruct the movie an animal watched from the activity of its neurons.",
+    ]
+    for title, commands in GROUPS.items():
+        lines += ["", title]
+        for name, command in commands.items():
+            summary, *_ = explanation(command)
+            lines += textwrap.wrap(summary, line_width(), initial_indent=f"  {name:<13}", subsequent_indent=" " * 15)
+    return "\n".join([*lines, "", "`neuroreel COMMAND --help` explains a command and its options."])
+
+
+def as_typed(message: str, command: Any) -> str:
+    """A message with arguments as the shell spells them: "skip is -1" and "overwrite=True" become options."""
+    for each in fields(command) if command is not None else ():
+        flag = f"--{each.name.replace('_', '-')}"
+        start = r"\b" if "_" in each.name else "^"  # other names may be words of the sentence
+        message = re.sub(rf"{start}{each.name}(?= is | names )", flag, message)
+        message = re.sub(rf"\b{each.name}=(True|\([^)]*\)|'[^']*'|[\w.-]*)", partial(_with_value, flag), message)
+    return message.replace(" or pass overwrite=True", ", or delete it first")
+
+
+def _with_value(flag: str, found: re.Match[str]) -> str:
+    value = re.sub(r"[(),']", "", found[1])
+    return flag if value in ("", "True") else f"{flag} {value}"
 
 
 def _at_home(word: str) -> str:
@@ -80,11 +115,8 @@ def _at_home(word: str) -> str:
     return f"{option}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - pathlib refuses users that are not there
 
 
-def _in_one_line(error: Exception, *, command: Callable[..., None] | None = None) -> str | None:
+def _in_one_line(error: Exception) -> str | None:
     """The message of an error that the user can fix; None for a fault of the program."""
-    if isinstance(error, ExistsError):
-        overwrites = command is not None and "overwrite" in inspect.signature(command).parameters
-        return f"{error.args[0]}; choose another name{' or pass --overwrite' if overwrites else ', or delete it first'}"
     if isinstance(error, NeuroreelError):
         return str(error)
     if isinstance(error, MemoryError | RuntimeError):

@@ -1,6 +1,7 @@
 """The errors that neuroreel raises on purpose.
 
-Each message says what was got, what is allowed and what to do about it. The command line prints the message alone and
+Each message says what was got, what is allowed and what to do about it, and spells arguments as Python does: "skip is
+-1", "pass overwrite=True". The command line prints the message alone, with its options in place of the arguments, and
 exits with a status that is not zero; from Python they are ordinary exceptions.
 """
 
@@ -16,13 +17,7 @@ class InputError(NeuroreelError, ValueError):
 
 
 class ExistsError(InputError):
-    """A file or folder exists and must not be replaced: (what is wrong, what to do in Python).
-
-    The command line gives advice of its own in place of the second part.
-    """
-
-    def __str__(self) -> str:
-        return "; ".join(map(str, self.args))
+    """A file or folder exists and must not be replaced."""
 
 
 class RefusedError(InputError):

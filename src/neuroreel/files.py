@@ -102,7 +102,7 @@ def _publish(partial: Path, target: Path) -> None:
 
 
 def _exists(target: Path) -> ExistsError:
-    return ExistsError(f"{target} exists already and is not overwritten", "choose another name or pass overwrite=True")
+    return ExistsError(f"{target} exists already and is not overwritten; choose another name or pass overwrite=True")
 
 
 def _replace(target: Path, partial: Path) -> None:

@@ -1,22 +1,18 @@
-"""One progress bar for the terminal and for Jupyter."""
+"""One progress bar for the terminal and for Jupyter; none in a log file."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
 def progress(
-    iterable: Iterable[Item],
-    *,
-    description: str,
-    total: int | None = None,
-    enabled: bool = True,
-    always: bool = False,
+    iterable: Iterable[Item], *, description: str, total: int | None = None, enabled: bool = True
 ) -> Iterator[Item]:
     """Pass items on and show how far the work is, on stderr or in the notebook.
 
@@ -30,15 +26,11 @@ def progress(
         How many items there are, where ``iterable`` cannot tell.
     enabled
         False hides the bar. True shows it where somebody looks: in a terminal or a notebook, not in a log file.
-    always
-        Show it in log files too.
     """
-    if not (always or (enabled and somebody_looks())):
+    if not (enabled and somebody_looks()):
         yield from iterable
         return
-    from tqdm.auto import tqdm
-
-    yield from tqdm(iterable, desc=description, total=total, dynamic_ncols=True)
+    yield from bar_class()(iterable, desc=description, total=total, dynamic_ncols=True)
 
 
 @contextmanager
@@ -52,23 +44,15 @@ def bar_of(
     if not (enabled and somebody_looks()):
         yield lambda count=1: None
         return
-    from tqdm.auto import tqdm
-
-    large = unit == "B"
-    with tqdm(total=total, initial=done, desc=description, dynamic_ncols=True, unit=unit, unit_scale=large) as bar:
+    shown = {"desc": description, "dynamic_ncols": True, "unit": unit, "unit_scale": unit == "B"}
+    with bar_class()(total=total, initial=done, **shown) as bar:
         yield bar.update
 
 
-def note(line: str, *, enabled: bool = True, always: bool = False) -> None:
-    """A line on stderr or in the notebook, above any bar.
-
-    ``enabled`` shows it where somebody looks, ``always`` in log files too.
-    """
-    if not enabled or not (always or somebody_looks()):
-        return
-    from tqdm.auto import tqdm
-
-    tqdm.write(line, file=sys.stderr)
+def note(line: str, *, enabled: bool = True) -> None:
+    """A line on stderr or in the notebook, above any bar; in log files too."""
+    if enabled:
+        bar_class().write(line, file=sys.stderr)
 
 
 @contextmanager
@@ -77,12 +61,19 @@ def above_bars() -> Iterator[None]:
     if not somebody_looks():
         yield
         return
-    from tqdm.auto import tqdm
-
-    with tqdm.external_write_mode():
+    with bar_class().external_write_mode():
         yield
 
 
 def somebody_looks() -> bool:
     """True in a terminal or a notebook, False in a log file."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def bar_class() -> Any:
+    """The bar of tqdm for where we are: a notebook needs ipywidgets for its own, and shows one in letters without."""
+    if find_spec("ipywidgets") is None:  # tqdm.auto would warn about it
+        from tqdm import tqdm
+    else:
+        from tqdm.auto import tqdm
+    return tqdm

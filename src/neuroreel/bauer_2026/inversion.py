@@ -168,7 +168,7 @@ def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
             for engine in engines
         )
         # in log files too: they should explain why the work slows down
-        say = partial(note, enabled=wish.compute.progress, always=True)
+        say = partial(note, enabled=wish.compute.progress)
         likelihood = PoissonLikelihood(unit_norm=wish.settings.window_norm, windows_at_once=at_once, say=say)
         for number, trial in enumerate(trials):
             teams = [[engine] for engine in engines] if wish.settings.ensemble == "videos" else [engines]

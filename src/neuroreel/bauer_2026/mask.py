@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.arguments import instance_of, whole_number
+from neuroreel.defaults import MASK_STEPS
 from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
 from neuroreel.encoding.interface import EncodingModel, device_of, frozen
@@ -31,7 +32,7 @@ def learn_mask(
     model: EncodingModel,
     trials: Sequence[Trial],
     *,
-    steps: int = 1000,
+    steps: int = MASK_STEPS,
     first_frame: int = 50,
     seed: int = 0,
     device: str = "auto",

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from neuroreel.errors import InputError
 from neuroreel.locks import file_lock, lock_of
 
-Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+NO_FOLD = "none"
 
 
 def open_recordings(folders: tuple[Path, ...]) -> list[Any]:
@@ -28,11 +26,12 @@ def open_recordings(folders: tuple[Path, ...]) -> list[Any]:
     return opened
 
 
-def training_trials(opened: Any, test_fold: str, validation_fold: str | None) -> tuple[Any, Any]:
-    """Trials of all folds but the test and validation ones, and those of the validation fold."""
+def training_trials(opened: Any, test_fold: str, validation_fold: str = NO_FOLD) -> tuple[Any, Any]:
+    """Trials of all folds but the test and validation ones, and those of the validation fold, which may be "none"."""
     folds = sorted({word for word in opened.folds() if word.startswith("fold_")})
-    for asked in (test_fold, validation_fold):
-        if asked is not None and asked not in folds:
+    validates = validation_fold.lower() != NO_FOLD
+    for asked in (test_fold, validation_fold) if validates else (test_fold,):
+        if asked not in folds:
             raise InputError(
                 f"the recording has no trials of {asked!r}; it has {', '.join(folds) or 'no folds'}, as trials of one "
                 "movie share a fold: name other folds, or give the folds yourself (folds= of nr.write_recording, or a "
@@ -43,7 +42,7 @@ def training_trials(opened: Any, test_fold: str, validation_fold: str | None) ->
     used = [fold for fold in folds if fold not in (test_fold, validation_fold)]
     if not used:
         raise InputError(f"no fold is left to train on beside {test_fold} and {validation_fold}")
-    return opened.select(*used), None if validation_fold is None else opened.select(validation_fold)
+    return opened.select(*used), opened.select(validation_fold) if validates else ()
 
 
 def trial_numbers(opened: Any, trials: tuple[int, ...], fold: str) -> tuple[int, ...]:
@@ -56,21 +55,34 @@ def trial_numbers(opened: Any, trials: tuple[int, ...], fold: str) -> tuple[int,
 
 
 @contextmanager
-def to_make(file: Path, *, what: str) -> Iterator[bool]:
+def to_make(file: Path, *, what: str, overwrite: bool) -> Iterator[bool]:
     """Whether a file is still to be made; then no other process makes it until the block ends."""
-    if file.exists():
+    if file.exists() and not overwrite:
         yield False
         return
     with file_lock(lock_of(file), what=what, tidy=True, say=say):
-        yield not file.exists()
+        yield overwrite or not file.exists()
 
 
 def result_files(paths: tuple[Path, ...]) -> list[Path]:
     """The .nc files among the paths and in the folders among them; InputError if there are none."""
-    files = [file for path in paths for file in (sorted(path.glob("[!.]*.nc")) if path.is_dir() else [path])]
-    if not files:
-        raise InputError(f"no results in {', '.join(map(str, paths)) or 'nothing'}; give .nc files, or folders of them")
-    return files
+    if not paths:
+        raise InputError("no results were given; give .nc files that `neuroreel reconstruct` wrote, or folders of them")
+    return [file for path in paths for file in _results_at(path)]
+
+
+def _results_at(path: Path) -> list[Path]:
+    """The file itself, or the .nc files of the folder."""
+    if path.is_dir():
+        if not (files := sorted(path.glob("[!.]*.nc"))):
+            raise InputError(f"{path} holds no results; give .nc files, or folders of them")
+        return files
+    if not path.exists():
+        beside = sorted(file.name for file in path.parent.glob("[!.]*.nc"))
+        shown = f"{', '.join(beside[:8])}{', ...' if beside[8:] else ''}"
+        hint = f"; {path.parent} holds {shown}" if beside else "; give .nc files that `neuroreel reconstruct` wrote"
+        raise InputError(f"there is no file or folder {path}{hint}")
+    return [path]
 
 
 def load_results(paths: tuple[Path, ...]) -> list[Any]:
@@ -83,3 +95,9 @@ def load_results(paths: tuple[Path, ...]) -> list[Any]:
 def say(line: str) -> None:
     """Print at once, also where the output is a file or a pipe."""
     print(line, flush=True)
+
+
+def say_if_simulated(*recordings: Any) -> None:
+    """A reader of scores must know what they are of."""
+    if any(each.simulated for each in recordings):
+        say("(a simulated mouse, not a real one)")

@@ -3,219 +3,289 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
+from tyro.conf import Positional, arg
 
-from neuroreel.commands.files import (
-    Folder,
-    load_results,
-    result_files,
-    say,
-    to_make,
-    trial_numbers,
+from neuroreel.arguments import whole_number
+from neuroreel.bauer_2026.settings import Settings
+from neuroreel.commands.files import load_results, result_files, say, say_if_simulated, to_make, trial_numbers
+from neuroreel.commands.options import (
+    Decoder,
+    Device,
+    Fold,
+    Method,
+    Overwrite,
+    Recording,
+    Results,
+    ScoredMask,
+    Seed,
+    Session,
+    TrialNumbers,
 )
+from neuroreel.defaults import SCORED_MASK
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing
 
-
-def reconstruct(
-    recording: Folder,
-    /,
-    *,
-    out: Path,
-    posterior: Path | None = None,
-    method: Literal["posterior", "bauer_2026"] = "posterior",
-    encoders: tuple[Path, ...] = (),
-    mask: Path | None = None,
-    samples: int = 0,
-    passes: int | None = None,
-    fold: str = "fold_0",
-    trials: tuple[int, ...] = (),
-    session: int | str = 0,
-    mask_threshold: float = 0.5,
-    allow_trained_on: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    max_memory: str | None = None,
-) -> None:
-    """Reconstruct movies; finished ones are kept, a killed run resumes from its last snapshot.
-
-    Args:
-        recording: Folder of a recording.
-        out: Folder for one .nc file a trial.
-        posterior: Folder that `neuroreel fit` wrote.
-        method: The posterior, or the published method to the letter.
-        encoders: With bauer_2026, one or more encoding models of the recording's neurons.
-        mask: Transparency mask, a .npy file: the pixels that are scored (with bauer_2026 also those that may move).
-        samples: Draws from the posterior beside the most likely movie: how sure it is.
-        passes: How many at most; 30 by default, 1000 with bauer_2026.
-        fold: Which trials.
-        trials: Numbers of trials within the recording, instead of a fold.
-        session: With bauer_2026, which mouse's neurons, in models of several mice: by number from 0, or by name.
-        mask_threshold: With bauer_2026, pixels of at least this may move.
-        allow_trained_on: Also movies that an encoding model declares to be in its training set; results say so.
-        seed: Random seed.
-        device: auto, cpu, cuda, cuda:1, mps.
-        max_memory: How much memory may be taken, for instance 8GB; all that is free by default.
-    """
+if TYPE_CHECKING:
     import neuroreel as nr
-    from neuroreel.encoding.checks import check_responses_fit
 
-    opened = nr.open_recording(recording)
-    numbers = trial_numbers(opened, trials, fold)
-    asked: dict[str, Any] = {"seed": seed, "mask": None if mask is None else nr.load_mask(mask)}
-    asked["allow_trained_on"] = allow_trained_on
-    make: Callable[..., nr.Reconstruction]
-    if method == "bauer_2026":
-        if not encoders or posterior is not None or samples:
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruct:
+    """Reconstruct movies from responses.
+
+    Finished movies are kept; an interrupted run resumes from its last snapshot.
+
+    Attributes
+    ----------
+    out
+        Folder for one .nc file per trial.
+    posterior
+        Folder that `neuroreel fit` wrote.
+    encoders
+        With bauer_2026: one or more encoding models of the recording's neurons.
+    mask
+        Transparency mask, a .npy file: the pixels that are scored (with bauer_2026 also those that may move).
+    samples
+        Draws from the posterior beside the most likely movie, which show how sure it is.
+    passes
+        How often the movie passes through the models at most; 25 by default, 1000 with bauer_2026.
+    mask_threshold
+        With bauer_2026: pixels may move where the mask is at least this.
+    allow_trained_on
+        Reconstruct also movies that an encoding model declares to be in its training set; results say so.
+    max_memory
+        How much memory may be used, for instance 8GB; all that is free by default.
+    """
+
+    recording: Recording
+    out: Path
+    posterior: Path | None = None
+    method: Method = "posterior"
+    encoders: tuple[Path, ...] = ()
+    mask: Path | None = None
+    samples: int = 0
+    passes: int | None = None
+    fold: Fold = "fold_0"
+    trials: TrialNumbers = ()
+    session: Session = 0
+    mask_threshold: float = Settings.mask_threshold
+    allow_trained_on: bool = False
+    seed: Seed = 0
+    device: Device = "auto"
+    max_memory: Annotated[str | None, arg(metavar="SIZE")] = None
+    overwrite: Overwrite = False
+
+    def __call__(self) -> None:
+        """Reconstruct the trials that are not there yet."""
+        import neuroreel as nr
+        from neuroreel.encoding.checks import check_responses_fit
+
+        if self.passes is not None:
+            whole_number(self.passes, name="passes")
+        opened = nr.open_recording(self.recording)
+        numbers = trial_numbers(opened, self.trials, self.fold)
+        model, make = self._as_published() if self.method == "bauer_2026" else self._from_posterior()
+        for number in numbers:  # a damaged trial is found before hours of work on the others
+            check_responses_fit(model, opened.trials[number])
+        for number in numbers:
+            file = self.out / f"trial_{number:03d}.nc"
+            with to_make(file, what="reconstruction", overwrite=self.overwrite) as missing:
+                if not missing:
+                    say(f"{file} is there already")
+                    continue
+                compute = nr.Compute(device=self.device, max_memory=self.max_memory, checkpoint=file.with_suffix(".pt"))
+                made = make(opened.trials[number], compute=compute)
+                say(f"wrote {made.save(file, overwrite=self.overwrite)}")
+
+    def _as_published(self) -> tuple[nr.EncodingModel, Callable[..., nr.Reconstruction]]:
+        """One of the models, and the published method with all that was typed."""
+        import neuroreel as nr
+
+        if not self.encoders or self.posterior is not None or self.samples:
             raise InputError("--method bauer_2026 takes --encoders, and neither --posterior nor --samples")
-        models = [nr.load_encoder(file, session=session) for file in encoders]
-        make = partial(nr.bauer_2026.reconstruct, models=models, mask_threshold=mask_threshold, **asked)
-        asked_passes = {} if passes is None else {"iterations": passes}
-    else:
-        if posterior is None or encoders:
+        models = [nr.load_encoder(file, session=self.session) for file in self.encoders]
+        asked: dict[str, Any] = {} if self.passes is None else {"iterations": self.passes}
+        asked |= {"mask": self._mask, "mask_threshold": self.mask_threshold, "seed": self.seed}
+        asked["allow_trained_on"] = self.allow_trained_on
+        return models[0], partial(nr.bauer_2026.reconstruct, models=models, **asked)
+
+    def _from_posterior(self) -> tuple[nr.EncodingModel, Callable[..., nr.Reconstruction]]:
+        """One of the models, and the search under the posterior with all that was typed."""
+        import neuroreel as nr
+
+        if self.posterior is None or self.encoders:
             raise InputError(
                 "give --posterior, a folder that `neuroreel fit` wrote, and no --encoders: it has them in it"
             )
-        fitted = nr.load_posterior(posterior)
-        models = list(fitted.models)
-        make = partial(nr.reconstruct, posterior=fitted, samples=samples, **asked)
-        asked_passes = {} if passes is None else {"passes": passes}
-    for number in numbers:  # a damaged trial is found before hours of work on the others
-        check_responses_fit(models[0], opened.trials[number])
-    for number in numbers:
-        file = out / f"trial_{number:03d}.nc"
-        with to_make(file, what="reconstruction") as missing:
-            if not missing:
-                say(f"{file} is there already")
+        posterior = nr.load_posterior(self.posterior)
+        asked: dict[str, Any] = {} if self.passes is None else {"passes": self.passes}
+        asked |= {"mask": self._mask, "samples": self.samples, "seed": self.seed}
+        asked["allow_trained_on"] = self.allow_trained_on
+        return posterior.models[0], partial(nr.reconstruct, posterior=posterior, **asked)
+
+    @property
+    def _mask(self) -> Any:
+        import neuroreel as nr
+
+        return None if self.mask is None else nr.load_mask(self.mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Score reconstructions, beside the baselines.
+
+    The baselines need the linear decoder that `neuroreel train` fitted. With several movies the table also says how
+    often a frame or a clip is identified among the others (nr.identify).
+
+    Attributes
+    ----------
+    smooth
+        Also score the movie blurred with this sigma in all axes (0.5 in the paper).
+    out
+        Also write the scores of every trial to this JSON file.
+    """
+
+    results: Results
+    decoder: Decoder = None
+    smooth: float | None = None
+    mask_threshold: ScoredMask = SCORED_MASK
+    out: Path | None = None
+    overwrite: Overwrite = False
+
+    def __call__(self) -> None:
+        """Print the table, and write it where that was asked for."""
+        import neuroreel as nr
+        from neuroreel.evaluation.table import format_identification, format_table, score_table, table_json
+
+        if self.out is not None:
+            refuse_existing(self.out, overwrite=self.overwrite)
+        loaded = load_results(self.results)
+        ridge = None if self.decoder is None else nr.RidgeDecoder.load(self.decoder)
+        table = score_table(loaded, decoder=ridge, smooth=self.smooth, mask_threshold=self.mask_threshold)
+        say(format_table(table))
+        if identified := format_identification(loaded, mask_threshold=self.mask_threshold):
+            say(f"Of the reconstructions:\n{identified}")
+        say_if_simulated(*loaded)
+        if self.out is not None:
+            with atomic_path(self.out, overwrite=self.overwrite) as partial_file:
+                partial_file.write_text(table_json(table))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write a page with the movies side by side and their scores.
+
+    One HTML file that plays the movies without a network, with settings and provenance.
+
+    Attributes
+    ----------
+    out
+        The page; its name ends in .html.
+    title
+        Heading of the page.
+    """
+
+    results: Results
+    out: Path
+    decoder: Decoder = None
+    mask_threshold: ScoredMask = SCORED_MASK
+    title: str | None = None
+    overwrite: Overwrite = False
+
+    def __call__(self) -> None:
+        """Write the page."""
+        import neuroreel as nr
+        from neuroreel.evaluation.table import score_table
+
+        if self.out.suffix not in (".html", ".htm"):
+            raise InputError(f"--out is {self.out}; the page's name must end in .html")
+        refuse_existing(self.out, overwrite=self.overwrite)
+        loaded = load_results(self.results)
+        ridge = None if self.decoder is None else nr.RidgeDecoder.load(self.decoder)
+        known = all(result.truth is not None for result in loaded)
+        table = score_table(loaded, decoder=ridge, mask_threshold=self.mask_threshold) if known else None
+        page = nr.write_report(self.out, loaded, title=self.title, scores=table, overwrite=self.overwrite)
+        say(f"wrote {page}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write reconstructions as NWB, TIFF (ImageJ), MP4 or GIF.
+
+    Attributes
+    ----------
+    to
+        A name ending in .nwb (all results in one file), .tif, .mp4 or .gif; {} in it stands for each result's name.
+    metadata
+        JSON file with fields of the NWB file, such as {"lab": "...", "subject": {"subject_id": "..."}}.
+    with_truth
+        Put the true movie beside the reconstruction (TIFF, MP4 and GIF; NWB has it anyway).
+    exact
+        MP4 that is exact to the grey level, which some players do not show.
+    """
+
+    results: Results
+    to: Annotated[str, arg(metavar="NAME")]
+    metadata: Path | None = None
+    with_truth: bool = False
+    exact: bool = False
+    overwrite: Overwrite = False
+
+    def __call__(self) -> None:
+        """Write the files."""
+        from neuroreel.results.exporting import export_results
+
+        files = result_files(self.results)
+        if len({file.stem for file in files}) < len(files):
+            raise InputError(f"{', '.join(map(str, files))}: some have the same name; export them one after the other")
+        loaded = {file.stem: result for file, result in zip(files, load_results(self.results), strict=True)}
+        written = export_results(
+            loaded,
+            self.to,
+            metadata=self.metadata,
+            with_truth=self.with_truth,
+            exact=self.exact,
+            overwrite=self.overwrite,
+        )
+        for file in written:
+            say(f"wrote {file}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Convert the files of the paper's authors to open formats.
+
+    Weights become .safetensors, results and stimuli .nc; nothing in them is executed. Masks (mask_m0.npy) need no
+    conversion: --mask opens them as they are. Files that are there already are kept.
+
+    Attributes
+    ----------
+    files
+        Encoding models (.pth), results (.npy), stimuli (.npz), or folders of results, each of which becomes one file.
+    out
+        Folder for what they are converted to.
+    run
+        Which run, where a folder of results has several, for instance "*_pop50_*".
+    """
+
+    files: Annotated[tuple[Path, ...], Positional, arg(metavar="FILE ...")]
+    out: Path
+    run: str = "*"
+    overwrite: Overwrite = False
+
+    def __call__(self) -> None:
+        """Convert what is not there yet."""
+        import neuroreel as nr
+        from neuroreel.bauer_2026.files.convert import converted_names
+
+        for file, name in converted_names(self.files, run=self.run).items():
+            target = self.out / name
+            if target.exists() and not self.overwrite:
+                say(f"{target} is there already")
                 continue
-            compute = nr.Compute(device=device, max_memory=max_memory, checkpoint=file.with_suffix(".pt"))
-            say(f"wrote {make(opened.trials[number], compute=compute, **asked_passes).save(file)}")
-
-
-def evaluate(
-    results: Annotated[tuple[Path, ...], tyro.conf.Positional],
-    /,
-    *,
-    decoder: Path | None = None,
-    smooth: float | None = None,
-    mask_threshold: float = 1.0,
-    out: Path | None = None,
-) -> None:
-    """Score reconstructions, beside the baselines if the decoder is given.
-
-    Of several movies it also says how often a frame or a clip is told from the others (nr.identify).
-
-    Args:
-        results: Files or folders that reconstruct wrote.
-        decoder: Linear decoder: adds ridge, mean, grey and shuffled-neuron baselines.
-        smooth: Also score the movie blurred with this sigma in all axes (0.5 in the paper).
-        mask_threshold: Pixels of the mask of at least this are scored.
-        out: Also write the scores of every trial to this JSON file.
-    """
-    import neuroreel as nr
-    from neuroreel.evaluation.table import format_identification, format_table, score_table, table_json
-
-    if out is not None:
-        refuse_existing(out, overwrite=False)
-    loaded = load_results(results)
-    ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
-    table = score_table(loaded, decoder=ridge, smooth=smooth, mask_threshold=mask_threshold)
-    say(format_table(table))
-    if identified := format_identification(loaded, mask_threshold=mask_threshold):
-        say(f"Of the reconstructions:\n{identified}")
-    if any(result.simulated for result in loaded):
-        say("(a simulated mouse, not a real one)")
-    if out is not None:
-        with atomic_path(out) as partial:
-            partial.write_text(table_json(table))
-
-
-def report(
-    results: Annotated[tuple[Path, ...], tyro.conf.Positional],
-    /,
-    *,
-    out: Path,
-    decoder: Path | None = None,
-    mask_threshold: float = 1.0,
-    title: str | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write one HTML page with the movies playing side by side, scores, settings and provenance.
-
-    Args:
-        results: Files or folders that reconstruct wrote.
-        out: The page, ending in .html.
-        decoder: Linear decoder: adds the baselines to the table.
-        mask_threshold: Pixels of the mask of at least this are scored.
-        title: Heading of the page.
-        overwrite: Replace a page that is there.
-    """
-    import neuroreel as nr
-    from neuroreel.evaluation.table import score_table
-
-    if out.suffix not in (".html", ".htm"):
-        raise InputError(f"--out is {out}; the page's name must end in .html")
-    refuse_existing(out, overwrite=overwrite)
-    loaded = load_results(results)
-    ridge = None if decoder is None else nr.RidgeDecoder.load(decoder)
-    known = all(result.truth is not None for result in loaded)
-    table = score_table(loaded, decoder=ridge, mask_threshold=mask_threshold) if known else None
-    say(f"wrote {nr.write_report(out, loaded, title=title, scores=table, overwrite=overwrite)}")
-
-
-def export(
-    results: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULT [RESULT ...]")],
-    /,
-    *,
-    to: str,
-    metadata: Path | None = None,
-    with_truth: bool = False,
-    exact: bool = False,
-) -> None:
-    """Write reconstructions for other programs: NWB, TIFF (ImageJ) or MP4.
-
-    Args:
-        results: Files or folders that reconstruct wrote.
-        to: A name ending in .nwb (all results in one file), .tif, .mp4 or .gif; {} in it stands for each result's name.
-        metadata: JSON file with fields of the NWB file, such as {"lab": "...", "subject": {"subject_id": "..."}}.
-        with_truth: Put the true movie beside the reconstruction (TIFF, MP4 and GIF; NWB has it anyway).
-        exact: MP4 that is exact to the grey level, which some players do not show.
-    """
-    from neuroreel.results.exporting import export_results
-
-    files = result_files(results)
-    if len({file.stem for file in files}) < len(files):
-        raise InputError(f"{', '.join(map(str, files))}: some have the same name; export them one after the other")
-    loaded = {file.stem: result for file, result in zip(files, load_results(results), strict=True)}
-    for file in export_results(loaded, to, metadata=metadata, with_truth=with_truth, exact=exact):
-        say(f"wrote {file}")
-
-
-def convert(
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILES")],
-    /,
-    *,
-    out: Path,
-    run: str = "*",
-) -> None:
-    """Convert the files of the paper's authors: weights to .safetensors, results and stimuli to .nc; none is executed.
-
-    Masks (mask_m0.npy) need no conversion: --mask opens them as they are.
-
-    Args:
-        files: Encoding models (.pth), results (.npy), stimuli (.npz), or folders of results, each of which becomes one.
-        out: Folder for what they are converted to; files that are there already are kept.
-        run: Which run, where a folder of results has several, for instance "*_pop50_*".
-    """
-    import neuroreel as nr
-    from neuroreel.bauer_2026.files.convert import converted_names
-
-    for file, name in converted_names(files, run=run).items():
-        if (out / name).exists():
-            say(f"{out / name} is there already")
-            continue
-        say(f"wrote {nr.convert_published(file, out / name, run=run)}")
+            say(f"wrote {nr.convert_published(file, target, run=self.run, overwrite=self.overwrite)}")

@@ -1,264 +1,202 @@
-"""Commands that do many steps: the demo, experiments and their figures, a whole workflow; and the machine for them."""
+"""Commands that do many steps: the demo, a comparison of methods, figures; and the machine for them."""
 
 from __future__ import annotations
 
 import sys
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
+from tyro.conf import Positional, arg
 
 from neuroreel.commands.files import say
-from neuroreel.errors import InputError
+from neuroreel.commands.options import Overwrite, Seed
 
 
-def demo(*, out: Path = Path("neuroreel-demo"), quick: bool = False, seed: int = 0) -> None:
-    """Run the whole chain on a simulated mouse and write a report; a killed run goes on where it was.
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Run every step on a simulated mouse and write a report.
 
-    Args:
-        out: Folder for everything that is made.
-        quick: A smaller mouse and less training: under a minute.
-        seed: Of everything random.
+    Takes about 3 minutes on two cores. Finished steps are kept; an interrupted run resumes.
+
+    Attributes
+    ----------
+    out
+        Folder for everything that is made.
+    quick
+        A smaller mouse and less training: under a minute.
     """
-    from neuroreel.demo import run_demo
 
-    run_demo(out, quick=quick, seed=seed, say=say)
+    out: Path = Path("neuroreel-demo")
+    quick: bool = False
+    seed: Seed = 0
+
+    def __call__(self) -> None:
+        """Run what is missing."""
+        from neuroreel.demo import run_demo
+
+        run_demo(self.out, quick=self.quick, seed=self.seed, say=say)
 
 
-def benchmark(
-    name: Annotated[Literal["quality"], tyro.conf.Positional] = "quality",
-    /,
-    *,
-    out: Path = Path("neuroreel-benchmark"),
-    recordings: tuple[Path, ...] = (),
-    neurons: tuple[int, ...] = (400,),
-    signal_to_noise: tuple[float, ...] = (0.4,),
-    seeds: tuple[int, ...] = (21, 22, 23),
-    trials: int = 84,
-    methods: tuple[str, ...] = (),
-    movies: int = 12,
-    models: int = 2,
-    epochs: int = 3,
-    decoder_steps: int = 350,
-    samples: int = 0,
-    iterations: int = 1000,
-    published_mask: bool = False,
-    quick: bool = False,
-    seed: int = 0,
-) -> None:
-    """Compare every way to reconstruct a movie on the same data: ridge, convolutional decoder, posterior, and others.
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Compare every way to reconstruct a movie on the same data.
 
-    On simulated mice, or on your own recordings. Each is fitted to folds 2 to 6; fold 1 validates, fold 0 is scored
-    once. Finished parts are kept, a killed run resumes; methods, movies and recordings can be added later.
+    Ridge, convolutional decoder, posterior and others, on simulated mice or on your own recordings. Each method is
+    fitted to folds 2 to 6; fold 1 validates, fold 0 is scored once. Finished parts are kept; an interrupted run
+    resumes. Methods, movies and recordings can be added later.
 
-    Args:
-        name: What to compare: the quality of the movies.
-        out: Folder for everything: table.csv, summary.csv, summary.json, quality.png, quality.pdf.
-        recordings: Folders of recordings in the Sensorium layout, in place of simulated mice.
-        neurons: Simulated mice: one for each of these sizes, noise levels and seeds.
-        signal_to_noise: Simulated mice: variance of the signal over that of the noise.
-        seeds: Simulated mice: random seeds.
-        trials: Simulated mice: movies of 10 s in each recording.
-        methods: Some of the methods; all but the slow ones by default ('bauer_2026', 'mean of samples').
-        movies: Test movies of each recording.
-        models: Encoding models in the ensemble.
-        epochs: Training epochs of each.
-        decoder_steps: Training steps of the convolutional decoder.
-        samples: Draws of the posterior, for the coverage of its intervals; each costs as much as the movie.
-        iterations: Of the published method.
-        published_mask: Also score inside the mask that the published rule learns.
-        quick: One small mouse, two movies: shows in under 3 minutes that everything works, not how well.
-        seed: Random seed of all that is fitted.
+    Attributes
+    ----------
+    name
+        What to compare: the quality of the movies.
+    out
+        Folder for everything: table.csv, summary.csv, summary.json, quality.png, quality.pdf.
+    recordings
+        Folders of recordings in the Sensorium layout, in place of simulated mice.
+    neurons
+        Simulated mice: one for each of these sizes, noise levels and seeds.
+    signal_to_noise
+        Simulated mice: variance of the signal over that of the noise.
+    seeds
+        Simulated mice: random seeds.
+    trials
+        Simulated mice: movies of 10 s in each recording.
+    methods
+        Some of the methods; all but the slow ones by default ('bauer_2026', 'mean of samples').
+    movies
+        Test movies of each recording.
+    models
+        Encoding models in the ensemble.
+    epochs
+        Training epochs of each.
+    decoder_steps
+        Training steps of the convolutional decoder.
+    samples
+        Draws of the posterior, for the coverage of its intervals; each costs as much as the movie.
+    iterations
+        Of the published method.
+    published_mask
+        Also score inside the mask that the published rule learns.
+    quick
+        One small mouse, two movies: shows in under 3 minutes that everything works, not how well.
     """
-    from neuroreel.studies import quality as study
-    from neuroreel.studies.mouse import SimulatedMouse, Training
-    from neuroreel.studies.quality_files import write_comparison
 
-    wish = study.Quality(
-        methods=methods,
-        movies=movies,
-        training=Training(models=models, epochs=epochs, batches_per_epoch=30),
-        decoder_steps=decoder_steps,
-        samples=samples,
-        iterations=iterations,
-        published_mask=published_mask,
-    )
-    mice = [
-        SimulatedMouse(trials=trials, seconds=10.0, neurons=count, signal_to_noise=noise)
-        for count in neurons
-        for noise in signal_to_noise
-    ]
-    if quick:
-        wish, mice, seeds = study.QUICK, [study.QUICK_MOUSE], seeds[:1]
-    found = study.opened(recordings) if recordings else None
-    count = (len(found) if found else len(mice) * len(seeds)) * wish.movies
-    say(
-        f"{count} movies. On two cores a mouse of 400 neurons takes some ten minutes to fit, and each of its movies of "
-        f"10 s about a minute; larger ones in proportion.{' This is the quick version: minutes.' if quick else ''}"
-    )
-    chosen = study.simulated_recordings(out / "recordings", mice, seeds) if found is None else found
-    table = study.compare_methods(out, chosen, wish, seed=seed, say=say)
-    say(write_comparison(table, out, wish, seed=seed))
+    name: Annotated[Literal["quality"], Positional] = "quality"
+    out: Path = Path("neuroreel-benchmark")
+    recordings: tuple[Path, ...] = ()
+    neurons: tuple[int, ...] = (400,)
+    signal_to_noise: tuple[float, ...] = (0.4,)
+    seeds: tuple[int, ...] = (21, 22, 23)
+    trials: int = 84
+    methods: tuple[str, ...] = ()
+    movies: int = 12
+    models: int = 2
+    epochs: int = 3
+    decoder_steps: int = 350
+    samples: int = 0
+    iterations: int = 1000
+    published_mask: bool = False
+    quick: bool = False
+    seed: Seed = 0
 
+    def __call__(self) -> None:
+        """Fit, reconstruct and score what is missing, then print the summary."""
+        from neuroreel.studies import quality as study
+        from neuroreel.studies.mouse import SimulatedMouse, Training
+        from neuroreel.studies.quality_files import write_comparison
 
-def experiment(
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
-    /,
-    *,
-    out: Path = Path("neuroreel-experiments"),
-    recordings: tuple[Path, ...] = (),
-    encoders: tuple[Path, ...] = (),
-    masks: tuple[Path, ...] = (),
-    sessions: tuple[int | str, ...] = (),
-    method: Literal["posterior", "bauer_2026"] = "posterior",
-    quick: bool = False,
-    settings: Path | None = None,
-    trials: tuple[int, ...] = (),
-    fold: str | None = None,
-    movies: int | None = None,
-    fractions: tuple[float, ...] = (),
-    repeats: int | None = None,
-    stimuli: Path | None = None,
-    passes: int | None = None,
-    seed: int = 0,
-    list: bool = False,
-    json: bool = False,
-    part: str | None = None,
-    jobs: tuple[str, ...] = (),
-    device: str = "auto",
-) -> None:
-    """Do an experiment of the paper: a list of jobs, of which finished ones are kept and a killed one resumes.
-
-    NAME is natural, gradient_ensembling, predicted_activity, masks, ablation, noise, gratings, receptive_fields,
-    responses, or all. `neuroreel experiment all --quick` does everything on simulated mice.
-
-    Args:
-        name: Which experiment.
-        out: Folder; each experiment gets one of its own in it.
-        recordings: Folders of recordings; with --quick and none given, mice are simulated.
-        encoders: Encoding models; with several recordings, in paths that have their names, or with sessions for each.
-        masks: One transparency mask (.npy) for each recording.
-        sessions: One for each recording, where the models' sessions have no names (published .pth).
-        method: The posterior, or the published method to the letter.
-        quick: Fewer movies and conditions.
-        settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with what differs.
-        trials: Numbers of trials within each recording, instead of the first of the fold.
-        fold: Which trials; fold_0 by default.
-        movies: How many of the fold; 10 by default, 2 with --quick.
-        fractions: Of the neurons that are kept, in ablation.
-        repeats: Draws of each fraction.
-        stimuli: The authors' movies (.npz) in place of ours, in noise and gratings.
-        passes: How many at most; 30 by default, 1000 with bauer_2026.
-        seed: Of everything random.
-        list: Print the jobs with their state and cost, and do none.
-        json: With --list, print JSON.
-        part: I/N does every Nth job from the Ith on (3/10); the N parts together are all jobs.
-        jobs: Only these: numbers of the list, or patterns of keys.
-        device: auto, cpu, cuda, cuda:1, mps.
-    """
-    from neuroreel.studies.command import ExperimentCommand, list_jobs, run_command
-
-    if json and not list:
-        raise InputError("--json goes with --list")
-    typed = {"trials": trials, "fold": fold, "movies": movies, "fractions": fractions, "repeats": repeats}
-    command = ExperimentCommand(
-        experiment=name,
-        out=out,
-        recordings=recordings,
-        encoders=encoders,
-        masks=masks,
-        sessions=sessions,
-        method=method,
-        quick=quick,
-        settings=settings,
-        changes={option: value for option, value in typed.items() if value not in (None, ())},
-        passes=passes,
-        stimuli=stimuli,
-        seed=seed,
-        device=device,
-    )
-    if list:
-        aside = partial(print, file=sys.stderr, flush=True)  # what is printed may be read by a program
-        say(list_jobs(command, part=part, jobs=jobs, as_json=json, say=aside))
-    else:
-        run_command(command, part=part, jobs=jobs, say=say)
+        wish = study.Quality(
+            methods=self.methods,
+            movies=self.movies,
+            training=Training(models=self.models, epochs=self.epochs, batches_per_epoch=30),
+            decoder_steps=self.decoder_steps,
+            samples=self.samples,
+            iterations=self.iterations,
+            published_mask=self.published_mask,
+        )
+        mice, seeds = (
+            [
+                SimulatedMouse(trials=self.trials, seconds=10.0, neurons=count, signal_to_noise=noise)
+                for count in self.neurons
+                for noise in self.signal_to_noise
+            ],
+            self.seeds,
+        )
+        if self.quick:
+            wish, mice, seeds = study.QUICK, [study.QUICK_MOUSE], seeds[:1]
+        found = study.opened(self.recordings) if self.recordings else None
+        count = (len(found) if found else len(mice) * len(seeds)) * wish.movies
+        say(
+            f"{count} movies. On two cores a mouse of 400 neurons takes some ten minutes to fit, and each of its "
+            "movies of 10 s about a minute; larger ones in proportion."
+            + (" This is the quick version: minutes." if self.quick else "")
+        )
+        chosen = study.simulated_recordings(self.out / "recordings", mice, seeds) if found is None else found
+        table = study.compare_methods(self.out, chosen, wish, seed=self.seed, say=say)
+        say(write_comparison(table, self.out, wish, seed=self.seed))
 
 
-def figures(
-    experiment: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT")],
-    /,
-    *,
-    results: Path | None = None,
-    published: Path | None = None,
-    out: Path = Path("figures"),
-    overwrite: bool = False,
-) -> None:
-    """Draw the paper's figures: PDF, SVG and PNG, the numbers of each panel as CSV, the tests, and a caption.
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Draw the paper's figures, with their numbers, tests and captions.
 
+    Each figure becomes a folder with PDF, SVG and PNG, the numbers of each panel as CSV, the tests, and a caption.
     EXPERIMENT is natural, gradient_ensembling, predicted_activity, masks, ablation, noise, gratings, receptive_fields,
-    responses, or all. Of incomplete results what is there is drawn, marked as partial.
+    responses, or all. Incomplete results are drawn as far as they go, and marked as partial.
 
-    Args:
-        experiment: Whose figures; all draws what there are results of.
-        results: Folder that neuroreel experiment wrote into.
-        published: In its place, a folder of the authors' results (reconstruction_summary_*.npy, in folders modelfold*).
-        out: Folder; each figure gets one of its own in it.
-        overwrite: Replace figures that are there.
+    Attributes
+    ----------
+    experiment
+        Whose figures; all draws every experiment that has results.
+    results
+        Folder that `neuroreel experiment` wrote into.
+    published
+        In its place, a folder of the authors' results (reconstruction_summary_*.npy, in folders modelfold*).
+    out
+        Folder; each figure gets one of its own in it.
     """
-    from neuroreel.figures.command import draw_figures
 
-    draw_figures(experiment, results=results, published=published, out=out, overwrite=overwrite, say=say)
+    experiment: Annotated[str, Positional, arg(metavar="EXPERIMENT")]
+    results: Path | None = None
+    published: Path | None = None
+    out: Path = Path("figures")
+    overwrite: Overwrite = False
+
+    def __call__(self) -> None:
+        """Draw them, and say what is missing."""
+        from neuroreel.figures.command import draw_figures
+
+        draw_figures(
+            self.experiment,
+            results=self.results,
+            published=self.published,
+            out=self.out,
+            overwrite=self.overwrite,
+            say=say,
+        )
 
 
-def workflow(
-    config: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")] = "quick",
-    /,
-    *,
-    out: Path | None = None,
-    profile: Literal["local", "slurm"] = "local",
-    dry_run: bool = False,
-    cores: int | None = None,
-    show: bool = False,
-    snakefile: bool = False,
-    table: Path | None = None,
-) -> None:
-    """Run a whole study, from recordings to figures, on one machine or on Slurm; killed, it goes on where it was.
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Say what this machine has, what is missing, and how to get it.
 
-    Args:
-        config: A YAML file, or one that comes with neuroreel: quick (a simulated mouse, minutes), paper.
-        out: Folder for everything that is made; neuroreel-CONFIG by default.
-        profile: One machine, or Slurm.
-        dry_run: Only print the jobs that are left, their GPU-hours, memory and disk.
-        cores: How many cores of this machine may be used at once; all by default.
-        show: Print the configuration, to start one's own from.
-        snakefile: Print where the Snakefile is, for plain Snakemake.
-        table: Write table.md and table.csv in this folder of a workflow, our numbers beside the published ones.
+    What is missing comes with the commands that need it. The exit status is 1 where something is broken that every
+    command needs.
+
+    Attributes
+    ----------
+    as_json
+        Print it as JSON.
     """
-    from neuroreel.workflow.run import SNAKEFILE, configuration_text, run_workflow
 
-    if snakefile:
-        say(str(SNAKEFILE))
-    elif show:
-        say(configuration_text(config))
-    elif table is not None:
-        from neuroreel.workflow.comparison import write_comparison
+    as_json: Annotated[bool, arg(name="json")] = False
 
-        say(write_comparison(table))
-    else:
-        folder = Path(f"neuroreel-{Path(config).stem}") if out is None else out
-        run_workflow(config, out=folder, profile=profile, dry_run=dry_run, cores=cores, say=say)
+    def __call__(self) -> None:
+        """Look, and exit with 1 where something is broken that every command needs."""
+        from neuroreel.doctor import examine
 
-
-def doctor(*, json: bool = False) -> None:
-    """Say what this machine has and what is missing for which command, and how to get it.
-
-    Args:
-        json: Print it as JSON.
-    """
-    from neuroreel.doctor import examine
-
-    health = examine()
-    say(health.to_json() if json else str(health))
-    if health.broken:
-        sys.exit(1)
+        health = examine()
+        say(health.to_json() if self.as_json else str(health))
+        if health.broken:
+            sys.exit(1)

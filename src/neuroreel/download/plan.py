@@ -182,7 +182,7 @@ def check_space(to: Path, needed: int, *, what: str) -> None:
     if needed > free:
         raise ResourceError(
             f"{what} needs {in_words(needed)} of disk in {to}, of which {in_words(free)} are free; free some, choose "
-            "another folder with --to, or ask for less at once"
+            "another folder with to=, or ask for less at once"
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuroreel.defaults import PARALLEL_DOWNLOADS
 from neuroreel.download.catalogue import Catalogue, load_catalogue
 from neuroreel.download.checksums import problem_of
 from neuroreel.download.client import Client, patient
@@ -32,7 +33,7 @@ def download(
     *names: str,
     to: str | Path,
     only: Sequence[str] = (),
-    parallel: int = 4,
+    parallel: int = PARALLEL_DOWNLOADS,
     catalogue: Catalogue | None = None,
     retries: Retry | None = None,
     timeout_s: tuple[float, float] = (20.0, 60.0),

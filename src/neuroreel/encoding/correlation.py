@@ -17,7 +17,6 @@ from neuroreel.encoding.predict import predict
 from neuroreel.recordings.checks import check_trials
 from neuroreel.recordings.trial import Trial
 
-COMPETITION_SKIP_FRAMES = 50
 Rows = Tensor | NDArray[np.floating[Any]]
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from neuroreel.defaults import COMPETITION_SKIP_FRAMES
 from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import as_ensemble, check_can_be_scored, check_movie_fits
-from neuroreel.encoding.correlation import COMPETITION_SKIP_FRAMES, RunningCorrelation, neuron_correlations
+from neuroreel.encoding.correlation import RunningCorrelation, neuron_correlations
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError
@@ -92,6 +93,7 @@ def predict_to_files(
     settings: Mapping[str, Any] | None = None,
     skip: int = COMPETITION_SKIP_FRAMES,
     device: str = "auto",
+    overwrite: bool = False,
 ) -> PredictionTable:
     """Predict the responses to each trial's movie, write them, and compare them with the recorded ones.
 
@@ -114,6 +116,8 @@ def predict_to_files(
         single-trial correlation this is (see :func:`~neuroreel.encoding.correlation.encoder_correlation`).
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
+    overwrite
+        Predict anew, and replace files that are there.
 
     Raises
     ------
@@ -127,7 +131,7 @@ def predict_to_files(
         raise InputError(
             f"several movies would be written to {max(files, key=list(files).count)}: give no two of one name"
         )
-    job = _Job(models=as_ensemble(models), settings=settings or {}, device=choose_device(device))
+    job = _Job(models=as_ensemble(models), settings=settings or {}, device=choose_device(device), overwrite=overwrite)
     neurons = job.models[0].neurons
     if neuron_ids is not None and len(np.asarray(neuron_ids)) != neurons:
         raise InputError(
@@ -138,7 +142,7 @@ def predict_to_files(
         job.check(trial, file, skip=skip)
     with frozen(job.models, device=job.device):
         for trial, file in progress(zip(trials, files, strict=True), description="Predicting", total=len(files)):
-            if not file.exists():
+            if overwrite or not file.exists():
                 job.make(trial, file, neuron_ids=neuron_ids)
     return _compare(trials, files, neurons=neurons, skip=skip)
 
@@ -150,6 +154,7 @@ class _Job:
     models: list[EncodingModel]
     settings: Mapping[str, Any]
     device: torch.device
+    overwrite: bool
 
     @cached_property
     def model_hashes(self) -> str:
@@ -162,12 +167,12 @@ class _Job:
         else:
             for model in self.models:
                 check_movie_fits(model, trial)
-        if file.exists():
+        if file.exists() and not self.overwrite:
             made = json.loads(load_prediction(file).attrs["provenance"])
             if (made["settings"], made["hashes"]) != (plain(self.settings), self.hashes(trial)):
                 raise InputError(
                     f"{file} is there already, predicted by other models or for another movie than {trial.name}; "
-                    "choose another folder, or delete it"
+                    "choose another folder, or pass overwrite=True"
                 )
 
     def hashes(self, trial: Trial) -> dict[str, str]:
@@ -184,6 +189,7 @@ class _Job:
             hashes=self.hashes(trial),
             neuron_ids=neuron_ids,
             device=self.device,
+            overwrite=self.overwrite,
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
+from neuroreel.defaults import SCORED_MASK
 from neuroreel.errors import InputError
 from neuroreel.evaluation.baselines import baselines
 from neuroreel.evaluation.comparison import SKIP_FRAMES, compare
@@ -29,7 +30,7 @@ def score_table(
     decoder: RidgeDecoder | None = None,
     smooth: float | None = None,
     skip: int = SKIP_FRAMES,
-    mask_threshold: float = 1.0,
+    mask_threshold: float = SCORED_MASK,
     seed: int = 0,
 ) -> Table:
     """Score reconstructions and, given the decoder, the baselines on the same trials.
@@ -146,7 +147,7 @@ def table_scores(truth: NDArray[np.float32], movie: NDArray[np.float32], **where
 
 
 def format_identification(
-    results: Sequence[Reconstruction], *, skip: int = SKIP_FRAMES, mask_threshold: float = 1.0
+    results: Sequence[Reconstruction], *, skip: int = SKIP_FRAMES, mask_threshold: float = SCORED_MASK
 ) -> str:
     """Identification of frames, a second apart, and of clips of a second, one line each; empty for one movie.
 

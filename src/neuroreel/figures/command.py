@@ -57,7 +57,7 @@ def draw_figures(
     if experiment != "all":
         check_experiment(experiment)
     if (results is None) == (published is None):
-        raise InputError("give either --results (of neuroreel experiment) or --published (the authors' files)")
+        raise InputError("give either results= (of neuroreel experiment) or published= (the authors' files)")
     needs("statsmodels", extra="figures")
     names = list(FIGURES) if experiment == "all" else [experiment]
     if published is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neuroreel.arguments import finite_number, instance_of, whole_number
 from neuroreel.compute import Compute
+from neuroreel.defaults import FACTORS, LIKELIHOOD_WEIGHT
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits, check_responses_fit
 from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.interface import EncodingModel, frozen
@@ -27,8 +28,6 @@ from neuroreel.recordings.clock import same_rate
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_model
 
-FACTORS = 8
-LIKELIHOOD_WEIGHT = 0.5
 FEWEST_FRAMES = 60
 MOST_VALUES = 10**8  # of responses that the noise is fitted to: 40 trials of 10 s and 8,000 neurons, at 30 Hz
 

@@ -235,7 +235,7 @@ def _reconstruct_one(
         warmup=max(model.warmup_frames for model in engines),
         likelihood_weight=wish.posterior.likelihood_weight,
         keep_graphs=graphs_fit(engines, frames=trial.frames, device=device, max_bytes=wish.compute.max_bytes),
-        say=partial(note, enabled=wish.compute.progress, always=True),
+        say=partial(note, enabled=wish.compute.progress),
     )
     begin = torch.zeros_like(whitened.deviation)
     if start is not None:

@@ -105,7 +105,7 @@ class Row:
         rate = self.frame_rate_hz or told
         if rate is None:
             raise InputError(
-                f"{self.name}: {self.files['video']} does not tell its frame rate; give --frame-rate-hz, or a column "
+                f"{self.name}: {self.files['video']} does not tell its frame rate; give frame_rate_hz=, or a column "
                 "frame_rate_hz"
             )
         arrays: dict[str, Any] = {

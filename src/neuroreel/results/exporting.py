@@ -22,6 +22,7 @@ def export_results(
     metadata: Path | None = None,
     with_truth: bool = False,
     exact: bool = False,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write reconstructions, by their names, as the ending of ``to`` says; ``{}`` in it stands for the name.
 
@@ -32,23 +33,26 @@ def export_results(
     """
     ending = Path(to).suffix.lower()
     if ending not in (*NWB, *TIFF, *MP4, *GIF):
-        raise InputError(f"--to is {to}; its name must end in .nwb, .tif, .mp4 or .gif")
-    wrong = {"--metadata": metadata is not None and ending not in NWB, "--exact": exact and ending not in MP4}
-    wrong["--with-truth"] = with_truth and ending in NWB
+        raise InputError(f"to is {to}; its name must end in .nwb, .tif, .mp4 or .gif")
+    wrong = {"metadata=": metadata is not None and ending not in NWB, "exact=": exact and ending not in MP4}
+    wrong["with_truth="] = with_truth and ending in NWB
     if given := [option for option, fault in wrong.items() if fault]:
         raise InputError(f"{', '.join(given)}: not for files that end in {ending}; leave it out")
     if PLACE not in to and len(results) > 1 and ending not in NWB:
-        raise InputError(f"--to is {to}, one name for {len(results)} movies; put {{}} where each result's name goes")
+        raise InputError(f"to is {to}, one name for {len(results)} movies; put {{}} where each result's name goes")
     fields = None if metadata is None else read_json(metadata)
     files = {name: Path(to.replace(PLACE, name)) for name in results}
     for file in files.values():  # before the first one is written
-        refuse_existing(file, overwrite=False)
+        refuse_existing(file, overwrite=overwrite)
     if ending in NWB and PLACE not in to:
-        return [write_nwb(to, results, metadata=fields)]
-    write: dict[str, Callable[[str, Reconstruction], Path]] = {
-        **dict.fromkeys(MP4, lambda name, result: result.to_mp4(files[name], with_truth=with_truth, exact=exact)),
-        **dict.fromkeys(TIFF, lambda name, result: result.to_tiff(files[name], with_truth=with_truth)),
-        **dict.fromkeys(GIF, lambda name, result: result.to_gif(files[name], with_truth=with_truth)),
-        **dict.fromkeys(NWB, lambda name, result: write_nwb(files[name], {name: result}, metadata=fields)),
+        return [write_nwb(to, results, metadata=fields, overwrite=overwrite)]
+    movie = {"with_truth": with_truth, "overwrite": overwrite}
+    write: dict[str, Callable[[Path, str, Reconstruction], Path]] = {
+        **dict.fromkeys(MP4, lambda file, _, result: result.to_mp4(file, exact=exact, **movie)),
+        **dict.fromkeys(TIFF, lambda file, _, result: result.to_tiff(file, **movie)),
+        **dict.fromkeys(GIF, lambda file, _, result: result.to_gif(file, **movie)),
+        **dict.fromkeys(
+            NWB, lambda file, name, result: write_nwb(file, {name: result}, metadata=fields, overwrite=overwrite)
+        ),
     }
-    return [write[ending](name, result) for name, result in results.items()]
+    return [write[ending](files[name], name, result) for name, result in results.items()]

@@ -26,6 +26,7 @@ def save_prediction(
     hashes: Mapping[str, str],
     neuron_ids: ArrayLike | None = None,
     device: object = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write predicted responses with the ids of their neurons, the times of their frames, and how they were made.
 
@@ -41,6 +42,8 @@ def save_prediction(
         See :func:`~neuroreel.results.provenance.collect_provenance`.
     neuron_ids
         One a neuron; 0, 1, 2, ... by default.
+    overwrite
+        Replace a file that is there.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def save_prediction(
         "simulated": int(trial.simulated),
         "provenance": to_json(collect_provenance(settings=settings, hashes=hashes, device=device)),
     }
-    return write_dataset(with_times_and_neurons(dataset, neuron_ids=neuron_ids), path)
+    return write_dataset(with_times_and_neurons(dataset, neuron_ids=neuron_ids), path, overwrite=overwrite)
 
 
 def load_prediction(path: str | Path) -> xr.Dataset:

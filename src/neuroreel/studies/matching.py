@@ -47,7 +47,7 @@ def open_animals(
     opened = [open_recording(folder) for folder in recordings]
     names = [recording.name for recording in opened]
     if not opened:
-        raise InputError("no recording was given; give the folder of at least one (--recordings)")
+        raise InputError("no recording was given; give the folder of at least one (recordings=)")
     if len(set(names)) < len(names):
         raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
     if sessions and len(sessions) != len(opened):
@@ -95,7 +95,7 @@ def _models(
     if not mine:
         raise InputError(
             f"no encoding model was given for {recording.name}; give one whose path has the recording's name in it, or "
-            "one that has a session for each recording (--encoders)"
+            "one that has a session for each recording (encoders=)"
         )
     return [
         ModelFile(file=file, session=_session(file, recording, session, sure=alone or file in own)) for file in mine
@@ -112,11 +112,11 @@ def _session(file: Path, recording: Recording, asked: int | str | None, *, sure:
     if not sure:
         raise InputError(
             f"{file} has no session called {recording.name!r} (it has {', '.join(names) or 'no names'}), nor has its "
-            "path any recording's name; put it into a folder of that name, or say which session with --sessions"
+            "path any recording's name; put it into a folder of that name, or say which session with sessions="
         )
     if len(names) > 1:
         raise InputError(
-            f"{file} has the sessions {', '.join(names)}; say which is for {recording.name} with --sessions"
+            f"{file} has the sessions {', '.join(names)}; say which is for {recording.name} with sessions="
         )
     return 0
 

@@ -265,12 +265,12 @@ def check_same_run(folder: Path, wanted: str, *, what: str) -> None:
     """
     stamp = folder / f"{what}.txt"
     if folder.exists() and any(folder.iterdir()) and not stamp.exists():
-        raise InputError(f"{folder} holds other files; choose a new or empty folder with --out")
+        raise InputError(f"{folder} holds other files; choose a new or empty folder with out=")
     if not stamp.exists():
         with atomic_path(stamp) as partial:
             partial.write_text(wanted)
     if stamp.read_text() != wanted:
         raise InputError(
             f"{folder} holds a {what} with {stamp.read_text().strip()}, this one has {wanted.strip()}; "
-            "choose another folder with --out, or delete it"
+            "choose another folder with out=, or delete it"
         )

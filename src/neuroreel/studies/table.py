@@ -148,7 +148,7 @@ def _check_alike(folder: Path, records: list[dict[str, Any]]) -> None:
     if different:
         raise InputError(
             f"{folder} has results that cannot be compared: {'; '.join(different[:4])}. Run the whole experiment with "
-            "one choice (what is stale is done again), give each choice a folder of its own with --out, or take them "
+            "one choice (what is stale is done again), give each choice a folder of its own with out=, or take them "
             "all with experiment_table(folder, mixed=True)"
         )
 

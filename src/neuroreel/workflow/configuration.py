@@ -2,99 +2,107 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any
 
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from neuroreel.commands.experiment import Experiment
+from neuroreel.commands.models import Mask
+from neuroreel.commands.movies import Report
+from neuroreel.commands.options import EXPERIMENTS
+from neuroreel.commands.recordings import Download, Simulate
+from neuroreel.commands.studies import Figures
+from neuroreel.commands.train import Train
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
 from neuroreel.files import user_path
 from neuroreel.workflow.paths import NamedFile, file_versions, make_absolute, named_files, read_settings
-from neuroreel.workflow.schema import block, build, check_keys, check_values, matches, with_numbers
+from neuroreel.workflow.schema import BLOCK, Block, Options, check, refuse_unknown_keys
 
 READY = Path(__file__).parent / "configs"
-VERSIONS = "file_versions"  # written by the workflow itself, once for all its processes
-SECTIONS = (
-    "recordings",
-    "downloads",
-    "encoders",
-    "decoders",
-    "masks",
-    "experiments",
-    "report",
-    "figures",
-    "resources",
-    "container",
-    "snakemake",
-    VERSIONS,
-)
 STEPS = ("download", "simulate", "decoder", "train", "mask", "experiment", "report", "figures", "table")
-EXPERIMENTS = (  # of neuroreel.studies, whose import takes seconds: each job of Snakemake reads the configuration
-    "natural",
-    "gradient_ensembling",
-    "predicted_activity",
-    "masks",
-    "ablation",
-    "noise",
-    "gratings",
-    "receptive_fields",
-    "responses",
-)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-OWN = {  # what the workflow itself gives to a command
-    "simulate": {"folder"},
-    "train": {"recordings", "out", "seeds", "decoder"},
-    "mask": {"recording", "encoder", "posterior", "out", "session"},
-    "download": {"names", "to", "yes", "show", "check"},
-    "report": {"results", "out", "decoder", "overwrite"},
-    "figures": {"experiment", "results", "published", "out", "overwrite"},
-    "experiment": {
-        "name",
-        "recordings",
-        "encoders",
-        "sessions",
-        "masks",
-        "out",
-        "list",
-        "json",
-        "part",
-        "jobs",
-    },
-}
+
+# options of commands that may stand in the file
+SimulateOptions = Annotated[dict[str, Any], Options(Simulate, own={"folder"})]
+DownloadOptions = Annotated[dict[str, Any], Options(Download, own={"to", "yes", "show", "check"})]
+TrainOptions = Annotated[
+    dict[str, Any],
+    Options(Train, own={"recordings", "seeds", "decoder"}, settings=("recipe", "architecture")),
+]
+MaskOptions = Annotated[dict[str, Any], Options(Mask, own={"recording", "encoder", "posterior", "session"})]
+ExperimentOptions = Annotated[
+    dict[str, Any],
+    Options(
+        Experiment,
+        own={"name", "recordings", "encoders", "sessions", "masks", "show", "as_json", "part", "jobs"},
+        more={"parts": Annotated[int, Field(ge=1)]},
+        settings=("settings", "grid", "scoring"),
+    ),
+]
+ReportOptions = Annotated[dict[str, Any], Options(Report, own={"results", "decoder"})]
+FiguresOptions = Annotated[dict[str, Any], Options(Figures, own={"experiment", "results", "published"})]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecordingSource:
+class RecordingSource(Block):
     """Where a recording comes from: ``simulate`` has options of that command, ``folder`` a path."""
 
-    simulate: dict[str, Any] | None = None
+    simulate: SimulateOptions | None = None
     folder: str | None = None
     session: int | str | None = None
 
+    @model_validator(mode="after")
+    def _one_source(self) -> RecordingSource:
+        if (self.simulate is None) == (self.folder is None):
+            raise ValueError("must have either simulate or folder")
+        return self
 
-@dataclass(frozen=True, kw_only=True)
-class Encoders:
+
+class Encoders(Block):
     """Models to train (options of ``neuroreel train``, one model a seed), or files of finished ones."""
 
-    train: dict[str, Any] | None = None
-    seeds: list[int] = field(default_factory=lambda: [0, 1])
-    files: list[str] = field(default_factory=list)
+    train: TrainOptions | None = None
+    seeds: list[int] = Field(default=[0, 1])
+    files: list[str] = Field(default=[])
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _kept_name(cls, train: Any) -> Any:
+        """The small model's name in configurations that people have kept."""
+        old = isinstance(train, Mapping) and train.get("kind") == "readout"
+        return {**train, "kind": "core_readout"} if old else train
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise ValueError(f"is {seeds}; it must be different whole numbers, one a model")
+        return seeds
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Encoders:
+        if (self.train is None) == (not self.files):
+            raise ValueError("must have either train (options of neuroreel train) or files")
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class Masks:
+class Masks(Block):
     """Masks to learn (options of ``neuroreel mask``), or files of finished ones by recording."""
 
-    learn: dict[str, Any] | None = None
-    files: dict[str, str] = field(default_factory=dict)
+    learn: MaskOptions | None = None
+    files: dict[str, str] = Field(default={})
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Masks:
+        if (self.learn is None) == (not self.files):
+            raise ValueError("must have either learn (options of neuroreel mask) or files (one a recording)")
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resources:
+class Resources(Block):
     """What one job of a step takes.
 
     ``hours`` and ``disk_gb`` are expected, ``limit_hours`` ends the job. ``processes`` share a part of an experiment,
@@ -114,32 +122,104 @@ class Resources:
 
     @property
     def limit_minutes(self) -> int:
-        """When Slurm ends a job, which then goes on in another one: twice what is expected unless told otherwise."""
+        """When Slurm ends a job, which then resumes in another one: twice what is expected unless told otherwise."""
         hours = 2 * self.hours if self.limit_hours is None else self.limit_hours
         return max(1, round(60 * hours))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Configuration:
-    """A configuration that has been checked."""
+class Configuration(Block):
+    """Everything that the file may have; ``file_versions`` is written by the workflow itself, for all its processes."""
 
-    recordings: dict[str, RecordingSource]
-    downloads: dict[str, Any] | None
-    encoders: Encoders
-    decoders: bool
-    masks: Masks | None
-    experiments: dict[str, dict[str, Any]]
-    report: dict[str, Any] | None
-    figures: dict[str, Any] | None
-    resources: dict[str, Resources]
-    container: str | None
-    snakemake: list[str]
-    files: list[NamedFile]
-    file_versions: dict[str, list[int]]
+    recordings: dict[str, RecordingSource] = Field(default={}, validate_default=True)
+    downloads: DownloadOptions | None = None
+    encoders: Encoders = Field(default={}, validate_default=True)
+    decoders: bool = False
+    masks: Masks | None = None
+    experiments: dict[str, ExperimentOptions] = Field(default={}, validate_default=True)
+    report: ReportOptions | None = None
+    figures: FiguresOptions | None = None
+    resources: dict[str, Resources] = Field(default={}, validate_default=True)
+    container: str | None = None
+    snakemake: list[str] = Field(default=[])
+    file_versions: dict[str, list[int]] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_blocks(cls, values: Any) -> Any:
+        """A block that is named and has nothing in it is asked for, with all defaults."""
+        blocks = ("downloads", "report", "figures", "resources", "experiments", "recordings", "encoders")
+        if not isinstance(values, Mapping):
+            return values
+        return {key: {} if value is None and key in blocks else value for key, value in values.items()}
+
+    @field_validator("recordings")
+    @classmethod
+    def _names_of_recordings(cls, recordings: dict[str, RecordingSource]) -> dict[str, RecordingSource]:
+        if not recordings:
+            raise ValueError("names none; a workflow needs at least one")
+        for name, source in recordings.items():
+            if not NAME.fullmatch(name):
+                raise ValueError(f"has the name {name!r}; use letters, digits, dots, dashes and underscores")
+            if source.folder is not None and (folder := Path(source.folder).name) != name:
+                raise ValueError(f": {name} lies in {source.folder}; name it as its folder, {folder}")
+        return recordings
+
+    @field_validator("downloads")
+    @classmethod
+    def _something_to_download(cls, downloads: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What `neuroreel download` fetches and its options; paths that need it start with downloads/."""
+        if downloads is not None and not downloads.get("names"):
+            raise ValueError("has no names; it must be a list of what `neuroreel download --list` names")
+        return downloads
+
+    @field_validator("masks")
+    @classmethod
+    def _one_mask_each(cls, masks: Masks | None, info: ValidationInfo) -> Masks | None:
+        recordings = info.data.get("recordings", {})
+        if masks is not None and masks.files:
+            try:
+                refuse_unknown_keys(masks.files, recordings)
+            except ValueError as error:
+                raise ValueError(f": files {error}") from error
+            if missing := sorted(set(recordings) - set(masks.files)):
+                raise ValueError(f": files has none for {', '.join(missing)}")
+        return masks
+
+    @field_validator("experiments")
+    @classmethod
+    def _with_options_of_every(cls, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Options by experiment, those of ``every`` among them, and in how many parts each is done."""
+        refuse_unknown_keys(given, [*EXPERIMENTS, "every"])
+        every = given.pop("every", {})
+        if not given:
+            raise ValueError(f"names none; there are {', '.join(EXPERIMENTS)}")
+        return {name: {"parts": 1, **every, **own, **_both_settings(every, own)} for name, own in given.items()}
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        refuse_unknown_keys(given, ["default", *STEPS, *EXPERIMENTS])
+        default = given.get("default") or {}
+        return {key: {**default, **(own or {})} for key, own in {"default": {}, **given}.items()}
+
+    @property
+    def files(self) -> list[NamedFile]:
+        """The paths in it."""
+        return list(named_files(self.model_dump()))
 
     def resources_of(self, step: str, name: str | None = None) -> Resources:
         """Of an experiment by its name, else of the step, else the default."""
         return next(self.resources[key] for key in (name, step, "default") if key in self.resources)
+
+
+def _both_settings(every: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Blocks of settings of all experiments and of one of them, put together."""
+    first, second = every.get("settings"), own.get("settings")
+    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
+        return {}
+    return {"settings": {key: {**first.get(key, {}), **second.get(key, {})} for key in {**first, **second}}}
 
 
 def read_configuration(file: str | Path) -> dict[str, Any]:
@@ -150,19 +230,19 @@ def read_configuration(file: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        There is no such file, or it is no YAML.
+        There is no such file, or it is not YAML.
     """
     path = configuration_file(file)
     yaml = needs("yaml", extra="workflow")
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    raw = block(raw, where=str(path))
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path} is {raw!r}; it must be {BLOCK}")
     make_absolute(raw, path.resolve().parent)
     read_settings(raw)
-    raw[VERSIONS] = file_versions(raw)
-    return raw
+    return {**raw, "file_versions": file_versions(raw)}
 
 
 def configuration_file(name: str | Path) -> Path:
@@ -179,173 +259,11 @@ def ready_names() -> list[str]:
 
 
 def check_configuration(raw: Mapping[str, Any], *, where: str = "the configuration") -> Configuration:
-    """The configuration with every key and value checked; nothing on the disk is looked at.
+    """The configuration with every name and value checked; nothing on the disk is looked at.
 
     Raises
     ------
     InputError
-        An unknown key (close matches are named), a value of a wrong type, a part that is missing.
+        An unknown name (close matches are given), a value of a wrong type, a part that is missing.
     """
-    check_keys(raw, SECTIONS, where=where)
-    raw = with_numbers(raw)
-    recordings = {
-        _name(name, where="recordings"): _recording(values, where=f"recordings: {name}")
-        for name, values in block(raw.get("recordings"), where="recordings").items()
-    }
-    if not recordings:
-        raise InputError(f"{where} names no recordings")
-    return Configuration(
-        recordings=recordings,
-        downloads=_downloads(raw),
-        encoders=_encoders(raw.get("encoders")),
-        decoders=_flag(raw, "decoders"),
-        masks=_masks(raw.get("masks"), recordings),
-        experiments=_experiments(raw.get("experiments")),
-        report=_page(raw, "report"),
-        figures=_page(raw, "figures"),
-        resources=_resources(raw.get("resources")),
-        container=_container(raw.get("container")),
-        snakemake=_snakemake(raw.get("snakemake", [])),
-        files=list(named_files(raw)),
-        file_versions=dict(raw.get(VERSIONS, {})),
-    )
-
-
-def _recording(values: object, *, where: str) -> RecordingSource:
-    source = build(RecordingSource, values, where=where)
-    if (source.simulate is None) == (source.folder is None):
-        raise InputError(f"{where} must have either simulate or folder")
-    if source.simulate is not None:
-        _options("simulate", source.simulate, where=f"{where}: simulate")
-    elif source.folder is not None and Path(source.folder).name != where.rpartition(" ")[2]:
-        raise InputError(f"{where} lies in {source.folder}; name it as its folder, {Path(source.folder).name}")
-    return source
-
-
-def _downloads(raw: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What `neuroreel download` fetches ("names") and its options; paths that need it start with downloads/."""
-    if "downloads" not in raw:
-        return None
-    options = block(raw["downloads"], where="downloads")
-    names = options.pop("names", [])
-    if not matches(names, list[str]) or not names:
-        raise InputError(f"downloads: names is {names!r}; it must be a list of what `neuroreel download --list` names")
-    return {"names": names, **_options("download", options, where="downloads")}
-
-
-def _encoders(values: object) -> Encoders:
-    encoders = build(Encoders, values, where="encoders")
-    if (encoders.train is None) == (not encoders.files):
-        raise InputError("encoders must have either train (options of neuroreel train) or files")
-    if encoders.train is not None:
-        if encoders.train.get("kind") == "readout":  # its name in configurations that people have kept
-            encoders.train["kind"] = "core_readout"
-        _options("train", encoders.train, where="encoders: train", settings=("recipe", "architecture"))
-        if not encoders.seeds or len(set(encoders.seeds)) < len(encoders.seeds):
-            raise InputError(f"encoders: seeds is {encoders.seeds}; it must be different whole numbers, one a model")
-    return encoders
-
-
-def _masks(values: object, recordings: Mapping[str, RecordingSource]) -> Masks | None:
-    if values is None:
-        return None
-    masks = build(Masks, values, where="masks")
-    if (masks.learn is None) == (not masks.files):
-        raise InputError("masks must have either learn (options of neuroreel mask) or files (one a recording)")
-    if masks.learn is not None:
-        _options("mask", masks.learn, where="masks: learn")
-    else:
-        check_values(masks.files, dict.fromkeys(recordings, str), where="masks: files")
-        if missing := sorted(set(recordings) - set(masks.files)):
-            raise InputError(f"masks: files has none for {', '.join(missing)}")
-    return masks
-
-
-def _experiments(values: object) -> dict[str, dict[str, Any]]:
-    """Options by experiment, those of ``every`` among them, and in how many parts each is done."""
-    given = block(values, where="experiments")
-    check_keys(given, [*EXPERIMENTS, "every"], where="experiments")
-    blocks = ("settings", "grid", "scoring")
-    every = _options("experiment", given.pop("every", None), where="experiments: every", settings=blocks)
-    options = {}
-    for name, values_of_one in given.items():
-        where = f"experiments: {name}"
-        own = block(values_of_one, where=where)
-        parts = own.pop("parts", 1)
-        if not isinstance(parts, int) or isinstance(parts, bool) or parts < 1:
-            raise InputError(f"{where}: parts is {parts!r}; it must be a whole number of at least 1")
-        own = _options("experiment", own, where=where, settings=blocks)
-        options[name] = {**every, **own, **_both_settings(every, own), "parts": parts}
-    if not options:
-        raise InputError(f"experiments names none; there are {', '.join(EXPERIMENTS)}")
-    return options
-
-
-def _both_settings(every: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Blocks of settings of all experiments and of one of them, put together."""
-    first, second = every.get("settings"), own.get("settings")
-    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
-        return {}
-    return {"settings": {key: {**first.get(key, {}), **second.get(key, {})} for key in {**first, **second}}}
-
-
-def _resources(values: object) -> dict[str, Resources]:
-    given = block(values, where="resources")
-    check_keys(given, ["default", *STEPS, *EXPERIMENTS], where="resources")
-    default = block(given.get("default"), where="resources: default")
-    return {
-        key: build(Resources, default | block(values_of_one, where=f"resources: {key}"), where=f"resources: {key}")
-        for key, values_of_one in {"default": {}, **given}.items()
-    }
-
-
-def _options(command: str, values: object, *, where: str, settings: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Options of a command of ours, named and typed as that command's are.
-
-    ``settings`` are the keys of the block that may stand for the file of --settings.
-    """
-    from neuroreel.cli import COMMANDS
-
-    given = block(values, where=where)
-    if command not in COMMANDS:
-        raise InputError(f"{where} needs the command `neuroreel {command}`, which this version does not have")
-    function = COMMANDS[command]
-    hints = typing.get_type_hints(function, include_extras=True)
-    known = {name: hints[name] for name in inspect.signature(function).parameters if name not in OWN[command]}
-    check_keys(given, known, where=where)
-    blocks = {"settings"} if isinstance(given.get("settings"), Mapping) else set()
-    if blocks:
-        check_keys(given["settings"], settings, where=f"{where}: settings")
-    check_values({key: value for key, value in given.items() if key not in blocks}, known, where=where)
-    return given
-
-
-def _name(name: str, *, where: str) -> str:
-    if not NAME.fullmatch(name):
-        raise InputError(f"{where} has the name {name!r}; use letters, digits, dots, dashes and underscores")
-    return name
-
-
-def _flag(raw: Mapping[str, Any], key: str) -> bool:
-    value = raw.get(key, False)
-    if not isinstance(value, bool):
-        raise InputError(f"{key} is {value!r}; it must be true or false")
-    return value
-
-
-def _page(raw: Mapping[str, Any], command: str) -> dict[str, Any] | None:
-    """Options of a command that ends the workflow; None where the configuration does not name it."""
-    return _options(command, raw[command], where=command) if command in raw else None
-
-
-def _container(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise InputError(f"container is {value!r}; it must be an image that Apptainer knows, such as neuroreel.sif")
-    return value
-
-
-def _snakemake(value: object) -> list[str]:
-    """Options of Snakemake, one word an item; what is not one of them, Snakemake refuses by itself."""
-    if not matches(value, list[str]):
-        raise InputError(f"snakemake is {value!r}; it must be a list of words, such as [--slurm-no-account]")
-    return list(cast(list[str], value))
+    return check(Configuration, raw, where=where)

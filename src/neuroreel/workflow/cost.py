@@ -79,11 +79,18 @@ def cost_table(rows: Iterable[StepCost]) -> str:
 
 def check_disk(rows: Iterable[StepCost], folder: Path) -> None:
     """Raise ResourceError if the jobs left will write more than the disk has room for."""
+    if (shortage := disk_shortage(rows, folder)) is not None:
+        raise ResourceError(shortage)
+
+
+def disk_shortage(rows: Iterable[StepCost], folder: Path) -> str | None:
+    """What is wrong if the jobs left will write more than the disk has room for; None if they will not."""
     needed = sum(row.disk_gb for row in rows)
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
-    if needed > free:
-        raise ResourceError(
-            f"the workflow will write about {needed:.1f} GB to {folder}, and {free:.1f} GB are free there; free some, "
-            "or choose another disk with --out"
-        )
+    if needed <= free:
+        return None
+    return (
+        f"the workflow will write about {needed:.1f} GB to {folder}, and {free:.1f} GB are free there; free some, "
+        "or choose another disk with --out"
+    )

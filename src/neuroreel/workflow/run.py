@@ -16,7 +16,7 @@ from typing import Any
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
 from neuroreel.workflow.configuration import check_configuration, configuration_file, read_configuration
-from neuroreel.workflow.cost import check_disk, cost_table, costs
+from neuroreel.workflow.cost import check_disk, cost_table, costs, disk_shortage
 from neuroreel.workflow.plan import Plan
 from neuroreel.workflow.setup import RECORD, check_files, take_folder
 
@@ -72,8 +72,10 @@ def run_workflow(
     options = [*(slurm_options(plan) if profile == "slurm" else []), *plan.configuration.snakemake]
     rows = costs(plan, out)
     say(cost_table(rows))
-    check_disk(rows, out)
     if not dry_run:
+        check_disk(rows, out)
+    elif (shortage := disk_shortage(rows, out)) is not None:
+        say(f"note: {shortage}")
         take_folder(out, plan, raw)
         if profile == "slurm":
             cancel_orphans(out, say=say)

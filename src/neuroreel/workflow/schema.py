@@ -1,45 +1,148 @@
-"""Values of a configuration file, checked: each key known, each value of its type, each error with the way to it."""
+"""Blocks of a configuration file, checked by pydantic: options of a command are those of its dataclass."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
+import functools
+import operator
 import re
-import types
-import typing
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import CoreSchema, no_info_wrap_validator_function, plain_serializer_function_ser_schema
 
 from neuroreel.errors import InputError
 
-Built = TypeVar("Built")
-
-_WORDS: dict[Any, str] = {
-    str: "a word",
-    Path: "a path",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    dict: "a block of names and values",
+Checked = TypeVar("Checked", bound=BaseModel)
+BLOCK = "a block of names and values"
+WORDS = {  # pydantic's kinds of errors, to somebody who writes YAML
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a word",
+    "list_type": "a list",
+    "dict_type": BLOCK,
+    "model_type": BLOCK,
 }
 
 
-def build(kind: type[Built], values: object, *, where: str) -> Built:
-    """An instance of a dataclass from what the file has at ``where``.
+class Block(BaseModel):
+    """Names and values of their types; nothing at all is an empty block."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            refuse_unknown_keys(values, cls.model_fields)
+        return {} if values is None else values
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The type of a block with options of a command, which is kept as it was given.
+
+    Attributes
+    ----------
+    command
+        A dataclass of ``neuroreel.commands``.
+    own
+        Options that the workflow itself gives.
+    more
+        Names that the block may have besides, with their types.
+    settings
+        Names in the block that may stand for the file of ``settings``.
+    """
+
+    command: type
+    own: Collection[str]
+    more: Mapping[str, Any] | None = None
+    settings: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Options of the command that the block may have."""
+        return [each.name for each in fields(self.command) if each.name not in {*self.own, "out", "overwrite"}]
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: Any) -> CoreSchema:
+        """What pydantic asks a type for."""
+        hints = get_type_hints(self.command, include_extras=True)
+        known: dict[str, Any] = {name: (_in_yaml(hints[name]), None) for name in self.names}
+        known |= {name: (kind, None) for name, kind in (self.more or {}).items()}
+        if self.settings:
+            block = create_model("Settings", __base__=Block, **dict.fromkeys(self.settings, (Any, None)))
+            either = Annotated[str, Tag("file")] | Annotated[block, Tag("block")]  # type: ignore[valid-type]
+            known["settings"] = (Annotated[either, Discriminator(_file_or_block)], None)
+        model = create_model(self.command.__name__, __base__=Block, **known)
+        return no_info_wrap_validator_function(
+            _as_given, handler(model), serialization=plain_serializer_function_ser_schema(dict)
+        )
+
+
+def _in_yaml(hint: Any) -> Any:
+    """The type that a value has in a YAML file: paths are words there, and tuples are lists."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _in_yaml(parts[0])
+    if origin is tuple:
+        return list[_in_yaml(parts[0])]  # type: ignore[misc]
+    if origin in (Union, UnionType):
+        return functools.reduce(operator.or_, map(_in_yaml, parts))
+    return str if hint is Path else hint
+
+
+def _file_or_block(value: Any) -> str:
+    return "block" if isinstance(value, Mapping) else "file"
+
+
+def _as_given(values: Any, check: Any) -> dict[str, Any]:
+    check(values)
+    return dict(values or {})
+
+
+def check(kind: type[Checked], values: Mapping[str, Any], *, where: str) -> Checked:
+    """The block that the values describe.
 
     Raises
     ------
     InputError
-        A key that the dataclass does not have (close matches are named), one that is missing, a value of another type.
+        The first thing that is wrong, with the way to it: an unknown name, one that is missing, a wrong type.
     """
-    given = block(values, where=where)
-    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, kind))}
-    check_values(given, {name: typing.get_type_hints(kind)[name] for name in fields}, where=where)
-    missing = [name for name, field in fields.items() if _required(field) and name not in given]
-    if missing:
-        raise InputError(f"{where} has no {', no '.join(missing)}")
-    return kind(**given)
+    try:
+        return kind.model_validate(with_numbers(values))
+    except ValidationError as error:
+        raise InputError(_in_words(error.errors()[0], values, where=where)) from error
+
+
+def _in_words(error: ErrorDetails, values: Any, *, where: str) -> str:
+    way = []
+    for step in error["loc"]:  # but for steps that are pydantic's own, such as the kind that a value was taken for
+        if (isinstance(values, Mapping) and step in values) or (isinstance(values, list) and isinstance(step, int)):
+            values = values[step]  # type: ignore[index]
+            way.append(str(step))
+    place = ": ".join(way) or where
+    if error["type"] == "value_error":
+        text = str(error["ctx"]["error"])
+        return f"{place}{text}" if text.startswith(":") else f"{place} {text}"
+    if error["type"] == "missing":
+        return f"{place} has no {error['loc'][-1]}"
+    wanted = WORDS.get(error["type"], error["msg"].removeprefix("Input should be "))
+    return f"{place} is {values!r}; it must be {wanted}"
+
+
+def refuse_unknown_keys(given: Collection[str], known: Collection[str]) -> None:
+    """Raise ValueError for a name that is not known, with the known ones that are spelled nearly alike."""
+    for key in given:
+        if key not in known:
+            close = get_close_matches(str(key), known, n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"it may have {', '.join(sorted(known))}"
+            raise ValueError(f"has the unknown key {key!r}; {hint}")
 
 
 def with_numbers(values: Any) -> Any:
@@ -51,64 +154,3 @@ def with_numbers(values: Any) -> Any:
     if isinstance(values, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", values):
         return float(values)
     return values
-
-
-def block(values: object, *, where: str) -> dict[str, Any]:
-    """The value as a dict with words for keys; nothing at all is an empty one."""
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"{where} is {values!r}; it must be a block of names and values")
-    return dict(values)
-
-
-def check_values(given: Mapping[str, Any], known: Mapping[str, Any], *, where: str) -> None:
-    """Raise InputError for a key that is not ``known``, or a value that is not of its type hint."""
-    check_keys(given, known, where=where)
-    for key, value in given.items():
-        if not matches(value, known[key]):
-            raise InputError(f"{where}: {key} is {value!r}; it must be {_words(known[key])}")
-
-
-def check_keys(given: Collection[str], known: Collection[str], *, where: str) -> None:
-    """Raise InputError for a key that is not known, naming the known ones that are spelled nearly alike."""
-    for key in given:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"it may have {', '.join(sorted(known))}"
-            raise InputError(f"{where} has the unknown key {key!r}; {hint}")
-
-
-def matches(value: object, hint: Any) -> bool:
-    """Whether a value of a YAML file is what a type hint says: lists serve as tuples, words as paths."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return matches(value, parts[0])
-    if origin in (typing.Union, types.UnionType):
-        return any(matches(value, part) for part in parts)
-    if origin is typing.Literal:
-        return value in parts
-    if origin in (tuple, list):
-        return isinstance(value, list | tuple) and all(matches(item, parts[0]) for item in value)
-    if isinstance(value, bool):
-        return hint is bool
-    kinds = {float: (int, float), Path: (str, Path)}
-    return isinstance(value, kinds.get(hint, origin or hint))
-
-
-def _words(hint: Any) -> str:
-    """The type hint in words."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return _words(parts[0])
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_words(part) for part in parts if part is not type(None))
-    if origin is typing.Literal:
-        return " or ".join(map(repr, parts))
-    if origin in (tuple, list):
-        return f"a list: each item {_words(parts[0])}"
-    return _WORDS.get(origin or hint, str(hint))
-
-
-def _required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

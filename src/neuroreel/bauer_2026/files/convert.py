@@ -114,7 +114,7 @@ def _convert_weights(file: Path, out: Path, *, overwrite: bool) -> None:
 def _convert_arrays(file: Path, out: Path, *, run: str, overwrite: bool) -> None:
     dataset = read_published_folder(file, run=run) if file.is_dir() else read_published(file)
     if set(dataset) == {"mask"}:
-        raise InputError(f"{file} is a mask and needs no conversion: nr.load_mask and --mask open it as it is")
+        raise InputError(f"{file} is a mask and needs no conversion: nr.load_mask opens it as it is")
     source = {"name": absolute(file).name} if file.is_dir() else _source(file)
     origin = {"converted_from": json.dumps(source), "converted_by": f"neuroreel {__version__}"}
     # in memory first: the HDF5 library crashes when the disk is full

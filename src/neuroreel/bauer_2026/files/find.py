@@ -54,7 +54,7 @@ def find_results(folder: Path, run: str) -> list[Found]:
     if len({each.run for each in chosen}) != 1:
         counted = ", ".join(f"{name!r} ({sum(each.run == name for each in found)} results)" for name in sorted(runs))
         what = "several runs" if chosen else f"no run {run!r}"
-        raise InputError(f"{folder} has {what}; choose one with run=… (--run): {counted}")
+        raise InputError(f"{folder} has {what}; choose one with run=: {counted}")
     return _in_order(chosen)
 
 

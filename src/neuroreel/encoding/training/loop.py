@@ -20,7 +20,6 @@ from lightning.fabric.strategies import DDPStrategy
 from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from neuroreel.encoding.correlation import RunningCorrelation
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
@@ -32,6 +31,7 @@ from neuroreel.encoding.training.losses import ClipLoss, WindowLoss
 from neuroreel.encoding.training.recipe import WATCHED, Devices, Recipe, stalled
 from neuroreel.encoding.training.store import TrialStore
 from neuroreel.errors import InputError
+from neuroreel.progress import bar_class
 from neuroreel.recordings.trial import Trial
 
 LEAST_RISE = 1e-5  # of the validation correlation; less is rounding
@@ -167,10 +167,10 @@ def workers_beside(devices: Devices) -> int:
     return max(0, min(MOST_WORKERS, (os.cpu_count() or 1) // devices.count - 1))
 
 
-def _bar(fabric: Fabric, run: TrainingRun, *, epochs_done: int) -> tqdm[Any]:
+def _bar(fabric: Fabric, run: TrainingRun, *, epochs_done: int) -> Any:
     """One bar for all epochs, so that its estimate is that of the whole run; of several processes the first has it."""
     an_epoch = run.recipe.batches_per_epoch * run.recipe.accumulate
-    return tqdm(
+    return bar_class()(
         total=run.recipe.epochs * an_epoch,
         initial=epochs_done * an_epoch,
         desc="Training",

@@ -197,13 +197,15 @@ def choose(found: Sequence[Found], names: Sequence[str], *, option: str) -> list
         if len(found) == 1:
             return _readable(found, option=option)
         problem = f"the file has {len(found)} series that could be its {option.replace('_', ' ')}"
-        raise InputError(f"{problem}; name one with {_flag(option)} NAME:{listing}")
+        raise InputError(f"{problem}; name one with {option}='NAME':{listing}")
     chosen: list[Found] = []
     for name in names:
         matching = [each for each in found if _is_called(each.path, name)]
         if not matching or (len(matching) > 1 and not set("*?[") & set(name)):
             problem = "is called" if not matching else "alone is called"
-            raise InputError(f"{_flag(option)}: nothing {problem} {name!r}; give more of the path of one of:{listing}")
+            raise InputError(
+                f"{option}={name!r}: nothing {problem} {name!r}; give more of the path of one of:{listing}"
+            )
         chosen += [each for each in matching if each not in chosen]
     return _readable(chosen, option=option)
 
@@ -212,7 +214,7 @@ def _readable(chosen: Sequence[Found], *, option: str) -> list[Found]:
     for each in chosen:
         if isinstance(each.series, Unreadable):
             none = "" if option in ("responses", "stimulus") else " (none leaves it out)"
-            raise InputError(f"{each}; please correct the file, or choose another with {_flag(option)}{none}")
+            raise InputError(f"{each}; please correct the file, or choose another with {option}={none}")
     return list(chosen)
 
 
@@ -223,15 +225,11 @@ def choose_optional(found: Sequence[Found], name: str, *, option: str) -> Found 
     if name == AUTO and len(found) > 1:
         listing = "".join(f"\n  {each}" for each in found)
         problem = f"the file has {len(found)} series that could be its {option.replace('_', ' ')}"
-        raise InputError(f"{problem}; choose with {_flag(option)} NAME, or leave it out with none:{listing}")
+        raise InputError(f"{problem}; choose with {option}='NAME', or leave it out with none:{listing}")
     chosen = choose(found, () if name == AUTO else (name,), option=option)
     if len(chosen) > 1:
-        raise InputError(f"{_flag(option)}: {name!r} fits {', '.join(each.path for each in chosen)}; name one of them")
+        raise InputError(f"{option}={name!r} fits {', '.join(each.path for each in chosen)}; name one of them")
     return chosen[0]
-
-
-def _flag(option: str) -> str:
-    return f"--{option.replace('_', '-')}"
 
 
 def _is_called(path: str, name: str) -> bool:

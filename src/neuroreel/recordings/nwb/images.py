@@ -117,7 +117,7 @@ class Look:
             raise InputError(f"{what} has images of shape {images.shape[1:]}; they must be (height, width), or RGB")
         black, white = self.grey_levels
         if (black, white) == (0, 255):
-            check_white(images, what=what, advice="say --grey-levels 0 1")
+            check_white(images, what=what, advice="say grey_levels=(0, 1)")
         else:
             images = (images.astype(np.float32) - black) * (255 / (white - black))
         return images if self.size is None else _scaled(images, self.size)
@@ -135,7 +135,7 @@ def open_stimulus(found: Found, *, folder: Path, axes: ImageAxes) -> Stimulus:
         images = _template_of(series, path=path, folder=folder, axes=axes)
         shown = _numbers(np.asarray(series.data[:]), path=path, count=images.count)
     if not len(shown):
-        raise InputError(f"{path} shows no image at all; choose another series with --stimulus")
+        raise InputError(f"{path} shows no image at all; choose another series with stimulus=")
     return Stimulus(path, clock_of(found, count=len(shown)), shown, images)
 
 

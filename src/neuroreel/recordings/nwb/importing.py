@@ -213,8 +213,8 @@ class _Session:
         if len(bad):
             raise InputError(
                 f"{what}: the responses of {len(bad)} of {len(responses)} neurons are NaN or infinite (the first is "
-                f"neuron {bad[0]}); leave out the trial with --leave-out {show.epoch.number}, or choose neurons with "
-                "--neurons"
+                f"neuron {bad[0]}); leave out the trial with leave_out=({show.epoch.number},), or choose neurons "
+                "with neurons="
             )
         withheld = show.epoch.tier in WITHHELD_TIERS and not responses.any()
         return Trial(
@@ -268,7 +268,7 @@ def _reading(what: str) -> Iterator[None]:
 
 def _frame_s(frame_rate_hz: float | None, image_s: float) -> float:
     if frame_rate_hz is None and not np.isfinite(image_s):
-        raise InputError("the stimulus has a single image, so its frame rate is not known; give --frame-rate-hz")
+        raise InputError("the stimulus has a single image, so its frame rate is not known; give frame_rate_hz=")
     return image_s if frame_rate_hz is None else 1 / positive_number(frame_rate_hz, name="frame_rate_hz")
 
 

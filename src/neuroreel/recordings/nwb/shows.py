@@ -64,7 +64,7 @@ def find_epochs(
         trials = "trials" if "trials" in intervals else STIMULUS
     if trials == STIMULUS:
         if tier_column is not None:
-            raise InputError("--tier-column names a column of a table; name the table with --trials")
+            raise InputError("tier_column names a column of a table; name the table with trials=")
         stretches = sorted(ends for stimulus in stimuli for ends in stimulus.clock.stretches(stimulus.restarts))
         epochs = [Epoch(number, start, stop) for number, (start, stop) in enumerate(stretches)]
     elif trials in intervals:
@@ -101,7 +101,7 @@ def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> S
     if count * frame_s > LONGEST_TRIAL_S:
         raise InputError(
             f"trial {epoch.number} would last {count * frame_s:.0f} s, more than {LONGEST_TRIAL_S:.0f}; name the table "
-            "that tells trials with --trials, or cut them into pieces, for instance with --trial-seconds 10"
+            "that tells trials with trials=, or cut them into pieces, for instance with trial_seconds=10"
         )
     if count < HASHED_FRAMES:
         return f"it has {count} frames; {HASHED_FRAMES} are the least"
@@ -111,7 +111,7 @@ def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> S
 
 def _rows(table: Any, *, name: str, tier_column: str | None) -> list[Epoch]:
     if isinstance(table, Unreadable):
-        raise InputError(f"{table}; please correct the file, or choose something else with --trials")
+        raise InputError(f"{table}; please correct the file, or choose something else with trials=")
     if tier_column is not None and tier_column not in table.colnames:
         raise InputError(f"{name} has no column {tier_column!r}; it has {', '.join(table.colnames)}")
     column = tier_column or next((known for known in _TIERS if known in table.colnames), None)

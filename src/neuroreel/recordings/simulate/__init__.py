@@ -1,6 +1,6 @@
 """A simulated mouse: natural-looking movies, neurons whose receptive fields are known, a recording like a real one."""
 
-from neuroreel.recordings.simulate.mouse import simulate
-from neuroreel.recordings.simulate.truth import SimulatedTruth, load_truth
+from lazy_loader import attach_stub
 
-__all__ = ["SimulatedTruth", "load_truth", "simulate"]
+# Names as in __init__.pyi, imported at first use: the command line reads the settings without SciPy.
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

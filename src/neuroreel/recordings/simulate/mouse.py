@@ -35,16 +35,16 @@ MOST_TRIES = 1000  # about seven are expected
 def simulate(
     folder: str | os.PathLike[str],
     *,
-    trials: int = 60,
-    seconds: float = 10.0,
-    neurons: int = 400,
-    seed: int = 0,
-    frame_rate_hz: float = 30.0,
-    height: int = 36,
-    width: int = 64,
-    signal_to_noise: float = 0.4,
-    repeats: int = 0,
-    name: str | None = None,
+    trials: int = SimulationSettings.trials,
+    seconds: float = SimulationSettings.seconds,
+    neurons: int = SimulationSettings.neurons,
+    seed: int = SimulationSettings.seed,
+    frame_rate_hz: float = SimulationSettings.frame_rate_hz,
+    height: int = SimulationSettings.height,
+    width: int = SimulationSettings.width,
+    signal_to_noise: float = SimulationSettings.signal_to_noise,
+    repeats: int = SimulationSettings.repeats,
+    name: str = SimulationSettings.name,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Recording:
@@ -80,7 +80,7 @@ def simulate(
     repeats
         How often one further movie, of fold 0, is shown after the others (tier "oracle"), to measure the noise.
     name
-        What the mouse is called in its settings; starts with "simulated".
+        What the mouse is called in its settings; starts with "simulated", as the default does.
     overwrite
         Replace a recording that lies there.
     progress
@@ -106,7 +106,7 @@ def simulate(
         width=width,
         signal_to_noise=signal_to_noise,
         repeats=repeats,
-        name=f"simulated mouse {seed}" if name is None else name,
+        name=name,
     )
     refuse_existing(folder, overwrite=overwrite)
     population = _draw_population(settings)

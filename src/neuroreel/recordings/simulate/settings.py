@@ -23,7 +23,30 @@ class MovieSize(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
-    """The arguments of ``simulate``, which explains them.
+    """The arguments of ``simulate``, and their defaults.
+
+    Attributes
+    ----------
+    trials
+        How many movies, at least one for each of the seven folds.
+    seconds
+        Length of each movie.
+    neurons
+        How many neurons.
+    seed
+        Random seed: the same seed gives the same recording.
+    frame_rate_hz
+        Frames per second.
+    height
+        Height of the movies in pixels.
+    width
+        Width of the movies in pixels. The screen stays as large as it is.
+    signal_to_noise
+        Variance of a neuron's expected response over the variance of its noise, the median over neurons.
+    repeats
+        How often one further movie is repeated, to measure the noise.
+    name
+        What the mouse is called; it starts with "simulated", and is "simulated mouse SEED" by default.
 
     Raises
     ------
@@ -31,18 +54,20 @@ class SimulationSettings:
         Numbers that cannot be, or a name that hides that the mouse is simulated.
     """
 
-    trials: int
-    seconds: float
-    neurons: int
-    seed: int
-    frame_rate_hz: float
-    height: int
-    width: int
-    signal_to_noise: float
-    repeats: int
-    name: str
+    trials: int = 60
+    seconds: float = 10.0
+    neurons: int = 400
+    seed: int = 0
+    frame_rate_hz: float = 30.0
+    height: int = 36
+    width: int = 64
+    signal_to_noise: float = 0.4
+    repeats: int = 0
+    name: str = ""
 
     def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", f"simulated mouse {self.seed}")
         for field, (smallest, why) in _LEAST.items():
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < smallest:
