@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,8 +54,13 @@ def coverage(
     """
     if not levels or not all(0 < level < 1 for level in levels):
         raise InputError(f"levels is {levels!r}; they must be probabilities between 0 and 1")
-    errors = np.concatenate([_standardized(result, mask, skip) for result in _checked(results)])
-    return {level: float(np.mean(np.abs(errors) <= norm.ppf(0.5 + level / 2))) for level in levels}
+    errors = np.concatenate(
+        [
+            (np.abs(truth - video) / deviation.clip(1e-6)).ravel()  # in standard deviations
+            for truth, video, _, deviation in _scored(results, mask, skip)
+        ]
+    )
+    return {level: float(np.mean(errors <= norm.ppf(0.5 + level / 2))) for level in levels}
 
 
 def rank_histogram(
@@ -67,20 +72,14 @@ def rank_histogram(
     vary too much, high ends that they vary too little. Ties, at black and white, count half. Arguments as in
     :func:`coverage`; all results need the same number of samples.
     """
-    counts: NDArray[np.int64] | None = None
-    for result in _checked(results):
-        assert result.samples is not None and result.truth is not None  # checked
-        where = _scored(result, mask)
-        truth, samples = result.truth[skip:, where], result.samples[:, skip:, where]
+    histograms = []
+    for truth, _, samples, _ in _scored(results, mask, skip):
         below = (samples < truth).sum(axis=0) + (samples == truth).sum(axis=0) // 2
-        found = np.bincount(below.ravel(), minlength=len(samples) + 1)
-        if counts is not None and len(found) != len(counts):
-            raise InputError(
-                f"the results have {len(counts) - 1} and {len(found) - 1} samples; ranks need the same number in all"
-            )
-        counts = found if counts is None else counts + found
-    assert counts is not None  # there is a result at least
-    return counts
+        histograms.append(np.bincount(below.ravel(), minlength=len(samples) + 1))
+    counts = list(dict.fromkeys(len(each) - 1 for each in histograms))
+    if len(counts) > 1:
+        raise InputError(f"the results have {counts[0]} and {counts[1]} samples; ranks need the same number in all")
+    return np.sum(histograms, axis=0)
 
 
 def calibration_figure(
@@ -123,7 +122,10 @@ def calibration_figure(
     return shown(figure)
 
 
-def _checked(results: Reconstruction | Sequence[Reconstruction]) -> list[Reconstruction]:
+def _scored(
+    results: Reconstruction | Sequence[Reconstruction], mask: ArrayLike | None, skip: int
+) -> Iterator[tuple[NDArray[np.float32], ...]]:
+    """Of each result the true movie, MAP movie, samples and deviation: (..., frames, pixels) that count."""
     group = [results] if isinstance(results, Reconstruction) else list(results)
     if not group:
         raise InputError("no results were given; pass one, or a list of them")
@@ -133,16 +135,7 @@ def _checked(results: Reconstruction | Sequence[Reconstruction]) -> list[Reconst
                 f"{result.name} has no {'samples' if result.truth is not None else 'true movie'}; reconstruct trials "
                 "with known movies and samples=8"
             )
-    return group
-
-
-def _scored(result: Reconstruction, mask: ArrayLike | None) -> NDArray[np.bool_]:
-    return evaluation_mask(result.mask if mask is None else mask, result.video.shape[1:])
-
-
-def _standardized(result: Reconstruction, mask: ArrayLike | None, skip: int) -> NDArray[np.float32]:
-    """Errors over deviations, of the scored pixels and frames."""
-    assert result.truth is not None and result.deviation is not None  # checked
-    where = _scored(result, mask)
-    error = (result.truth - result.video)[skip:, where]
-    return (error / result.deviation[skip:, where].clip(1e-6)).ravel()
+    for result in group:
+        inside = evaluation_mask(result.mask if mask is None else mask, result.video.shape[1:])
+        arrays: Any = (result.truth, result.video, result.samples, result.deviation)
+        yield tuple(array[..., skip:, inside] for array in arrays)

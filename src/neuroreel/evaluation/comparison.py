@@ -183,11 +183,6 @@ def evaluation_mask(mask: ArrayLike | None, size: tuple[int, ...], *, threshold:
     return inside
 
 
-def real_movie(video: ArrayLike, name: str) -> NDArray[np.float64]:
-    """A movie (frames, height, width) of numbers, as float64."""
-    return real_array(video, axes="frames, height, width", name=name)
-
-
 def same_shape(
     first: ArrayLike, second: ArrayLike, *, axes: str, names: tuple[str, str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from neuroreel.defaults import COMPETITION_SKIP_FRAMES
@@ -131,66 +129,58 @@ def predict_to_files(
         raise InputError(
             f"several movies would be written to {max(files, key=list(files).count)}: give no two of one name"
         )
-    job = _Job(models=as_ensemble(models), settings=settings or {}, device=choose_device(device), overwrite=overwrite)
-    neurons = job.models[0].neurons
+    ensemble, where = as_ensemble(models), choose_device(device)
+    neurons = ensemble[0].neurons
     if neuron_ids is not None and len(np.asarray(neuron_ids)) != neurons:
         raise InputError(
             f"there are ids for {len(np.asarray(neuron_ids))} neurons, the models predict {neurons}: "
             "is it the readout of another recording?"
         )
+    hashed = ", ".join(sorted(hash_model(model) for model in ensemble))
     for trial, file in zip(trials, files, strict=True):
-        job.check(trial, file, skip=skip)
-    with frozen(job.models, device=job.device):
+        _check(trial, ensemble, skip=skip)
+        if file.exists() and not overwrite:
+            _check_is_the_same(file, trial, settings=plain(settings or {}), hashes=_hashes(trial, ensemble, hashed))
+    with frozen(ensemble, device=where):
         for trial, file in progress(zip(trials, files, strict=True), description="Predicting", total=len(files)):
             if overwrite or not file.exists():
-                job.make(trial, file, neuron_ids=neuron_ids)
+                save_prediction(
+                    file,
+                    predict(ensemble, trial),
+                    trial=trial,
+                    settings=settings or {},
+                    hashes=_hashes(trial, ensemble, hashed),
+                    neuron_ids=neuron_ids,
+                    device=where,
+                    overwrite=overwrite,
+                )
     return _compare(trials, files, neurons=neurons, skip=skip)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """Models, settings and device, the same for all trials."""
+def _check(trial: Trial, models: Sequence[EncodingModel], *, skip: int) -> None:
+    """Before any work: the trial fits."""
+    if trial.responses is not None:
+        check_can_be_scored(models, trial, skip=skip)
+    else:
+        for model in models:
+            check_movie_fits(model, trial)
 
-    models: list[EncodingModel]
-    settings: Mapping[str, Any]
-    device: torch.device
-    overwrite: bool
 
-    @cached_property
-    def model_hashes(self) -> str:
-        return ", ".join(sorted(hash_model(model) for model in self.models))
-
-    def check(self, trial: Trial, file: Path, *, skip: int) -> None:
-        """Before any work: the trial fits, and an existing file is the one that would be made."""
-        if trial.responses is not None:
-            check_can_be_scored(self.models, trial, skip=skip)
-        else:
-            for model in self.models:
-                check_movie_fits(model, trial)
-        if file.exists() and not self.overwrite:
-            made = json.loads(load_prediction(file).attrs["provenance"])
-            if (made["settings"], made["hashes"]) != (plain(self.settings), self.hashes(trial)):
-                raise InputError(
-                    f"{file} is there already, predicted by other models or for another movie than {trial.name}; "
-                    "choose another folder, or pass overwrite=True"
-                )
-
-    def hashes(self, trial: Trial) -> dict[str, str]:
-        used = max(model.covariates for model in self.models)
-        behavior = hash_array(trial.covariates[:used])
-        return {"models": self.model_hashes, "video": hash_array(trial.needs_video()), "behavior": behavior}
-
-    def make(self, trial: Trial, file: Path, *, neuron_ids: ArrayLike | None) -> None:
-        save_prediction(
-            file,
-            predict(self.models, trial),
-            trial=trial,
-            settings=self.settings,
-            hashes=self.hashes(trial),
-            neuron_ids=neuron_ids,
-            device=self.device,
-            overwrite=self.overwrite,
+def _check_is_the_same(file: Path, trial: Trial, *, settings: Any, hashes: Mapping[str, str]) -> None:
+    """Before any work: an existing file is the one that would be made."""
+    made = json.loads(load_prediction(file).attrs["provenance"])
+    if (made["settings"], made["hashes"]) != (settings, hashes):
+        raise InputError(
+            f"{file} is there already, predicted by other models or for another movie than {trial.name}; "
+            "choose another folder, or pass overwrite=True"
         )
+
+
+def _hashes(trial: Trial, models: Sequence[EncodingModel], hashed: str) -> dict[str, str]:
+    """Of the models (``hashed`` once for all trials), and of what they see of the trial."""
+    used = max(model.covariates for model in models)
+    behavior = hash_array(trial.covariates[:used])
+    return {"models": hashed, "video": hash_array(trial.needs_video()), "behavior": behavior}
 
 
 def _compare(trials: Sequence[Trial], files: Sequence[Path], *, neurons: int, skip: int) -> PredictionTable:

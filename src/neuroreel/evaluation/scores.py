@@ -30,7 +30,7 @@ from neuroreel.evaluation.comparison import (
     compare,
     correlation,
     evaluation_mask,
-    real_movie,
+    real_array,
     same_shape,
 )
 from neuroreel.grey import MID_GREY
@@ -238,7 +238,7 @@ def mask_video(
     video: ArrayLike, *, mask: ArrayLike | None, mask_threshold: float = 1.0, outside: float = MID_GREY
 ) -> NDArray[np.float32]:
     """The movie inside the mask, grey outside: (frames, height, width) float32. Arguments as in ``match_contrast``."""
-    movie = real_movie(video, "video")
+    movie = real_array(video, axes="frames, height, width", name="video")
     inside = evaluation_mask(mask, movie.shape[1:], threshold=mask_threshold)
     return np.where(inside, movie, outside).astype(np.float32)
 

@@ -72,28 +72,21 @@ def score_table(
         if smooth is not None:
             movies[f"reconstruction, smoothed {smooth:g}"] = result.smooth(smooth).video
         if decoder is not None:
-            movies |= baselines(trial_of(result), decoder, seed=seed)
+            movies |= baselines(_trial_of(result), decoder, seed=seed)
         rows = {
             method: table_scores(truth, movie, mask=mask, skip=skip, mask_threshold=mask_threshold)
             for method, movie in movies.items()
         }
         rows["reconstruction"]["response_correlation"] = _response_correlation(result, "predicted")
         rows["reconstruction"]["response_correlation_truth"] = _response_correlation(result, "predicted_truth")
-        table[_unused(result.name, table)] = rows
+        name, number = result.name, 2
+        while name in table:
+            name, number = f"{result.name} ({number})", number + 1
+        table[name] = rows
     return table
 
 
-def _unused(name: str, table: Table) -> str:
-    """The name, numbered where another result of the same trial has it already."""
-    if name not in table:
-        return name
-    number = 2
-    while f"{name} ({number})" in table:
-        number += 1
-    return f"{name} ({number})"
-
-
-def trial_of(result: Reconstruction) -> Trial:
+def _trial_of(result: Reconstruction) -> Trial:
     """The trial that a result was made from, without behavior, and without responses where none were kept."""
     return Trial(
         video=result.truth,

@@ -120,7 +120,7 @@ def _result(fields: Any, file: Path) -> xr.Dataset:
         elif isinstance(value, np.ndarray) and value.size > _LONGEST_ATTRIBUTE:  # of an unknown version
             variables[name] = xr.Variable([f"{name}_axis_{axis}" for axis in range(value.ndim)], value.copy())
         else:
-            attributes[name] = plain_attribute(value)
+            attributes[name] = _plain_attribute(value)
     try:
         dataset = xr.Dataset(variables, attrs=attributes)
     except ValueError as error:
@@ -155,7 +155,7 @@ def _variable(name: str, value: Any, file: Path) -> xr.Variable:
     return xr.Variable(axes, array)
 
 
-def plain_attribute(value: Any) -> Any:
+def _plain_attribute(value: Any) -> Any:
     """A setting as something that NetCDF attributes can hold: a number, a text, or a list of either."""
     if isinstance(value, bool | np.bool_):
         return int(value)
@@ -163,11 +163,11 @@ def plain_attribute(value: Any) -> Any:
         return value
     if isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
-        return plain_attribute(array.item() if array.size == 1 else array.tolist())
+        return _plain_attribute(array.item() if array.size == 1 else array.tolist())
     if isinstance(value, list) and value:
-        items = [plain_attribute(item) for item in value]
+        items = [_plain_attribute(item) for item in value]
         same = len({type(item) for item in items}) == 1 and not isinstance(items[0], list)
         return items if same else json.dumps(items)
     if isinstance(value, dict):
-        return json.dumps({name: plain_attribute(item) for name, item in value.items()})
+        return json.dumps({name: _plain_attribute(item) for name, item in value.items()})
     return "[]" if isinstance(value, list) else str(value)
