@@ -196,7 +196,7 @@ class PoissonLikelihood:
 def mean_fit(likelihood: PoissonLikelihood, models: Sequence[EncodingModel], movie: Tensor, evidence: Evidence) -> Fit:
     """Mean of the models' fits, one at a time: memory does not grow with their number.
 
-    A movie that does not fill a model's canvas is laid on it, and the gradient is cut out again.
+    A movie smaller than a model's canvas is placed on it, and the gradient is cropped again.
     """
     total: Fit | None = None
     for model in models:

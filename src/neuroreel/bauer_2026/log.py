@@ -32,7 +32,7 @@ def history_row(
     keep: NDArray[np.bool_],
     clips_at_once: int,
 ) -> dict[str, float]:
-    """What is recorded of a pass and of the movie (frames, height, width) after it, as ``settings.record`` says."""
+    """Scores of a pass, and of the movie (frames, height, width) after it, as ``settings.record`` asks."""
     published = settings.record == "published"
     if published:
         loss, correlation = response_log(

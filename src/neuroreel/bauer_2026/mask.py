@@ -38,7 +38,7 @@ def learn_mask(
     device: str = "auto",
     progress: bool = True,
 ) -> NDArray[np.float32]:
-    """Learn which pixels matter for the model's responses.
+    """Learn which pixels matter for a model's responses.
 
     Each step shows the model one trial's movie through the mask, with another trial's movie behind it, and makes the
     mask more opaque where that brings the predicted responses closer to the recorded ones: (1) draw a trial and a

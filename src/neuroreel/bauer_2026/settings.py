@@ -32,9 +32,9 @@ class Settings:
         The padding around the video on the model's canvas starts grey and is optimized too; otherwise it keeps the
         value the model was trained with.
     record
-        What is recorded of the responses. "published": of responses predicted anew for the movie after the pass, with
-        grey outside the evaluation mask (mask >= 1), which takes as long as a pass. "pass": the loss and correlation
-        that the pass itself found, which are those of the movie before it and cost nothing.
+        What is recorded about the responses. "published": loss and correlation of responses predicted anew for the
+        movie after the pass, with grey outside the evaluation mask (mask >= 1), which takes as long as a pass. "pass":
+        those that the pass itself found, which belong to the movie before it and cost nothing.
     record_every
         Iterations between recorded losses and correlations.
 

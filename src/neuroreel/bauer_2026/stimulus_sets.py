@@ -1,4 +1,4 @@
-"""Whole sets of noise and gratings as labeled arrays, from our generators or from the authors' files."""
+"""Complete sets of noise and gratings as labeled arrays, from our generators or from the authors' files."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def noise_stimuli(
         The authors' ``gaussian_noise_movies.npz``, to be shown as by ``published_noise``. By default the movies are
         drawn with ``gaussian_noise``.
     repeats
-        How many of each, or the numbers of those wanted; by default five, or all that the file has. Ours of one number
+        Number of each, or a list of which ones; by default five, or all in the file. Ours of one number
         come from the same white noise, and do not change with what else is asked for.
     spatial_px, temporal_frames
         Length constants.
     inverted
         False for the movies, True for their negatives.
     frames, height, width, seed
-        Of our movies; a file has its own.
+        Size and seed of our movies; a file has its own.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def grating_stimuli(
         The authors' ``grating_movies.npz``, whose values are used as they are, under the labels in the file. By
         default the gratings are made with ``drifting_grating``.
     directions_deg, spatial_frequencies, temporal_frequencies_hz
-        Degrees, cycles per degree, Hz. Of a file those that differ by less than 1 % are taken, as labels are rounded.
+        Degrees, cycles per degree, Hz. In a file, labels may differ by up to 1 %, as they are rounded.
     frames, height, width, frame_rate_hz, screen, published_labels
         Of our gratings: see ``drifting_grating``. A file has its own.
 
@@ -196,7 +196,7 @@ def _published_gratings(file: Path, asked: Mapping[str, Sequence[Any]]) -> NDArr
 def _read(file: Path, axes: _Axes, *, kind: str) -> xr.DataArray:
     video = read_published(file).get("video")
     if video is None or not {axis for axis, _ in axes.values()} <= set(video.dims):
-        raise InputError(f"{file} holds no {kind}; give the authors' file of {kind}, or none to have ours")
+        raise InputError(f"{file} holds no {kind}; give the authors' file of {kind}, or no file for generated {kind}")
     return video
 
 

@@ -70,7 +70,7 @@ def mean_frame(trials: Sequence[Trial]) -> NDArray[np.float32]:
 def shuffle_neurons(trial: Trial, *, seed: int) -> Trial:
     """The same trial with each neuron given the responses of another: a control for decoders and encoding models alike.
 
-    The population's activity stays what it was at every moment; only which neuron did what is lost. The neurons
+    The population's activity is unchanged at every moment; only the identity of the neurons is lost. The neurons
     trade places in one random cycle, so that none keeps its own responses. The same seed gives the same exchange
     for every trial.
 

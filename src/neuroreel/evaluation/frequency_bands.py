@@ -14,7 +14,7 @@ from neuroreel.errors import InputError
 from neuroreel.evaluation.comparison import SKIP_FRAMES, compare
 
 Floats = NDArray[np.float64]
-ROUNDING = 1e-20  # of a movie's whole power: less is no power but the rounding of the transform
+ROUNDING = 1e-20  # of a movie's whole power: less is the rounding of the transform
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +109,7 @@ def band_correlation(
     """Correlation of a movie and its reconstruction by band of spatial and temporal frequency, inside the mask.
 
     1. Both movies are multiplied by a window: 1 in the middle of the mask, falling to 0 outside along a squared sine
-       over ``taper_px`` pixels, and likewise over time. A mask with hard edges would spread the low frequencies, of
+       over ``taper_px`` pixels, and the same over time. A mask with hard edges would spread the low frequencies, of
        which natural movies are full, over all others, and fine detail would seem to be recovered.
     2. Each loses its mean, weighted by the window, and is Fourier transformed over frames, rows and columns.
     3. In each band, the cross-spectrum of both is summed and divided by the root of the product of their summed
@@ -135,7 +135,7 @@ def band_correlation(
     taper_px
         Width of the window's edge, inwards from the mask's edge; 0 for a hard edge.
     taper_frames
-        Likewise at the start and the end; by default half the frames, which is a Hann window.
+        The same at the start and the end; by default half the frames, which is a Hann window.
 
     Raises
     ------

@@ -142,7 +142,7 @@ def _masks(
 ) -> list[NDArray[np.bool_]]:
     """The pixels that count in each movie, (height, width) boolean."""
     if len(truths) == 0 or len(truths) != len(videos):
-        raise InputError(f"got {len(truths)} true movies and {len(videos)} reconstructions; give as many, at least one")
+        raise InputError(f"got {len(truths)} true movies and {len(videos)} reconstructions; give as many of both")
     one_for_all = mask is None or (len(mask) > 0 and np.ndim(mask[0]) == 1)  # its first item is a row
     masks = [mask] * len(truths) if one_for_all else list(mask)
     if len(masks) != len(truths):
@@ -184,7 +184,7 @@ def _own_and_others(
     movie: NDArray[np.int64],
     masks: list[NDArray[np.bool_]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Correlation of each piece with its own true one, and with the others, (pieces, pieces): nan where there is none.
+    """Correlation of each piece with its own true one, and (pieces, pieces) with the candidates, nan for others.
 
     The piece itself, and those that show exactly the same, are not candidates.
     """

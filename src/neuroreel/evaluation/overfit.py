@@ -25,7 +25,7 @@ class OverfitGauge:
         Mean over the fitted neurons of the correlation of recorded responses with those predicted from the
         reconstruction, and with those predicted from the true movie.
     left_out_video, left_out_truth
-        Likewise over the neurons that were left out of the fit.
+        The same over the neurons that were left out of the fit.
     fitted, left_out
         Number of neurons.
     """

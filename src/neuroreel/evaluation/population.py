@@ -34,7 +34,7 @@ def population_map(fields: xr.Dataset) -> xr.DataArray:
     """
     if not {"on", "off"} <= set(fields):
         raise InputError(
-            "these are no receptive fields: they have no `on` and `off`; pass what nr.receptive_fields gives"
+            "these are not receptive fields: they have no `on` and `off`; pass the result of nr.receptive_fields"
         )
     energy = fields["on"].astype(np.float64) ** 2 + fields["off"].astype(np.float64) ** 2
     total = energy.sum(("row", "column"))
@@ -98,7 +98,7 @@ def mask_agreement(
 def _geometry(fields: xr.Dataset | xr.DataArray) -> dict[str, int]:
     names = ("video_height", "video_width", "spot_px")
     if not set(names) <= set(fields.attrs):
-        raise InputError(f"these are no receptive fields: they do not say {', '.join(names)}; pass what neuroreel made")
+        raise InputError(f"these are not receptive fields: they lack {', '.join(names)}")
     return {name: int(fields.attrs[name]) for name in names}
 
 

@@ -77,7 +77,7 @@ class PredictionTable:
             start = f", without the first {self.skip} frames of each" if self.skip else ""
             lines.append(
                 f"single-trial correlation {format_score(self.single_trial_correlation)}: mean over {self.neurons} "
-                f"neurons, {len(scored)} trials laid one after another{start}"
+                f"neurons, {len(scored)} trials joined end to end{start}"
             )
         return "\n".join(lines)
 

@@ -165,7 +165,7 @@ def response_correlation(recorded: ArrayLike, predicted: ArrayLike, *, skip: int
     Parameters
     ----------
     recorded, predicted
-        (neurons, frames). The competition lays all trials of a recording one after another in time.
+        (neurons, frames). The competition joins all trials of a recording end to end.
     skip
         Frames left out at the start (the competition leaves out 50 of each trial).
     pooled

@@ -1,6 +1,6 @@
 """Tests between conditions that were measured in the same animals.
 
-As published (Bauer, Margrie & Clopath, eLife 2026), what is counted is animals: a repeated-measures analysis of
+As published (Bauer, Margrie & Clopath, eLife 2026), the sample size counts animals: a repeated-measures analysis of
 variance of their means, and paired t-tests with Bonferroni's correction. Beside them stands a mixed model of the single
 scores, in which trials nest in animals (``neuroreel.evaluation.mixed_model``).
 

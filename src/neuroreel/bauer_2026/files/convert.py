@@ -35,7 +35,7 @@ def convert_published(file: str | Path, out: str | Path, *, run: str = "*", over
     run
         Which run, where a folder has several: see :func:`read_published_folder`.
     overwrite
-        Replace what is there.
+        Replace existing files.
 
     Returns
     -------

@@ -59,8 +59,8 @@ def read_published_folder(
         model) of noise, (mouse, direction, spatial, temporal, model) of gratings. They are labeled with the numbers
         in the names of the files; noise has its length constants beside them. What is the same for all models
         (``video_gt``, ``responses``, ``behavior``, …) has no axis ``model``, ``mask`` (mouse, canvas_height,
-        canvas_width) none but ``mouse``. Movies are as long as the longest, neurons as many as the most, NaN after
-        their end; ``frames`` (mouse, trial) and ``neurons`` (mouse) say how many there are. Numbers that differ between
+        canvas_width) none but ``mouse``. Shorter movies and smaller populations are padded with
+        NaN; ``frames`` (mouse, trial) and ``neurons`` (mouse) say how many there are. Numbers that differ between
         results, such as ``response_corr_gt``, are variables; settings that do not are attributes. ``population`` is the
         fraction of neurons used. The attribute ``missing`` lists what has no file; it is NaN.
 
@@ -212,7 +212,7 @@ class _Reading:
 
 
 def _float_type(values: xr.Variable) -> np.dtype[Any]:
-    """A type that has NaN: what is true or false becomes single precision, whole numbers double."""
+    """A type that has NaN: booleans become single precision, whole numbers double."""
     return values.dtype if values.dtype.kind == "f" else np.dtype("f4" if values.dtype.kind == "b" else "f8")
 
 

@@ -44,7 +44,7 @@ class Machine:
     where
         What to call the file in messages.
     builders
-        What the file may name, and what is called in its place; None for what may be named but not called.
+        Names that the file may use, and the function called for each; None for names that may not be called.
     persistent
         Makes what the file refers to by an identifier; None refuses identifiers.
 
@@ -185,7 +185,7 @@ class Machine:
 
 
 class Pending:
-    """Something that a pickle makes in two steps: first bare, then with its state."""
+    """An object that a pickle makes in two steps: first empty, then with its state."""
 
     def fill(self, state: Any) -> None:
         """The second step."""

@@ -109,12 +109,12 @@ def _array_file(file: Path) -> xr.Dataset:
 def _result(fields: Any, file: Path) -> xr.Dataset:
     missing = [name for name in _NEEDED if not isinstance(fields, dict) or fields.get(name) is None]
     if missing:
-        raise InputError(f"{file} is no published result, or one of another version: it has no {', no '.join(missing)}")
+        raise InputError(f"{file} is not a published result of a known version: it has no {', no '.join(missing)}")
     variables: dict[str, xr.Variable] = {}
     attributes: dict[str, Any] = {}
     for name, value in fields.items():
         if not name.isidentifier():  # no field of the authors has such a name, and NetCDF could not hold it
-            raise InputError(f"{file} has a field {name[:50]!a}; it is no published result of a known version")
+            raise InputError(f"{file} has a field {name[:50]!a}; it is not a published result of a known version")
         if name in _AXES and value is not None:
             variables[name] = _variable(name, value, file)
         elif isinstance(value, np.ndarray) and value.size > _LONGEST_ATTRIBUTE:  # of an unknown version
@@ -124,7 +124,7 @@ def _result(fields: Any, file: Path) -> xr.Dataset:
     try:
         dataset = xr.Dataset(variables, attrs=attributes)
     except ValueError as error:
-        raise InputError(f"{file} is no published result of a known version: {error}") from error
+        raise InputError(f"{file} is not a published result of a known version: {error}") from error
     return _with_coordinates(dataset)
 
 
@@ -139,7 +139,7 @@ def _with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
 def _variable(name: str, value: Any, file: Path) -> xr.Variable:
     axes = _AXES[name]
     try:
-        array: NDArray[Any] = np.array(value)  # a copy: what is in a file is read-only
+        array: NDArray[Any] = np.array(value)  # a copy: content of a file is read-only
     except ValueError as error:  # a list of lists of several lengths
         raise InputError(f"{file}: {name} is no array ({error}); the file is of another version") from error
     if name == "population_mask":

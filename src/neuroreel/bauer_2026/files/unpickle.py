@@ -39,7 +39,7 @@ _STORAGES = {
 
 
 def read_pickle(stream: BinaryIO, *, where: str) -> Any:
-    """What the pickle at this place of a file holds: dictionaries, lists, numbers, strings, paths and arrays.
+    """The content of the pickle at this place of a file: dictionaries, lists, numbers, strings, paths and arrays.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class _Storage:
 
 
 def _storage_reader(where: str) -> Callable[[Any], _Storage]:
-    """What stands in for ``torch.storage._load_from_bytes`` in the file ``where``.
+    """The replacement for ``torch.storage._load_from_bytes`` in the file ``where``.
 
     The storage of a pickled tensor is a string of bytes: five pickles of their own (a magic number, a version, the
     machine, the storage, its key), then the number of values and the values.
@@ -151,7 +151,7 @@ def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) 
         The view reaches beyond the storage, or has more values than it.
     """
     if not isinstance(storage, _Storage) or len(size) != len(stride) or len(size) > 8:
-        raise ValueError("a tensor that is none")
+        raise ValueError("an invalid tensor")
     if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
         raise ValueError("a tensor of impossible shape")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
@@ -166,12 +166,12 @@ def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) 
 
 def _device(kind: Any, index: Any = None) -> str:
     if type(kind) is not str or type(index) not in (int, type(None)):
-        raise TypeError("a device that is none")
+        raise TypeError("an invalid device")
     return kind if index is None else f"{kind}:{index}"
 
 
 class _Settling:
-    """Replaces what was pending by its value; bounds how deep and how many, as a small file can refer to itself."""
+    """Replaces pending objects by their values; bounds depth and number, as a file can refer to itself."""
 
     def __init__(self) -> None:
         self._items = 0
