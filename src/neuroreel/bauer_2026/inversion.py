@@ -220,8 +220,8 @@ def _optimize(
             fit = mean_fit(likelihood, team, movie, evidence)
             if not torch.isfinite(fit.loss):
                 raise InputError(
-                    f"the loss became NaN or infinite in pass {run.iteration}: the models' weights are no use, or the "
-                    "steps too long; check the models with nr.predict, or lower learning_rate"
+                    f"the loss became NaN or infinite in pass {run.iteration}; check that the models' predictions are "
+                    "finite (nr.predict), or lower learning_rate"
                 )
             if run.iteration > 0:
                 movie.grad = fit.gradient * update_mask

@@ -116,18 +116,8 @@ def receptive_fields(
     mappers = [
         _Mapper(model, trial, stimuli, *_clips_to_show(model, stimuli, clips), padding=padding) for model in ensemble
     ]
-    spots = 2 * len(stimuli.rows) * len(stimuli.columns)
-    predicted = np.zeros((ensemble[0].neurons, 1 + spots), np.float32)  # to the grey screen, then to each spot
-    jobs = [
-        (mapper, batch)
-        for mapper in mappers
-        for batch in np.array_split(np.arange(1 + spots), -(-(1 + spots) // mapper.movies_at_once(clips_at_once)))
-    ]
     with frozen(ensemble, device=where):
-        for mapper, batch in progress_bar(jobs, description="Mapping receptive fields", enabled=progress):
-            predicted[:, batch] += mapper.responses(batch) / len(mappers)
-    if not np.isfinite(predicted).all():
-        raise InputError("the models predict NaN or infinite responses: their weights are no use; load or train others")
+        predicted = _mean_responses(mappers, clips_at_once=clips_at_once, progress=progress)
     settings = asdict(stimuli) | {"clips": clips, "padding": padding, "models": len(ensemble)}
     hashes = {f"model_{number}": hash_model(model) for number, model in enumerate(ensemble)}
     dataset = _as_dataset(predicted, stimuli, neuron_ids=None if recording is None else recording.unit_ids)
@@ -225,6 +215,22 @@ class _Mapper:
                 dark, row, column = np.unravel_index(number - 1, (2, *grid))
                 video.copy_(torch.from_numpy(stimuli.movie(int(row), int(column), on=not dark)))
         return videos
+
+
+def _mean_responses(mappers: Sequence[_Mapper], *, clips_at_once: int, progress: bool) -> NDArray[np.float32]:
+    """(neurons, 1 + spots): mean over models of the responses to the grey screen, then to each spot."""
+    movies = np.arange(1 + 2 * len(mappers[0].stimuli.rows) * len(mappers[0].stimuli.columns))
+    predicted = np.zeros((mappers[0].model.neurons, len(movies)), np.float32)
+    jobs = [
+        (mapper, batch)
+        for mapper in mappers
+        for batch in np.array_split(movies, -(-len(movies) // mapper.movies_at_once(clips_at_once)))
+    ]
+    for mapper, batch in progress_bar(jobs, description="Mapping receptive fields", enabled=progress):
+        predicted[:, batch] += mapper.responses(batch) / len(mappers)
+    if not np.isfinite(predicted).all():
+        raise InputError("the models predict NaN or infinite responses; check their weights, or train them again")
+    return predicted
 
 
 def _as_dataset(predicted: NDArray[np.float32], stimuli: SparsePixels, *, neuron_ids: Any) -> xr.Dataset:
