@@ -114,24 +114,8 @@ def ssim(
 
     That of Wang et al. 2004 (doi 10.1109/TIP.2003.819861), with their Gaussian window (sigma 1.5 pixels) and constants
     (k1 = 0.01, k2 = 0.03, grey levels 0..255), by scikit-image. The mask chooses the pixels that are averaged; their
-    surroundings may reach out of it.
-
-    Parameters
-    ----------
-    truth, video
-        (frames, height, width): the movie that was shown and its reconstruction, at least 11 pixels high and wide.
-    mask, skip, mask_threshold
-        Which pixels and frames count; see the head of this module.
-
-    Returns
-    -------
-    float
-        -1..1; 1 only for equal movies.
-
-    Raises
-    ------
-    InputError
-        Shapes that differ, frames smaller than the window, NaN, a mask without a pixel, no frame left.
+    surroundings may reach out of it. 1 only for equal movies. Arguments and errors as in ``video_correlation``; frames
+    must be at least 11 pixels high and wide, the size of the window.
     """
     return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).ssim
 
@@ -149,7 +133,7 @@ def published_ssim(
     One mean, one variance and one covariance over all frames and pixels, and constants of 255² that outweigh them:
     unrelated movies get a high number. Use it only to compare with the published code.
 
-    Parameters and errors are those of :func:`ssim`, but for the size of the frames.
+    Arguments and errors as in ``video_correlation``.
     """
     true, shown = compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).pixels
     constant = WHITE**2  # (k L)²

@@ -161,10 +161,15 @@ class _Reading:
         dims = next(iter(values.values())).dims
         fill, dtype = _FILL.get(name, (np.nan, np.result_type(*map(_float_type, values.values()))))
         shape = np.max([each.shape for each in values.values()], axis=0).astype(int)
-        whole = np.full((*(len(self._labels[axis]) for axis in axes), *shape), fill, dtype)
-        for place, each in values.items():
-            index: Any = tuple(self._labels[axis].index(label) for axis, label in zip(axes, place, strict=True))
-            whole[(*index, *map(slice, each.shape))] = each.values if each.ndim else each.item()
+        whole = np.empty((*(len(self._labels[axis]) for axis in axes), *shape), dtype)
+        for index in np.ndindex(whole.shape[: len(axes)]):
+            target = whole[(*index, ...)]
+            # taken out, so that memory holds each value once
+            each = values.pop(tuple(self._labels[axis][n] for axis, n in zip(axes, index, strict=True)), None)
+            if each is None or each.shape != target.shape:
+                target[...] = fill
+            if each is not None:
+                target[tuple(map(slice, each.shape))] = each.values if each.ndim else each.item()
         return xr.Variable((*axes, *dims), whole)
 
     def dataset(self) -> xr.Dataset:
