@@ -110,7 +110,7 @@ def reconstruct(
     InputError
         Trials, mask, neurons or settings that do not fit; raised before any work.
     ResourceError
-        The device is not there, or its memory is too little for a single window.
+        The device is not available, or its memory is too little for a single window.
     """
     single = isinstance(trials, Trial)
     given: Any = trials if isinstance(trials, Iterable) else [trials]  # anything but a trial is refused below

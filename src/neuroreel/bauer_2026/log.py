@@ -97,7 +97,7 @@ def pass_log(fit: Fit, evidence: Evidence) -> tuple[float, float]:
 def movie_log(trial: Trial, video: NDArray[np.float32], *, scored: NDArray[np.bool_], skip: int) -> tuple[float, float]:
     """Video correlation and root mean squared error over the scored pixels; NaN where the true movie is unknown.
 
-    The correlation is NaN too where the movie is grey: it correlates with nothing.
+    The correlation is also NaN where the movie is grey.
     """
     if trial.video is None or skip >= trial.frames:
         return float("nan"), float("nan")

@@ -75,7 +75,7 @@ def learn_mask(
     InputError
         Fewer than two trials, or trials that do not fit the model.
     ResourceError
-        The device is not there.
+        The device is not available.
     """
     where = choose_device(device)
     instance_of(model, EncodingModel, name="model")

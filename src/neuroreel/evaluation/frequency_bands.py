@@ -109,8 +109,8 @@ def band_correlation(
     """Correlation of a movie and its reconstruction by band of spatial and temporal frequency, inside the mask.
 
     1. Both movies are multiplied by a window: 1 in the middle of the mask, falling to 0 outside along a squared sine
-       over ``taper_px`` pixels, and the same over time. A mask with hard edges would spread the low frequencies, of
-       which natural movies are full, over all others, and fine detail would seem to be recovered.
+       over ``taper_px`` pixels, and the same over time. A mask with hard edges would spread the low frequencies that
+       dominate natural movies over all others, and fine detail would seem to be recovered.
     2. Each loses its mean, weighted by the window, and is Fourier transformed over frames, rows and columns.
     3. In each band, the cross-spectrum of both is summed and divided by the root of the product of their summed
        powers. By Parseval's theorem this is the correlation of the two windowed movies after an ideal band-pass filter.

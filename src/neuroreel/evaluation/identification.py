@@ -202,7 +202,7 @@ def _own_and_others(
 def _unit_rows(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
     """(pieces, frames, pixels) to (pieces, frames * pixels) of mean 0 and norm 1; 0 where a piece is constant."""
     rows = pieces.reshape(len(pieces), -1)
-    rows = rows - rows[:, :1]  # a constant piece becomes exactly 0, whatever rounding does to its mean
+    rows = rows - rows[:, :1]  # a constant piece becomes exactly 0, despite rounding of its mean
     rows -= rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)

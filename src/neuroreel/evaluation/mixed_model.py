@@ -37,7 +37,7 @@ class MixedModel:
     pairs
         t-tests of all pairs of conditions, with Bonferroni's correction.
     animal_sd, interaction_sd, trial_sd, residual_sd
-        Standard deviation, in units of the score, of animals, of the effect of the condition from animal to animal, of
+        Standard deviation, in units of the score, of animals, of the effect of the condition across animals, of
         trials within an animal, and of the residual; nan where the design cannot separate it from the residual.
     """
 
@@ -78,7 +78,7 @@ def mixed_model(
         Name of the column that numbers the trials of one animal, in which conditions were compared; None if each score
         comes from a different trial.
     pairs
-        Conditions to compare, first less second; by default all pairs, in the order in which they appear.
+        Conditions to compare, first minus second; by default all pairs, in the order in which they appear.
 
     Raises
     ------

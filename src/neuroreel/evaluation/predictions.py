@@ -1,4 +1,4 @@
-"""Predicted responses of many trials: a file each, and how well they match the recorded ones."""
+"""Predicted responses of many trials: one file per trial, and how well they match the recorded ones."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def predict_to_files(
         A trial that does not fit the models, or has responses but no more than ``skip`` frames; a file that holds
         something else. Raised before any work.
     ResourceError
-        The device is not there, the disk is full, or a folder may not be written.
+        The device is not available, the disk is full, or a folder cannot be written.
     """
     if len(set(files)) < len(files):
         raise InputError(

@@ -69,8 +69,8 @@ def receptive_fields(
         2 for DwiseNeuro. "all": every clip that holds a frame with the spot, averaged as by ``predict`` and as
         published, 15 for DwiseNeuro and seven times the work. Ignored for models of any length.
     padding
-        Grey level around the movie on the models' canvas, by default that of training. The published code has 127.5
-        here.
+        Grey level around the movie on the models' canvas, by default that of training. The published code uses
+        127.5.
     clips_at_once
         Clips that go through a model together: bounds memory. A DwiseNeuro of the paper's size needs about
         0.6 GiB a clip.
@@ -84,7 +84,7 @@ def receptive_fields(
     -------
     xarray.Dataset
         ``on`` and ``off`` (neuron, row, column) float32: response to a light and to a dark spot, minus ``baseline``
-        (neuron), the response to grey. Coordinates are the middles of the spots, ``row`` and ``column`` in pixels,
+        (neuron), the response to grey. Coordinates are the centers of the spots, ``row`` and ``column`` in pixels,
         ``elevation`` and ``azimuth`` in degrees from the middle of the flat screen.
 
     Raises
@@ -93,7 +93,7 @@ def receptive_fields(
         Models that do not fit each other or the recording, behavior that is needed and not given, stimuli too short for
         a model, spots that do not fit, predictions that are not finite.
     ResourceError
-        The device is not there.
+        The device is not available.
     """
     ensemble = as_ensemble(models)
     whole_number(clips_at_once, name="clips_at_once")
@@ -168,7 +168,7 @@ def _clips_to_show(model: EncodingModel, stimuli: SparsePixels, clips: str) -> t
 
 
 def _window_starts(model: EncodingModel, stimuli: SparsePixels) -> Tensor:
-    """First frames of the clips of as few windows as hold all frames with the spot, in their middle if possible."""
+    """First frames of the clips of the fewest windows that hold all frames with the spot, centered if possible."""
     length, shown = model.window_frames, stimuli.shown
     count = -(-(shown.stop - shown.start) // length)
     latest = stimuli.frames - length

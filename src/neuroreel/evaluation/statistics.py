@@ -155,7 +155,7 @@ def paired_tests(
     score, condition, animal
         Names of columns.
     pairs
-        Conditions to compare, first less second; by default all pairs, in the order in which they appear.
+        Conditions to compare, first minus second; by default all pairs, in the order in which they appear.
 
     Raises
     ------

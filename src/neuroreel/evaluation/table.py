@@ -160,11 +160,11 @@ def format_identification(
         for ways in (2, None)
         for frames in (1, rate)
     ]
-    return "\n".join(dict.fromkeys(lines))  # of two pieces, all is two
+    return "\n".join(dict.fromkeys(lines))  # two pieces: choosing among all is choosing between two
 
 
 def _response_correlation(result: Reconstruction, predicted: str) -> float:
-    """Between the recorded responses and those predicted from a movie; nan where one of them was not kept."""
+    """Correlation of recorded responses and those predicted from a movie; nan where either was not kept."""
     dataset: Any = result.dataset
     if predicted not in dataset or "responses" not in dataset:
         return float("nan")

@@ -41,7 +41,7 @@ class Swing:
     wobble_phase: float
 
     def at(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Where the movement is at these times, in -1..1."""
+        """Position of the movement at these times, -1..1."""
         wobble = self.wobble * np.sin(self.wobble_rate * seconds + self.wobble_phase)
         return np.sin(self.phase + self.rate * seconds + wobble)
 

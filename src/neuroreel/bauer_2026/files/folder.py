@@ -138,7 +138,7 @@ class _Reading:
             self._renamed.append(f"{result.file.name} says inside that it is of mouse {said[0]}, trial {said[1]}")
 
     def _put(self, name: str, result: Found, values: xr.Variable) -> None:
-        if values.sizes.get("model") == 1:  # a result of one model has no need of the axis
+        if values.sizes.get("model") == 1:  # a result of one model does not need the axis
             values = values.isel(model=0)
         if "model" in values.dims:  # of several: those that made the result together
             values = xr.Variable([f"ensemble_{axis}" if axis == "model" else axis for axis in values.dims], values.data)
@@ -148,7 +148,7 @@ class _Reading:
             raise InputError(f"{result.file}: {name} has the axes {values.dims}, other results have {first.dims}")
         place = tuple(result.place[axis] for axis in _axes_of(name, result))
         file, kept = there.setdefault(place, (result.file, values))
-        if not kept.equals(values):
+        if not np.array_equal(kept.values, values.values, equal_nan=values.dtype.kind == "f"):
             raise InputError(
                 f"{name} differs between {file} and {result.file}, which should have it in common; are they results "
                 "of one run?"
@@ -169,7 +169,7 @@ class _Reading:
             if each is None or each.shape != target.shape:
                 target[...] = fill
             if each is not None:
-                target[tuple(map(slice, each.shape))] = each.values if each.ndim else each.item()
+                target[tuple(map(slice, each.shape))] = each.values if each.ndim else each.values.item()
         return xr.Variable((*axes, *dims), whole)
 
     def dataset(self) -> xr.Dataset:

@@ -53,7 +53,7 @@ class Machine:
     RefusedError
         The file names something that is not in ``builders``, or has an instruction that no published file has.
     Exception
-        Nearly any, where the file is damaged.
+        Nearly any, if the file is damaged.
     """
 
     def __init__(

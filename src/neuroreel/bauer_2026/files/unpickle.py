@@ -46,7 +46,7 @@ def read_pickle(stream: BinaryIO, *, where: str) -> Any:
     RefusedError
         The file names a type that is not on the list; nothing of it was run.
     Exception
-        Nearly any, where the file is damaged: for the caller to explain.
+        Nearly any, if the file is damaged; the caller explains it.
     """
     builders = _BUILDERS | {"torch.storage._load_from_bytes": _storage_reader(where)}
     return _Settling().settle(Machine(stream, where=where, builders=builders).run())
