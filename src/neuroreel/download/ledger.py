@@ -75,7 +75,7 @@ def check_downloads(to: str | Path, *, progress: bool = True) -> list[str]:
         Nothing was downloaded there.
     """
     to = user_path(to)
-    known = [*Ledger(to).files(), *_files_of_recordings(to)]
+    known: list[tuple[Path, Expected | list[int]]] = [*Ledger(to).files(), *_files_of_recordings(to)]
     if not known:
         raise InputError(f"nothing that was downloaded is in {to}; give the folder that the download was given")
     bar = progress_bar(known, description="Checking", enabled=progress)

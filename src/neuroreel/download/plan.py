@@ -165,11 +165,10 @@ def plan_transfers(
             shutil.rmtree(workplace, ignore_errors=True)  # of a run that was killed before it tidied up
             continue
         url, expected = catalogue.url(remote), expected_of(remote)
-        brought: Path | None = to / PurePosixPath(remote.path).name
-        if not (remote.is_recording and brought.is_file()):
-            brought = None
-            if expected.size is None or expected.checksum is None:
-                expected = client.ask(url, expected)
+        zipped = to / PurePosixPath(remote.path).name
+        brought = zipped if remote.is_recording and zipped.is_file() else None
+        if brought is None and (expected.size is None or expected.checksum is None):
+            expected = client.ask(url, expected)
         transfers.append(
             Transfer(remote, url, target, workplace, parts if remote.is_recording else (), expected, brought)
         )
