@@ -18,7 +18,23 @@ from neuroreel.encoding.interface import Canvas, EncodingModel
 
 @dataclass(frozen=True, kw_only=True)
 class ReadoutConfig:
-    """Sizes of the model: the input (frames a second, pixels, neurons, behaviour channels) and the filters."""
+    """Sizes of the model: the input (frames a second, pixels, neurons, behaviour channels) and the filters.
+
+    Attributes
+    ----------
+    neurons, video_height, video_width, frame_rate_hz, covariates
+        The input; it comes from the trials. ``covariates`` may be fewer than the behavior channels, down to 0.
+    channels, spatial_kernel, stride
+        Of the first convolution: filters, pixels on a side, and pixels from one place to the next.
+    temporal_kernel
+        Frames of the past that each of these filters sees.
+    hidden_channels, hidden_kernel
+        Of the second convolution: filters, and places on a side.
+    position_jitter
+        Standard deviation of a neuron's position while training; the frame is 2 wide.
+    clip_frames
+        Frames in a clip, where a movie is cut into clips (as the published method does).
+    """
 
     neurons: int
     video_height: int

@@ -26,7 +26,26 @@ from neuroreel.masks import centered_place
 class DwiseNeuroConfig:
     """Sizes of a DwiseNeuro; the defaults are the published ones of the reconstruction paper (ten mice aside).
 
-    ``readout_neurons`` holds one neuron count a mouse.
+    Attributes
+    ----------
+    readout_neurons, in_channels
+        How many neurons each mouse has, and the movie with its behavior channels; they come from the trials.
+    core_features, spatial_strides
+        Channels and stride of each block of the core.
+    spatial_kernel, temporal_kernel
+        Pixels on a side and frames of a block's filters.
+    expansion_ratio
+        How many times wider a block is inside.
+    se_reduce_ratio
+        How many times fewer channels the gate of a block has.
+    cortex_features
+        Channels of each layer between core and readouts.
+    groups
+        Of the convolutions of cortex and readouts.
+    softplus_beta
+        Sharpness of the softplus that makes responses positive.
+    drop_rate, drop_path_rate
+        Dropout before the readouts, and stochastic depth of the last block, while training.
     """
 
     readout_neurons: tuple[int, ...]
