@@ -88,7 +88,7 @@ def draw(material: Material) -> Sheet:
     """The whole figure."""
     table = material.table
     chosen = at_percentiles(table, _PERCENTILES)
-    sheet = Sheet(PAGE, 62 + 27 * len(chosen), "Natural movies reconstructed from the responses of visual cortex.")
+    sheet = Sheet(PAGE, 62 + 27 * len(chosen), "Natural movies reconstructed from responses.")
     above, below = stacked(sheet.figure, [27 * len(chosen), 55])
     examples = [example_of(material, row) for row in chosen.to_dict("records")]
     sheet.add("frames", panel_strips, examples, above, what="Movies at the quartiles of the video correlation")
