@@ -94,4 +94,4 @@ pins:
 	cp "$$new/constraints.txt" constraints.txt
 
 clean:
-	rm -rf .installed-* build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .installed-* build dist docs/_build docs/api docs/notebooks .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -145,8 +146,10 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_reference_has_every_public_name() -> None:
     page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    documented = re.findall(r"^\.\. auto\w+:: ([\w.]+)", page, re.MULTILINE)
-    roots = {name.removeprefix("neuroreel.").split(".")[0] for name in documented}
-    assert roots == set(nr.__all__) - {"__version__"}
-    published = {name for name in documented if name.startswith("neuroreel.bauer_2026.")}
-    assert published == {f"neuroreel.bauer_2026.{name}" for name in nr.bauer_2026.__all__}
+    public, parts = page.split("## Settings and parts")
+    documented = re.findall(r"^   ([\w.]+)$", public, re.MULTILINE)
+    assert {name.split(".")[0] for name in documented} == set(nr.__all__) - {"__version__"}
+    published = {name for name in documented if name.startswith("bauer_2026.")}
+    assert published == {f"bauer_2026.{name}" for name in nr.bauer_2026.__all__}
+    for name in re.findall(r"^   ([\w.]+)$", parts, re.MULTILINE):
+        pkgutil.resolve_name(f"neuroreel.{name}")

@@ -25,7 +25,7 @@ NAMES = [pytest.param(name, id=name) for name in FIGURES]
 def test_each_notebook_is_a_pair_and_on_the_page() -> None:
     for ending in (".py", ".ipynb"):
         assert {file.stem for file in FOLDER.glob(f"*{ending}")} == set(FIGURES)
-    page = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
     assert [name for name in FIGURES if f"{name}.ipynb" not in page] == []
 
 

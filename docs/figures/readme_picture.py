@@ -1,11 +1,10 @@
-"""Draw the README's pictures from the results of the demo: writes reconstruction.png and .gif into docs/_static.
+"""Draw the moving picture of the README from the results of the demo: writes docs/_static/reconstruction.gif.
 
     neuroreel demo                          # writes its results into a folder
     python docs/figures/readme_picture.py   # or with the result files as arguments
 
-It shows the results at the quartiles of the video correlation, not the best ones; inside the mask, and at the true
-movie's brightness and contrast, as the paper shows its own: correlations do not depend on either. The GIF plays the
-median one: left what was shown, right the reconstruction, outlined what is scored.
+It plays the result in the middle of the scores, not the best one: left what was shown, right the reconstruction at the
+true movie's brightness and contrast, as the paper shows its own. The line is the border of what is scored.
 """
 
 from __future__ import annotations
@@ -14,61 +13,57 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter
 
 import neuroreel as nr
-from neuroreel.evaluation.scores import match_contrast
-from neuroreel.results.export import write_gif
+from neuroreel.evaluation.scores import contrast_gain
 
-TARGET = Path(__file__).parents[1] / "_static" / "reconstruction.png"
-SKIPPED_FRAMES = 30  # as in the scores
-COLUMNS = 7
-PERCENTILES = (75, 50, 25)
-
-
-def score(result: nr.Reconstruction) -> float:
-    return nr.video_correlation(result.truth, result.video, mask=result.mask, skip=SKIPPED_FRAMES)
+TARGET = Path(__file__).parents[1] / "_static" / "reconstruction.gif"
+FIRST_FRAME = 30  # the first that is scored
+EVERY = 3  # frames of 30 a second: the GIF has 10
+WIDTH, GAP, HEAD = 400, 12, 30  # pixels: of a movie, between the two, above them
+GREYS = 40  # few grey levels make a small file
+GREY, LINE = 128, 235  # around the reconstruction, and of the border
+FADED = 0.5  # contrast that the true movie keeps outside the border
 
 
-def at_percentiles(results: list[nr.Reconstruction]) -> list[nr.Reconstruction]:
-    """The results at the quartiles of the score; all of them if there are no more than that."""
-    ranked = sorted(results, key=score)
-    places = [round((len(ranked) - 1) * percentile / 100) for percentile in PERCENTILES]
-    return [ranked[place] for place in sorted(set(places), reverse=True)]
+def enlarged(frame: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A frame of another size, without visible pixels."""
+    return np.asarray(Image.fromarray(frame.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
 
 
-def draw(results: list[nr.Reconstruction]) -> Figure:
-    """Two rows a movie: the frames that were shown, and the same frames reconstructed."""
-    height, width = results[0].video.shape[1:]
-    inch = 1.35
-    rows = 2 * len(results)
-    figure = Figure(figsize=(COLUMNS * inch + 1.1, rows * inch * height / width + 0.3), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.015, w_pad=0.015, hspace=0, wspace=0)
-    grid = figure.subplots(rows, COLUMNS, squeeze=False)
-    for number, result in enumerate(results):
-        frames = np.linspace(SKIPPED_FRAMES, len(result.video) - 10, COLUMNS).round().astype(int)
-        draw_movie(grid[2 * number], result, result.truth, frames, label="shown")
-        draw_movie(
-            grid[2 * number + 1],
-            result,
-            match_contrast(result.truth, result.video, mask=result.mask),
-            frames,
-            label=f"reconstructed\n(r = {score(result):.2f})",
-        )
-        for axes, frame in zip(grid[2 * number], frames, strict=True):
-            if number == 0:
-                axes.set_title(f"{frame / result.frame_rate_hz:.1f} s", fontsize=8, pad=3)
-    return figure
+def scored_area(mask: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels inside the outer border of what is scored, enlarged."""
+    return binary_fill_holes(enlarged(gaussian_filter(mask, 1.0), size) >= 1)
 
 
-def draw_movie(row, result: nr.Reconstruction, video: np.ndarray, frames: np.ndarray, *, label: str) -> None:
-    for axes, frame in zip(row, frames, strict=True):
-        axes.imshow(video[frame], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        if result.mask is not None:
-            axes.contour(result.mask, levels=[1.0], colors="#12a5b8", linewidths=0.9)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-    row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+def pictures(result: nr.Reconstruction) -> list[Image.Image]:
+    """The frames of the GIF."""
+    height, width = result.mask.shape
+    size = (WIDTH, round(WIDTH * height / width))
+    inside = scored_area(result.mask, size)
+    line = inside & ~binary_erosion(inside, iterations=2, border_value=1)
+    shown, video = (movie[:, result.mask >= 1] for movie in (result.truth, result.video))
+    matched = shown.mean() + contrast_gain(shown.std(), video.std()) * (result.video - video.mean())
+    blank = Image.new("L", (2 * WIDTH + GAP, HEAD + size[1]), 255)
+    heads = ("what was shown", f"reconstructed from responses (correlation {result.score():.2f})")
+    for number, words in enumerate(heads):
+        middle = number * (WIDTH + GAP) + WIDTH / 2
+        font = ImageFont.load_default(17)
+        ImageDraw.Draw(blank).text((middle, HEAD / 2), words, fill=20, font=font, anchor="mm")
+    made = []
+    for frame in range(FIRST_FRAME, len(matched), EVERY):
+        page = blank.copy()
+        for number, (movie, contrast) in enumerate(((result.truth, FADED), (matched, 0))):
+            image = enlarged(movie[frame], size).clip(0, 255)
+            image = np.where(inside, image, GREY + contrast * (image - GREY))
+            image = np.round(image / 255 * (GREYS - 1)) * 255 / (GREYS - 1)
+            image[line] = LINE
+            page.paste(Image.fromarray(image.astype(np.uint8)), (number * (WIDTH + GAP), HEAD))
+        made.append(page)
+    return made
 
 
 def main(names: list[str]) -> None:
@@ -76,18 +71,12 @@ def main(names: list[str]) -> None:
     results = [nr.Reconstruction.load(file) for file in files]
     if not results:
         sys.exit("there is no neuroreel-demo here: run `neuroreel demo` first, or give the result files (.nc)")
-    draw(at_percentiles(results)).savefig(TARGET, dpi=150)
-    median = sorted(results, key=score)[len(results) // 2]
-    write_gif(
-        TARGET.with_suffix(".gif"),
-        match_contrast(median.truth, median.video, mask=median.mask, outside=128),
-        truth=median.truth,
-        frame_rate_hz=median.frame_rate_hz,
-        mask=median.mask,
-        scale=4,
-        overwrite=True,
-    )
-    print(f"wrote {TARGET} and its GIF")
+    result = sorted(results, key=lambda each: each.score())[(len(results) - 1) // 2]
+    first, *others = pictures(result)
+    hundredths = np.round(100 * EVERY / result.frame_rate_hz * np.arange(len(others) + 2))  # a GIF counts in these
+    durations = [int(step) for step in 10 * np.diff(hundredths)]
+    first.save(TARGET, save_all=True, append_images=others, duration=durations, loop=0, optimize=False)
+    print(f"wrote {TARGET}, {TARGET.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
