@@ -202,9 +202,15 @@ def find_by_last_name(
 def shorten_arrays(
     app: Sphinx, what: str, name: str, obj: object, options: object, arguments: str | None, answer: str | None
 ) -> tuple[str | None, str | None]:
-    """Say NDArray[float32] in signatures, as the code does, and not what that stands for."""
+    """Say NDArray[float32] and ArrayLike in signatures, as the code does, and not what they stand for."""
     spelled_out = re.compile(r"~?numpy\.ndarray\[tuple\[[^\]]*\], ~?numpy\.dtype\[((?:[^\[\]]|\[[^\]]*\])*)\]\]")
-    return tuple(text and spelled_out.sub(r"~numpy.typing.NDArray[\1]", text) for text in (arguments, answer))
+
+    def shortened(text: str | None) -> str | None:
+        text = text and re.sub(r"[~\w.]*TypeAliasForwardRef\('([\w.]+)'\)", r"\1", text)
+        text = text and re.sub(r"~?(?=numpy\.typing\.ArrayLike)", "~", text)
+        return text and spelled_out.sub(r"~numpy.typing.NDArray[\1]", text)
+
+    return shortened(arguments), shortened(answer)
 
 
 def fill_in_address(app: Sphinx, page: str, source: list[str]) -> None:

@@ -51,7 +51,8 @@ def video_correlation(
     truth, video
         (frames, height, width): the movie that was shown and its reconstruction.
     mask, skip, mask_threshold
-        Which pixels and frames count; see the head of this module.
+        Pixels count where ``mask`` (height, width) is at least ``mask_threshold``, all of them without a mask; the first
+        ``skip`` frames do not count.
 
     Returns
     -------
