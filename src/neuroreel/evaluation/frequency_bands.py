@@ -131,7 +131,7 @@ def band_correlation(
         Edges of the bands, rising; a band holds its lower edge, the last one also its upper. By default octaves below
         the Nyquist frequency: 0, 1/32, 1/16, 1/8, 1/4, 1/2 cycles per pixel and per frame.
     mask, skip, mask_threshold
-        Which pixels and frames count; see the head of ``neuroreel.evaluation.scores``.
+        Which pixels and frames count, as in :func:`neuroreel.compare`.
     taper_px
         Width of the window's edge, inwards from the mask's edge; 0 for a hard edge.
     taper_frames

@@ -96,7 +96,7 @@ def identify(
     mask
         As in ``nr.video_correlation``; or a list, one for each movie.
     skip, mask_threshold
-        Which frames and pixels count; see the head of ``neuroreel.evaluation.scores``.
+        Which frames and pixels count, as in :func:`neuroreel.compare`.
     seed
         Random seed of the bootstrap.
 

@@ -76,7 +76,7 @@ def ensemble_uncertainty(
     bins
         Number of bins of the calibration curve.
     mask, skip, mask_threshold
-        Which pixels and frames count; see the head of ``neuroreel.evaluation.scores``.
+        Which pixels and frames count, as in :func:`neuroreel.compare`.
 
     Raises
     ------
