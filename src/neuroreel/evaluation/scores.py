@@ -51,8 +51,8 @@ def video_correlation(
     truth, video
         (frames, height, width): the movie that was shown and its reconstruction.
     mask, skip, mask_threshold
-        Pixels count where ``mask`` (height, width) is at least ``mask_threshold``, all of them without a mask; the first
-        ``skip`` frames do not count.
+        Pixels count where ``mask`` (height, width) is at least ``mask_threshold``, all of them without a mask; the
+        first ``skip`` frames do not count.
 
     Returns
     -------
