@@ -43,9 +43,10 @@ class TrainingData:
                 "{recording: trials}"
             )
         training = _by_name(trials, what="training trials")
-        checking: Mapping[str, Trials] = dict.fromkeys(training, [] if validation is None else validation)
         if isinstance(validation, Mapping):
             checking = _by_name(validation, what="validation trials")
+        else:
+            checking = dict.fromkeys(training, [] if validation is None else validation)
         if checking.keys() != training.keys():
             raise InputError(
                 f"validation names the recordings {', '.join(checking)}, the training trials are of "
@@ -101,7 +102,7 @@ class TrainingData:
                     check_clock_fits(model, trials[index])
 
 
-def _by_name(given: TrialsOrRecordings, *, what: str) -> dict[str, Trials]:
+def _by_name(given: Any, *, what: str) -> dict[str, Trials]:
     if not isinstance(given, Mapping):
         first = given[0] if isinstance(given, Sequence) and len(given) else None
         return {(first.recording if isinstance(first, Trial) else "") or "recording": given}

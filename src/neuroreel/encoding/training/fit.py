@@ -125,7 +125,7 @@ def fit_encoder(
                 home.claim(decided_by | data.describe(stores) | {"teachers": taught_by})
             if (done := home.trained()) is not None:
                 return done
-            if isinstance(model, ReadoutModel) and not home.last.file.exists():
+            if isinstance(model, ReadoutModel) and not home.has_begun:
                 covariate_mean, covariate_deviation = stores[0].statistics("covariates")
                 model.standardize(stores[0].statistics("responses")[0], covariate_mean, covariate_deviation)
                 start_readout(model, stores[0])

@@ -15,6 +15,8 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.snapshot import Snapshot
 
+NO_FINGERPRINT = ""  # for training.json says what is trained here, and ``claim`` compares it
+
 
 @dataclass(frozen=True)
 class TrainingFolder:
@@ -25,16 +27,20 @@ class TrainingFolder:
     @property
     def last(self) -> Snapshot:
         """The state after the last finished epoch."""
-        return self._checkpoint("last")
+        return Snapshot(self._checkpoint("last"), fingerprint=NO_FINGERPRINT)
 
     @property
     def best(self) -> Snapshot:
         """The averaged weights of the epoch with the best validation correlation."""
-        return self._checkpoint("best")
+        return Snapshot(self._checkpoint("best"), fingerprint=NO_FINGERPRINT)
 
-    def _checkpoint(self, name: str) -> Snapshot:
-        # no fingerprint: training.json says what is trained here, and ``claim`` compares it
-        return Snapshot(self.path / "checkpoints" / f"{name}.ckpt", fingerprint="")
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a checkpoint to resume from."""
+        return self._checkpoint("last").exists()
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.path / "checkpoints" / f"{name}.ckpt"
 
     @property
     def description(self) -> Path:
@@ -50,7 +56,7 @@ class TrainingFolder:
         """Note what is trained here; InputError if it is something else than what was trained here before."""
         wanted = json.loads(json.dumps(run))
         if not self.description.exists():
-            if self.last.file.exists() or self.model.exists():
+            if self.has_begun or self.model.exists():
                 raise InputError(
                     f"{self.path} holds checkpoints, but no {self.description.name} that says what they are of; "
                     "train in another folder"

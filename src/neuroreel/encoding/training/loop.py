@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import os
 import time
@@ -11,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
-from lightning.fabric.strategies import DDPStrategy
+from lightning.fabric.strategies.ddp import DDPStrategy
 from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from torch.utils.data import DataLoader
@@ -60,8 +61,13 @@ def train(run: TrainingRun) -> None:
     It ends with the averaged weights of the epoch with the best validation correlation, of the last one without
     validation trials.
     """
-    with _explained():
-        fabric_of(run.devices).launch(partial(_loop, run=run))
+    try:
+        with _quiet():
+            fabric_of(run.devices).launch(partial(_loop, run=run))
+    except ProcessRaisedException as error:
+        if (ours := _our_error(error)) is not None:
+            raise ours from error
+        raise
     last, best = (kept.load(device=torch.device("cpu")) for kept in (run.folder.last, run.folder.best))
     assert last is not None  # there is at least one epoch
     run.model.load_state_dict((best or last)["averaged"])
@@ -70,18 +76,17 @@ def train(run: TrainingRun) -> None:
 
 def _loop(fabric: Fabric, *, run: TrainingRun) -> None:
     """The epochs that are left. Each process of a run on several devices is here."""
-    warnings.filterwarnings("ignore", module="lightning")  # ``train`` restores the caller's
+    warnings.filterwarnings("ignore", module="lightning")  # the caller's filters are back after ``train``
     recipe, folder = run.recipe, run.folder
-    loss_of = fabric.to_device(_loss(run))
+    loss_of = _loss(run)
+    fabric.to_device(loss_of)
     model = loss_of.model
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     average = AveragedModel(model, avg_fn=get_ema_avg_fn(recipe.ema_decay), use_buffers=True)
-    parts = {"model": model, "averaged": average.module, "optimizer": optimizer, "scaler": fabric.strategy.precision}
-    rows: list[dict[str, float]] = []
-    if (kept := folder.last.load(device=torch.device("cpu"))) is not None:
-        rows = kept["rows"]
-        for name, part in parts.items():
-            part.load_state_dict(kept[name])
+    averaged = cast(EncodingModel, average.module)
+    parts: dict[str, Any] = {"model": model, "averaged": averaged, "optimizer": optimizer}
+    parts["scaler"] = fabric.strategy.precision  # of gradients, where the precision needs it
+    rows = _resumed(folder, parts)
     average.n_averaged.fill_(len(rows) * recipe.batches_per_epoch)
     shared_loss, shared_optimizer = fabric.setup(loss_of, optimizer)
     batches = iter(_loader(fabric, run, epochs=range(len(rows), recipe.epochs)))
@@ -113,19 +118,30 @@ def _loop(fabric: Fabric, *, run: TrainingRun) -> None:
                 shared_optimizer.zero_grad()
                 average.update_parameters(model)
 
-            mean_loss = fabric.all_reduce(total, reduce_op="sum") / (recipe.batches_per_epoch * recipe.batch_size)
+            fabric.all_reduce(total, reduce_op="sum")  # in place
+            mean_loss = total / (recipe.batches_per_epoch * recipe.batch_size)
             _check_finite(mean_loss, recipe, step=step + 1)  # nobody can resume from weights that are NaN
             row = {"epoch": float(epoch), "seconds": 0.0, "train_loss": float(mean_loss)}
             if any(map(len, run.validation)) and (epoch + 1) % recipe.validate_every == 0:
-                row[WATCHED] = _validate(fabric, average.module, run.validation)
+                row[WATCHED] = _validate(fabric, averaged, run.validation)
                 if fabric.is_global_zero and row[WATCHED] > max(_scores(rows), default=-math.inf):
-                    folder.best.save({"averaged": average.module.state_dict()})
+                    folder.best.save({"averaged": averaged.state_dict()})
             rows.append(row | {"seconds": time.perf_counter() - began})
             if fabric.is_global_zero:
                 folder.last.save({name: part.state_dict() for name, part in parts.items()} | {"rows": rows})
                 folder.write_log(rows)
             bar.set_postfix({short: f"{row[name]:.3f}" for name, short in SHOWN.items() if name in row})
     fabric.barrier()  # what the first process has written is there for all
+
+
+def _resumed(folder: TrainingFolder, parts: dict[str, Any]) -> list[dict[str, float]]:
+    """Put the parts back into the state of the last checkpoint, if there is one; the log's rows, one for each epoch."""
+    kept = folder.last.load(device=torch.device("cpu"))
+    if kept is None:
+        return []
+    for name, part in parts.items():
+        part.load_state_dict(kept[name])
+    return list(kept["rows"])
 
 
 def _loss(run: TrainingRun) -> WindowLoss | ClipLoss:
@@ -195,9 +211,9 @@ def _check_finite(loss: torch.Tensor, recipe: Recipe, *, step: int) -> None:
         )
 
 
-def _validate(fabric: Fabric, model: torch.nn.Module, validation: Sequence[Sequence[Trial]]) -> float:
+def _validate(fabric: Fabric, model: EncodingModel, validation: Sequence[Sequence[Trial]]) -> float:
     """Mean over recordings of the mean over neurons of the correlation over all validation frames."""
-    readouts = [model.of_readout(k) for k in range(len(validation))] if isinstance(model, DwiseNeuro) else [model]
+    readouts = [model.of_readout(k) if isinstance(model, DwiseNeuro) else model for k in range(len(validation))]
     seen = [RunningCorrelation.of_nothing(readout.neurons) for readout in readouts]
     places = [(k, index) for k, trials in enumerate(validation) for index in range(len(trials))]
     if fabric.world_size > 1:  # the first process's statistics of the batch norms are kept
@@ -208,14 +224,16 @@ def _validate(fabric: Fabric, model: torch.nn.Module, validation: Sequence[Seque
             trial = validation[k][index]
             seen[k].add(trial.needs_responses(), predict(readouts[k], trial))
     if fabric.world_size > 1:
-        seen = [_merged(fabric.all_gather(each.sums).cpu()) for each in seen]
+        seen = [_merged(fabric, each) for each in seen]
     return float(torch.stack([each.rows(constant=0.0).mean() for each in seen]).mean())
 
 
-def _merged(sums: torch.Tensor) -> RunningCorrelation:
-    """What all processes have seen, (processes, 6, neurons)."""
+def _merged(fabric: Fabric, running: RunningCorrelation) -> RunningCorrelation:
+    """What all processes have seen."""
+    assert running.sums is not None  # it began with those of nothing
+    sums: Any = fabric.all_gather(running.sums)  # (processes, 6, neurons)
     everyone = RunningCorrelation()
-    for each in sums:
+    for each in sums.cpu():
         everyone.merge(each)
     return everyone
 
@@ -235,25 +253,33 @@ class SinglePrecisionBatches(MixedPrecision):
 def fabric_of(devices: Devices) -> Fabric:
     """Lightning's Fabric on these devices."""
     gpu, count = devices.device.type == "cuda", devices.count
-    mixed = [] if devices.precision == "32-true" else [SinglePrecisionBatches(devices.precision, devices.device.type)]
+    precision = devices.precision
     return Fabric(
         accelerator="gpu" if gpu else devices.device.type,
         devices=[devices.device.index or 0] if gpu and count == 1 else count,
         # a batch's share may lack a recording, whose readout then has no gradient on that device
         strategy="auto" if count == 1 else DDPStrategy(start_method=devices.start_method, find_unused_parameters=True),
-        plugins=mixed,
+        plugins=None if precision == "32-true" else SinglePrecisionBatches(precision, devices.device.type),
     )
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Without Lightning's advice; and what goes wrong in one of several processes as an error of ours."""
+def _quiet() -> Iterator[None]:
+    """Without Lightning's information and advice, most of it about settings chosen on purpose here."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("fabric", "pytorch")]
+    levels = [logger.level for logger in loggers]
     try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             yield
-    except ProcessRaisedException as error:
-        kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
-        if kind.endswith("InputError"):
-            raise InputError(message) from error
-        raise
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _our_error(error: ProcessRaisedException) -> InputError | None:
+    """What went wrong in one of several processes, if it is an error of ours."""
+    kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
+    return InputError(message) if kind.endswith("InputError") else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -124,10 +124,11 @@ def distilled_loss(
 
 
 @torch.no_grad()
-def mean_prediction(networks: Sequence[DwiseNeuroNetwork] | nn.ModuleList, inputs: Tensor) -> list[Tensor]:
+def mean_prediction(networks: Iterable[nn.Module], inputs: Tensor) -> list[Tensor]:
     """For each readout the mean of the networks' predictions (batch, neurons, frames)."""
     predictions = []
     for network in networks:
+        assert isinstance(network, DwiseNeuroNetwork)
         features = network.features(inputs)
         predictions.append([readout(features).float() for readout in network.readouts])
     return [torch.stack(of_readout).mean(dim=0) for of_readout in zip(*predictions, strict=True)]

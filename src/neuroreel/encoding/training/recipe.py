@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -161,7 +161,12 @@ def stalled(scores: Iterable[float], *, patience: int, least: float = 0.0) -> bo
     return waited >= patience
 
 
-_START_METHODS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork", "ddp_notebook": "fork"}
+_START_METHODS: dict[str, Literal["popen", "spawn", "fork"]] = {
+    "ddp": "popen",
+    "ddp_spawn": "spawn",
+    "ddp_fork": "fork",
+    "ddp_notebook": "fork",
+}
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of a process among those that share a training run
 
 
@@ -189,12 +194,12 @@ class Devices:
         return cls(chosen, count, "ddp_spawn" if count == 1 or strategy == "auto" else strategy)
 
     @property
-    def start_method(self) -> str:
+    def start_method(self) -> Literal["popen", "spawn", "fork"]:
         """How the processes are started, in Fabric's words."""
         return _START_METHODS[self.strategy]
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
         """Mixed where the device has it, in Fabric's words."""
         if self.device.type != "cuda":
             return "32-true"
