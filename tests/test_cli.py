@@ -79,6 +79,12 @@ def test_help_neither_waits_for_pytorch_nor_speaks_of_nothing() -> None:
     assert not described, "options without a word of help"
 
 
+def test_commands_that_write_can_overwrite() -> None:
+    """All but those that find out by themselves what is finished and what has changed, and the one that only looks."""
+    without = {name for name, command in COMMANDS.items() if "overwrite" not in {each.name for each in fields(command)}}
+    assert without == {"demo", "benchmark", "experiment", "download", "workflow", "doctor"}
+
+
 def test_every_option_is_explained() -> None:
     for command in COMMANDS.values():
         hints = typing.get_type_hints(command, include_extras=True)
@@ -213,6 +219,12 @@ def test_from_a_simulated_mouse_to_a_report(tmp_path: Path, capsys: pytest.Captu
         error = capsys.readouterr().err
         assert error.startswith("neuroreel: ") and error.count("\n") == 1 and "not overwritten" in error
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()} == before
+
+    for command in ("train", "mask", "fit", "reconstruct", "evaluate", "report"):
+        main([command, *map(str, commands[command]), "--overwrite"])
+    made_anew = [file for file in before if mouse not in file.parents]
+    assert all(file.stat().st_mtime_ns > before[file] for file in made_anew)
+    assert not list(tmp_path.rglob("*.partial")) and not list(models.glob("*.training"))
 
 
 def command_line(*arguments: str | Path) -> subprocess.Popen[str]:
