@@ -34,46 +34,26 @@ class Experiment:
     where something that decides their result has changed; an interrupted one resumes. `neuroreel experiment all
     --quick` does everything on simulated mice.
 
-    Attributes
-    ----------
-    name
-        Which experiment.
-    out
-        Folder; each experiment gets one of its own in it.
-    recordings
-        Folders of recordings; with --quick and none given, mice are simulated.
-    encoders
-        Encoding models; with several recordings, in paths that have their names, or with sessions for each.
-    masks
-        One transparency mask (.npy) for each recording.
-    sessions
-        One for each recording, where the models' sessions have no names (published .pth).
-    quick
-        Fewer movies and conditions.
-    settings
-        JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with what differs.
-    trials
-        Trials by their numbers in each recording, in place of the first ones of the fold.
-    fold
-        Which trials; fold_0 by default.
-    movies
-        How many of the fold; 10 by default, 2 with --quick.
-    fractions
-        In ablation: which fractions of the neurons are kept.
-    repeats
-        In ablation: how often each fraction is drawn.
-    stimuli
-        In noise and gratings: the authors' movies (.npz) in place of ours.
-    passes
-        How often a movie passes through the models at most; 25 by default, 1000 with bauer_2026.
-    show
-        Print the jobs with their state and cost, and do none.
-    as_json
-        With --list: print JSON.
-    part
-        Run part I of N (every Nth job, starting at job I), for instance 3/10.
-    jobs
-        Run these alone: numbers of the list, or patterns of keys.
+    Args:
+        name: Which experiment.
+        out: Folder; each experiment gets one of its own in it.
+        recordings: Folders of recordings; with --quick and none given, mice are simulated.
+        encoders: Encoding models; with several recordings, in paths that have their names, or with sessions for each.
+        masks: One transparency mask (.npy) for each recording.
+        sessions: One for each recording, where the models' sessions have no names (published .pth).
+        quick: Fewer movies and conditions.
+        settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with what differs.
+        trials: Trials by their numbers in each recording, in place of the first ones of the fold.
+        fold: Which trials; fold_0 by default.
+        movies: How many of the fold; 10 by default, 2 with --quick.
+        fractions: In ablation: which fractions of the neurons are kept.
+        repeats: In ablation: how often each fraction is drawn.
+        stimuli: In noise and gratings: the authors' movies (.npz) in place of ours.
+        passes: How often a movie passes through the models at most; 25 by default, 1000 with bauer_2026.
+        show: Print the jobs with their state and cost, and do none.
+        as_json: With --list: print JSON.
+        part: Run part I of N (every Nth job, starting at job I), for instance 3/10.
+        jobs: Run these alone: numbers of the list, or patterns of keys.
     """
 
     name: Annotated[str, Positional, arg(metavar="NAME")]

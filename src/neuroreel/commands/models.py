@@ -19,18 +19,13 @@ class Fit:
 
     It joins the encoding models with what movies are like and with the noise of the responses.
 
-    Attributes
-    ----------
-    encoders
-        One or more encoding models of the recording's neurons (.safetensors, or published .pth).
-    out
-        Folder for the posterior, encoding models included.
-    validation_fold
-        Fold that the models were not trained on: its trials say how large their errors are; or "none".
-    factors
-        How many noise factors the neurons share.
-    likelihood_weight
-        Power of the likelihood: how far the responses are trusted against what movies are like, above 0, 1 at most.
+    Args:
+        encoders: One or more encoding models of the recording's neurons (.safetensors, or published .pth).
+        out: Folder for the posterior, encoding models included.
+        validation_fold: Fold that the models were not trained on: its trials say how large their errors are; or "none".
+        factors: How many noise factors the neurons share.
+        likelihood_weight: Power of the likelihood: how far the responses are trusted against what movies are like,
+            above 0, 1 at most.
     """
 
     recording: Recording
@@ -70,16 +65,11 @@ class Mask:
     Movies are scored inside it. Learned from a posterior (in seconds, and nearly the same mask from any seed), or from
     an encoding model by the rule of the paper.
 
-    Attributes
-    ----------
-    out
-        The mask, a .npy file.
-    posterior
-        Folder that `neuroreel fit` wrote.
-    encoder
-        In its place, an encoding model of the recording's neurons (.safetensors, or a published .pth).
-    steps
-        How many steps the paper's rule takes, with --encoder.
+    Args:
+        out: The mask, a .npy file.
+        posterior: Folder that `neuroreel fit` wrote.
+        encoder: In its place, an encoding model of the recording's neurons (.safetensors, or a published .pth).
+        steps: How many steps the paper's rule takes, with --encoder.
     """
 
     recording: Recording
@@ -119,16 +109,11 @@ class Predict:
 
     The last line is the single-trial correlation of the Sensorium 2023 competition. Finished files are kept.
 
-    Attributes
-    ----------
-    encoders
-        One or more encoding models of the recording's neurons; their predictions are averaged.
-    out
-        Folder for one .nc file per movie.
-    videos
-        Movies in files (.npy, .tif, .mp4, ...), in place of trials; behavior is held at the recording's mean.
-    skip
-        Frames left out of the correlation at the start of each trial.
+    Args:
+        encoders: One or more encoding models of the recording's neurons; their predictions are averaged.
+        out: Folder for one .nc file per movie.
+        videos: Movies in files (.npy, .tif, .mp4, ...), in place of trials; behavior is held at the recording's mean.
+        skip: Frames left out of the correlation at the start of each trial.
     """
 
     recording: Recording

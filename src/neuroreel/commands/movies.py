@@ -40,26 +40,16 @@ class Reconstruct:
 
     Finished movies are kept; an interrupted run resumes from its last snapshot.
 
-    Attributes
-    ----------
-    out
-        Folder for one .nc file per trial.
-    posterior
-        Folder that `neuroreel fit` wrote.
-    encoders
-        With bauer_2026: one or more encoding models of the recording's neurons.
-    mask
-        Transparency mask, a .npy file: the pixels that are scored (with bauer_2026 also those that may move).
-    samples
-        Draws from the posterior beside the most likely movie, which show how sure it is.
-    passes
-        How often the movie passes through the models at most; 25 by default, 1000 with bauer_2026.
-    mask_threshold
-        With bauer_2026: pixels may move where the mask is at least this.
-    allow_trained_on
-        Reconstruct also movies that an encoding model declares to be in its training set; results say so.
-    max_memory
-        How much memory may be used, for instance 8GB; all that is free by default.
+    Args:
+        out: Folder for one .nc file per trial.
+        posterior: Folder that `neuroreel fit` wrote.
+        encoders: With bauer_2026: one or more encoding models of the recording's neurons.
+        mask: Transparency mask, a .npy file: the pixels that are scored (with bauer_2026 also those that may move).
+        samples: Draws from the posterior beside the most likely movie, which show how sure it is.
+        passes: How often the movie passes through the models at most; 25 by default, 1000 with bauer_2026.
+        mask_threshold: With bauer_2026: pixels may move where the mask is at least this.
+        allow_trained_on: Reconstruct also movies that an encoding model declares to be in its training set; results say so.
+        max_memory: How much memory may be used, for instance 8GB; all that is free by default.
     """
 
     recording: Recording
@@ -142,12 +132,9 @@ class Evaluate:
     The baselines need the linear decoder that `neuroreel train` fitted. With several movies the table also says how
     often a frame or a clip is identified among the others (nr.identify).
 
-    Attributes
-    ----------
-    smooth
-        Also score the movie blurred with this sigma in all axes (0.5 in the paper).
-    out
-        Also write the scores of every trial to this JSON file.
+    Args:
+        smooth: Also score the movie blurred with this sigma in all axes (0.5 in the paper).
+        out: Also write the scores of every trial to this JSON file.
     """
 
     results: Results
@@ -182,12 +169,9 @@ class Report:
 
     One HTML file that plays the movies without a network, with settings and provenance.
 
-    Attributes
-    ----------
-    out
-        The page; its name ends in .html.
-    title
-        Heading of the page.
+    Args:
+        out: The page; its name ends in .html.
+        title: Heading of the page.
     """
 
     results: Results
@@ -217,16 +201,11 @@ class Report:
 class Export:
     """Write reconstructions as NWB, TIFF (ImageJ), MP4 or GIF.
 
-    Attributes
-    ----------
-    to
-        A name ending in .nwb (all results in one file), .tif, .mp4 or .gif; {} in it stands for each result's name.
-    metadata
-        JSON file with fields of the NWB file, such as {"lab": "...", "subject": {"subject_id": "..."}}.
-    with_truth
-        Put the true movie beside the reconstruction (TIFF, MP4 and GIF; NWB has it anyway).
-    exact
-        MP4 that is exact to the grey level, which some players do not show.
+    Args:
+        to: A name ending in .nwb (all results in one file), .tif, .mp4 or .gif; {} in it stands for each result's name.
+        metadata: JSON file with fields of the NWB file, such as {"lab": "...", "subject": {"subject_id": "..."}}.
+        with_truth: Put the true movie beside the reconstruction (TIFF, MP4 and GIF; NWB has it anyway).
+        exact: MP4 that is exact to the grey level, which some players do not show.
     """
 
     results: Results
@@ -263,14 +242,11 @@ class Convert:
     Weights become .safetensors, results and stimuli .nc; nothing in them is executed. Masks (mask_m0.npy) need no
     conversion: --mask opens them as they are. Files that are there already are kept.
 
-    Attributes
-    ----------
-    files
-        Encoding models (.pth), results (.npy), stimuli (.npz), or folders of results, each of which becomes one file.
-    out
-        Folder for what they are converted to.
-    run
-        Which run, where a folder of results has several, for instance "*_pop50_*".
+    Args:
+        files: Encoding models (.pth), results (.npy), stimuli (.npz), or folders of results, each of which becomes one
+            file.
+        out: Folder for what they are converted to.
+        run: Which run, where a folder of results has several, for instance "*_pop50_*".
     """
 
     files: Annotated[tuple[Path, ...], Positional, arg(metavar="FILE ...")]

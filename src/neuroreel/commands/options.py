@@ -78,7 +78,7 @@ def parse(command: type[Command], arguments: Sequence[str], *, name: str) -> Com
 
 def explanation(command: type) -> list[str]:
     """The paragraphs before the list of options; the first one is a line."""
-    text = inspect.cleandoc(command.__doc__ or "").partition("\nAttributes\n")[0]
+    text = inspect.cleandoc(command.__doc__ or "").partition("\nArgs:\n")[0]
     return [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
 
 

@@ -22,10 +22,8 @@ class Simulate(SimulationSettings):
 
     Written as a folder in the Sensorium layout, which every other command takes.
 
-    Attributes
-    ----------
-    folder
-        Where to write the recording.
+    Args:
+        folder: Where to write the recording.
     """
 
     folder: Annotated[Path, Positional, arg(metavar="FOLDER")]
@@ -48,24 +46,15 @@ class Download:
 
     An interrupted download resumes, and what is there already is kept.
 
-    Attributes
-    ----------
-    names
-        new, old, recordings, weights, masks, stimuli, reconstructions, one mouse or file, or all; see --list.
-    to
-        Folder for them.
-    only
-        Parts, such as fold_0 or oracle of recordings, fold_0 of weights, m1 of masks.
-    parallel
-        How many files are fetched at once.
-    yes
-        Start without asking. Without a terminal, where nobody can be asked, nothing starts without it.
-    show
-        Print what can be downloaded, and stop.
-    check
-        Read what was downloaded into the folder again, and say what has changed since.
-    catalogue
-        A file like the package's catalogue.toml, for a mirror or another archive.
+    Args:
+        names: new, old, recordings, weights, masks, stimuli, reconstructions, one mouse or file, or all; see --list.
+        to: Folder for them.
+        only: Parts, such as fold_0 or oracle of recordings, fold_0 of weights, m1 of masks.
+        parallel: How many files are fetched at once.
+        yes: Start without asking. Without a terminal, where nobody can be asked, nothing starts without it.
+        show: Print what can be downloaded, and stop.
+        check: Read what was downloaded into the folder again, and say what has changed since.
+        catalogue: A file like the package's catalogue.toml, for a mirror or another archive.
     """
 
     names: Annotated[tuple[str, ...], Positional, arg(metavar="[NAME ...]")] = ()
@@ -117,42 +106,26 @@ class Import:
     video, responses, behavior, pupil_center, tier, fold and frame_rate_hz; of the options only --out, --frame-rate-hz
     and --overwrite apply to it.
 
-    Attributes
-    ----------
-    source
-        The NWB file (.nwb), or a table (.csv, .tsv) that names the files of each trial.
-    out
-        Folder for the recording.
-    show
-        Print what the NWB file holds, and stop.
-    responses
-        Series of responses; several series are concatenated along neurons.
-    stimulus
-        Series of images.
-    trials
-        Table of intervals that defines the trials, or "stimulus" to cut at its pauses; found by itself where possible.
-    tier_column
-        Column of that table with a tier per trial; "tier" or "split" by default.
-    trial_seconds
-        Cut trials into pieces of this length.
-    leave_out
-        Numbers of trials to leave out.
-    pupil
-        Series of pupil dilation; "none" leaves it out.
-    running
-        Series of running speed; "none" leaves it out.
-    pupil_center
-        Series of the pupil's center; "none" leaves it out.
-    neurons
-        A .npy file of booleans or numbers: which neurons to keep.
-    frame_rate_hz
-        Frames per second; that of the stimulus by default.
-    grey_levels
-        Stored values of black and white; 0 and 255 by default.
-    size
-        Height and width to which frames are scaled.
-    image_axes
-        Which side of stored images comes first; by default height, unless the series' "dimension" says otherwise.
+    Args:
+        source: The NWB file (.nwb), or a table (.csv, .tsv) that names the files of each trial.
+        out: Folder for the recording.
+        show: Print what the NWB file holds, and stop.
+        responses: Series of responses; several series are concatenated along neurons.
+        stimulus: Series of images.
+        trials: Table of intervals that defines the trials, or "stimulus" to cut at its pauses; found by itself where
+            possible.
+        tier_column: Column of that table with a tier per trial; "tier" or "split" by default.
+        trial_seconds: Cut trials into pieces of this length.
+        leave_out: Numbers of trials to leave out.
+        pupil: Series of pupil dilation; "none" leaves it out.
+        running: Series of running speed; "none" leaves it out.
+        pupil_center: Series of the pupil's center; "none" leaves it out.
+        neurons: A .npy file of booleans or numbers: which neurons to keep.
+        frame_rate_hz: Frames per second; that of the stimulus by default.
+        grey_levels: Stored values of black and white; 0 and 255 by default.
+        size: Height and width to which frames are scaled.
+        image_axes: Which side of stored images comes first; by default height, unless the series' "dimension" says
+            otherwise.
     """
 
     source: Annotated[Path, Positional, arg(metavar="FILE")]

@@ -19,12 +19,9 @@ class Demo:
 
     Takes about 3 minutes on two cores. Finished steps are kept; an interrupted run resumes.
 
-    Attributes
-    ----------
-    out
-        Folder for everything that is made.
-    quick
-        A smaller mouse and less training: under a minute.
+    Args:
+        out: Folder for everything that is made.
+        quick: A smaller mouse and less training: under a minute.
     """
 
     out: Path = Path("neuroreel-demo")
@@ -46,40 +43,23 @@ class Benchmark:
     fitted to folds 2 to 6; fold 1 validates, fold 0 is scored once. Finished parts are kept; an interrupted run
     resumes. Methods, movies and recordings can be added later.
 
-    Attributes
-    ----------
-    name
-        What to compare: the quality of the movies.
-    out
-        Folder for everything: table.csv, summary.csv, summary.json, quality.png, quality.pdf.
-    recordings
-        Folders of recordings in the Sensorium layout, in place of simulated mice.
-    neurons
-        Simulated mice: one for each of these sizes, noise levels and seeds.
-    signal_to_noise
-        Simulated mice: variance of the signal over that of the noise.
-    seeds
-        Simulated mice: random seeds.
-    trials
-        Simulated mice: movies of 10 s in each recording.
-    methods
-        Some of the methods; all but the slow ones by default ('bauer_2026', 'mean of samples').
-    movies
-        Test movies of each recording.
-    models
-        Encoding models in the ensemble.
-    epochs
-        Training epochs of each.
-    decoder_steps
-        Training steps of the convolutional decoder.
-    samples
-        Draws of the posterior, for the coverage of its intervals; each costs as much as the movie.
-    iterations
-        Of the published method.
-    published_mask
-        Also score inside the mask that the published rule learns.
-    quick
-        One small mouse, two movies: shows in under 3 minutes that everything works, not how well.
+    Args:
+        name: What to compare: the quality of the movies.
+        out: Folder for everything: table.csv, summary.csv, summary.json, quality.png, quality.pdf.
+        recordings: Folders of recordings in the Sensorium layout, in place of simulated mice.
+        neurons: Simulated mice: one for each of these sizes, noise levels and seeds.
+        signal_to_noise: Simulated mice: variance of the signal over that of the noise.
+        seeds: Simulated mice: random seeds.
+        trials: Simulated mice: movies of 10 s in each recording.
+        methods: Some of the methods; all but the slow ones by default ('bauer_2026', 'mean of samples').
+        movies: Test movies of each recording.
+        models: Encoding models in the ensemble.
+        epochs: Training epochs of each.
+        decoder_steps: Training steps of the convolutional decoder.
+        samples: Draws of the posterior, for the coverage of its intervals; each costs as much as the movie.
+        iterations: Of the published method.
+        published_mask: Also score inside the mask that the published rule learns.
+        quick: One small mouse, two movies: shows in under 3 minutes that everything works, not how well.
     """
 
     name: Annotated[Literal["quality"], Positional] = "quality"
@@ -145,16 +125,11 @@ class Figures:
     EXPERIMENT is natural, gradient_ensembling, predicted_activity, masks, ablation, noise, gratings, receptive_fields,
     responses, or all. Incomplete results are drawn as far as they go, and marked as partial.
 
-    Attributes
-    ----------
-    experiment
-        Whose figures; all draws every experiment that has results.
-    results
-        Folder that `neuroreel experiment` wrote into.
-    published
-        In its place, a folder of the authors' results (reconstruction_summary_*.npy, in folders modelfold*).
-    out
-        Folder; each figure gets one of its own in it.
+    Args:
+        experiment: Whose figures; all draws every experiment that has results.
+        results: Folder that `neuroreel experiment` wrote into.
+        published: In its place, a folder of the authors' results (reconstruction_summary_*.npy, in folders modelfold*).
+        out: Folder; each figure gets one of its own in it.
     """
 
     experiment: Annotated[str, Positional, arg(metavar="EXPERIMENT")]
@@ -184,10 +159,8 @@ class Doctor:
     What is missing comes with the commands that need it. The exit status is 1 where something is broken that every
     command needs.
 
-    Attributes
-    ----------
-    as_json
-        Print it as JSON.
+    Args:
+        as_json: Print it as JSON.
     """
 
     as_json: Annotated[bool, arg(name="json")] = False

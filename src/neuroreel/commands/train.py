@@ -32,28 +32,18 @@ class Train:
     Finished models are kept; an interrupted training resumes. With several recordings (dwiseneuro only) each model has
     a session for each of them.
 
-    Attributes
-    ----------
-    recordings
-        Folders of one or more recordings in the Sensorium layout.
-    out
-        Folder for encoder_SEED.safetensors and decoder.safetensors (decoder_NAME.safetensors with several recordings).
-    kind
-        A small convolutional model that trains in a minute, or the architecture of the paper.
-    seeds
-        Random seeds: one encoding model for each; none to fit decoders only.
-    validation_fold
-        Fold whose trials stop the training early, or "none".
-    epochs
-        How long to train at most; the kind decides by default.
-    settings
-        JSON file {"recipe": {...}, "architecture": {...}} with what differs from the kind's own.
-    teachers
-        Finished models of the same recordings: learn their predictions too (distillation).
-    decoder
-        Also fit a linear decoder for each recording.
-    devices
-        How many devices share each batch.
+    Args:
+        recordings: Folders of one or more recordings in the Sensorium layout.
+        out: Folder for encoder_SEED.safetensors and decoder.safetensors (decoder_NAME.safetensors with several
+            recordings).
+        kind: A small convolutional model that trains in a minute, or the architecture of the paper.
+        seeds: Random seeds: one encoding model for each; none to fit decoders only.
+        validation_fold: Fold whose trials stop the training early, or "none".
+        epochs: How long to train at most; the kind decides by default.
+        settings: JSON file {"recipe": {...}, "architecture": {...}} with what differs from the kind's own.
+        teachers: Finished models of the same recordings: learn their predictions too (distillation).
+        decoder: Also fit a linear decoder for each recording.
+        devices: How many devices share each batch.
     """
 
     recordings: Annotated[tuple[Path, ...], Positional, arg(metavar="RECORDING ...")]

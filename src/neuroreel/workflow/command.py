@@ -18,24 +18,15 @@ class Workflow:
 
     Finished steps are kept; an interrupted study resumes.
 
-    Attributes
-    ----------
-    config
-        A YAML file, or one that comes with neuroreel: quick (a simulated mouse, minutes), paper.
-    out
-        Folder for everything that is made; neuroreel-CONFIG by default.
-    profile
-        One machine, or Slurm.
-    dry_run
-        Only print the jobs that are left, their GPU-hours, memory and disk.
-    cores
-        How many cores of this machine may be used at once; all by default.
-    show
-        Print the configuration, to start your own from.
-    snakefile
-        Print where the Snakefile is, for plain Snakemake.
-    table
-        Write table.md and table.csv in this folder of a workflow, our numbers beside the published ones.
+    Args:
+        config: A YAML file, or one that comes with neuroreel: quick (a simulated mouse, minutes), paper.
+        out: Folder for everything that is made; neuroreel-CONFIG by default.
+        profile: One machine, or Slurm.
+        dry_run: Only print the jobs that are left, their GPU-hours, memory and disk.
+        cores: How many cores of this machine may be used at once; all by default.
+        show: Print the configuration, to start your own from.
+        snakefile: Print where the Snakefile is, for plain Snakemake.
+        table: Write table.md and table.csv in this folder of a workflow, our numbers beside the published ones.
     """
 
     config: Annotated[str, Positional, arg(metavar="[CONFIG]")] = "quick"
