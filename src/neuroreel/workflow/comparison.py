@@ -19,15 +19,15 @@ Number = tuple[float, ...]
 """One number, or the smallest and the largest of a range."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Published:
-    """A published number and how ours is taken from an experiment's table: rows first, then what of them."""
+    """A published number, and how ours is taken from an experiment's table: of which rows, and what of them."""
 
     experiment: str
     what: str
     published: str
-    rows: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
     take: Callable[[pd.DataFrame], Number]
+    rows: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
 
 
 def _mean(column: str) -> Callable[[pd.DataFrame], Number]:
@@ -59,80 +59,28 @@ def _noise_8px_4_frames(table: pd.DataFrame) -> pd.DataFrame:
 
 _VIDEO = _mean("video_correlation")
 PUBLISHED = (
-    Published(experiment="natural", what="natural movies, ensemble", published="0.569", take=_VIDEO),
+    Published("natural", "natural movies, ensemble", "0.569", _VIDEO),
+    Published("natural", "the same without smoothing", "0.533", _mean("video_correlation_unsmoothed")),
+    Published("natural", "single model", "about 0.44", _mean("single_video_correlation")),
+    Published("gradient_ensembling", "one video, gradients averaged", "0.552", _VIDEO, _where("ensemble", "gradients")),
+    Published("predicted_activity", "from predicted responses", "0.766", _VIDEO, _where("target", "predicted")),
+    Published("masks", "no mask", "0.510", _VIDEO, _where("mask", "none")),
+    Published("masks", "strict mask", "0.551", _VIDEO, _where("mask", "strict")),
+    Published("ablation", "50.0% of the neurons", "0.512", _VIDEO, _where("fraction", 0.5)),
+    Published("ablation", "25.0% of the neurons", "0.427", _VIDEO, _where("fraction", 0.25)),
+    Published("ablation", "12.5% of the neurons", "0.344", _VIDEO, _where("fraction", 0.125)),
+    Published("noise", "Gaussian noise, best length constants", "0.91", _best_noise),
+    Published("noise", "Gaussian noise, 8 pixels and 4 frames", "0.91", _VIDEO, _noise_8px_4_frames),
     Published(
-        experiment="natural",
-        what="the same without smoothing",
-        published="0.533",
-        take=_mean("video_correlation_unsmoothed"),
+        "noise",
+        "white in space, over temporal constants",
+        "0.08 to 0.21",
+        _range_over("temporal_frames"),
+        _where("spatial_px", 0),
     ),
-    Published(
-        experiment="natural",
-        what="single model",
-        published="about 0.44",
-        take=_mean("single_video_correlation"),
-    ),
-    Published(
-        experiment="gradient_ensembling",
-        what="one video, gradients averaged",
-        published="0.552",
-        rows=_where("ensemble", "gradients"),
-        take=_VIDEO,
-    ),
-    Published(
-        experiment="predicted_activity",
-        what="from predicted responses",
-        published="0.766",
-        rows=_where("target", "predicted"),
-        take=_VIDEO,
-    ),
-    *(
-        Published(experiment="masks", what=what, published=value, rows=_where("mask", mask), take=_VIDEO)
-        for mask, what, value in (("none", "no mask", "0.510"), ("strict", "strict mask", "0.551"))
-    ),
-    *(
-        Published(
-            experiment="ablation",
-            what=f"{fraction:.1%} of the neurons",
-            published=value,
-            rows=_where("fraction", fraction),
-            take=_VIDEO,
-        )
-        for fraction, value in ((0.5, "0.512"), (0.25, "0.427"), (0.125, "0.344"))
-    ),
-    Published(experiment="noise", what="Gaussian noise, best length constants", published="0.91", take=_best_noise),
-    Published(
-        experiment="noise",
-        what="Gaussian noise, 8 pixels and 4 frames",
-        published="0.91",
-        rows=_noise_8px_4_frames,
-        take=_VIDEO,
-    ),
-    Published(
-        experiment="noise",
-        what="white in space, over temporal constants",
-        published="0.08 to 0.21",
-        rows=_where("spatial_px", 0),
-        take=_range_over("temporal_frames"),
-    ),
-    Published(
-        experiment="gratings",
-        what="drifting gratings, over directions",
-        published="0.41 to 0.43",
-        take=_range_over("direction_deg"),
-    ),
-    Published(
-        experiment="responses",
-        what="responses predicted for the true movie",
-        published="0.379",
-        take=_mean("response_correlation_truth"),
-    ),
-    Published(
-        experiment="responses",
-        what="responses predicted for the reconstruction",
-        published="0.442",
-        take=_mean("response_correlation"),
-    ),
+    Published("gratings", "drifting gratings, over directions", "0.41 to 0.43", _range_over("direction_deg")),
+    Published("responses", "responses predicted for the true movie", "0.379", _mean("response_correlation_truth")),
+    Published("responses", "responses predicted for the reconstruction", "0.442", _mean("response_correlation")),
 )
 
 
