@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,21 +92,12 @@ def noise_stimuli(
     numbers = repeats if isinstance(repeats, Sequence | np.ndarray) else range(whole_number(repeats, name="repeats"))
     asked = {"repeat": numbers, "spatial_px": spatial_px, "temporal_frames": temporal_frames}
     _check_asked(asked | {"inverted": inverted})
+    size: dict[str, Any] = {"frames": frames, "height": height, "width": width}
 
-    def make(repeat: int, space: float, time: float) -> NDArray[np.float32]:
-        return gaussian_noise(
-            spatial_px=space,
-            temporal_frames=time,
-            frames=frames,
-            height=height,
-            width=width,
-            seed=(seed, repeat),
-        )
+    def make(repeat: int, **lengths: Any) -> NDArray[np.float32]:
+        return gaussian_noise(**lengths, **size, seed=(seed, repeat))
 
-    if video is None:
-        movies = _made(make, asked, size=_movie_size(frames, height, width))
-    else:
-        movies = _published_noise(video, asked, str(file))
+    movies = _made(make, asked, size) if video is None else _published_noise(video, asked, str(file))
     both = np.stack([255 - movies if negative else movies for negative in inverted])
     return _labeled(both, {"inverted": inverted, **asked}, source=file)
 
@@ -147,34 +139,22 @@ def grating_stimuli(
     """
     asked = dict(zip(_GRATING_AXES, (directions_deg, spatial_frequencies, temporal_frequencies_hz), strict=True))
     _check_asked(asked)
-
-    def make(direction: float, space: float, time: float) -> NDArray[np.float32]:
-        return drifting_grating(
-            direction_deg=direction,
-            spatial_frequency=space,
-            temporal_frequency_hz=time,
-            frames=frames,
-            height=height,
-            width=width,
-            frame_rate_hz=frame_rate_hz,
-            screen=screen,
-            published_labels=published_labels,
-        )
-
+    size: dict[str, Any] = {"frames": frames, "height": height, "width": width}
+    shown: dict[str, Any] = {"frame_rate_hz": frame_rate_hz, "screen": screen, "published_labels": published_labels}
     if file is None:
-        movies = _made(make, asked, size=_movie_size(frames, height, width))
+        movies = _made(partial(drifting_grating, **size, **shown), asked, size)
     else:
         movies = _published_gratings(user_path(file), asked)
     return _labeled(movies, asked, source=file)
 
 
 def _made(
-    make: Callable[..., NDArray[np.float32]], asked: Mapping[str, Sequence[Any]], *, size: tuple[int, int, int]
+    make: Callable[..., NDArray[np.float32]], asked: Mapping[str, Sequence[Any]], size: Mapping[str, int]
 ) -> NDArray[np.float32]:
     """A movie for each combination of the values asked for."""
-    movies = np.empty((*map(len, asked.values()), *size), np.float32)
+    movies = np.empty((*map(len, asked.values()), *(whole_number(size[name], name=name) for name in size)), np.float32)
     for place in np.ndindex(movies.shape[: len(asked)]):
-        movies[place] = make(*(values[index] for values, index in zip(asked.values(), place, strict=True)))
+        movies[place] = make(**{name: asked[name][index] for name, index in zip(asked, place, strict=True)})
     return movies
 
 
@@ -223,10 +203,6 @@ def _check_asked(asked: Mapping[str, Sequence[Any]]) -> None:
     for name, values in asked.items():
         if not len(values) or len(set(values)) < len(values):
             raise InputError(f"{name} is {list(values)!r}; give at least one, and each only once")
-
-
-def _movie_size(frames: int, height: int, width: int) -> tuple[int, int, int]:
-    return whole_number(frames, name="frames"), whole_number(height, name="height"), whole_number(width, name="width")
 
 
 def _labeled(movies: NDArray[np.float32], axes: Mapping[str, Sequence[Any]], *, source: object) -> xr.DataArray:
