@@ -14,7 +14,7 @@ from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.defaults import SCORED_MASK
 from neuroreel.errors import InputError
 from neuroreel.evaluation.baselines import baselines
-from neuroreel.evaluation.comparison import SKIP_FRAMES, compare
+from neuroreel.evaluation.comparison import SKIP_FRAMES, compare, mean_of_defined
 from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.scores import format_score, response_correlation
 from neuroreel.recordings.trial import Trial
@@ -98,12 +98,10 @@ def _trial_of(result: Reconstruction) -> Trial:
 
 def mean_scores(table: Table, score: str = "video_correlation") -> dict[str, float]:
     """Mean over trials of one score, for each method; NaN where it is undefined in every trial."""
-    methods = next(iter(table.values()))
-    means = {}
-    for method in methods:
-        values = [rows[method].get(score, np.nan) for rows in table.values()]
-        means[method] = float(np.nanmean(values)) if not np.all(np.isnan(values)) else float("nan")
-    return means
+    return {
+        method: mean_of_defined(np.array([rows[method].get(score, np.nan) for rows in table.values()]))
+        for method in next(iter(table.values()))
+    }
 
 
 def format_table(table: Table) -> str:

@@ -51,11 +51,11 @@ def read_plain_array(stream: BinaryIO) -> NDArray[Any]:
         raise ValueError(f"it holds {dtype.name} in place of real numbers")
     if any(size < 0 for size in shape):
         raise ValueError(f"it has the impossible shape {shape}")
-    array = as_array(stream.read(), dtype, math.prod(shape))
+    array = array_from_bytes(stream.read(), dtype, math.prod(shape))
     return array.reshape(shape, order="F" if fortran else "C").copy()
 
 
-def as_array(content: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+def array_from_bytes(content: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
     """Exactly ``count`` numbers from bytes, without a copy; ValueError if there is another number of them."""
     if type(content) is not bytes or len(content) != count * dtype.itemsize:
         raise ValueError(f"{count} numbers of type {dtype} have another number of bytes")

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.bauer_2026.files.arrays import as_array
+from neuroreel.bauer_2026.files.arrays import array_from_bytes
 from neuroreel.bauer_2026.files.machine import Builder, Machine, Named, Pending
 
 _DEEPEST, _MOST_ITEMS = 8, 200_000  # the published files have 3 and about 1,000
@@ -88,7 +88,7 @@ class _Array(Pending):
                 raise ValueError(f"an array of {count} objects holds another number of them")
             self.value = content
         else:
-            self.value = as_array(content, kind.dtype, count).reshape(shape, order="F" if fortran else "C")
+            self.value = array_from_bytes(content, kind.dtype, count).reshape(shape, order="F" if fortran else "C")
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:
@@ -100,7 +100,7 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 def _scalar(kind: Any, content: Any) -> Any:
     if kind.objects:
         raise TypeError("a number that is an object")
-    return as_array(content, kind.dtype, 1)[0]
+    return array_from_bytes(content, kind.dtype, 1)[0]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _storage_reader(where: str) -> Callable[[Any], _Storage]:
             raise ValueError("a tensor's storage of another version")
         if len(keys) != 1 or struct.unpack("<q", stream.read(8)) != (count,):
             raise ValueError("a tensor's storage that contradicts itself")
-        return _Storage(as_array(content[stream.tell() :], dtype, count))
+        return _Storage(array_from_bytes(content[stream.tell() :], dtype, count))
 
     return read
 
