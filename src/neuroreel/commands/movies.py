@@ -48,7 +48,7 @@ class Reconstruct:
         samples: Draws from the posterior beside the most likely movie, which show how sure it is.
         passes: How often the movie passes through the models at most; 25 by default, 1000 with bauer_2026.
         mask_threshold: With bauer_2026: pixels may move where the mask is at least this.
-        allow_trained_on: Reconstruct also movies that an encoding model declares to be in its training set; results say so.
+        allow_trained_on: Reconstruct also movies that an encoding model was trained on; results say so.
         max_memory: How much memory may be used, for instance 8GB; all that is free by default.
     """
 
