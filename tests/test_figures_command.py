@@ -13,8 +13,8 @@ import pytest
 import neuroreel as nr
 from experiment_mice import NAMES
 from neuroreel.cli import main
-from neuroreel.figures.catalog import FIGURES
 from neuroreel.figures.from_experiment import read_experiment
+from neuroreel.figures.paper import FIGURES
 from neuroreel.studies import experiment_table
 
 

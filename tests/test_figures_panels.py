@@ -23,25 +23,14 @@ from figure_tables import (
     noise_table,
     table_of,
 )
-from neuroreel.figures import (
-    ablation,
-    gratings,
-    masks,
-    natural,
-    noise,
-    predicted_activity,
-    quality,
-    receptive_fields,
-    responses,
-)
+from neuroreel.figures import conditions, curves, fields, paper, quality
 from neuroreel.figures.comparisons import COLUMNS, compare_conditions, format_p, stars, summary_of_tests
 from neuroreel.figures.conditions import panel_conditions
-from neuroreel.figures.curves import panel_convergence, panel_curve
-from neuroreel.figures.examples import at_percentiles, one_trial
-from neuroreel.figures.maps import correlation_colors, draw_values, panel_map
-from neuroreel.figures.material import Example, needs_columns, on_video, summary_of_missing
-from neuroreel.figures.strips import chosen_frames, panel_strips
-from neuroreel.style import COLORS, animal_looks, short_name, style
+from neuroreel.figures.curves import correlation_colors, draw_values, panel_convergence, panel_curve, panel_map
+from neuroreel.figures.material import needs_columns, on_video, summary_of_missing
+from neuroreel.figures.movies import at_percentiles, chosen_frames, one_trial, panel_strips
+from neuroreel.pictures import Strip
+from neuroreel.style import COLORS, animal_looks, correlation_axis, short_name, style
 
 FRACTIONS = {1.0: 0.0, 0.5: -0.1, 0.25: -0.2}
 NAMES = {1.0: "all", 0.5: "half", 0.25: "a\nquarter"}
@@ -115,6 +104,17 @@ def test_words_for_p(p: float, mark: str, words: str) -> None:
     assert stars(0.005) == "**" and stars(0.05) == "n.s." and format_p(float("nan")) == "p undefined"
 
 
+def test_axes_of_scores_show_differences_and_say_when_they_do_not_begin_at_0(ax: Axes) -> None:
+    assert correlation_axis(ax, 0.6, 0.7) == " The axis does not begin at 0." and ax.get_ylim()[0] == pytest.approx(
+        0.55
+    )
+    assert correlation_axis(ax, 0.2, 0.7) == "" and ax.get_ylim()[0] == 0.0
+    assert correlation_axis(ax, -0.1, 0.7) == "" and ax.get_ylim()[0] == pytest.approx(-0.11)
+    table = table_of("fraction", {1.0: 0.0, 0.5: -0.01})
+    cut = panel_conditions(table, ax, condition="fraction", order=NAMES, what="Shares")
+    assert "does not begin at 0" in cut.caption and 0 < ax.get_ylim()[0] < table["video_correlation"].min()
+
+
 def test_curve_has_a_line_an_animal(ax: Axes) -> None:
     table = table_of("fraction", FRACTIONS, animals=3)
     drawn = panel_curve(table, ax, x="fraction", x_label="fraction kept", logarithmic=True, what="Scores")
@@ -133,13 +133,17 @@ def test_convergence_leaves_out_what_is_undefined(ax: Axes) -> None:
     mean = drawn.numbers[drawn.numbers["level"] == "mean over movies"]
     assert mean["iteration"].tolist() == [10, 20] and mean["video_correlation"].tolist() == pytest.approx([0.2, 0.4])
     assert len(ax.lines) >= 5  # four movies and their mean
-    loss = panel_convergence(history, ax, quantity="loss", label="loss", what="Loss").numbers
-    assert loss[loss["level"] == "mean over movies"]["loss"].tolist() == pytest.approx([1.0, 0.5, 0.75])
+    other = Figure().subplots()
+    loss = panel_convergence(history, other, quantity="loss", label="loss", what="Loss").numbers
+    mean = loss[loss["level"] == "mean over movies"]
+    assert mean["loss"].tolist() == pytest.approx([1.0, 0.5, 0.75])
+    assert mean["loss_change"].tolist() == pytest.approx([0.0, -0.5, -0.25]) and other.get_ylabel() == "change of loss"
+    np.testing.assert_allclose(np.asarray(other.lines[-1].get_ydata(), float), mean["loss_change"])
 
 
 def test_map_is_the_mean_over_animals(ax: Axes) -> None:
     table = noise_table()
-    drawn = noise.panel_noise(table, ax, inverted=False)
+    drawn = curves.panel_noise(table, ax, inverted=False)
     (image,) = ax.images
     grid = np.asarray(image.get_array())
     plain = table[~table["inverted"]]
@@ -148,11 +152,11 @@ def test_map_is_the_mean_over_animals(ax: Axes) -> None:
     assert {each.get_text() for each in ax.texts} == {f"{value:.2f}" for value in expected.to_numpy().ravel()}
     means = drawn.numbers[drawn.numbers["level"] == "mean over animals"]
     assert len(means) == 6 and "n = 2 animals" in ax.get_title("right")
-    inverted = noise.panel_noise(table, ax, inverted=True).numbers
+    inverted = curves.panel_noise(table, ax, inverted=True).numbers
     assert inverted["video_correlation"].mean() == pytest.approx(drawn.numbers["video_correlation"].mean() + 0.001)
     nullable = table.astype({"inverted": "boolean"})
     nullable.loc[nullable["inverted"] == False, "inverted"] = pd.NA  # noqa: E712  what is not said is not inverted
-    pd.testing.assert_frame_equal(noise.panel_noise(nullable, ax, inverted=False).numbers, drawn.numbers)
+    pd.testing.assert_frame_equal(curves.panel_noise(nullable, ax, inverted=False).numbers, drawn.numbers)
 
 
 def test_colors_and_ink_hold_for_correlations_below_zero_and_unknown_ones(ax: Axes) -> None:
@@ -169,7 +173,7 @@ def test_colors_and_ink_hold_for_correlations_below_zero_and_unknown_ones(ax: Ax
 def test_panels_that_share_a_bar_share_its_colors() -> None:
     table = noise_table().assign(video_correlation=lambda rows: rows["video_correlation"] - 0.1 * rows["inverted"])
     with style():
-        sheet = noise.draw(material_of("noise", table))
+        sheet = paper.noise(material_of("noise", table))
     spans = [ax.images[0].get_clim() for ax in sheet.figure.axes if ax.get_xlabel().startswith("temporal")]
     inverted = table[table["inverted"]].groupby(["spatial_px", "temporal_frames"])["video_correlation"].mean()
     assert len(spans) == 2 and spans[0] == spans[1] == pytest.approx((inverted.min(), 0.535))
@@ -180,36 +184,36 @@ def test_one_spot_does_not_hide_the_other_receptive_fields() -> None:
     maps[:, 8:12, 8:12] = 1.0
     maps[0, 0, 0] = 1000.0
     places = {"row": np.arange(20), "column": np.arange(20)}
-    fields = xr.Dataset(dict.fromkeys(("on", "off"), (("neuron", "row", "column"), maps)), coords=places)
-    fields.attrs = {"recording": "mouse", "video_height": 20, "video_width": 20, "spot_px": 1}
-    silent = fields.assign(off=0 * fields["off"])
+    dataset = xr.Dataset(dict.fromkeys(("on", "off"), (("neuron", "row", "column"), maps)), coords=places)
+    dataset.attrs = {"recording": "mouse", "video_height": 20, "video_width": 20, "spot_px": 1}
+    silent = dataset.assign(off=0 * dataset["off"])
     figure = Figure()
-    receptive_fields.panel_maps([silent], figure.subfigures(1, 1))
+    fields.panel_maps([silent], figure.subfigures(1, 1))
     on, off = figure.axes[0].images[0], figure.axes[1].images[0]
     assert on.get_clim() == (-1.0, 1.0)
     assert off.get_clim() == (-1.0, 1.0) and np.all(off.norm(off.get_array()) == 0.5), "nothing is white, not blue"
 
 
 def test_gratings_by_direction_and_frequency(ax: Axes) -> None:
-    drawn = gratings.panel_directions(grating_table(), ax)
+    drawn = conditions.panel_directions(grating_table(), ax)
     assert [each.get_text() for each in ax.get_xticklabels()] == ["0", "90"]
     means = drawn.numbers[drawn.numbers["level"] == "mean over animals"].set_index("direction_deg")
     assert means.loc[90.0, "video_correlation"] - means.loc[0.0, "video_correlation"] == pytest.approx(0.09)
     other = Figure().subplots()
-    numbers = gratings.panel_frequencies(grating_table(), other).numbers
+    numbers = curves.panel_frequencies(grating_table(), other).numbers
     assert len(numbers[numbers["level"] == "mean over animals"]) == 4
     assert other.get_xlabel() == "temporal frequency (Hz)" and "cycles/degree" in other.get_ylabel()
 
 
 def test_methods_of_natural_movies(ax: Axes) -> None:
     table = table_of("ensemble", {"videos": 0.0})
-    drawn = natural.panel_ensembling(table, ax)
+    drawn = conditions.panel_ensembling(table, ax)
     assert drawn.numbers["method"].drop_duplicates().tolist()[:3] == ["ensemble", "ensemble, smoothed", "single model"]
-    unsmoothed = natural.methods(table.assign(video_correlation_unsmoothed=table["video_correlation"]))
+    unsmoothed = conditions.methods(table.assign(video_correlation_unsmoothed=table["video_correlation"]))
     assert set(unsmoothed["method"]) == {"single model", "ensemble"}
-    alone = natural.methods(table.assign(models=1, single_video_correlation=np.nan))
+    alone = conditions.methods(table.assign(models=1, single_video_correlation=np.nan))
     assert set(alone["method"]) == {"single model", "single model, smoothed"}
-    movies = natural.panel_movies(table, ax).numbers
+    movies = curves.panel_movies(table, ax).numbers
     assert sorted(movies["video_correlation"]) == sorted(table["video_correlation"])
 
 
@@ -223,38 +227,38 @@ def test_masks_are_compared_without_the_sweep(ax: Axes) -> None:
         ],
         ignore_index=True,
     )
-    numbers = masks.panel_variants(table, ax).numbers
+    numbers = conditions.panel_variants(table, ax).numbers
     trained = numbers[(numbers["level"] == "movie") & (numbers["mask"] == "trained")]
     assert trained["video_correlation"].max() < 1, "the threshold 0.25 belongs to the sweep"
-    swept = masks.panel_thresholds(table, Figure().subplots()).numbers
+    swept = curves.panel_thresholds(table, Figure().subplots()).numbers
     assert sorted(swept["mask_threshold"].unique()) == [0.25, 0.5, 1.0]
 
 
 def test_neurons_that_were_kept_are_means_of_the_draws(ax: Axes) -> None:
     table = table_of("fraction", {1.0: 0.0, 0.5: -0.1})
     table["neurons"] = np.where(table["fraction"] == 1, 100, 50 + table["trial"])
-    numbers = ablation.panel_neurons(table.astype({"neurons": "Int64"}), ax).numbers
+    numbers = curves.panel_neurons(table.astype({"neurons": "Int64"}), ax).numbers
     assert sorted(numbers["neurons"].unique()) == [51, 100] and ax.get_xlabel() == "neurons"
-    by_share = ablation.panel_neurons(table.drop(columns="neurons"), Figure().subplots()).numbers
+    by_share = curves.panel_neurons(table.drop(columns="neurons"), Figure().subplots()).numbers
     assert sorted(by_share["fraction"].unique()) == [0.5, 1.0]
 
 
 def test_bound_pairs_movies(ax: Axes) -> None:
     table = table_of("target", {"recorded": 0.0, "predicted": 0.2})
-    numbers = predicted_activity.panel_bound(table, ax).numbers
+    numbers = curves.panel_bound(table, ax).numbers
     assert len(numbers) == 12 and (numbers["predicted"] > numbers["recorded"]).all()
     below = table.assign(video_correlation=-table["video_correlation"])
     other = Figure().subplots()
-    predicted_activity.panel_bound(below, other)
+    curves.panel_bound(below, other)
     assert other.get_xlim() == pytest.approx((1.05 * below["video_correlation"].min(), 0))
     with pytest.raises(nr.InputError, match="both are needed"):
-        predicted_activity.panel_bound(table[table["target"] == "recorded"], ax)
+        curves.panel_bound(table[table["target"] == "recorded"], ax)
 
 
 def test_responses_are_of_the_movies_that_were_shown(ax: Axes) -> None:
     table = table_of("ensemble", {"videos": 0.0}, response_correlation=0.44, response_correlation_truth=0.38)
-    assert set(responses.shown_movies(table)["movie"]) == {"true", "reconstructed"}
-    assert responses.panel_movies(table, ax).numbers["response_correlation"].isin([0.44, 0.38]).sum() >= 24
+    assert set(conditions.shown_movies(table)["movie"]) == {"true", "reconstructed"}
+    assert conditions.panel_responses(table, ax).numbers["response_correlation"].isin([0.44, 0.38]).sum() >= 24
 
 
 def test_quality_is_what_the_measures_say(ax: Axes) -> None:
@@ -279,9 +283,9 @@ def test_quality_is_what_the_measures_say(ax: Axes) -> None:
 def test_strips_show_frames_that_are_scored() -> None:
     movies = movies_of({"trial": 1})
     shown = {"true": movies.truth, "reconstructed": movies.video}
-    example = Example(name="trial 1", rows=shown, frame_rate_hz=30.0, mask=movies.mask, beside="r = 0.57")
+    example = Strip(name="trial 1", rows=shown, frame_rate_hz=30.0, mask=movies.mask, beside="r = 0.57")
     assert chosen_frames(example, 3) == [30, 34, 39]
-    short = Example(name="short", rows={"true": movies.truth[:20]}, frame_rate_hz=30.0)
+    short = Strip(name="short", rows={"true": movies.truth[:20]}, frame_rate_hz=30.0)
     assert chosen_frames(short, 3) == [0, 10, 19]
     figure = Figure(layout="constrained")
     drawn = panel_strips([example], figure.subfigures(1, 1), columns=3, what="Movies")
@@ -300,8 +304,8 @@ def test_strips_of_several_movies_do_not_overlap_and_have_frames_of_one_width() 
     movies = movies_of({"trial": 1})
     tall = np.zeros((40, 30, 20), np.float32)
     examples = [
-        Example(name="one", rows={"true": movies.truth, "again": movies.truth}, frame_rate_hz=30.0, beside="r = 0.57"),
-        Example(name="two", rows={"true": tall}, frame_rate_hz=10.0),
+        Strip(name="one", rows={"true": movies.truth, "again": movies.truth}, frame_rate_hz=30.0, beside="r = 0.57"),
+        Strip(name="two", rows={"true": tall}, frame_rate_hz=10.0),
     ]
     figure = Figure(layout="constrained")
     panel_strips(examples, figure.subfigures(1, 1), columns=2, what="Movies")

@@ -15,8 +15,8 @@ import neuroreel as nr
 from neuroreel.bauer_2026.files.find import Found, all_results
 from neuroreel.cli import main
 from neuroreel.figures.from_published import PublishedFolder
-from neuroreel.figures.published_runs import TRIALS, conditions_of, kind_of
-from neuroreel.studies.animals import PUBLISHED_MICE
+from neuroreel.figures.published_runs import conditions_of, kind_of
+from neuroreel.studies.animals import PUBLISHED_MICE, PUBLISHED_MOVIES
 from published_files import write_result
 
 FULL, HALF = "datafold_0_pop100_hpc_round11", "datafold_0_pop50_hpc_round11_popreduc"
@@ -99,7 +99,7 @@ def test_what_is_missing_is_listed_file_by_file(natural: Path) -> None:
     assert material.partial == "partial: 8 of 350 files of the paper" and len(material.missing) == 342
     assert f"modelfold[6]_{FULL}/reconstruction_summary_m4_t9.npy" in material.missing
     assert f"modelfold[0]_{FULL}/reconstruction_summary_m0_t0.npy" not in material.missing
-    assert sum(map(len, TRIALS)) == 50
+    assert sum(map(len, PUBLISHED_MOVIES)) == 50
 
 
 def test_movies_that_the_paper_leaves_out_are_left_out(natural: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from dataclasses import replace
@@ -12,13 +13,14 @@ import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import neuroreel as nr
 from figure_tables import HEIGHT, WIDTH, grating_table, material_of, noise_table, table_of
-from neuroreel.figures.catalog import FIGURES, check_experiment
 from neuroreel.figures.material import Material
+from neuroreel.figures.paper import FIGURES, check_experiment, write_figure
 from neuroreel.figures.sheet import Sheet
-from neuroreel.figures.write import write_figure
 from neuroreel.style import LABEL, TICK, inches, style
 
 RESPONSES = {"response_correlation": 0.44, "response_correlation_truth": 0.38}
@@ -127,16 +129,33 @@ def test_every_figure_is_written_whole_and_well_laid_out(experiment: str, tmp_pa
 
 def assert_well_laid_out(sheet: Sheet, name: str) -> None:
     """Every text lies on the page, is at least as large as ticks are, and axes with ticks say what they show."""
+    renderer = FigureCanvasAgg(sheet.figure).get_renderer()
     with style():
-        box = sheet.figure.get_tightbbox(FigureCanvasAgg(sheet.figure).get_renderer())  # of all that is drawn
+        box = sheet.figure.get_tightbbox(renderer)  # of all that is drawn
     assert box.x0 >= -0.02 and box.x1 <= sheet.figure.get_figwidth() + 0.02, (name, box)
     assert box.y0 >= -0.02 and box.y1 <= sheet.figure.get_figheight() + 0.02, (name, box)
     texts = sheet.figure.findobj(lambda each: hasattr(each, "get_fontsize") and each.get_text())
     assert min(text.get_fontsize() for text in texts) >= TICK
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in drawn_texts(sheet.figure)]
+    overlapping = [
+        (a, b) for (a, one), (b, other) in itertools.combinations(boxes, 2) if one.padded(-1.5).overlaps(other)
+    ]
+    assert not overlapping, (name, overlapping)
     for ax in sheet.figure.axes:
         if ax.get_visible() and not ax.images and ax.axison:
             assert ax.get_ylabel(), f"{name}: an axis without a label"
-    assert sheet.figure.get_figwidth() <= inches(178.01) and LABEL >= 7
+    assert sheet.figure.get_figwidth() <= inches(183.01) and LABEL >= 7
+
+
+def drawn_texts(figure: Figure) -> list[Text]:
+    """All that is written in a figure, without the labels of ticks that lie beyond their axis."""
+    beyond = set()
+    for axis in (each for ax in figure.axes for each in (ax.xaxis, ax.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        beyond |= {tick.label1 for tick in axis.get_major_ticks() if not low - 1e-9 <= tick.get_loc() <= high + 1e-9}
+        beyond |= {tick.label1 for tick in axis.get_minor_ticks()}  # which have no labels here
+    shown = figure.findobj(lambda each: isinstance(each, Text) and each.get_visible() and each.get_text().strip())
+    return [text for text in shown if text not in beyond and (text.axes is None or text.axes.axison)]
 
 
 def test_the_same_data_give_the_same_files(tmp_path: Path) -> None:
@@ -189,6 +208,13 @@ def test_a_trial_under_some_conditions_only_is_not_shown(tmp_path: Path) -> None
     apart = table[(table["fraction"] == 1.0) == (table["trial"] == 0)]
     folder = write_figure("ablation", material_of("ablation", apart), tmp_path)
     assert sorted(file.name for file in folder.glob("?_*.csv")) == ["A_fractions.csv", "B_neurons.csv"]
+
+
+def test_one_method_is_not_compared_with_itself(tmp_path: Path) -> None:
+    table = material("natural").table
+    one = table.drop(columns="single_video_correlation").assign(video_correlation_unsmoothed=table["video_correlation"])
+    folder = write_figure("natural", material_of("natural", one), tmp_path)
+    assert sorted(file.name for file in folder.glob("?_*.csv")) == ["A_frames.csv", "B_movies.csv"]
 
 
 def test_receptive_fields_without_a_mask(tmp_path: Path) -> None:

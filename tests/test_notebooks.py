@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuroreel.figures.masks import variants
+from neuroreel.figures.conditions import variants
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "notebooks"

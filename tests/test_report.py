@@ -19,12 +19,13 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
+from neuroreel import fit_decoder, video_correlation
 from neuroreel.errors import InputError
 from neuroreel.recordings.trial import Trial
 from neuroreel.report import write_report
 from neuroreel.report.figures import raster_picture
-from neuroreel.report.movies import outline, pack_trial
-from neuroreel.report.scores import Cell, read_scores
+from neuroreel.report.movies import pack_trial
+from neuroreel.report.scores import Cell, default_scores, read_scores
 from neuroreel.results import Reconstruction
 
 RATE = 30.0
@@ -121,11 +122,48 @@ def test_everything_said_is_on_the_page(tmp_path: Path) -> None:
     assert page.count("A simulated mouse, not a real one") == 2  # at the top, and beside the scores
     for text in ("recorded", "predicted from the true movie (r =", "predicted from the reconstruction (r ="):
         assert page.count(f">{text}") == 3
-    for text in ("Transparency mask", "Loss: how far", ">iteration</text>", "time (s)", "sigma 0.5 frames and pixels"):
+    for text in (
+        "Transparency mask",
+        "Loss: how badly",
+        ">iteration</text>",
+        "time (s)",
+        "sigma 0.5 frames and pixels",
+    ):
         assert text in page
     assert "Predicted from the reconstruction before smoothing" in page
     for text in ("<dt>method</dt>", "<dt>weight</dt>", "0" * 64, "<dt>torch</dt>"):
         assert page.count(text) == 3
+
+
+def test_scores_and_baselines_are_there_by_default(tmp_path: Path) -> None:
+    results = [make_result(number) for number in range(3)]
+    page = write_report(tmp_path / "report.html", results).read_text()
+    given = default_scores(results, decoder=None, movies={})
+    table = read_scores(given)
+    assert table.methods == ("reconstruction", "grey", "mean of the other movies", "another trial's")
+    assert table.trials == tuple(result.name for result in results)
+    first = table.cell(results[0].name, "reconstruction", "video_correlation")
+    assert first.value == pytest.approx(results[0].score())
+    other = table.cell(results[0].name, "another trial's", "video_correlation").value
+    assert other == pytest.approx(video_correlation(results[0].truth, results[2].video, mask=results[0].mask))
+    share = f"{(results[0].mask >= 1).mean():.0%} of the screen"
+    assert f"Mean over 3 trials; scored: {share}" in page and f"Scored: {share}, inside the outline" in page
+    assert page_data(page)[0]["movies"][1]["score"] == f"video correlation {first.text}, inside {share}"
+    short = make_result(0)
+    cut = Reconstruction(short.dataset.isel(frame=slice(20)))
+    assert read_scores(default_scores([cut], decoder=None, movies={})).methods == ("reconstruction", "grey")
+    assert default_scores([make_result(0, mask=np.zeros((HEIGHT, WIDTH)))], decoder=None, movies={}) is None
+
+
+def test_a_decoder_adds_its_movie_and_its_baselines(tmp_path: Path) -> None:
+    results = [make_result(number) for number in range(3)]
+    trials = [Trial(video=r.truth, responses=r.responses, frame_rate_hz=RATE, name=r.name) for r in results]
+    decoder = fit_decoder(trials, progress=False)
+    page = write_report(tmp_path / "report.html", results, decoder=decoder).read_text()
+    labels = [movie["label"] for movie in page_data(page)[0]["movies"]]
+    assert labels == ["true", "reconstruction", "start", "ridge"]
+    for method in ("ridge", "mean", "grey", "shuffled"):
+        assert f'<th scope="col">{method}</th>' in page
 
 
 def test_real_recordings_are_not_called_simulated(tmp_path: Path) -> None:
@@ -324,15 +362,6 @@ def test_large_and_long_movies_are_shrunk_and_cut_into_sheets() -> None:
     np.testing.assert_allclose(frames[399, 30, :-1], ramp[0, 0, 1:-1:3], atol=0.6)
 
 
-def test_the_outline_is_the_border_of_the_region() -> None:
-    inside = np.zeros((4, 5), bool)
-    inside[1, 2:4] = True
-    edges = set(re.findall(r"M\d+ \d+[hv]1", outline(inside)))
-    assert edges == {"M2 1h1", "M3 1h1", "M2 2h1", "M3 2h1", "M2 1v1", "M4 1v1"}
-    whole = outline(np.ones((2, 3), bool))
-    assert len(re.findall("h1", whole)) == 6 and len(re.findall("v1", whole)) == 4
-
-
 def test_contrast_matching_gives_the_true_mean_and_deviation_inside_the_mask() -> None:
     result = make_result(0)
     assert result.truth is not None and result.mask is not None
@@ -403,6 +432,7 @@ def page(browser: Any, report: Path) -> Any:
     resize(browser, 1280)
     browser.get(report.as_uri())
     wait_for(browser, "return document.querySelectorAll('#stage canvas[data-frame]').length >= 4")
+    check(browser, "match")  # most tests read the movies' own grey levels
     return browser
 
 
@@ -499,7 +529,7 @@ def test_every_trial_can_be_chosen(page: Any) -> None:
         panels = page.find_elements("css selector", ".panel")
         assert [panel.is_displayed() for panel in panels] == [panel == panels[number] for panel in panels]
     captions = [movie.text for movie in page.find_elements("css selector", ".movie figcaption")]
-    assert captions[:2] == ["true movie", "reconstruction\nvideo correlation 0.710"]
+    assert captions[:2] == ["true movie", "reconstruction\nvideo correlation 0.710, inside 32% of the screen"]
 
 
 def test_difference_outline_and_contrast(page: Any) -> None:

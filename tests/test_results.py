@@ -241,18 +241,99 @@ def test_faces_show_name_frames_and_whether_it_is_simulated() -> None:
         f"video correlation {result.score(skip=10):.3f} inside {share:.0%} of the screen)"
     )
     page = result._repr_html_()
-    assert "<mouse>" not in page and "&lt;mouse&gt;" in page and "true movie | reconstruction, at the true" in page
+    assert "<mouse>" not in page and "&lt;mouse&gt;" in page
+    assert re.findall(r"flex:1'>([^<]*)<", page) == ["true movie", "reconstruction"]
+    assert "Reconstruction at the true movie&#x27;s brightness and contrast, inside the mask." in page
     movie = Image.open(io.BytesIO(base64.b64decode(re.search(r"gif;base64,([^']+)'", page)[1])))
-    assert movie.n_frames == 10 and movie.size == (2 * (8 + 8) + 2, 2 * 6)
+    assert movie.n_frames == 10 and movie.size == (8 + 8 + 2, 6)
+    assert page.count("<path ") == 4 and "viewBox='0 0 18 6'" in page, "an outline over each movie, in two colors"
     alone = Reconstruction(result.dataset.drop_vars("truth"))
     assert "true movie" not in alone._repr_html_() and "correlation" not in repr(alone)
     unseen = Reconstruction(result.dataset.assign(mask=0 * result.dataset["mask"]))
-    assert "nan inside 0% of the screen" in repr(unseen)
-    figure = result.plot(columns=4)
-    assert len(figure.axes) == 8
-    assert [axes.get_title() for axes in figure.axes[:4]] == ["0.07 s", "0.23 s", "0.40 s", "0.57 s"]
-    assert "not a real one" in figure.get_suptitle()
-    assert len(Reconstruction(result.dataset.drop_vars("truth")).plot().axes) == 6
+    assert "nan inside 0% of the screen" in repr(unseen) and "<path " not in unseen._repr_html_()
+
+
+def test_frames_of_all_movies_that_there_are() -> None:
+    samples = np.clip(build().video + np.random.default_rng(1).normal(0, 5, (4, 20, 6, 8)), 0, 255)
+    result = build(simulated=True, samples=samples, deviation=np.full((20, 6, 8), 12.0))
+    (axes,) = result.plot(columns=4).axes
+    names = [each.get_text() for each in axes.get_yticklabels()]
+    assert names == ["true movie", "reconstruction", "uncertainty\n(white: 20 grey levels)"]
+    assert [each.get_text() for each in axes.texts if each.get_text()] == ["0.07 s", "0.23 s", "0.40 s", "0.57 s"]
+    images = [np.asarray(each.get_array()) for each in axes.images]
+    np.testing.assert_array_equal(images[1], result.truth[7])
+    inside = result.mask >= 1
+    matched = nr.match_contrast(result.truth, result.video, mask=result.mask)
+    np.testing.assert_array_equal(images[5], matched[7])
+    assert (images[5][~inside] == 127.5).all() and (images[9] == 12.0 * 255 / 20).all()
+    title = axes.get_title("left")
+    assert "inside 17% of the screen" in title and "brightness and contrast" in title
+    assert axes.figure.get_suptitle() == "simulated mouse, not a real one"
+    (alone,) = Reconstruction(result.dataset.drop_vars(["truth", "deviation"])).plot().axes
+    assert [each.get_text() for each in alone.get_yticklabels()] == ["reconstruction"] and len(alone.images) == 6
+
+
+def test_a_mask_that_scores_nothing_does_not_stop_the_pictures() -> None:
+    result = build(mask=np.full((6, 8), 0.2))
+    (axes,) = result.plot().axes
+    assert not axes.lines and "nan inside 0% of the screen" in axes.get_title("left")
+
+
+def test_history_responses_and_map_are_drawn_as_they_are() -> None:
+    result = build()
+    loss, correlation = result.plot_history().axes
+    assert loss.lines[0].get_xydata().tolist() == [[0, 3.0], [10, 2.0], [20, 1.5]] and loss.get_ylabel() == "loss"
+    assert correlation.lines[0].get_xydata().tolist() == [[10, 0.2], [20, 0.3]], "the undefined first one is left out"
+    assert list(result.history.columns) == ["loss", "video_correlation"] and result.history.loc[20, "loss"] == 1.5
+    rasters = result.plot_responses().axes[:3]
+    assert [ax.get_title("left") for ax in rasters] == [
+        "recorded",
+        "predicted from the true movie (r = 1.00)",
+        "predicted from the reconstruction (r = 1.00)",
+    ]
+    shown = [np.asarray(ax.images[0].get_array()) for ax in rasters]
+    np.testing.assert_allclose(shown[2], 0.5 * shown[0], rtol=1e-5)
+    assert len({ax.images[0].get_clim() for ax in rasters}) == 1 and rasters[0].images[0].get_extent()[1] == 20 / RATE
+    axes = result.plot_map(skip=5).axes[0]
+    expected = nr.pixel_correlation(result.truth, result.video, skip=5)
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), expected)
+    assert "17% of the screen is scored" in axes.get_title("left")
+    bare = build(history=None)
+    with pytest.raises(InputError, match="nothing was recorded on the way"):
+        bare.plot_history()
+    with pytest.raises(InputError, match="no responses were kept"):
+        Reconstruction(bare.dataset.drop_vars("responses")).plot_responses()
+
+
+def test_the_screen_has_coordinates_and_stands_the_right_way_up(tmp_path: Path) -> None:
+    result = build()
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    result.dataset["video"].isel(frame=3).plot(ax=axes, add_colorbar=False)
+    low, high = axes.get_ylim()
+    assert low < high and result.dataset["height"].values.tolist() == [5, 4, 3, 2, 1, 0]
+    old = Reconstruction.load(result.save(tmp_path / "a.nc"))
+    bare = Reconstruction(old.dataset.drop_vars(["height", "width"]))  # as files of earlier versions have it
+    assert bare.dataset["height"].values.tolist() == [5, 4, 3, 2, 1, 0]
+
+
+def test_what_a_result_shows_inline_is_the_page_of_the_report() -> None:
+    player = build().show()
+    html = player._repr_html_()
+    assert html.startswith('<iframe srcdoc="&lt;!doctype html&gt;') and "<script" not in html
+    assert "write_report" in repr(player)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.mp4"])
+def test_movies_side_by_side_are_matched_and_say_so(tmp_path: Path, name: str) -> None:
+    result = build()
+    write = result.to_gif if name.endswith("gif") else result.to_mp4
+    if name.endswith("mp4"):
+        pytest.importorskip("imageio_ffmpeg")
+    said = b"reconstruction, at the true movie's brightness and contrast, inside the mask"
+    assert said in write(tmp_path / name, with_truth=True).read_bytes()
+    assert said not in write(tmp_path / f"raw_{name}", with_truth=True, match_contrast=False).read_bytes()
 
 
 @given(hnp.arrays(st.sampled_from([np.float32, np.int16, np.uint8]), hnp.array_shapes(max_dims=3)))

@@ -41,6 +41,17 @@ def test_scores_are_those_of_the_score_functions(results: list[nr.Reconstruction
     assert 0 < rows["reconstruction"]["response_correlation"] <= 1
 
 
+def test_how_much_of_the_screen_is_scored_stands_in_the_table(results: list[nr.Reconstruction]) -> None:
+    mask = np.zeros((6, 8), np.float32)
+    mask[:3, :4] = 1.2
+    masked = nr.Reconstruction(results[0].dataset.assign(mask=(("height", "width"), mask)))
+    table = score_table([masked])
+    assert table["trial 0"]["reconstruction"]["share_of_screen_scored"] == 0.25
+    assert format_table(table).splitlines()[-1] == "scored: 25% of the screen"
+    both = score_table([masked, results[1]])
+    assert format_table(both).splitlines()[-1] == "scored: 25% to 100% of the screen"
+
+
 def test_two_results_of_one_trial_are_both_kept(results: list[nr.Reconstruction]) -> None:
     table = score_table([results[0], results[1].smooth(1), results[1], results[1]])
     assert list(table) == ["trial 0", "trial 1", "trial 1 (2)", "trial 1 (3)"]
@@ -61,7 +72,7 @@ def test_table_as_text_and_json(results: list[nr.Reconstruction], decoder: nr.Ri
     table = score_table(results, decoder=decoder)
     lines = format_table(table).splitlines()
     assert lines[0].split()[:4] == ["mean", "over", "2", "trials"]
-    assert len(lines) == 1 + 5
+    assert len(lines) == 1 + 5 + 1 and lines[-1] == "scored: 100% of the screen"
     assert f"{mean_scores(table)['ridge']:.3f}" in format_table(table)
     table["trial NaN"] = {"perfect": {"psnr": math.inf, "rmse": 0.0, "video_correlation": math.nan}}
     read = json.loads(table_json(table))

@@ -25,10 +25,10 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from neuroreel.figures.ablation import fractions, panel_fractions, panel_neurons
-from neuroreel.figures.examples import one_trial, side_by_side
+from neuroreel.figures.conditions import fractions, panel_fractions
+from neuroreel.figures.curves import panel_neurons
 from neuroreel.figures.from_experiment import read_experiment
-from neuroreel.figures.strips import panel_strips
+from neuroreel.figures.movies import one_trial, panel_strips, side_by_side
 from neuroreel.studies import QUICK, run_experiment
 from neuroreel.studies.quick import simulated_animals
 from neuroreel.style import style

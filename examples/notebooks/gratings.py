@@ -29,10 +29,10 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 import neuroreel as nr
-from neuroreel.figures.examples import example_of
+from neuroreel.figures.conditions import panel_directions
+from neuroreel.figures.curves import panel_frequencies
 from neuroreel.figures.from_experiment import read_experiment
-from neuroreel.figures.gratings import panel_directions, panel_frequencies
-from neuroreel.figures.strips import panel_strips
+from neuroreel.figures.movies import example_of, panel_strips
 from neuroreel.studies import QUICK, run_experiment
 from neuroreel.studies.quick import simulated_animals
 from neuroreel.style import style

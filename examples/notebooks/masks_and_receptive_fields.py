@@ -29,12 +29,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
-from neuroreel.figures.examples import one_trial
+from neuroreel.figures.conditions import MASKS, panel_variants, variants
+from neuroreel.figures.curves import panel_thresholds
+from neuroreel.figures.fields import panel_maps, panel_overlap
 from neuroreel.figures.from_experiment import read_experiment
-from neuroreel.figures.masks import ORDER, panel_thresholds, panel_variants, variants
-from neuroreel.figures.material import Example
-from neuroreel.figures.receptive_fields import panel_maps, panel_overlap
-from neuroreel.figures.strips import panel_strips
+from neuroreel.figures.movies import one_trial, panel_strips
+from neuroreel.pictures import Strip
 from neuroreel.recordings.simulate import load_truth
 from neuroreel.studies import QUICK, run_experiment
 from neuroreel.studies.quick import simulated_animals
@@ -134,10 +134,10 @@ with style():
 
 # %%
 material = read_experiment(folder / "masks")
-rows = one_trial(variants(material.table), condition="mask", order=list(ORDER))
-made = {ORDER[row["mask"]]: material.movies(row) for row in rows.to_dict("records")}
-trained = made[ORDER["trained"]]
-example = Example(
+rows = one_trial(variants(material.table), condition="mask", order=list(MASKS))
+made = {MASKS[row["mask"]]: material.movies(row) for row in rows.to_dict("records")}
+trained = made[MASKS["trained"]]
+example = Strip(
     name="a movie in the middle of the scores",
     rows={"true": trained.truth, **{name: movies.video for name, movies in made.items()}},
     frame_rate_hz=trained.frame_rate_hz,

@@ -37,13 +37,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from neuroreel.figures.examples import at_percentiles, example_of
+from neuroreel.figures.conditions import panel_ensembles, panel_targets
+from neuroreel.figures.curves import panel_movies
 from neuroreel.figures.from_experiment import read_experiment
-from neuroreel.figures.gradient_ensembling import panel_ensembles
-from neuroreel.figures.natural import panel_movies
-from neuroreel.figures.predicted_activity import panel_targets
+from neuroreel.figures.movies import at_percentiles, example_of, panel_strips
 from neuroreel.figures.quality import panel_bands, panel_identification
-from neuroreel.figures.strips import panel_strips
 from neuroreel.studies import QUICK, Method, run_experiment
 from neuroreel.studies.quick import simulated_animals
 from neuroreel.style import style

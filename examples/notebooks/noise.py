@@ -27,11 +27,9 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 import neuroreel as nr
-from neuroreel.figures.examples import example_of
+from neuroreel.figures.curves import correlation_colors, panel_noise
 from neuroreel.figures.from_experiment import read_experiment
-from neuroreel.figures.maps import correlation_colors
-from neuroreel.figures.noise import chosen, panel_noise
-from neuroreel.figures.strips import panel_strips
+from neuroreel.figures.movies import chosen_noise, example_of, panel_strips
 from neuroreel.studies import QUICK, run_experiment
 from neuroreel.studies.quick import simulated_animals
 from neuroreel.style import style
@@ -101,7 +99,7 @@ with style():
 material = read_experiment(folder / "noise")
 with style():
     figure = plt.figure(figsize=(7, 3.4), layout="constrained", dpi=150)
-    rows = chosen(material.table)
+    rows = chosen_noise(material.table)
     examples = [
         replace(example_of(material, row), beside=f"{row['spatial_px']:g} px\n{row['temporal_frames']:g} frames")
         for row in rows

@@ -49,6 +49,7 @@ from .evaluation.overfit import overfit_gauge as overfit_gauge
 from .evaluation.population import mask_agreement as mask_agreement
 from .evaluation.population import population_map as population_map
 from .evaluation.receptive_fields import receptive_fields as receptive_fields
+from .evaluation.scores import match_contrast as match_contrast
 from .evaluation.scores import pixel_correlation as pixel_correlation
 from .evaluation.scores import published_ssim as published_ssim
 from .evaluation.scores import scores as scores
@@ -59,6 +60,7 @@ from .evaluation.statistics import paired_tests as paired_tests
 from .evaluation.statistics import repeated_measures_anova as repeated_measures_anova
 from .evaluation.uncertainty import Uncertainty as Uncertainty
 from .evaluation.uncertainty import ensemble_uncertainty as ensemble_uncertainty
+from .masks import Mask as Mask
 from .masks import load_mask as load_mask
 from .masks import save_mask as save_mask
 from .posterior.fit import fit_posterior as fit_posterior

@@ -1,10 +1,10 @@
-"""Transparency masks: one image, on a video's pixels or on a canvas around it; checked, cut, in files."""
+"""Transparency masks: one image, on a video's pixels or on a canvas around it; checked, cut, shown, in files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,9 @@ from neuroreel.arguments import as_array
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, user_path
 from neuroreel.recordings.disk import check_fetched
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def check_mask_values(values: ArrayLike, *, what: str) -> NDArray[np.float32]:
@@ -57,7 +60,32 @@ def scored_pixels(mask: NDArray[Any] | None, size: tuple[int, ...]) -> NDArray[n
     return chosen if chosen.any() else np.ones(size, bool)
 
 
-def load_mask(file: str | Path) -> NDArray[np.float32]:
+class Mask(np.ndarray):
+    """A mask as an array that a notebook shows as a picture; what is computed from it is a plain array."""
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """The plain array, or number."""
+        return np.asarray(array)[()] if return_scalar else np.asarray(array)
+
+    def plot(self) -> Figure:
+        """The mask's values, with the outline of the pixels that are scored, those of at least 1."""
+        from neuroreel.pictures import mask_figure
+
+        return mask_figure(np.asarray(self))
+
+    def _repr_html_(self) -> str | None:
+        if self.ndim != 2 or not self.size or self.dtype.kind not in "fiub":
+            return None
+        from neuroreel.outlines import share_words
+        from neuroreel.showing import figure_html
+
+        height, width = self.shape
+        return figure_html(
+            self.plot(), title="Mask", facts=[f"{width}x{height} pixels", f"{share_words(self)} is scored (at least 1)"]
+        )
+
+
+def load_mask(file: str | Path) -> Mask:
     """Read a mask (height, width) from a ``.npy`` file, ours or a published ``mask_m{mouse}.npy``.
 
     Raises
@@ -72,7 +100,7 @@ def load_mask(file: str | Path) -> NDArray[np.float32]:
             mask = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError, EOFError, TokenError, MemoryError, OverflowError) as error:
         raise InputError(f"{file} cannot be read as a mask ({error}); it must be a .npy file of one image") from error
-    return check_mask_values(mask, what=str(file))
+    return check_mask_values(mask, what=str(file)).view(Mask)
 
 
 def save_mask(file: str | Path, mask: NDArray[np.float32], *, overwrite: bool = False) -> None:

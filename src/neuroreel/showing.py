@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import importlib
+import io
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,3 +28,15 @@ def shown(figure: Figure) -> Figure:
     except KeyError:  # never over a format that the user has chosen
         importlib.import_module("IPython.core.pylabtools").select_figure_formats(shell, {"png"})
     return figure
+
+
+def figure_html(figure: Figure | None, *, title: str, facts: Sequence[str], alt: str = "") -> str:
+    """What a notebook shows of an object: its name, a line a fact, and a figure below them, if there is one."""
+    rows = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
+    head = f"<b>{html.escape(title)}</b><ul>{rows}</ul>"
+    if figure is None:
+        return f"<div>{head}</div>"
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    source = f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
+    return f"<div>{head}<img alt='{html.escape(alt or title)}' style='max-width:100%' src='{source}'></div>"

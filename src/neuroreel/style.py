@@ -1,4 +1,4 @@
-"""One look for all figures: sizes in print, fonts that stay text, colours told apart with every kind of vision."""
+"""One look for all figures: sizes in print, fonts that stay text, colors told apart with every kind of vision."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMN, COLUMN_AND_A_HALF, PAGE = 85.0, 120.0, 178.0
-"""Widths in millimetres: one column, one and a half, two."""
+COLUMN, COLUMN_AND_A_HALF, PAGE = 89.0, 120.0, 183.0
+"""Widths in millimeters: one column, one and a half, two."""
 
 # Okabe and Ito 2008, darkest first where two are close; yellow is left out: too pale on white
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -18,12 +18,15 @@ PINK, SKY, AMBER, BLACK = "#cc79a7", "#56b4e9", "#e69f00", "#000000"
 COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT, WARNING = "#222222", "#9a9a9a", "#b3261e"
-HEAT = "cividis"  # the same to all kinds of colour vision, and in grey
+HEAT = "cividis"  # the same to all kinds of color vision, and in grey
+SIMULATED = "simulated mouse, not a real one"  # stands in every picture of one
 
 LABEL, TICK, LETTER = 7.0, 6.0, 9.0  # points at print size
 
 _RC: Any = {
-    "font.family": "DejaVu Sans",  # comes with Matplotlib: the same picture on every machine
+    "font.family": "sans-serif",
+    # what journals ask for, its free twins, and what comes with Matplotlib
+    "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "Arimo", "Nimbus Sans", "DejaVu Sans"],
     "font.size": LABEL,
     "axes.labelsize": LABEL,
     "axes.titlesize": LABEL,
@@ -75,13 +78,13 @@ def style() -> Iterator[None]:
         rcParams.update(before)
 
 
-def inches(millimetres: float) -> float:
+def inches(millimeters: float) -> float:
     """Matplotlib's unit."""
-    return millimetres / 25.4
+    return millimeters / 25.4
 
 
 def animal_looks(recordings: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """A colour and a marker for each animal, in the order of their names: the same in all panels of a figure."""
+    """A color and a marker for each animal, in the order of their names: the same in all panels of a figure."""
     looks = {}
     for number, name in enumerate(sorted(set(recordings))):
         color, marker = COLORS[number % len(COLORS)], MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
@@ -95,9 +98,17 @@ def short_name(recording: str) -> str:
     return name if len(name) <= 18 else f"{name[:17]}…"
 
 
-def correlation_axis(ax: Axes, low: float, high: float) -> None:
-    """Limits that keep 0 in sight and leave room above for brackets."""
-    bottom = min(0.0, low * 1.1)
-    ax.set_ylim(bottom, max(high, 0.05) * 1.04)
+def axis_start(low: float, high: float) -> float:
+    """Where an axis of scores from ``low`` to ``high`` begins: at 0, unless that would press all of them together."""
+    if low < 0:
+        return low * 1.1
+    return 0.0 if low < 0.6 * high else max(0.0, low - max(0.3 * (high - low), 0.05))
+
+
+def correlation_axis(ax: Axes, low: float, high: float) -> str:
+    """Limits that show differences and leave room above for brackets; what the caption must say of them, or nothing."""
+    bottom = axis_start(low, high)
+    ax.set_ylim(bottom, max(high, 0.05, bottom + 0.1) + 0.04 * (max(high, 0.05) - bottom))
     if bottom < 0:
         ax.axhline(0, color=FAINT, linewidth=0.6, zorder=0)
+    return " The axis does not begin at 0." if bottom > 0 else ""

@@ -18,6 +18,7 @@ from neuroreel.devices import choose_device
 from neuroreel.encoding.checks import check_movie_fits, check_responses_fit
 from neuroreel.encoding.interface import EncodingModel, device_of, frozen
 from neuroreel.errors import InputError
+from neuroreel.masks import Mask
 from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.checks import check_responses, check_trials, trial_specs
 from neuroreel.recordings.trial import Trial
@@ -95,7 +96,7 @@ def learn_mask(
     shown = progress_bar(pairs, description="Learning the mask", total=steps, enabled=progress)
     with frozen([model], device=where):
         mask = train_mask(model, trials, torch.from_numpy(initial), shown, first_frame=first_frame)
-    return mask if model.canvas.is_centered else model.canvas.crop(torch.from_numpy(mask)).numpy()
+    return (mask if model.canvas.is_centered else model.canvas.crop(torch.from_numpy(mask)).numpy()).view(Mask)
 
 
 def _check_trial(model: EncodingModel, trial: Trial) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from neuroreel.decoding.decoder import Decoder, read_arrays, write_arrays
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.grey import MID_GREY
 from neuroreel.recordings.trial import Trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CELLS = 600  # of the grid that neurons are laid on, about
 CHUNK_FRAMES = 600  # decoded at once
@@ -234,6 +237,17 @@ class ConvolutionalDecoder(Decoder):
             residual_covariance=arrays.get("residual_covariance"),
             residual_autocorrelation=arrays["residual_autocorrelation"],
         )
+
+    def plot(self) -> Figure:
+        """As of a ridge decoder, with the validation error over training; outside pyplot."""
+        from neuroreel.decoding.pictures import decoder_figure
+
+        return decoder_figure(self.ridge, self.log)
+
+    def _repr_html_(self) -> str:
+        from neuroreel.decoding.pictures import decoder_html
+
+        return decoder_html(self.ridge, repr(self), self.log)
 
     def __repr__(self) -> str:
         best = min(self.log, key=lambda row: row["validation_error"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from neuroreel.decoding.decoder import Decoder, read_arrays, write_arrays
 from neuroreel.decoding.features import ResponseFeatures
 from neuroreel.recordings.trial import Trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,6 +104,17 @@ class RidgeDecoder(Decoder):
         errors = {float(penalty): float(error) for penalty, error in facts["held_out_errors"]}
         rest: dict[str, Any] = {name: facts[name] for name in _FACTS} | {name: arrays.get(name) for name in _ARRAYS}
         return cls(features=features, held_out_errors=errors, **rest)
+
+    def plot(self) -> Figure:
+        """The mean frame, what the neurons that count most add to the movie, the held-out error; outside pyplot."""
+        from neuroreel.decoding.pictures import decoder_figure
+
+        return decoder_figure(self)
+
+    def _repr_html_(self) -> str:
+        from neuroreel.decoding.pictures import decoder_html
+
+        return decoder_html(self, repr(self))
 
     def __repr__(self) -> str:
         size = f"{self.video_width}x{self.video_height} pixels"

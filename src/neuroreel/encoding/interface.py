@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from neuroreel.encoding.standardization import Standardization
 from neuroreel.encoding.training_split import TrainingSplit
 from neuroreel.errors import InputError
 from neuroreel.masks import centered_place
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +146,17 @@ class EncodingModel(nn.Module, ABC):
         With behavior as vectors: clips (batch, 1, ...) and behavior (batch, covariates, clip frames). Fewer frames may
         be returned, the last ones: those that are missing belong to ``warmup_frames``.
         """
+
+    def plot(self) -> Figure:
+        """Where some of the neurons look, and which light they like there; outside pyplot."""
+        from neuroreel.encoding.pictures import model_figure
+
+        return model_figure(self)
+
+    def _repr_html_(self) -> str:
+        from neuroreel.encoding.pictures import model_html
+
+        return model_html(self)
 
     def receptive_field_centers(self) -> Tensor | None:
         """(neurons, 2): row and column where each neuron looks, 0..1 across the movie; None where it is not known."""

@@ -14,13 +14,14 @@ from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.defaults import SCORED_MASK
 from neuroreel.errors import InputError
 from neuroreel.evaluation.baselines import baselines
-from neuroreel.evaluation.comparison import SKIP_FRAMES, compare, mean_of_defined
+from neuroreel.evaluation.comparison import SKIP_FRAMES, compare, evaluation_mask, mean_of_defined
 from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.scores import format_score, response_correlation
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.reconstruction import Reconstruction
 
 Table = dict[str, dict[str, dict[str, float]]]
+SHARE = "share_of_screen_scored"  # of the pixels: what every other score is of
 COLUMNS = ("video_correlation", "frame_correlation", "pixel_correlation", "rmse", "psnr", "ssim")
 
 
@@ -79,6 +80,8 @@ def score_table(
         }
         rows["reconstruction"]["response_correlation"] = _response_correlation(result, "predicted")
         rows["reconstruction"]["response_correlation_truth"] = _response_correlation(result, "predicted_truth")
+        inside = evaluation_mask(mask, truth.shape[1:], threshold=mask_threshold)
+        rows["reconstruction"][SHARE] = float(inside.mean())
         name, number = result.name, 2
         while name in table:
             name, number = f"{result.name} ({number})", number + 1
@@ -105,7 +108,7 @@ def mean_scores(table: Table, score: str = "video_correlation") -> dict[str, flo
 
 
 def format_table(table: Table) -> str:
-    """The means over trials as plain text, one line per method."""
+    """The means over trials as plain text, one line per method, and how much of the screen was scored."""
     widths = {name: max(len(name), 7) + 3 for name in COLUMNS}
     heads = "".join(f"{name:>{width}}" for name, width in widths.items())
     lines = [f"{'mean over ' + str(len(table)) + ' trials':28}{heads}"]
@@ -113,6 +116,10 @@ def format_table(table: Table) -> str:
     for method in next(iter(table.values())):
         values = "".join(f"{format_score(columns[name][method]):>{width}}" for name, width in widths.items())
         lines.append(f"{method:28}{values}")
+    shares = sorted(row["reconstruction"][SHARE] for row in table.values() if SHARE in row.get("reconstruction", {}))
+    if shares:
+        ends = dict.fromkeys(f"{share:.0%}" for share in (shares[0], shares[-1]))
+        lines.append(f"scored: {' to '.join(ends)} of the screen")
     return "\n".join(lines)
 
 

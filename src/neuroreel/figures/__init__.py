@@ -1,5 +1,4 @@
 """The paper's figures: drawn from an experiment's results, or from the files that the paper's authors published.
 
-A figure is a module with panel functions ``panel(table, ax) -> Drawn`` and a function ``draw(material) -> Sheet`` that
-lays them out; ``catalog`` says which experiment has which figures.
+A panel is a function ``panel(table, ax) -> Drawn``; a figure is a function of ``paper`` that lays panels out.
 """

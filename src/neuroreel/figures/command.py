@@ -7,10 +7,9 @@ from pathlib import Path
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
-from neuroreel.figures.catalog import FIGURES, check_experiment
 from neuroreel.figures.from_experiment import read_experiment
 from neuroreel.figures.material import Material, summary_of_missing
-from neuroreel.figures.write import write_figure
+from neuroreel.figures.paper import FIGURES, check_experiment, write_figure
 from neuroreel.files import refuse_existing
 
 Say = Callable[[str], object]
@@ -30,13 +29,13 @@ def draw_figures(
     Parameters
     ----------
     experiment
-        One of ``catalog.FIGURES``, or ``all``.
+        One of ``FIGURES`` in :mod:`neuroreel.figures.paper`, or ``all``.
     results
         Folder that ``neuroreel experiment`` wrote into.
     published
         In its place: folder of the authors' published results.
     out
-        Gets a folder for each figure: see :func:`~neuroreel.figures.write.write_figure`.
+        Gets a folder for each figure: see :func:`~neuroreel.figures.paper.write_figure`.
     overwrite
         Replace figures that are there.
     say

@@ -22,31 +22,6 @@ _MOST_LINES = 12  # of what is missing, one by one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
-    """Movies to show one above the other, of one trial.
-
-    Parameters
-    ----------
-    name
-        Which trial of which animal, in a few words.
-    rows
-        What each movie is called, and the movie: (frames, height, width), grey 0..255.
-    frame_rate_hz
-        Frames a second.
-    mask
-        (height, width), the transparency mask; None if there was none.
-    beside
-        A line or two beside it, such as ``r = 0.57``.
-    """
-
-    name: str
-    rows: Mapping[str, Floats]
-    frame_rate_hz: float
-    mask: Floats | None = None
-    beside: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Movies:
     """What was shown and what was reconstructed in one job.
 

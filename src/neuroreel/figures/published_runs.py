@@ -12,16 +12,8 @@ from neuroreel.bauer_2026.files.find import MODEL, Found
 from neuroreel.recordings.disk import absolute
 from neuroreel.stimuli.gratings import PUBLISHED_DIRECTIONS, PUBLISHED_SPATIAL_FREQUENCIES, PUBLISHED_TEMPORAL_LABELS
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS
-from neuroreel.studies.animals import PUBLISHED_MICE
+from neuroreel.studies.animals import PUBLISHED_MICE, PUBLISHED_MOVIES
 
-TRIALS = (
-    (0, 1, 2, 10, 4, 5, 6, 7, 8, 11),
-    (10, 1, 2, 3, 11, 5, 6, 7, 8, 9),
-    (10, 1, 14, 3, 4, 5, 6, 15, 16, 9),
-    (0, 1, 2, 3, 10, 5, 6, 7, 8, 9),
-    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
-)
-"""The fifty movies of the paper: of each mouse, numbers within fold 0."""
 _ENSEMBLE, _STIMULUS_MICE, _REPEATS = 7, 3, 5
 
 _KINDS = (  # words in a run's name, and what it then holds; the first that is found counts
@@ -101,7 +93,7 @@ class Condition:
             mice = sorted({_place(each)[0] for each in self.found})
             sizes = (len(PUBLISHED_DIRECTIONS), len(PUBLISHED_SPATIAL_FREQUENCIES), len(PUBLISHED_TEMPORAL_LABELS))
             return list(product(mice, *map(range, sizes)))
-        return [(mouse, trial) for mouse, trials in enumerate(TRIALS) for trial in trials]
+        return [(mouse, trial) for mouse, trials in enumerate(PUBLISHED_MOVIES) for trial in trials]
 
     def expected_files(self) -> list[str]:
         """The files that the paper's movies have, ``folder/name``."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -14,11 +12,11 @@ import numpy as np
 from neuroreel.errors import InputError
 from neuroreel.evaluation.frequency_bands import band_correlation
 from neuroreel.evaluation.identification import identify
-from neuroreel.evaluation.uncertainty import Uncertainty, ensemble_uncertainty
-from neuroreel.figures.maps import correlation_colors, draw_values
-from neuroreel.figures.material import Material, Movies
-from neuroreel.figures.sheet import Drawn, Sheet
-from neuroreel.style import BLUE, FAINT, PAGE, TICK
+from neuroreel.evaluation.uncertainty import Uncertainty
+from neuroreel.figures.curves import correlation_colors, draw_values
+from neuroreel.figures.material import Movies
+from neuroreel.figures.sheet import Drawn
+from neuroreel.style import BLUE, FAINT, TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,29 +112,7 @@ def panel_uncertainty(found: Sequence[Uncertainty], ax: Axes) -> Drawn:
     return Drawn(numbers=pd.DataFrame(rows), caption=caption)
 
 
-def draw(material: Material) -> Sheet:
-    """The whole figure: the panels that the results allow."""
-    movies, uncertain = [], []
-    for row in material.table.to_dict("records"):
-        own = material.movies(row)
-        if own.model_videos is not None:
-            with suppress(InputError):  # too short to be judged
-                uncertain.append(ensemble_uncertainty(own.truth, own.model_videos, mask=own.mask))
-        movies.append(replace(own, model_videos=None))  # of fifty movies they would take a gigabyte
-    panels: dict[str, tuple[Callable[..., Drawn], Sequence[object]]] = {
-        "identification": (panel_identification, movies),
-        "bands": (panel_bands, movies),
-        "uncertainty": (panel_uncertainty, uncertain),
-    }
-    sheet = Sheet(PAGE, 62, "Natural movies judged in other ways.")
-    for (name, (panel, data)), ax in zip(
-        panels.items(), sheet.figure.subplots(1, 3, width_ratios=[3, 4, 3]), strict=True
-    ):
-        sheet.add(name, _or_say_why(panel), data, ax)
-    return sheet
-
-
-def _or_say_why(panel: Callable[..., Drawn]) -> Callable[..., Drawn]:
+def or_say_why(panel: Callable[..., Drawn]) -> Callable[..., Drawn]:
     """The panel; or an empty one, if the movies are too short or too few for it."""
     import pandas as pd
 

@@ -1,16 +1,23 @@
-"""A figure under construction: its panels, their letters, the numbers behind them, its caption."""
+"""A figure: its panels and their letters, and the files it becomes: picture, numbers of each panel, tests, caption."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuroreel.style import INK, LETTER, TICK, WARNING, animal_looks, inches, short_name
+from neuroreel import __version__
+from neuroreel.figures.comparisons import COLUMNS
+from neuroreel.figures.material import Material, summary_of_missing
+from neuroreel.files import atomic_path, refuse_existing
+from neuroreel.style import INK, LETTER, SIMULATED, TICK, WARNING, animal_looks, inches, short_name, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from pandas import DataFrame
+
+_UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +45,7 @@ class Sheet:
     Parameters
     ----------
     width, height
-        Millimetres, as printed.
+        Millimeters, as printed.
     title
         First sentence of the caption.
     """
@@ -64,7 +71,7 @@ class Sheet:
     def marks(self, *, partial: str, simulated: bool) -> None:
         """Say at the top of the picture what a reader must not overlook."""
         words = [partial.upper()] if partial else []
-        words += ["simulated mouse, not a real one"] if simulated else []
+        words += [SIMULATED] if simulated else []
         if words:
             color = WARNING if partial else INK
             self.figure.suptitle(" · ".join(words), fontsize=TICK, color=color, x=0.99, ha="right")
@@ -81,7 +88,7 @@ class Sheet:
         self.figure.set_dpi(shown_at)
 
     def animal_legend(self, recordings: Sequence[str]) -> None:
-        """Under the panels: which colour and marker is which animal."""
+        """Under the panels: which color and marker is which animal."""
         looks = animal_looks(recordings)
         if not 1 < len(looks) <= 10:
             return
@@ -124,3 +131,61 @@ def beside(figure: Figure | SubFigure, widths: Sequence[float]) -> list[SubFigur
     """Parts of a figure from left to right, with these relative widths."""
     parts: Any = figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)
     return list(parts[0])
+
+
+def write_sheet(
+    draw: Callable[[Material], Sheet], material: Material, target: Path, *, overwrite: bool = False
+) -> Path:
+    """Draw a figure and write it to a folder, whole or not at all: see :func:`neuroreel.figures.paper.write_figure`."""
+    refuse_existing(target, overwrite=overwrite)
+    with style():
+        sheet = draw(material)
+        sheet.marks(partial=material.partial, simulated=material.simulated)
+        sheet.lay_out()
+        with atomic_path(target, overwrite=overwrite) as partial:
+            partial.mkdir()
+            for ending, metadata in _UNDATED.items():
+                sheet.figure.savefig(partial / f"figure.{ending}", metadata=metadata)
+            _write_tables(sheet, partial)
+            (partial / "caption.md").write_text(caption(sheet, material), encoding="utf-8")
+            if material.missing:
+                (partial / "missing.txt").write_text("\n".join(material.missing) + "\n", encoding="utf-8")
+    return target
+
+
+def _write_tables(sheet: Sheet, folder: Path) -> None:
+    for panel in sheet.panels:
+        panel.drawn.numbers.to_csv(folder / f"{panel.letter}_{panel.name}.csv", index=False, lineterminator="\n")
+    all_tests(sheet).to_csv(folder / "tests.csv", index=False, lineterminator="\n")
+
+
+def all_tests(sheet: Sheet) -> DataFrame:
+    """The tests of all panels, with the panel's letter before each."""
+    import pandas as pd
+
+    made = [
+        each.drawn.tests.assign(panel=each.letter)
+        for each in sheet.panels
+        if each.drawn.tests is not None and len(each.drawn.tests)
+    ]
+    columns = ["panel", *COLUMNS]
+    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+
+
+def caption(sheet: Sheet, material: Material) -> str:
+    """The caption as Markdown: title, panels, what was run, and what is missing."""
+    title = f"**{sheet.title}**"
+    if material.partial:
+        title = f"**{material.partial.capitalize()}.** {title}"
+    parts = [title]
+    parts += [f"**({panel.letter})** {panel.drawn.caption}" for panel in sheet.panels]
+    run = [f"{name}: {value}" for name, value in material.said.items()]
+    run += ["recordings are simulated: no animal was recorded"] if material.simulated else []
+    run += [f"drawn by neuroreel {__version__}"]
+    parts += [f"What was run: {'; '.join(run)}.", *material.notes]
+    if material.missing:
+        lines = summary_of_missing(material.missing)
+        parts += [
+            f"Missing ({len(material.missing)}, see `missing.txt`):\n\n" + "\n".join(f"- {each}" for each in lines)
+        ]
+    return "\n\n".join(parts) + "\n"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuroreel.style import COLORS, INK, inches, style
+from neuroreel.pictures import new_figure
+from neuroreel.style import COLORS, INK, PAGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,10 +20,7 @@ SHOWN_COMPONENTS = 8
 
 def posterior_figure(posterior: Posterior) -> Figure:
     """Signal and noise of the neurons, spectra of movies and noise, components of movies: outside pyplot."""
-    from matplotlib.figure import Figure
-
-    with style():
-        figure = Figure(figsize=(inches(180), inches(75)), layout="constrained")
+    with new_figure(PAGE, 75) as figure:
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(2.4, 1)))
         signal, noise, movies = above.subplots(1, 3)
         _draw_signal(posterior, signal)
@@ -30,8 +28,6 @@ def posterior_figure(posterior: Posterior) -> Figure:
         _draw_movie_spectra(posterior, movies)
         for number, ax in enumerate(below.subplots(1, SHOWN_COMPONENTS)):
             _draw_component(posterior, number, ax)
-        # everything is drawn in this style, whatever the caller's is when the figure is saved
-        figure.draw_without_rendering()
     return figure
 
 
@@ -51,7 +47,14 @@ def _draw_noise_spectra(posterior: Posterior, ax: Axes) -> None:
     ax.fill_between(hertz, *np.quantile(private, (0.1, 0.9), axis=0), color=COLORS[0], alpha=0.25, linewidth=0)
     ax.plot(hertz, np.median(private, axis=0), color=COLORS[0], label="private, 80 % of neurons")
     for number, power in enumerate(noise.factor_power.numpy()):
-        ax.plot(hertz, power, color=COLORS[1], linewidth=0.6, label="shared factors" if number == 0 else None)
+        ax.plot(
+            hertz,
+            power,
+            color=COLORS[1],
+            linewidth=0.6,
+            linestyle="--",
+            label="shared factors" if number == 0 else None,
+        )
     _log_axes(ax, ylabel="noise power (mean 1)")
 
 
@@ -60,16 +63,17 @@ def _draw_movie_spectra(posterior: Posterior, ax: Axes) -> None:
     hertz = _frequencies(posterior, power.shape[1])
     numbers = sorted({0, min(9, len(power) - 1), min(99, len(power) - 1), len(power) - 1})
     for look, number in enumerate(numbers):
-        ax.plot(hertz, power[number], color=COLORS[look % len(COLORS)], label=f"component {number + 1}")
-    _log_axes(ax, ylabel="movie amplitude (grey levels)")
+        line = ("-", "--", "-.", ":")[look]  # told apart in grey too
+        ax.plot(hertz, power[number], color=COLORS[look], linestyle=line, label=f"component {number + 1}")
+    _log_axes(ax, ylabel="movie amplitude (grey levels)", legend="upper right")
 
 
-def _log_axes(ax: Axes, *, ylabel: str) -> None:
+def _log_axes(ax: Axes, *, ylabel: str, legend: str = "lower left") -> None:
     ax.set(xscale="log", yscale="log", xlabel="temporal frequency (Hz)", ylabel=ylabel)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,g}")
         axis.set_minor_formatter("")
-    ax.legend(loc="lower left")
+    ax.legend(loc=legend)
 
 
 def _draw_component(posterior: Posterior, number: int, ax: Axes) -> None:

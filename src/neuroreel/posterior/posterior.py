@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +20,7 @@ from neuroreel.posterior.movie_prior import MoviePrior
 from neuroreel.posterior.noise import NoiseModel
 from neuroreel.recordings.clock import same_rate
 from neuroreel.recordings.disk import check_fetched
-from neuroreel.showing import shown
+from neuroreel.showing import figure_html, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -164,11 +161,7 @@ class Posterior:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())
-        image = io.BytesIO()
-        self.plot().savefig(image, format="png", dpi=120)
-        source = f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
-        return f"<b>Posterior</b><ul>{rows}</ul><img alt='what it learned' style='max-width:100%' src='{source}'>"
+        return figure_html(self.plot(), title="Posterior", facts=self._lines(), alt="what it learned")
 
 
 def load_posterior(folder: str | Path) -> Posterior:

@@ -18,6 +18,7 @@ from neuroreel.encoding.checks import check_movie_fits
 from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.interface import frozen
 from neuroreel.errors import InputError
+from neuroreel.masks import Mask
 from neuroreel.posterior.noise import NoisePrecision
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.posterior.prediction import ensemble_responses
@@ -101,4 +102,4 @@ def posterior_mask(
     best = np.quantile(sensitivity, 0.99)
     if not best > 0:
         raise InputError("no pixel changes the predicted responses: the encoding models are no use")
-    return (sensitivity / (SCORED * best)).astype(np.float32)
+    return (sensitivity / (SCORED * best)).astype(np.float32).view(Mask)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import html
 import operator
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +20,9 @@ from neuroreel.recordings.checks import TrialSpec
 from neuroreel.recordings.disk import absolute, read_array
 from neuroreel.recordings.splits import assign_folds, is_fold
 from neuroreel.recordings.trial import Trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class TrialNumberError(InputError, IndexError):
@@ -201,16 +203,24 @@ class Recording(Sequence[Trial]):
             f"{self.video_size[1]}x{self.video_size[0]} pixels at {self.frame_rate_hz:g} Hz)"
         )
 
+    def plot(self, *, columns: int = 6) -> Figure:
+        """A frame each of trials spread over the session, and the responses in one of them; outside pyplot."""
+        from neuroreel.recordings.pictures import recording_figure
+
+        return recording_figure(self, columns=columns)
+
     def _repr_html_(self) -> str:
-        facts = {
-            "Trials": f"{len(self.tiers)} ({_counts(self.tiers)})",
-            "Neurons": f"{self.neurons:,}",
-            "Movies": f"{self.video_size[1]}x{self.video_size[0]} pixels at {self.frame_rate_hz:g} Hz",
-            "Behavior": ", ".join(sorted(self.kinds - {"videos", "responses"})).replace("_", " ") or "not recorded",
-            "Folder": str(self.folder),
-        }
-        rows = "".join(f"<tr><th>{word}</th><td>{html.escape(fact)}</td></tr>" for word, fact in facts.items())
-        return f"<table><caption>Recording {html.escape(self.name)}</caption>{rows}</table>"
+        from neuroreel.recordings.pictures import recording_html
+
+        behavior = ", ".join(sorted(self.kinds - {"videos", "responses"})).replace("_", " ") or "not recorded"
+        facts = [
+            f"{len(self.tiers)} trials ({_counts(self.tiers)})",
+            f"{self.neurons:,} neurons",
+            f"movies of {self.video_size[1]}x{self.video_size[0]} pixels at {self.frame_rate_hz:g} Hz",
+            f"behavior: {behavior}",
+            f"folder: {self.folder}",
+        ]
+        return recording_html(self, facts)
 
 
 class Trials(Sequence[Trial]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from neuroreel.arguments import positive_number
 from neuroreel.errors import InputError
 from neuroreel.grey import check_white
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +124,27 @@ class Trial:
     def replace(self, **changes: Any) -> Trial:
         """A copy with some fields changed, validated anew."""
         return replace(self, **changes)
+
+    def to_xarray(self) -> xr.Dataset:
+        """The arrays on labelled axes, with times in seconds; the screen stands the right way up in xarray's plots.
+
+        ``video`` (frame, height, width), ``responses`` (neuron, frame), ``behavior`` (channel, frame) and
+        ``pupil_center`` (coordinate, frame): those that were recorded, none of them copied.
+        """
+        from neuroreel.recordings.pictures import trial_dataset
+
+        return trial_dataset(self)
+
+    def plot(self, *, columns: int = 6) -> Figure:
+        """Frames of the movie, the responses as a raster, behavior and pupil; outside pyplot."""
+        from neuroreel.recordings.pictures import trial_figure
+
+        return trial_figure(self, columns=columns)
+
+    def _repr_html_(self) -> str:
+        from neuroreel.showing import figure_html
+
+        return figure_html(self.plot(), title=self.name, facts=[repr(self)])
 
     def __repr__(self) -> str:
         size = "no video" if self.video is None else f"{self.video.shape[2]}x{self.video.shape[1]} pixels"

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.encoding.correlation import neuron_correlations
+from neuroreel.outlines import mask_outline, share_words
+from neuroreel.pictures import scaled_responses
 from neuroreel.ranges import range_with_zero
 from neuroreel.results import Reconstruction
 
@@ -50,14 +52,17 @@ class Picture:
 
 def history_pictures(result: Reconstruction, *, key: str) -> list[Picture]:
     """Loss, and correlations, over iterations: the pictures for what was recorded, perhaps none."""
+    from matplotlib.ticker import MaxNLocator
+
     dataset, pictures = result.dataset, []
     if "loss" in dataset:
         with _figure(width=3.6, height=2.5) as figure:
             axes = figure.add_subplot()
             axes.plot(dataset["iteration"], dataset["loss"], color=_BLUE, marker=_marker(dataset["iteration"].size))
             axes.set(xlabel="iteration", ylabel="loss")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             alt = f"Loss over {dataset['iteration'].size} recorded iterations"
-            caption = "Loss: how far the responses predicted from the movie are from the recorded ones."
+            caption = "Loss: how badly the movie explains the responses, up to a constant. Lower is better."
             pictures.append(Picture(svg=_svg(figure, key=f"{key}-loss", alt=alt), caption=caption))
     lines = [name for name in _HISTORY if name in dataset and np.isfinite(dataset[name]).any()]
     if lines:
@@ -68,6 +73,7 @@ def history_pictures(result: Reconstruction, *, key: str) -> list[Picture]:
                 marker = _marker(dataset["iteration"].size)
                 axes.plot(dataset["iteration"], dataset[name], color=color, linestyle=style, label=label, marker=marker)
             axes.set(xlabel="iteration", ylabel="correlation")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, handlelength=1.6, borderpad=0)
             alt = f"Correlation over iterations: {', '.join(_HISTORY[name][0] for name in lines)}"
             caption = "Correlation of the movie with the true one, of the predicted with the recorded responses."
@@ -85,14 +91,14 @@ def mask_picture(result: Reconstruction, *, key: str) -> Picture | None:
         axes = figure.add_subplot()
         image = axes.imshow(mask, cmap="gray", vmin=0, vmax=max(1.0, float(mask.max())))
         for level, style, color in ((0.5, "--", _ORANGE), (1.0, "-", _BLUE)):
-            if mask.min() < level <= mask.max():
-                axes.contour(mask, levels=[min(level, float(mask.max()) - 1e-6)], colors=color, linestyles=style)
+            for line in mask_outline(mask, threshold=level):
+                axes.plot(*(line.T - 0.5), color=color, linestyle=style, linewidth=1.2)
         axes.set(xlabel="column (pixels)", ylabel="row (pixels)")
         figure.colorbar(image, ax=axes, label="mask", fraction=0.04)
         alt = f"Transparency mask, {width} by {height} pixels, values {mask.min():.2f} to {mask.max():.2f}"
         caption = (
-            "Transparency mask: which parts of the movie the neurons respond to. "
-            "Contours at 0.5 (dashed) and at 1 (solid), where there are any."
+            "Transparency mask: which parts of the movie the neurons respond to. Outlines at 0.5 (dashed) and at 1 "
+            f"(solid), where there are any. Pixels of at least 1 are scored: {share_words(mask)}."
         )
         return Picture(svg=_svg(figure, key=f"{key}-mask", alt=alt), caption=caption)
 
@@ -110,8 +116,9 @@ def raster_picture(result: Reconstruction, *, key: str) -> Picture | None:
     recorded = activity["responses"]
     matches = {name: neuron_correlations(recorded, activity[name]) for name in names[1:]}
     order = np.argsort(-next(iter(matches.values()), np.zeros(len(recorded))), kind="stable")
-    unit = _floored_deviation(recorded)
-    scaled = {name: _few_rows((rows / unit)[order]) for name, rows in activity.items()}
+    scaled = dict(
+        zip(names, scaled_responses(*(rows[order] for rows in activity.values()), most_rows=_MOST_ROWS), strict=True)
+    )
     titles = {name: _ACTIVITY[name] for name in names}
     titles |= {name: f"{_ACTIVITY[name]} (r = {match.mean():.2f})" for name, match in matches.items()}
     seconds = recorded.shape[1] / result.frame_rate_hz
@@ -157,27 +164,6 @@ def score_picture(values: Mapping[str, Sequence[float]], *, label: str, key: str
         axes.margins(x=0.06)
         caption = f"Dots: the {len(trials)} trials. Bars: their mean." if len(trials) > 1 else trials[0]
         return Picture(svg=_svg(figure, key=key, alt=f"{label} of {', '.join(values)}"), caption=caption)
-
-
-def _floored_deviation(recorded: NDArray[Any]) -> NDArray[Any]:
-    """Each neuron's standard deviation (neurons, 1), but at least a quarter of the neurons' upper quartile.
-
-    Otherwise the predictions for a neuron that was silent in this trial would be divided by next to nothing.
-    """
-    deviation = recorded.std(axis=1, keepdims=True)
-    floor = np.percentile(deviation, 75) / 4 or deviation.max() or 1.0
-    floored: NDArray[Any] = np.maximum(deviation, floor)
-    return floored
-
-
-def _few_rows(rows: NDArray[Any]) -> NDArray[Any]:
-    """At most _MOST_ROWS rows: means of neighbors."""
-    if len(rows) <= _MOST_ROWS:
-        return rows
-    starts = np.arange(0, len(rows), -(-len(rows) // _MOST_ROWS))
-    counts = np.diff(np.append(starts, len(rows)))
-    means: NDArray[Any] = np.add.reduceat(rows, starts) / counts[:, None]
-    return means
 
 
 def _draw_rasters(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.evaluation.scores import contrast_gain
+from neuroreel.outlines import svg_path
 from neuroreel.results.export import grey_png
 
 NO_MOVIE = "uncertainty"  # has no contrast to match
@@ -50,7 +51,8 @@ def pack_trial(
     small = {label: _shrink(movie, shrink) for label, movie in movies.items()}
     frames, height, width = next(iter(small.values())).shape
     levels, sheets = _pack_within_budget(small, budget=_BYTES_OF_ALL_TRIALS // max(trials, 4))
-    inside = None if mask is None or threshold is None else _shrink(mask[None], shrink)[0] >= threshold
+    shown = None if mask is None or threshold is None else _shrink(mask[None], shrink)[0]
+    inside = None if shown is None else shown >= threshold
     truth = small.get("true")
     matches = {
         label: _contrast_match(movie, None if label == NO_MOVIE else truth, inside) for label, movie in small.items()
@@ -61,20 +63,12 @@ def pack_trial(
         "frames": frames,
         "levels": levels,
         "shrink": shrink,
-        "outline": None if inside is None else outline(inside),
+        "outline": None if shown is None or threshold is None else svg_path(shown, threshold=threshold),
         "movies": [
             {"label": label, "sheets": sheets[label], "gain": matches[label][0], "offset": matches[label][1]}
             for label in movies
         ],
     }
-
-
-def outline(inside: NDArray[np.bool_]) -> str:
-    """The border of a region as an SVG path in pixels: every edge between a pixel inside and one outside."""
-    padded = np.pad(inside, 1)
-    across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])  # horizontal edges: (row, column) of their left end
-    along = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
-    return "".join([f"M{x} {y}h1" for y, x in across] + [f"M{x} {y}v1" for y, x in along])
 
 
 def _shrink(movie: NDArray[np.float32], factor: int) -> NDArray[np.float32]:

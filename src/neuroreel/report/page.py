@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel import __version__
+from neuroreel.decoding.decoder import decode
+from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.errors import InputError
+from neuroreel.evaluation.table import trial_of
 from neuroreel.files import atomic_path, refuse_existing, user_path
+from neuroreel.outlines import scored_share, share_words
 from neuroreel.report import figures
 from neuroreel.report.movies import NO_MOVIE, pack_trial
-from neuroreel.report.scores import Scores, ScoreTable, read_scores
+from neuroreel.report.scores import Scores, ScoreTable, default_scores, read_scores
 from neuroreel.results import Reconstruction
+from neuroreel.results.pictures import white_deviation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,7 @@ def write_report(
     *,
     title: str | None = None,
     scores: Scores | None = None,
+    decoder: RidgeDecoder | None = None,
     movies: Mapping[str, Sequence[ArrayLike]] | None = None,
     notes: str | None = None,
     overwrite: bool = False,
@@ -56,7 +63,12 @@ def write_report(
         ``{trial: {method: {score: value}}}``, or a pandas DataFrame with the columns ``trial``, ``method`` and one
         column a score; None, NaN and infinite values are shown as undefined. The first score is shown under the movies
         too, where its trial is the result's ``trial`` (or ``name``) and its method is what the movie is called:
-        ``reconstruction``, ``start``, or a key of ``movies``.
+        ``reconstruction``, ``start``, or a key of ``movies``. By default they are computed inside each result's mask,
+        beside the baselines, where all true movies are known.
+    decoder
+        Linear decoder of the same neurons: its movie plays beside the others, and the baselines are those of
+        ``nr.baselines``. Without it they are what the results allow: grey, the mean of the other true movies, and the
+        reconstruction of another trial.
     movies
         Further movies to play beside the others: what each is called, and one (frames, height, width) a result.
     notes
@@ -79,27 +91,59 @@ def write_report(
         raise InputError(f"{path} ends in {path.suffix!r}; the name of a report must end in .html")
     refuse_existing(path, overwrite=overwrite)
     results = [results] if isinstance(results, Reconstruction) else list(results)
-    if not results:
-        raise InputError("there are no results to report; give at least one reconstruction")
-    table = None if scores is None else read_scores(scores)
-    films = [_films(result, _extra(movies or {}, number, len(results))) for number, result in enumerate(results)]
-    names = _names(results)
-    page = _template().render(
-        title=title or f"{len(results)} reconstructed movie{'s' if len(results) > 1 else ''}",
-        notes=[part.strip() for part in (notes or "").split("\n\n") if part.strip()],
-        panels=[_panel(result, name, number) for number, (result, name) in enumerate(zip(results, names, strict=True))],
-        labels=list(dict.fromkeys(label for film in films for label in film)),
-        data=[_data(result, film, table, trials=len(results)) for result, film in zip(results, films, strict=True)],
-        table=table,
-        score_plot=_score_plot(table),
-        simulated={True: "all", False: "some"}[all(r.simulated for r in results)]
-        if _any_simulated(results)
-        else "none",
-        version=__version__,
-    )
+    page = report_page(results, title=title, scores=scores, decoder=decoder, movies=movies, notes=notes)
     with atomic_path(path, overwrite=overwrite) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
+
+
+@dataclass(frozen=True)
+class Player:
+    """A report's page that plays inline in a notebook. Made by :meth:`Reconstruction.show`."""
+
+    page: str
+    height: int = 760
+
+    def _repr_html_(self) -> str:
+        source = escape(self.page, quote=True)
+        return f'<iframe srcdoc="{source}" style="width:100%;height:{self.height}px;border:0" title="player"></iframe>'
+
+    def __repr__(self) -> str:
+        return f"<a page of {len(self.page) / 1e6:.1f} MB that a notebook plays; nr.write_report makes it a file>"
+
+
+def report_page(
+    results: Sequence[Reconstruction],
+    *,
+    title: str | None = None,
+    scores: Scores | None = None,
+    decoder: RidgeDecoder | None = None,
+    movies: Mapping[str, Sequence[ArrayLike]] | None = None,
+    notes: str | None = None,
+) -> str:
+    """The page that :func:`write_report` writes."""
+    if not results:
+        raise InputError("there are no results to report; give at least one reconstruction")
+    movies = dict(movies or {})
+    if decoder is not None and "ridge" not in movies:
+        movies["ridge"] = [decode(decoder, trial_of(result)) for result in results]
+    films = [_films(result, _extra(movies, number, len(results))) for number, result in enumerate(results)]
+    given = default_scores(results, decoder=decoder, movies=movies) if scores is None else scores
+    table = None if given is None else read_scores(given)
+    names = _names(results)
+    return str(
+        _template().render(
+            title=title or f"{len(results)} reconstructed movie{'s' if len(results) > 1 else ''}",
+            notes=[part.strip() for part in (notes or "").split("\n\n") if part.strip()],
+            panels=[_panel(result, name, key) for key, (result, name) in enumerate(zip(results, names, strict=True))],
+            data=[_data(result, film, table, trials=len(results)) for result, film in zip(results, films, strict=True)],
+            table=table,
+            score_plot=_score_plot(table),
+            scored=_scored(results),
+            simulated=_simulated(results),
+            version=__version__,
+        )
+    )
 
 
 def _template() -> Any:
@@ -115,8 +159,17 @@ def _template() -> Any:
     return environment.get_template("page.html")
 
 
-def _any_simulated(results: Sequence[Reconstruction]) -> bool:
-    return any(result.simulated for result in results)
+def _simulated(results: Sequence[Reconstruction]) -> str:
+    """Of how many results no animal was recorded: all, some, none."""
+    told = {result.simulated for result in results}
+    return "some" if len(told) > 1 else "all" if True in told else "none"
+
+
+def _scored(results: Sequence[Reconstruction]) -> str:
+    """The share of the screen that scores are of: "19% of the screen", "17% to 21% of the screen"."""
+    ends = sorted((result.mask for result in results), key=scored_share)
+    least, most = share_words(ends[0]), share_words(ends[-1])
+    return most if least == most else f"{least.split()[0]} to {most}"
 
 
 def _names(results: Sequence[Reconstruction]) -> list[str]:
@@ -145,7 +198,7 @@ def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, 
     if result.samples is not None:
         films["a draw"] = result.samples[0]
     if result.deviation is not None:
-        films[NO_MOVIE] = (result.deviation * (255 / _white_deviation(result.deviation))).clip(0, 255)
+        films[NO_MOVIE] = (result.deviation * (255 / white_deviation(result.deviation))).clip(0, 255)
     for label, movie in extra.items():
         film = np.asarray(movie, np.float32)
         if film.shape != result.video.shape or not np.isfinite(film).all():
@@ -157,11 +210,6 @@ def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, 
             raise InputError(f"movies may not use the name {label!r}, which the result itself has; choose another")
         films[label] = film
     return films
-
-
-def _white_deviation(deviation: NDArray[np.float32]) -> float:
-    """Grey levels of deviation that are shown as white: a round number that few pixels exceed."""
-    return float(max(10, 10 * np.ceil(np.quantile(deviation, 0.999) / 10)))
 
 
 def _look_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
@@ -178,7 +226,7 @@ def _panel(result: Reconstruction, name: str, number: int) -> _Panel:
         sigmas = ", then ".join(f"{sigma:g}" for sigma in result.settings["smoothed"])
         notes.append(f"The reconstruction is smoothed: Gaussian, sigma {sigmas} frames and pixels.")
     if result.deviation is not None:
-        white = _white_deviation(result.deviation)
+        white = white_deviation(result.deviation)
         notes.append(
             f"Uncertainty: the posterior's standard deviation of each pixel, from 0 (black) to {white:g} grey levels "
             "(white). A draw is one movie that the responses allow."
@@ -188,7 +236,8 @@ def _panel(result: Reconstruction, name: str, number: int) -> _Panel:
         simulated=result.simulated,
         facts=f"{result.name}: {frames} frames at {rate:g} Hz ({frames / rate:.1f} s), {width} \N{MULTIPLICATION SIGN} "
         f"{height} pixels"
-        + (f", {result.dataset.sizes['neuron']} neurons" if "neuron" in result.dataset.sizes else ""),
+        + (f", {result.dataset.sizes['neuron']} neurons" if "neuron" in result.dataset.sizes else "")
+        + ("" if result.mask is None else f". Scored: {share_words(result.mask)}, inside the outline"),
         raster=figures.raster_picture(result, key=key),
         pictures=([mask] if mask else []) + figures.history_pictures(result, key=key),
         movie_notes=notes,
@@ -207,7 +256,8 @@ def _data(
         trial = next((name for name in known if name in table.trials), None)
         for movie in packed["movies"]:
             if trial is not None and movie["label"] in table.methods:
-                movie["score"] = f"{table.label(score)} {table.cell(trial, movie['label'], score).text}"
+                value = table.cell(trial, movie["label"], score).text
+                movie["score"] = f"{table.label(score)} {value}, inside {share_words(result.mask)}"
     return {**packed, "rate": result.frame_rate_hz}
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from neuroreel.decimals import in_decimals
+from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.errors import InputError
+from neuroreel.evaluation.comparison import SKIP_FRAMES
+from neuroreel.evaluation.table import score_table
+from neuroreel.grey import MID_GREY
+from neuroreel.results import Reconstruction
 
 
 class DataFrame(Protocol):
@@ -28,6 +36,7 @@ _LABELS = {
     "rmse": "RMSE (grey levels)",
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
+    "share_of_screen_scored": "share of the screen that is scored",
     "motion_energy_truth": "motion energy, true movie (grey levels a frame)",
     "motion_energy_video": "motion energy (grey levels a frame)",
     "spatial_entropy_truth": "spatial entropy, true movie (bits)",
@@ -86,6 +95,40 @@ class ScoreTable:
     def label(score: str) -> str:
         """What a score is called on the page, with its unit."""
         return _LABELS.get(score, score.replace("_", " "))
+
+
+def default_scores(
+    results: Sequence[Reconstruction],
+    *,
+    decoder: RidgeDecoder | None,
+    movies: Mapping[str, Sequence[ArrayLike]],
+) -> Scores | None:
+    """Scores of the results, of the movies that play beside them, and of baselines, inside each result's mask.
+
+    None where a true movie is not known or a mask reaches 1 nowhere. Of movies that are too short for it, fewer frames
+    than usual are left out at the start.
+    """
+    seen = all(result.mask is None or (result.mask >= 1).any() for result in results)
+    if not seen or any(result.truth is None for result in results):
+        return None
+    skip = min(SKIP_FRAMES, min(len(result.video) for result in results) // 2)
+    extra = {name: [np.asarray(movie, np.float32) for movie in given] for name, given in movies.items()}
+    if decoder is None:
+        extra |= _baselines_of_results(results)
+    return score_table(results, decoder=decoder, extra=extra, skip=skip)
+
+
+def _baselines_of_results(results: Sequence[Reconstruction]) -> dict[str, list[NDArray[np.float32]]]:
+    """What a reconstruction has to beat, made from the results alone: one movie a result."""
+    found = {"grey": [np.full_like(result.video, MID_GREY) for result in results]}
+    if len(results) > 1 and len({result.video.shape for result in results}) == 1:
+        total = np.sum([result.needs_truth().mean(axis=0) for result in results], axis=0)
+        found["mean of the other movies"] = [
+            np.broadcast_to((total - result.needs_truth().mean(axis=0)) / (len(results) - 1), result.video.shape)
+            for result in results
+        ]
+        found["another trial's"] = [results[number - 1].video for number in range(len(results))]
+    return found
 
 
 def read_scores(scores: Scores) -> ScoreTable:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
 
 from neuroreel.errors import InputError
 from neuroreel.extras import needs
 from neuroreel.files import atomic_path, refuse_existing, user_path
+from neuroreel.recordings.axes import with_screen
 from neuroreel.recordings.disk import check_fetched
 from neuroreel.results.provenance import check_format, hash_array
 
@@ -71,21 +71,7 @@ def read_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
     check_format(dataset.attrs, where=path, kind=kind)
     if dataset.attrs.pop("content_sha256", None) != _content_hash(dataset):
         raise InputError(f"{path} does not hold what was written to it; it is damaged: make or copy it again")
-    return dataset
-
-
-def with_times_and_neurons(dataset: xr.Dataset, *, neuron_ids: ArrayLike | None) -> xr.Dataset:
-    """Add coordinates: number and time of each frame, and the id of each neuron (0, 1, 2, ... by default)."""
-    frames = np.arange(dataset.sizes["frame"])
-    seconds = xr.Variable(("frame",), frames / dataset.attrs["frame_rate_hz"], {"units": "s"})
-    dataset = dataset.assign_coords(frame=frames, time=seconds)
-    if "neuron" not in dataset.sizes:
-        return dataset
-    ids = np.arange(dataset.sizes["neuron"]) if neuron_ids is None else np.asarray(neuron_ids)
-    if ids.shape != (dataset.sizes["neuron"],):
-        raise InputError(f"neuron_ids has shape {ids.shape}; it must be ({dataset.sizes['neuron']},): one a neuron")
-    text = ids.dtype.kind == "U"  # of any length, as Zarr has no stable type for fixed ones
-    return dataset.assign_coords(neuron=ids.astype(object) if text else ids)
+    return with_screen(dataset)
 
 
 def _check_ending(path: Path) -> None:

@@ -9,22 +9,19 @@ import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion
 
 from neuroreel.arguments import whole_number
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
 from neuroreel.files import atomic_path, refuse_existing, user_path
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from neuroreel.outlines import mask_outline
 
 _WATCHABLE_PIXELS = 480  # long side of an upscaled MP4, at least
-_GAP_PIXELS = 2  # between movies side by side
+GAP_PIXELS = 2  # between movies side by side
 _GIF_FRAMES_PER_S = 15.0
 
 
@@ -108,6 +105,7 @@ def write_mp4(
     truth: NDArray[Any] | None = None,
     exact: bool = False,
     scale: int | None = None,
+    comment: str = "",
     overwrite: bool = False,
 ) -> Path:
     """Write a movie as H.264, either for players and browsers or exact to the grey level.
@@ -128,6 +126,8 @@ def write_mp4(
     scale
         Every pixel becomes ``scale`` x ``scale`` of them. By default 1 if exact, else as many as make the long side at
         least 480 pixels.
+    comment
+        Goes into the file: what is shown.
     overwrite
         Replace a file that is there.
 
@@ -155,8 +155,9 @@ def write_mp4(
         frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2)), mode="edge")
     lossless = ["-pix_fmt", "gray", "-crf", "0", "-preset", "medium"]
     watchable = ["-pix_fmt", "yuv420p", "-crf", "12", "-preset", "medium", "-movflags", "+faststart"]
+    said = ["-metadata", f"comment={comment}"] if comment else []
     with atomic_path(path, overwrite=overwrite) as partial:
-        _encode(partial, frames, frame_rate_hz=frame_rate_hz, options=lossless if exact else watchable)
+        _encode(partial, frames, frame_rate_hz=frame_rate_hz, options=[*(lossless if exact else watchable), *said])
     return path
 
 
@@ -168,6 +169,7 @@ def write_gif(
     truth: NDArray[Any] | None = None,
     mask: NDArray[Any] | None = None,
     scale: int = 2,
+    comment: str = "",
     overwrite: bool = False,
 ) -> Path:
     """Write a movie as an animated GIF, for slides and pages: at most 15 frames a second, at its own speed.
@@ -182,6 +184,8 @@ def write_gif(
         (height, width): the outline of its pixels of at least 1 is drawn in white.
     scale
         Every pixel becomes ``scale`` x ``scale`` of them.
+    comment
+        Goes into the file: what is shown.
     overwrite
         Replace a file that is there.
 
@@ -200,14 +204,19 @@ def write_gif(
     path = _checked_path(path, endings=(".gif",), overwrite=overwrite)
     movies = _checked_movies(video, truth, frame_rate_hz=frame_rate_hz)
     whole_number(scale, name="scale")
-    written = gif(movies, frame_rate_hz=frame_rate_hz, mask=mask, scale=scale)
+    written = gif(movies, frame_rate_hz=frame_rate_hz, mask=mask, scale=scale, comment=comment)
     with atomic_path(path, overwrite=overwrite) as partial:
         partial.write_bytes(written)
     return path
 
 
 def gif(
-    movies: Sequence[NDArray[Any]], *, frame_rate_hz: float, mask: NDArray[Any] | None = None, scale: int = 2
+    movies: Sequence[NDArray[Any]],
+    *,
+    frame_rate_hz: float,
+    mask: NDArray[Any] | None = None,
+    scale: int = 2,
+    comment: str = "",
 ) -> bytes:
     """Movies (frames, height, width) side by side as the bytes of an animated GIF; see :func:`write_gif`."""
     from PIL import Image
@@ -215,8 +224,7 @@ def gif(
     every = max(1, round(frame_rate_hz / _GIF_FRAMES_PER_S))
     frames = [grey_levels(movie[::every]).repeat(scale, axis=1).repeat(scale, axis=2) for movie in movies]
     if mask is not None:
-        inside = (np.asarray(mask) >= 1).repeat(scale, axis=0).repeat(scale, axis=1)
-        outline = inside & ~binary_erosion(inside)
+        outline = _outline_pixels(mask, scale=scale)
         for movie in frames:
             movie[:, outline] = 255
     pictures = [Image.fromarray(frame) for frame in side_by_side(frames)]
@@ -230,14 +238,27 @@ def gif(
         duration=[int(step) for step in 10 * np.diff(times)],
         loop=0,
         optimize=False,
+        **({"comment": comment.encode()} if comment else {}),
     )
     return buffer.getvalue()
+
+
+def _outline_pixels(mask: NDArray[Any], *, scale: int) -> NDArray[np.bool_]:
+    """Where a mask's outline runs, on its pixels enlarged ``scale`` times."""
+    from PIL import Image, ImageDraw
+
+    height, width = np.shape(mask)
+    drawn = Image.new("1", (width * scale, height * scale))
+    for line in mask_outline(mask):
+        inner = (line * scale - 0.5).clip(0, (width * scale - 1, height * scale - 1))
+        ImageDraw.Draw(drawn).line([tuple(point) for point in inner.tolist()], fill=1)
+    return np.asarray(drawn)
 
 
 def side_by_side(movies: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Movies (frames, height, width) in one, from left to right, with a narrow white gap between them."""
     frames, height, _ = movies[0].shape
-    gap = np.full((frames, height, _GAP_PIXELS), 255, movies[0].dtype)
+    gap = np.full((frames, height, GAP_PIXELS), 255, movies[0].dtype)
     pieces = [piece for movie in movies for piece in (gap, movie)]
     return np.concatenate(pieces[1:], axis=2)
 
@@ -249,33 +270,6 @@ def grey_png(image: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(grey_levels(image)).save(buffer, format="png")
     return buffer.getvalue()
-
-
-def filmstrip_figure(rows: dict[str, NDArray[Any]], *, frame_rate_hz: float, columns: int) -> Figure:
-    """A Figure of evenly spaced frames: one row a movie, times in seconds above the columns."""
-    from matplotlib.figure import Figure
-
-    movies = list(rows.values())
-    length, height, width = movies[0].shape
-    frames = even_frames(length, columns)
-    figure = Figure(figsize=(1.4 * len(frames) + 1.0, 1.4 * len(rows) * height / width + 0.4), layout="constrained")
-    axes = figure.subplots(len(rows), len(frames), squeeze=False)
-    for row, (label, movie) in enumerate(rows.items()):
-        axes[row, 0].set_ylabel(label, rotation="horizontal", ha="right", va="center")
-        for column, frame in enumerate(frames):
-            axes[row, column].imshow(movie[frame], cmap="gray", vmin=0, vmax=255)
-            axes[row, column].set(xticks=[], yticks=[])
-    for column, frame in enumerate(frames):
-        axes[0, column].set_title(f"{frame / frame_rate_hz:.2f} s", fontsize="medium")
-    return figure
-
-
-def even_frames(length: int, columns: int) -> list[int]:
-    """At most ``columns`` different frame numbers, evenly spaced over a movie of ``length`` frames, ends left out."""
-    if columns < 1:
-        raise InputError(f"{columns} frames were asked for; ask for 1 or more")
-    columns = min(columns, length)
-    return [int(frame) for frame in (np.arange(columns) + 0.5) * length / columns]
 
 
 def _checked_path(path: str | Path, *, endings: tuple[str, ...], overwrite: bool) -> Path:

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from neuroreel.recordings.axes import with_coordinates
 from neuroreel.recordings.trial import Trial
-from neuroreel.results.datasets import read_dataset, with_times_and_neurons, write_dataset
+from neuroreel.results.datasets import read_dataset, write_dataset
 from neuroreel.results.provenance import collect_provenance, format_of, to_json
 
 KIND = "prediction"
@@ -62,7 +63,7 @@ def save_prediction(
         "simulated": int(trial.simulated),
         "provenance": to_json(collect_provenance(settings=settings, hashes=hashes, device=device)),
     }
-    return write_dataset(with_times_and_neurons(dataset, neuron_ids=neuron_ids), path, overwrite=overwrite)
+    return write_dataset(with_coordinates(dataset, neuron_ids=neuron_ids), path, overwrite=overwrite)
 
 
 def load_prediction(path: str | Path) -> xr.Dataset:

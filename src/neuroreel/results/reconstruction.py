@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from neuroreel.arguments import as_array, finite_number, positive_number
-from neuroreel.errors import InputError
+from neuroreel.arguments import finite_number, positive_number
+from neuroreel.recordings.axes import with_coordinates
 from neuroreel.recordings.trial import Trial
-from neuroreel.results import export
-from neuroreel.results.datasets import read_dataset, with_times_and_neurons, write_dataset
-from neuroreel.results.provenance import check_format, collect_provenance, format_of, to_json
-from neuroreel.showing import shown
+from neuroreel.results import export, pictures
+from neuroreel.results.datasets import read_dataset, write_dataset
+from neuroreel.results.provenance import collect_provenance, format_of, to_json
+from neuroreel.results.variables import KIND, ReconstructedMovie, reconstruction_dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KIND = "reconstruction"
-_MOVIE = ("frame", "height", "width")
-_ACTIVITY = ("neuron", "frame")
-
-_VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {  # name: axes, what it is, unit
-    "video": (_MOVIE, "reconstruction", "grey level 0..255"),
-    "truth": (_MOVIE, "true movie", "grey level 0..255"),
-    "start": (_MOVIE, "movie that the optimisation started from", "grey level 0..255"),
-    "samples": (("sample", *_MOVIE), "draws from the posterior", "grey level 0..255"),
-    "deviation": (_MOVIE, "posterior standard deviation", "grey levels"),
-    "model_video": (("model", *_MOVIE), "reconstruction from each model of the ensemble", "grey level 0..255"),
-    "mask": (("height", "width"), "transparency mask", "1"),
-    "neuron_mask": (("neuron",), "neurons that the reconstruction was given", "1"),
-    "responses": (_ACTIVITY, "recorded responses", "as recorded"),
-    "predicted": (_ACTIVITY, "responses predicted from the reconstruction", "as recorded"),
-    "predicted_truth": (_ACTIVITY, "responses predicted from the true movie", "as recorded"),
-}
+    from neuroreel.report.page import Player
 
 
-class Reconstruction:
+class Reconstruction(ReconstructedMovie):
     """A movie reconstructed from responses: a thin face on an :class:`xarray.Dataset`.
 
     Make one with :meth:`build` or :meth:`load`.
@@ -63,18 +43,6 @@ class Reconstruction:
     InputError
         No ``video``, axes in another order, or attributes that are missing.
     """
-
-    def __init__(self, dataset: xr.Dataset) -> None:
-        check_format(dataset.attrs, where="the dataset", kind=KIND)
-        for name, (axes, _, _) in _VARIABLES.items():
-            if name in dataset and dataset[name].dims != axes:
-                raise InputError(
-                    f"{name} has the axes {dataset[name].dims}; they must be {axes}: use dataset.transpose"
-                )
-        missing = {"video"} - set(dataset) | {"frame_rate_hz", "provenance"} - set(dataset.attrs)
-        if missing:
-            raise InputError(f"the dataset has no {', no '.join(sorted(missing))}; make it with Reconstruction.build")
-        self.dataset = dataset
 
     @classmethod
     def build(
@@ -156,16 +124,16 @@ class Reconstruction:
             "truth": truth,
             "start": start,
             "samples": samples,
+            "deviation": deviation,
             "model_video": model_video,
             "mask": mask,
+            "neuron_mask": neuron_mask,
+            "responses": responses,
+            "predicted": predicted,
+            "predicted_truth": predicted_truth,
         }
-        arrays |= {"responses": responses, "predicted": predicted, "predicted_truth": predicted_truth}
-        arrays |= {"neuron_mask": neuron_mask, "deviation": deviation}
         positive_number(frame_rate_hz, name="frame_rate_hz")
-        variables = {name: _variable(name, array) for name, array in arrays.items() if array is not None}
-        _check_sizes(variables)
-        variables |= _history(history or {})
-        dataset = xr.Dataset(variables)
+        dataset = reconstruction_dataset(arrays, history=history or {})
         provenance = collect_provenance(settings=settings, hashes=hashes, seed=seed, device=device, command=command)
         dataset.attrs = {
             **format_of(KIND),
@@ -175,73 +143,7 @@ class Reconstruction:
             "simulated": int(simulated),
             "provenance": to_json(provenance),
         }
-        return cls(_with_coordinates(dataset, neuron_ids=neuron_ids, pixels_per_degree=pixels_per_degree))
-
-    @property
-    def video(self) -> NDArray[np.float32]:
-        """The reconstruction (frames, height, width), grey 0..255."""
-        return np.asarray(self.dataset["video"].values, np.float32)
-
-    @property
-    def truth(self) -> NDArray[np.float32] | None:
-        """The true movie (frames, height, width), grey 0..255; None where it is not known."""
-        return self._array("truth")
-
-    @property
-    def mask(self) -> NDArray[np.float32] | None:
-        """The transparency mask (height, width); None if none was used."""
-        return self._array("mask")
-
-    @property
-    def samples(self) -> NDArray[np.float32] | None:
-        """Draws from the posterior (samples, frames, height, width), grey 0..255; None if none were made."""
-        return self._array("samples")
-
-    @property
-    def deviation(self) -> NDArray[np.float32] | None:
-        """Posterior standard deviation of each pixel (frames, height, width), grey levels; None without samples."""
-        return self._array("deviation")
-
-    @property
-    def neuron_mask(self) -> NDArray[np.bool_] | None:
-        """Whose responses were used, (neurons,) boolean; None where it is not known."""
-        return np.asarray(self.dataset["neuron_mask"].values, bool) if "neuron_mask" in self.dataset else None
-
-    def _array(self, name: str) -> NDArray[np.float32] | None:
-        return np.asarray(self.dataset[name].values, np.float32) if name in self.dataset else None
-
-    @property
-    def frame_rate_hz(self) -> float:
-        """Frames a second."""
-        return float(self.dataset.attrs["frame_rate_hz"])
-
-    @property
-    def simulated(self) -> bool:
-        """True if no animal was recorded."""
-        return bool(self.dataset.attrs.get("simulated", 0))
-
-    @property
-    def trained_on(self) -> bool:
-        """True if an encoding model was trained on this movie, as far as it declares its training set."""
-        return bool(self.settings.get("trained_on", False))
-
-    @property
-    def name(self) -> str:
-        """The trial, and the recording it is from where that is known."""
-        trial, recording = (str(self.dataset.attrs.get(key, "")) for key in ("trial", "recording"))
-        if "/" in trial:  # a recording's trials are called "mouse/trial 7"
-            return trial
-        return " of ".join(part for part in (trial or "trial", recording) if part)
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Versions, settings, fingerprints of weights and data, device, seed and date."""
-        return dict(json.loads(self.dataset.attrs["provenance"]))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings that the reconstruction was made with."""
-        return dict(self.provenance["settings"])
+        return cls(with_coordinates(dataset, neuron_ids=neuron_ids, pixels_per_degree=pixels_per_degree))
 
     def smooth(self, sigma: float) -> Reconstruction:
         """Blur the video with a Gaussian over frames, rows and columns: a new result, ``smoothed`` in its settings.
@@ -299,7 +201,7 @@ class Reconstruction:
             path,
             self.video,
             frame_rate_hz=self.frame_rate_hz,
-            truth=self._needs_truth() if with_truth else None,
+            truth=self.needs_truth() if with_truth else None,
             dtype=dtype,
             pixels_per_degree=self.dataset.attrs.get("pixels_per_degree"),
             overwrite=overwrite,
@@ -310,31 +212,45 @@ class Reconstruction:
         path: str | Path,
         *,
         with_truth: bool = False,
+        match_contrast: bool = True,
         exact: bool = False,
         scale: int | None = None,
         overwrite: bool = False,
     ) -> Path:
-        """Write the video as H.264; see :func:`~neuroreel.results.export.write_mp4`."""
+        """Write the video as H.264; see :func:`~neuroreel.results.export.write_mp4`.
+
+        Beside the true movie it has that movie's brightness and contrast, and is grey outside the mask, unless
+        ``match_contrast`` is False or it is to be ``exact``. The file's comment says so.
+        """
         return export.write_mp4(
             path,
-            self.video,
             frame_rate_hz=self.frame_rate_hz,
-            truth=self._needs_truth() if with_truth else None,
             exact=exact,
             scale=scale,
             overwrite=overwrite,
+            **pictures.beside_truth(self, with_truth=with_truth, match=match_contrast and not exact),
         )
 
-    def to_gif(self, path: str | Path, *, with_truth: bool = False, scale: int = 2, overwrite: bool = False) -> Path:
-        """Write the video as an animated GIF, the mask outlined; see :func:`~neuroreel.results.export.write_gif`."""
+    def to_gif(
+        self,
+        path: str | Path,
+        *,
+        with_truth: bool = False,
+        match_contrast: bool = True,
+        scale: int = 2,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the video as an animated GIF, the mask outlined; see :func:`~neuroreel.results.export.write_gif`.
+
+        Beside the true movie it has that movie's brightness and contrast, as in :meth:`to_mp4`.
+        """
         return export.write_gif(
             path,
-            self.video,
             frame_rate_hz=self.frame_rate_hz,
-            truth=self._needs_truth() if with_truth else None,
             mask=self.mask,
             scale=scale,
             overwrite=overwrite,
+            **pictures.beside_truth(self, with_truth=with_truth, match=match_contrast),
         )
 
     def to_nwb(self, path: str | Path, *, metadata: Mapping[str, Any] | None = None, overwrite: bool = False) -> Path:
@@ -342,23 +258,6 @@ class Reconstruction:
         from neuroreel.results.nwb import write_nwb
 
         return write_nwb(path, {"": self}, metadata=metadata, overwrite=overwrite)
-
-    def _needs_truth(self) -> NDArray[np.float32]:
-        if self.truth is None:
-            raise InputError(f"the true movie of {self.name} is not known; leave out with_truth")
-        return self.truth
-
-    def plot(self, *, columns: int = 6) -> Figure:
-        """A few frames of the true movie above those of the reconstruction, with their times.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Outside pyplot, so nothing needs closing; ``figure.savefig("frames.png")`` writes it.
-        """
-        figure = export.filmstrip_figure(self._rows(), frame_rate_hz=self.frame_rate_hz, columns=columns)
-        figure.suptitle(self.name + (" (a simulated mouse, not a real one)" if self.simulated else ""))
-        return shown(figure)
 
     def score(self, *, skip: int = 30) -> float:
         """Video correlation with the true movie inside the mask, from frame ``skip`` on: as ``nr.video_correlation``.
@@ -370,7 +269,7 @@ class Reconstruction:
         """
         from neuroreel.evaluation.scores import video_correlation
 
-        return video_correlation(self._needs_truth(), self.video, mask=self.mask, skip=skip)
+        return video_correlation(self.needs_truth(), self.video, mask=self.mask, skip=skip)
 
     def scores(self, *, skip: int = 30) -> dict[str, float]:
         """Every score that is one number, inside the mask, from frame ``skip`` on: as ``nr.scores``.
@@ -382,103 +281,47 @@ class Reconstruction:
         """
         from neuroreel.evaluation.scores import scores
 
-        return scores(self._needs_truth(), self.video, mask=self.mask, skip=skip)
+        return scores(self.needs_truth(), self.video, mask=self.mask, skip=skip)
 
-    def _rows(self) -> dict[str, NDArray[np.float32]]:
-        truth = {} if self.truth is None else {"true": self.truth}
-        return {**truth, "reconstructed": self.video}
+    def plot(self, *, columns: int = 6) -> Figure:
+        """A few frames of the true movie above those of the reconstruction, with their times and the score.
+
+        As in the paper the reconstruction has the true movie's brightness and contrast, and is shown inside the mask;
+        below it, where there are samples, the posterior's deviation.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Outside pyplot, so nothing needs closing; ``figure.savefig("frames.png")`` writes it.
+        """
+        return pictures.frames_figure(self, columns=columns)
+
+    def plot_history(self) -> Figure:
+        """Loss and correlations over iterations; InputError if nothing was recorded on the way."""
+        return pictures.history_figure(self)
+
+    def plot_responses(self) -> Figure:
+        """Recorded and predicted responses, one raster each; InputError if no responses were kept."""
+        return pictures.responses_figure(self)
+
+    def plot_map(self, *, skip: int = 30) -> Figure:
+        """Where the movie was recovered: the correlation of each pixel over time, from frame ``skip`` on."""
+        return pictures.map_figure(self, skip=skip)
+
+    def show(self) -> Player:
+        """The report's page on this result, inline in a notebook: movies in step, responses, mask, settings."""
+        from neuroreel.report.page import Player, report_page
+
+        return Player(report_page([self], title=self.name))
 
     def __repr__(self) -> str:
         frames, height, width = self.video.shape
         parts = [self.name, f"{frames} frames at {self.frame_rate_hz:g} Hz", f"{width}x{height} pixels"]
         parts += ["simulated"] if self.simulated else []
         parts += ["a movie that the encoding model was trained on"] if self.trained_on else []
-        if self.truth is not None:
-            share = 1.0 if self.mask is None else float((self.mask >= 1).mean())
-            score = self.score(skip=min(30, frames // 2)) if share else float("nan")
-            parts += [f"video correlation {score:.3f} inside {share:.0%} of the screen"]
+        parts += [] if self.truth is None else [pictures.score_words(self)]
         return f"Reconstruction({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         """The movies play in step, contrast matched; the outline is the mask's; settings fold out below."""
-        movies = self._shown()
-        picture = export.gif(list(movies.values()), frame_rate_hz=self.frame_rate_hz, mask=self.mask)
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
-            f"<td style='text-align:left'>{html.escape(json.dumps(value, ensure_ascii=False))}</td></tr>"
-            for key, value in self.provenance.items()
-        )
-        return (
-            f"<div><p><b>{html.escape(repr(self))}</b><br>{html.escape(' | '.join(movies))}</p>"
-            f"<img style='max-width:100%;image-rendering:pixelated' alt='{html.escape(', '.join(movies))}' "
-            f"src='data:image/gif;base64,{base64.b64encode(picture).decode()}'>"
-            f"<details><summary>Settings and provenance</summary><table>{rows}</table></details></div>"
-        )
-
-    def _shown(self) -> dict[str, NDArray[np.float32]]:
-        """Movies for the eye, by what they show."""
-        from neuroreel.evaluation.scores import match_contrast
-
-        if self.truth is None:
-            movies = {"reconstruction": self.video}
-        else:
-            matched = match_contrast(self.truth, self.video, mask=self.mask)
-            movies = {"true movie": self.truth, "reconstruction, at the true movie's contrast": matched}
-        if self.deviation is not None:
-            largest = max(float(self.deviation.max()), 1.0)
-            movies[f"uncertainty (white: {largest:.0f} grey levels)"] = self.deviation * (255 / largest)
-        return movies
-
-
-def _variable(name: str, array: ArrayLike) -> xr.Variable:
-    axes, what, unit = _VARIABLES[name]
-    values = as_array(array, name=name)
-    if values.ndim != len(axes) or values.size == 0:
-        raise InputError(f"{name} has shape {values.shape}; it must be ({', '.join(axes)}), none of them 0")
-    if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
-        raise InputError(f"{name} (type {values.dtype}) must hold real numbers without NaN or infinite values")
-    if name == "video" and (values.min() < -1e-3 or values.max() > 255 + 1e-3):  # float32 rounding is no fault
-        raise InputError(f"video has grey levels from {values.min():g} to {values.max():g}; they must lie in 0..255")
-    kind = bool if name == "neuron_mask" else np.float32
-    return xr.Variable(axes, values.astype(kind), {"long_name": what, "units": unit})
-
-
-def _check_sizes(variables: Mapping[str, xr.Variable]) -> None:
-    known: dict[Any, tuple[str, int]] = {}
-    for name, variable in variables.items():
-        for axis, size in variable.sizes.items():
-            first, expected = known.setdefault(axis, (name, size))
-            if size != expected:
-                raise InputError(
-                    f"{name} has {size} on its axis {axis!r}, but {first} has {expected}; cut them to the same size"
-                )
-
-
-def _history(history: Mapping[str, Sequence[float]]) -> dict[str, xr.Variable]:
-    lengths = {name: len(values) for name, values in history.items()}
-    if len(set(lengths.values())) > 1:
-        raise InputError(
-            f"the recorded values have different lengths: {lengths}; record all of them at the same iterations"
-        )
-    taken = set(history) & (set(_VARIABLES) | set(_MOVIE) | set(_ACTIVITY) | {"model", "time"})
-    if taken:
-        raise InputError(f"history may not use the names {sorted(taken)}; rename them")
-    values = {name: xr.Variable(("iteration",), np.asarray(values, np.float64)) for name, values in history.items()}
-    if values:
-        numbers = np.asarray(history.get("iteration", range(len(next(iter(history.values()))))))
-        values["iteration"] = xr.Variable(("iteration",), numbers.astype(np.int64))
-    return values
-
-
-def _with_coordinates(
-    dataset: xr.Dataset, *, neuron_ids: ArrayLike | None, pixels_per_degree: float | None
-) -> xr.Dataset:
-    dataset = with_times_and_neurons(dataset, neuron_ids=neuron_ids)
-    if pixels_per_degree is not None:
-        positive_number(pixels_per_degree, name="pixels_per_degree")
-        rows, columns = (np.arange(size) - (size - 1) / 2 for size in (dataset.sizes["height"], dataset.sizes["width"]))
-        up = xr.Variable(("height",), -rows / pixels_per_degree, {"units": "degree", "long_name": "elevation"})
-        right = xr.Variable(("width",), columns / pixels_per_degree, {"units": "degree", "long_name": "azimuth"})
-        dataset = dataset.assign_coords(elevation=up, azimuth=right)
-        dataset.attrs["pixels_per_degree"] = float(pixels_per_degree)
-    return dataset
+        return pictures.playing_html(self)

@@ -16,6 +16,7 @@ from neuroreel.bauer_2026.files.stimuli import read_stimuli
 from neuroreel.bauer_2026.files.unpickle import read_pickle
 from neuroreel.errors import InputError
 from neuroreel.files import user_path
+from neuroreel.recordings.axes import with_screen
 from neuroreel.recordings.disk import check_fetched
 
 FRAME_RATE_HZ = 30.0
@@ -133,7 +134,7 @@ def _with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
     dataset = dataset.assign_coords(time=time)
     if "video_itter" in dataset and len(np.unique(dataset["video_itter"])) == dataset.sizes["iteration"]:
         dataset = dataset.assign_coords(iteration=dataset["video_itter"].values)
-    return dataset
+    return with_screen(dataset)
 
 
 def _variable(name: str, value: Any, file: Path) -> xr.Variable:

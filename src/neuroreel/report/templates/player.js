@@ -101,6 +101,12 @@
     screen.canvas.dataset.frame = frame;
   }
 
+  // Up to four movies stand in one row, more in two of about one length: none is left alone in a row of its own.
+  function arrange() {
+    const seen = state.screens.filter((screen) => !screen.figure.hidden).length;
+    stage.style.setProperty("--columns", seen <= 4 ? seen : Math.ceil(seen / 2));
+  }
+
   function redraw() {
     const trial = trials[state.trial], frame = state.frame;
     for (const screen of state.screens) {
@@ -110,6 +116,7 @@
       if (outline) outline.style.display = find("outline").checked ? "" : "none";
       if (!screen.figure.hidden) draw(screen, frame, trial.width * trial.height);
     }
+    arrange();
     for (const raster of document.querySelectorAll(`.panel[data-trial="${state.trial}"] .raster`)) {
       const [left, right, top, bottom] = raster.dataset.timeBox.split(" ").map(Number);
       const at = left + ((right - left) * (frame + 0.5)) / trial.frames;

@@ -9,21 +9,21 @@ import numpy as np
 import xarray as xr
 
 from neuroreel.decimals import in_decimals
-from neuroreel.errors import InputError
-from neuroreel.figures.material import Material, needs_columns
-from neuroreel.figures.sheet import Drawn, Sheet, stacked
+from neuroreel.figures.material import needs_columns
+from neuroreel.figures.sheet import Drawn
+from neuroreel.outlines import share_words
+from neuroreel.pictures import draw_outline
 from neuroreel.ranges import range_with_zero
-from neuroreel.style import FAINT, HEAT, PAGE, SKY, TICK, animal_looks, short_name
+from neuroreel.style import FAINT, HEAT, TICK, animal_looks, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
     from pandas import DataFrame
 
-_MOST_ANIMALS = 5  # side by side
 _ROWS = {
-    "on": ("ON, mean over\nneurons", "RdBu_r", "response", "both"),
-    "off": ("OFF, mean over\nneurons", "RdBu_r", "response", "both"),
+    "on": ("ON, mean over\nneurons", "gray", "response", "both"),
+    "off": ("OFF, mean over\nneurons", "gray", "response", "both"),
     "population": ("population\nreceptive field", HEAT, "share of\nmaximum", "max"),
     "mask": ("transparency\nmask", "gray", "mask", "max"),
 }
@@ -50,21 +50,27 @@ def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
         label, colors, unit, extend = _ROWS[name]
         _, limit = range_with_zero(*(np.abs(maps[name]) for maps in shown if name in maps), cut=_CUT)
         drawn = [_draw(maps, name, ax, colors=colors, limit=limit) for maps, ax in zip(shown, line, strict=True)]
-        line[0].set_ylabel(f"{label}\n\nrow (pixels)", fontsize=TICK)
+        line[0].set_ylabel(label, fontsize=TICK)
         image = next((each for each in reversed(drawn) if each is not None), None)
         if image is not None:
             subfigure.colorbar(image, ax=list(line), label=unit, fraction=0.03, pad=0.01, extend=extend)
     for maps, ax in zip(shown, grid[0], strict=True):
         ax.set_title(short_name(str(maps.attrs["recording"])), fontsize=TICK)
+    for ax in grid.flat:
+        ax.tick_params(labelbottom=ax in grid[-1], labelleft=ax in grid[:, 0])
     for ax in grid[-1]:
         ax.set_xlabel("column (pixels)")
+    grid[-1, 0].set_ylabel(f"{grid[-1, 0].get_ylabel()}\n\nrow (pixels)", fontsize=TICK)
     numbers = [_numbers(maps).assign(recording=maps.attrs["recording"]) for maps in shown]
     neurons = " and ".join(str(each.sizes["neuron"]) for each in fields)
     caption = (
         f"Receptive fields of {neurons} neurons, a column an animal: mean change of the predicted response to a light "
         "and to a dark spot at each place; the population receptive field (mean over neurons of their squared maps, "
-        "each scaled to a sum of 1). Blue: outline of the mask that is scored."
+        "each scaled to a sum of 1). Mid-grey: no change; lighter: more active."
     )
+    if "mask" in rows:
+        shares = [f"{share_words(maps['mask'].values)}" for maps in shown if "mask" in maps]
+        caption += f" Blue: outline of the area that is scored, {' and '.join(shares)}."
     return Drawn(numbers=pd.concat(numbers, ignore_index=True), caption=caption)
 
 
@@ -86,23 +92,6 @@ def panel_overlap(table: DataFrame, ax: Axes) -> Drawn:
         f"share, divided by the area of both; dashed: chance; r: correlation of map and mask over all spots. {animals}."
     )
     return Drawn(numbers=rows[["recording", *names]].reset_index(drop=True), caption=caption)
-
-
-def draw(material: Material) -> Sheet:
-    """The whole figure."""
-    if material.fields is None:
-        raise InputError("these results hold no receptive fields; run `neuroreel experiment receptive_fields`")
-    rows = material.table.sort_values("recording").to_dict("records")[:_MOST_ANIMALS]
-    fields = [material.fields(row) for row in rows]
-    masked = any("mask" in each for each in fields)
-    compared = "rf_mask_overlap" in material.table and material.table["rf_mask_overlap"].notna().any()
-    heights = [28.0 * (3 + masked), *([45.0] if compared else [])]
-    sheet = Sheet(PAGE, sum(heights), "Receptive fields and transparency masks.")
-    parts = stacked(sheet.figure, heights)
-    sheet.add("maps", panel_maps, fields, parts[0])
-    if compared:
-        sheet.add("overlap", panel_overlap, material.table, parts[1].subplots())
-    return sheet
 
 
 def _maps(fields: xr.Dataset) -> xr.Dataset:
@@ -129,8 +118,7 @@ def _draw(maps: xr.Dataset, name: str, ax: Axes, *, colors: str, limit: float) -
         half, rows, columns = half / 2, maps["row"].values, maps["column"].values
         extent = (columns.min() - half, columns.max() + half, rows.max() + half, rows.min() - half)
     image = ax.imshow(values, cmap=colors, vmin=low, vmax=limit, extent=extent, interpolation="nearest")
-    if "mask" in maps and maps["mask"].min() < 1.0 <= maps["mask"].max():
-        ax.contour(maps["mask"].values >= 1.0, levels=[0.5], colors=SKY, linewidths=0.8)
+    draw_outline(ax, maps["mask"].values if "mask" in maps else None)
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal")
     return image
 

@@ -1,0 +1,78 @@
+"""What a decoder looks like: what it adds to the movie when a neuron is active, and how it was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroreel.pictures import draw_images, new_figure
+from neuroreel.showing import figure_html, shown
+from neuroreel.style import BLUE, FAINT, PAGE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from neuroreel.decoding.ridge_decoder import RidgeDecoder
+
+SHOWN = 4
+
+
+def strongest_filters(decoder: RidgeDecoder, count: int) -> dict[str, NDArray[np.float32]]:
+    """What one standard deviation more of a neuron's activity adds to the movie, (height, width) in grey levels.
+
+    Of the neurons for which that is most, each at the lag at which it is most.
+    """
+    features = decoder.features
+    weights = decoder.weights.reshape(len(features.lags), -1, decoder.video_height * decoder.video_width)
+    axes = np.eye(features.neurons, dtype=np.float32) if features.axes is None else features.axes
+    # squared norms of axes @ weights, of which all neurons' would take gigabytes
+    strength = np.stack([np.einsum("nc,nc->n", axes @ (each @ each.T), axes) for each in weights])
+    chosen = np.argsort(-strength.max(axis=0), kind="stable")[:count]
+    lags = strength.argmax(axis=0)
+    return {
+        f"neuron {neuron}, at {decoder.lags_s[lags[neuron]]:+.2f} s": (axes[neuron] @ weights[lags[neuron]]).reshape(
+            decoder.video_height, decoder.video_width
+        )
+        for neuron in chosen.tolist()
+    }
+
+
+def decoder_figure(decoder: RidgeDecoder, log: Sequence[Mapping[str, float]] = ()) -> Figure:
+    """The mean movie, filters of the neurons that count most, the held-out error by penalty (or training step)."""
+    images = strongest_filters(decoder, SHOWN)
+    size = PAGE * 0.8 / (len(images) + 1) * decoder.video_height / decoder.video_width
+    with new_figure(PAGE, max(size + 10, 32)) as figure:
+        mean, maps, errors = np.asarray(figure.subfigures(1, 3, width_ratios=[1, len(images), 1.6]))
+        draw_images(mean, {"mean frame": decoder.mean_video})
+        draw_images(maps, images, signed=True)
+        if log or decoder.held_out_errors:
+            _draw_errors(errors.subplots(), decoder, log)
+    return shown(figure)
+
+
+def _draw_errors(ax: Axes, decoder: RidgeDecoder, log: Sequence[Mapping[str, float]]) -> None:
+    """Held-out errors by penalty; of a network, by training step, from ridge's on."""
+    if log:
+        ax.plot([row["step"] for row in log], [row["validation_error"] for row in log], color=BLUE, marker="o")
+        ax.set(xlabel="training step")
+    else:
+        penalties, found = zip(*sorted(decoder.held_out_errors.items()), strict=True)
+        ax.plot(penalties, found, color=BLUE, marker="o")
+        ax.axvline(decoder.penalty, color=FAINT, linestyle="--")
+        ax.set(xscale="log", xlabel="penalty")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_formatter("")
+    ax.set_ylabel("held-out error\n(grey levels)")
+
+
+def decoder_html(decoder: RidgeDecoder, said: str, log: Sequence[Mapping[str, float]] = ()) -> str:
+    """What the decoder says of itself, and the figure."""
+    filters = (
+        "Filters: what one standard deviation more of a neuron adds to the movie (white: lighter), each on its own "
+    )
+    filters += "scale; times: of the response, after the frame"
+    return figure_html(decoder_figure(decoder, log), title="Decoder", facts=[said, filters])
