@@ -179,9 +179,7 @@ class Animal:
 
     @property
     def _published_number(self) -> int | None:
-        name = self.recording.folder.resolve().name  # whatever a link to it is called
-        names = [(mouse, f"dynamic{mouse}") for mouse in PUBLISHED_MICE]
-        return next((number for number, starts in enumerate(names) if name.startswith(starts)), None)
+        return published_number(self.recording.folder.resolve().name)  # whatever a link to it is called
 
     def movies(self, fold: str) -> tuple[int, ...]:
         """Numbers of the trials of a fold; of the published mice those that were published come first."""
@@ -217,3 +215,9 @@ def hash_trial(trial: Trial) -> str:
 
 def _sha(*parts: Any) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+
+def published_number(name: str) -> int | None:
+    """Which of the published mice a recording of this name is of; None for any other."""
+    names = [(mouse, f"dynamic{mouse}") for mouse in PUBLISHED_MICE]
+    return next((number for number, starts in enumerate(names) if name.startswith(starts)), None)

@@ -1,4 +1,7 @@
-"""The last page of the workflow: our numbers beside the published ones of Bauer, Margrie & Clopath (eLife 2026)."""
+"""The last page of the workflow: its numbers, beside the published ones where the recordings are the authors' own.
+
+Published: Bauer, Margrie & Clopath, eLife 2026.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroreel.errors import InputError
+from neuroreel.experiments.animals import published_number
 from neuroreel.files import atomic_path
 
 if TYPE_CHECKING:
@@ -87,6 +91,9 @@ PUBLISHED = (
 def write_comparison(folder: Path) -> str:
     """Write ``table.md`` and ``table.csv`` into a workflow's folder, and hand out the text of the first.
 
+    A published number stands in it only beside recordings of the authors' mice: beside others, a simulated mouse say,
+    it would be read as a comparison.
+
     Raises
     ------
     InputError
@@ -95,6 +102,8 @@ def write_comparison(folder: Path) -> str:
     rows = list(_rows(folder / "experiments"))
     if not rows:
         raise InputError(f"{folder / 'experiments'} holds no finished experiment")
+    if not any(row["published"] for row in rows):
+        rows = [{name: value for name, value in row.items() if name != "published"} for row in rows]
     text, table = _markdown(rows), io.StringIO()
     writer = csv.DictWriter(table, rows[0], lineterminator="\n")
     writer.writeheader()
@@ -125,7 +134,7 @@ def _row(each: Published, table: pd.DataFrame, note: str) -> dict[str, str]:
     return {
         "experiment": each.experiment,
         "what": each.what,
-        "published": each.published,
+        "published": each.published if all(published_number(name) is not None for name in rows["recording"]) else "",
         "ours": " to ".join(f"{number:.3f}" for number in numbers if number == number),  # not NaN
         "results": str(len(rows)),
         "recordings": str(rows["recording"].nunique()),
