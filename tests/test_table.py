@@ -52,6 +52,11 @@ def test_how_much_of_the_screen_is_scored_stands_in_the_table(results: list[nr.R
     assert format_table(both).splitlines()[-1] == "scored: 25% to 100% of the screen"
 
 
+def test_extra_movies_are_scored(results: list[nr.Reconstruction]) -> None:
+    table = score_table(results, extra={"truth itself": [result.needs_truth() for result in results]})
+    assert mean_scores(table)["truth itself"] == pytest.approx(1)
+
+
 def test_two_results_of_one_trial_are_both_kept(results: list[nr.Reconstruction]) -> None:
     table = score_table([results[0], results[1].smooth(1), results[1], results[1]])
     assert list(table) == ["trial 0", "trial 1", "trial 1 (2)", "trial 1 (3)"]

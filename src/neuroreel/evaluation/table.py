@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ def score_table(
     results: Sequence[Reconstruction],
     *,
     decoder: RidgeDecoder | None = None,
+    extra: Mapping[str, Sequence[NDArray[np.float32]]] | None = None,
     smooth: float | None = None,
     skip: int = SKIP_FRAMES,
     mask_threshold: float = SCORED_MASK,
@@ -42,6 +43,8 @@ def score_table(
         Reconstructions whose true movie is known. Each is scored inside its own mask.
     decoder
         Gives the baselines ``grey``, ``mean``, ``ridge`` and ``shuffled`` (see ``nr.baselines``).
+    extra
+        Further movies to score: a name, and one (frames, height, width) for each result.
     smooth
         Also score the reconstruction blurred with this sigma in all three axes (0.5 in the paper).
     skip
@@ -65,15 +68,16 @@ def score_table(
     if not results:
         raise InputError("there are no results to score; give at least one reconstruction")
     table: Table = {}
-    for result in results:
+    for place, result in enumerate(results):
         truth, mask = result.truth, result.mask
         if truth is None:
             raise InputError(f"{result.name}: the true movie is not known, so there is nothing to score against")
         movies = {"reconstruction": result.video}
         if smooth is not None:
             movies[f"reconstruction, smoothed {smooth:g}"] = result.smooth(smooth).video
+        movies |= {name: each[place] for name, each in (extra or {}).items()}
         if decoder is not None:
-            movies |= baselines(_trial_of(result), decoder, seed=seed)
+            movies |= baselines(trial_of(result), decoder, seed=seed)
         rows = {
             method: table_scores(truth, movie, mask=mask, skip=skip, mask_threshold=mask_threshold)
             for method, movie in movies.items()
@@ -89,7 +93,7 @@ def score_table(
     return table
 
 
-def _trial_of(result: Reconstruction) -> Trial:
+def trial_of(result: Reconstruction) -> Trial:
     """The trial that a result was made from, without behavior, and without responses where none were kept."""
     return Trial(
         video=result.truth,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def _draw_movie_spectra(posterior: Posterior, ax: Axes) -> None:
     _log_axes(ax, ylabel="movie amplitude (grey levels)", legend="upper right")
 
 
-def _log_axes(ax: Axes, *, ylabel: str, legend: str = "lower left") -> None:
+def _log_axes(ax: Axes, *, ylabel: str, legend: Literal["lower left", "upper right"] = "lower left") -> None:
     ax.set(xscale="log", yscale="log", xlabel="temporal frequency (Hz)", ylabel=ylabel)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,g}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
@@ -46,7 +47,7 @@ def export_results(
         refuse_existing(file, overwrite=overwrite)
     if ending in NWB and PLACE not in to:
         return [write_nwb(to, results, metadata=fields, overwrite=overwrite)]
-    movie = {"with_truth": with_truth, "overwrite": overwrite}
+    movie: dict[str, Any] = {"with_truth": with_truth, "overwrite": overwrite}
     write: dict[str, Callable[[Path, str, Reconstruction], Path]] = {
         **dict.fromkeys(MP4, lambda file, _, result: result.to_mp4(file, exact=exact, **movie)),
         **dict.fromkeys(TIFF, lambda file, _, result: result.to_tiff(file, **movie)),

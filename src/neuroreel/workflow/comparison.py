@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroreel.errors import InputError
-from neuroreel.experiments.animals import published_number
 from neuroreel.files import atomic_path
+from neuroreel.studies.animals import published_number
 
 if TYPE_CHECKING:
     import pandas as pd

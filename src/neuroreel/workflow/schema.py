@@ -76,7 +76,8 @@ class Options:
         known: dict[str, Any] = {name: (_in_yaml(hints[name]), None) for name in self.names}
         known |= {name: (kind, None) for name, kind in (self.more or {}).items()}
         if self.settings:
-            block = create_model("Settings", __base__=Block, **dict.fromkeys(self.settings, (Any, None)))
+            anything: dict[str, Any] = dict.fromkeys(self.settings, (Any, None))
+            block = create_model("Settings", __base__=Block, **anything)
             either = Annotated[str, Tag("file")] | Annotated[block, Tag("block")]  # type: ignore[valid-type]
             known["settings"] = (Annotated[either, Discriminator(_file_or_block)], None)
         model = create_model(self.command.__name__, __base__=Block, **known)
