@@ -26,6 +26,7 @@ from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, 
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError, ResourceError
+from neuroreel.posterior import one_movie
 from toy_encoder import ToyEncoder, toy_trials
 
 CPU = torch.device("cpu")
@@ -303,7 +304,7 @@ def test_memory_that_runs_out_elsewhere_is_told_clearly(method: str, monkeypatch
         reconstruct: Callable[[], Any] = partial(nr.reconstruct, trials[0], posterior_of(model, trials[1:]), passes=2)
     else:
         reconstruct = partial(nr.bauer_2026.reconstruct, trials[0], model, iterations=1, record="pass")
-    place = sys.modules[nr.reconstruct.__module__ if method == "posterior" else "neuroreel.bauer_2026.inversion"]
+    place = one_movie if method == "posterior" else inversion
 
     def greedy(*_: Any, **__: Any) -> None:
         raise MemoryError("Unable to allocate 9 GiB")
