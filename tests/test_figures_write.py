@@ -152,8 +152,9 @@ def drawn_texts(figure: Figure) -> list[Text]:
     beyond = set()
     for axis in (each for ax in figure.axes for each in (ax.xaxis, ax.yaxis)):
         low, high = sorted(axis.get_view_interval())
-        beyond |= {tick.label1 for tick in axis.get_major_ticks() if not low - 1e-9 <= tick.get_loc() <= high + 1e-9}
-        beyond |= {tick.label1 for tick in axis.get_minor_ticks()}  # which have no labels here
+        hidden = [tick for tick in axis.get_major_ticks() if not low - 1e-9 <= tick.get_loc() <= high + 1e-9]
+        for tick in (*hidden, *axis.get_minor_ticks()):  # the latter have no labels here
+            beyond |= {tick.label1, tick.label2}  # color bars have theirs on the right
     shown = figure.findobj(lambda each: isinstance(each, Text) and each.get_visible() and each.get_text().strip())
     return [text for text in shown if text not in beyond and (text.axes is None or text.axes.axison)]
 

@@ -53,7 +53,7 @@ def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
         line[0].set_ylabel(label, fontsize=TICK)
         image = next((each for each in reversed(drawn) if each is not None), None)
         if image is not None:
-            subfigure.colorbar(image, ax=list(line), label=unit, fraction=0.03, pad=0.01, extend=extend)
+            subfigure.colorbar(image, ax=list(line), label=unit, fraction=0.03, pad=0.01, shrink=0.8, extend=extend)
     for maps, ax in zip(shown, grid[0], strict=True):
         ax.set_title(short_name(str(maps.attrs["recording"])), fontsize=TICK)
     for ax in grid.flat:
