@@ -101,33 +101,33 @@ def test_open_retina_by_load_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (model.session, model.frame_rate_hz, model.training) == ("second", 60, False)
 
 
+@pytest.mark.filterwarnings("ignore")  # its own
 def test_open_retina_itself() -> None:
     """The library of the package index, with random weights."""
     library = pytest.importorskip("openretina.models.core_readout", reason="open-retina is not installed")
     torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        core_readout = library.ExampleCoreReadout(
-            in_shape=(2, 60, 18, 16),
-            hidden_channels=(4, 4),
-            temporal_kernel_sizes=(11, 5),
-            spatial_kernel_sizes=(5, 3),
-            core_input_padding=True,
-            n_neurons_dict={"first": 5, "second": 7},
-            data_info={
-                "n_neurons_dict": {"first": 5, "second": 7},
-                "input_shape": (2, 18, 16),
-                "stim_mean": 110.0,
-                "stim_std": 40.0,
-            },
-        )
+    core_readout = library.ExampleCoreReadout(
+        in_shape=(2, 60, 18, 16),
+        hidden_channels=(4, 4),
+        temporal_kernel_sizes=(11, 5),
+        spatial_kernel_sizes=(5, 3),
+        core_input_padding=True,
+        n_neurons_dict={"first": 5, "second": 7},
+        data_info={
+            "n_neurons_dict": {"first": 5, "second": 7},
+            "input_shape": (2, 18, 16),
+            "stim_mean": 110.0,
+            "stim_std": 40.0,
+        },
+    )
     model = OpenRetina(core_readout, session="second", frame_rate_hz=30)
     assert (model.neurons, model.warmup_frames) == (7, 30)
     trial = shown((18, 16))
     both = ((grey_by_grey(trial) - 110) / 40).expand(1, 2, -1, -1, -1)
     expected = core_readout.eval()(both, data_key="second")[0].T.detach()
     np.testing.assert_allclose(nr.predict(model, trial)[:, 30:], expected, rtol=1e-4, atol=1e-5)
-    reconstructs(model)
+    (wrong,) = nr.check_encoder(model, trial).wrong  # "same" padding in time
+    assert "the model looks ahead" in wrong
 
 
 # --- ViV1T ---
@@ -303,6 +303,7 @@ def test_sensorium_2023_bad_input(mouse: nr.Recording, tmp_path: Path) -> None:
         nr.load_encoder(tmp_path / "whole.pth", model=baseline(mouse), **options)
 
 
+@pytest.mark.filterwarnings("ignore")  # its own
 def test_neuralpredictors_itself(mouse: nr.Recording) -> None:
     """Its readout, behind a core of a small one's edges: the release on the package index has no core in time."""
     readouts = pytest.importorskip("neuralpredictors.layers.readouts", reason="not installed", exc_type=ImportError)
@@ -388,10 +389,11 @@ def test_exported(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("kind", ["pt2", "ts"])
 @pytest.mark.parametrize("output", [{"axes": "frames neurons"}, {"axes": "batch frames neurons", "output": 1}])
-def test_exported_without_a_batch(tmp_path: Path, output: dict[str, Any]) -> None:
+def test_exported_without_a_batch(tmp_path: Path, kind: str, output: dict[str, Any]) -> None:
     """The program takes one movie a call, and a batch of one or none comes out: more are shown one by one."""
-    model = nr.load_encoder(export(tmp_path, "pt2", responses=output, trained_on=None), trust=True)
+    model = nr.load_encoder(export(tmp_path, kind, responses=output, trained_on=None), trust=True)
     assert nr.check_encoder(model, shown((8, 10), channels=2)).wrong == ()
     if "output" in output:
         reconstructs(model, channels=2)

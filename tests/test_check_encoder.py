@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import neuroreel as nr
 from neuroreel.budget import LiveTensors
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.posterior.prediction import ensemble_responses, window_starts
 from toy_encoder import ToyEncoder, toy_trials
 
@@ -53,6 +54,16 @@ def test_a_sound_model() -> None:
 def test_models_of_clips_are_tried_on_a_clip(any_length: bool) -> None:
     model = ToyEncoder(any_length=any_length, covariates=2)
     assert nr.check_encoder(model, trial(size=(6, 8), channels=2)).wrong == ()
+
+
+def test_dwiseneuro_looks_ahead_within_its_clip() -> None:
+    torch.manual_seed(0)
+    config = DwiseNeuroConfig(
+        readout_neurons=(3,), in_channels=1, core_features=(8,), spatial_strides=(2,), cortex_features=(16,)
+    )
+    model = DwiseNeuro(DwiseNeuroNetwork(config), readout=0, video_size=(6, 8))
+    (wrong,) = nr.check_encoder(model, trial(size=(6, 8))).wrong
+    assert "frames before it: the model looks ahead" in wrong
 
 
 class Fails(Filters):
