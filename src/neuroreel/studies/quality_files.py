@@ -45,5 +45,6 @@ def write_comparison(table: pd.DataFrame, folder: Path, quality: Quality, *, see
     lines = []
     for score in [name for name in SHOWN if name in summaries]:
         shown = summaries[score].to_string(float_format="{:.3f}".format)
-        lines += [f"{score.replace('_', ' ').capitalize()}:", shown, ""]
+        title = score.replace("_gb", " (GB)").replace("_", " ")
+        lines += [f"{title[0].upper()}{title[1:]}:", shown, ""]
     return "\n".join([*lines, f"Tables and figure: {folder}"])
