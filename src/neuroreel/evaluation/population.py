@@ -33,9 +33,7 @@ def population_map(fields: xr.Dataset) -> xr.DataArray:
         Not a dataset of receptive fields, or no neuron responds to any spot.
     """
     if not {"on", "off"} <= set(fields):
-        raise InputError(
-            "these are not receptive fields: they have no `on` and `off`; pass the result of nr.receptive_fields"
-        )
+        raise InputError("the dataset has no receptive fields, `on` and `off`; pass the result of nr.receptive_fields")
     energy = fields["on"].astype(np.float64) ** 2 + fields["off"].astype(np.float64) ** 2
     total = energy.sum(("row", "column"))
     if not (total > 0).any():
@@ -98,7 +96,7 @@ def mask_agreement(
 def _geometry(fields: xr.Dataset | xr.DataArray) -> dict[str, int]:
     names = ("video_height", "video_width", "spot_px")
     if not set(names) <= set(fields.attrs):
-        raise InputError(f"these are not receptive fields: they lack {', '.join(names)}")
+        raise InputError(f"the receptive fields do not say {', '.join(names)}; pass the result of nr.receptive_fields")
     return {name: int(fields.attrs[name]) for name in names}
 
 

@@ -110,7 +110,8 @@ def _array_file(file: Path) -> xr.Dataset:
 def _result(fields: Any, file: Path) -> xr.Dataset:
     missing = [name for name in _NEEDED if not isinstance(fields, dict) or fields.get(name) is None]
     if missing:
-        raise InputError(f"{file} is not a published result of a known version: it has no {', no '.join(missing)}")
+        lacks = f"it has no {', no '.join(missing)}"
+        raise InputError(f"{file} is not a published result, or of another version: {lacks}")
     variables: dict[str, xr.Variable] = {}
     attributes: dict[str, Any] = {}
     for name, value in fields.items():
