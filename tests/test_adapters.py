@@ -303,33 +303,6 @@ def test_sensorium_2023_bad_input(mouse: nr.Recording, tmp_path: Path) -> None:
         nr.load_encoder(tmp_path / "whole.pth", model=baseline(mouse), **options)
 
 
-@pytest.mark.filterwarnings("ignore")  # its own
-def test_neuralpredictors_itself(mouse: nr.Recording) -> None:
-    """Its readout, behind a core of a small one's edges: the release on the package index has no core in time."""
-    readouts = pytest.importorskip("neuralpredictors.layers.readouts", reason="not installed", exc_type=ImportError)
-    torch.manual_seed(0)
-
-    class Baseline(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.core = nn.Conv3d(3, 4, (5, 3, 3))
-            shape, counts = {mouse.name: (4, HEIGHT - 2, WIDTH - 2)}, {mouse.name: NEURONS}
-            self.readout = readouts.MultiReadoutSharedParametersBase(
-                shape, counts, base_readout=readouts.FullGaussian2d, init_mu_range=0.2, init_sigma=0.1, bias=True
-            )
-
-        def forward(
-            self, inputs: Tensor, *args: Any, data_key: str, pupil_center: Tensor | None, **kwargs: Any
-        ) -> Tensor:
-            x = self.core(inputs).transpose(1, 2)
-            x = self.readout(x.reshape(-1, *x.shape[2:]), data_key=data_key, shift=None)
-            return (nn.functional.elu(x) + 1).reshape(len(inputs), -1, NEURONS)
-
-    model = Sensorium2023(Baseline(), recording=mouse, **GREY)
-    assert (model.neurons, model.warmup_frames, model.covariates) == (NEURONS, 4, 2)
-    assert nr.check_encoder(model, mouse.trials[0]).wrong == ()
-
-
 # --- exported programs ---
 
 
