@@ -180,4 +180,4 @@ def test_settings_that_do_not_exist(folders: list[Path], tmp_path: Path) -> None
     file = tmp_path / "settings.json"
     file.write_text('{"speed": 3}')
     with pytest.raises(nr.InputError, match=r"\['speed'\]; it may have 'recipe' and 'architecture'"):
-        Train(out=tmp_path, kind="dwiseneuro", trials={}, settings=file)
+        _ = Train(recordings=(), out=tmp_path, settings=file).options
