@@ -416,7 +416,7 @@ def test_a_series_that_cannot_be_read_is_named_and_can_be_left_out(
     assert said.startswith(
         f"{running} (TimeSeries) cannot be read: TimeSeries.__init__: incorrect shape for timestamps"
     )
-    assert "--running" in said and len(said) < 300
+    assert "running=" in said and len(said) < 300
     main(["import", str(file), "--list"])
     assert f"--running\n  {running} (TimeSeries) cannot be read" in capsys.readouterr().out
     lines: list[str] = []
