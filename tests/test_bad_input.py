@@ -319,7 +319,7 @@ def test_movies_whose_white_is_one_enter_nowhere(dtype: Any, tmp_path: Path) -> 
     recording = nr.write_recording(tmp_path / "mouse", [shown])
     with pytest.raises(InputError, match=r"ones\.npy: the largest grey level is 1, but white is 255"):
         movie_trial(tmp_path / "ones.npy", recording)  # what `predict --videos` opens
-    with pytest.raises(InputError, match="white is 255; say --grey-levels 0 1"):
+    with pytest.raises(InputError, match=r"white is 255; say grey_levels=\(0, 1\)"):
         Look()(ones.astype(dtype), what="series")
     np.testing.assert_array_equal(Look(grey_levels=(0, 1))(ones.astype(dtype), what="series"), ones * 255.0)
 
@@ -741,7 +741,7 @@ def test_advice_is_about_what_is_wrong(
 
 def test_what_exists_is_named_in_the_command_lines_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(["simulate", str(tmp_path)], capsys)
-    assert said.endswith("exists already and is not overwritten; choose another name, or delete it first\n")
+    assert said.endswith("exists already and is not overwritten; choose another name or pass --overwrite\n")
     page = tmp_path / "page.html"
     page.write_text("mine")
     said = refusal(["report", str(tmp_path), "--out", str(page)], capsys)
@@ -777,7 +777,7 @@ def test_ctrl_c_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     with pytest.raises(SystemExit) as stopped:
         main(["train", "mouse", "--out", "models"])
     assert stopped.value.code == 130
-    assert capsys.readouterr().err == "neuroreel: stopped; the same command goes on from what is finished\n"
+    assert capsys.readouterr().err == "neuroreel: stopped; give the same command again to resume\n"
 
 
 @pytest.mark.slow
@@ -808,7 +808,7 @@ def test_ctrl_c_in_the_middle_of_a_reconstruction(place: Place) -> None:
     finally:
         process.kill()
     assert process.returncode == 130
-    assert (said, error) == ("", "neuroreel: stopped; the same command goes on from what is finished\n")
+    assert (said, error) == ("", "neuroreel: stopped; give the same command again to resume\n")
     assert set(listing(place.root)) - set(before) == {snapshot}
 
 
