@@ -13,7 +13,7 @@ from neuroreel.memory import extra_memory
 from neuroreel.progress import bar_of
 from neuroreel.results.provenance import plain
 from neuroreel.studies.store import Store
-from neuroreel.studies.task import Task
+from neuroreel.studies.task import Fit, Task
 
 WAIT_S = 1.0  # before asking again whether another process has finished
 REMIND_S = 300.0  # before saying again who is waited for
@@ -112,7 +112,8 @@ class Runner:
         record = self._scored(task, result, cost)
         self.store.save(task, result, record)
         self._say(task, f": {_headline(record['scores'])}{record['seconds']:.1f} s")
-        return result
+        # arrays of another memory layout are summed in another order: what is fitted is used as a resumed run reads it
+        return task.read(self.store.file(task.place)) if isinstance(task, Fit) else result
 
     def _scored(self, task: Task, result: Any, cost: Mapping[str, Any]) -> dict[str, Any]:
         """The record: scores, how they were made, and what the result cost."""
