@@ -91,7 +91,7 @@ def test_the_cut_does_not_change_the_movies(method: str, model: EncodingModel, m
     assert difference(one, run(trials, model, method)) == 0
     assert difference(one[1:], [run(trials[1], model, method)]) == 0
     if method == "posterior":
-        monkeypatch.setattr("neuroreel.posterior.reconstruct.graphs_fit", lambda *_, **__: False)
+        monkeypatch.setattr("neuroreel.posterior.one_movie.graphs_fit", lambda *_, **__: False)
         assert difference(one, run(trials, model, method)) < BOUND
         return
     for at_once in (3, 64):
@@ -146,7 +146,7 @@ def test_on_a_gpu(method: str, model: EncodingModel, monkeypatch: pytest.MonkeyP
     one = run(trials, model, method, device="cuda")
     with monkeypatch.context() as patch:
         patch.setattr(inversion, "windows_that_fit", lambda *_, **__: 1)
-        patch.setattr("neuroreel.posterior.reconstruct.graphs_fit", lambda *_, **__: False)
+        patch.setattr("neuroreel.posterior.one_movie.graphs_fit", lambda *_, **__: False)
         assert difference(one, run(trials, model, method, device="cuda")) < 0.1
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

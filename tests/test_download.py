@@ -706,7 +706,7 @@ def test_ctrl_c_stops_and_goes_on(gin: Gin, tmp_path: Path) -> None:
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=10)
-    assert (process.returncode, "goes on from what is finished" in said) == (130, True)
+    assert (process.returncode, "give the same command again to resume" in said) == (130, True)
     gin.pause_s = 0
     subprocess.run(command(catalogue, to, "weights/fold_0"), check=True, capture_output=True)
     assert gin.asked[-1].range is not None

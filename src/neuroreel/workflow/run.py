@@ -72,10 +72,11 @@ def run_workflow(
     options = [*(slurm_options(plan) if profile == "slurm" else []), *plan.configuration.snakemake]
     rows = costs(plan, out)
     say(cost_table(rows))
-    if not dry_run:
+    if dry_run:
+        if (shortage := disk_shortage(rows, out)) is not None:
+            say(f"note: {shortage}")
+    else:
         check_disk(rows, out)
-    elif (shortage := disk_shortage(rows, out)) is not None:
-        say(f"note: {shortage}")
         take_folder(out, plan, raw)
         if profile == "slurm":
             cancel_orphans(out, say=say)
