@@ -2,7 +2,7 @@
 #   make demo     simulate a mouse, reconstruct movies it watched, write a report
 #   make test     the tests          make test-slow, test-nightly     those that take longer; make test-all: all
 #   make lint     ruff, mypy, imports make format                      what ruff can fix by itself
-#   make bench    our speed beside the published loop's; make bench-all: all benchmarks, some hours
+#   make bench    our speed beside the published loop's, a pass and a movie; make bench-all: all benchmarks, some hours
 #   make docs     docs/_build/html/index.html
 #   make wheel    dist/              make pins                        constraints.txt anew, newest versions
 # Options of a command go into ARGS: make demo ARGS="--quick", make test ARGS="-k mask -x -n 0" (-n 0: in one process).
@@ -59,6 +59,8 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/inversion.py $(ARGS)
+	out=$$(mktemp -d) && $(BIN)/neuroreel benchmark quality --quick --out "$$out/quality" \
+		--methods ridge "bauer_2026, 1 model" posterior; rm -rf "$$out"
 
 bench-all: $(VENV)/.installed-dev
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python "$$script" $(ARGS) || exit 1; done

@@ -13,7 +13,15 @@ from neuroreel.results.provenance import collect_provenance
 from neuroreel.studies.quality import Quality, summarize
 from neuroreel.studies.quality_figure import quality_figure
 
-SHOWN = ("video_correlation", "response_correlation", "seconds", "memory_gb")
+SHOWN = (
+    "video_correlation",
+    "response_correlation",
+    "seconds",
+    "passes",
+    "best_pass",
+    "video_correlation_at_best_pass",
+    "memory_gb",
+)
 
 
 def write_comparison(table: pd.DataFrame, folder: Path, quality: Quality, *, seed: int) -> str:
