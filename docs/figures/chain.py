@@ -132,7 +132,7 @@ def reconstruct(y: float) -> list[str]:
         arrow(f"M78 {y + 74}V{low + 10}H734"),
         text(430, low + 30, "how probable are the responses under this movie, and how probable is it?", "muted"),
         arrow(f"M736 {low - 12}H398V{y + 78}", back=True),
-        text(566, low - 22, "gradient: some thirty passes", "backtext"),
+        text(566, low - 22, "gradient: 25 passes at most", "backtext"),
     ]
     return forward + around
 
