@@ -96,8 +96,8 @@ nitpick_ignore_regex = [
     # in signatures, of things that nobody makes by hand
     (
         "py:class",
-        r"(.*\.)?(Behavior|Catalogue|ConvolutionalNetwork|Declaration|Patience|Population|ReceptiveFields|ResponseFeatures|Statistics"
-        r"|TrialSpec|Trials)",
+        r"(.*\.)?(Behavior|Catalogue|ConvolutionalNetwork|Declaration|Player|Population|ReceptiveFields|ResponseFeatures|Retry"
+        r"|Statistics|TrialSpec|Trials)",
     ),
 ]
 
