@@ -108,7 +108,7 @@ def test_a_gpu_and_a_torch_for_cpus(unseen_gpu: pytest.MonkeyPatch) -> None:
     assert gpu.status == MISSING
     assert gpu.detail.startswith("NVIDIA A100 with driver 550.54 is there")
     assert "built for CPUs only" in gpu.detail
-    assert "pytorch.org" in gpu.mend
+    assert "pytorch.org" in gpu.fix
 
 
 def test_a_gpu_that_is_hidden_or_whose_driver_is_old(unseen_gpu: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_a_gpu_that_is_hidden_or_whose_driver_is_old(unseen_gpu: pytest.MonkeyPa
     assert "built for CUDA 12.8, the driver may be older" in found("GPU").detail
     unseen_gpu.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert "CUDA_VISIBLE_DEVICES is '-1'" in found("GPU").detail
-    assert "--gres=gpu:1" in found("GPU").mend
+    assert "--gres=gpu:1" in found("GPU").fix
 
 
 def test_a_gpu_that_cannot_compute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_programs_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     threads = next(each for each in examine().sections["Threads"] if each.name == "torch")
-    assert threads.status == NOTE and threads.mend == "export OMP_NUM_THREADS=1"
+    assert threads.status == NOTE and threads.fix == "export OMP_NUM_THREADS=1"
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -509,7 +509,7 @@ def test_bad_jobs(job: dict[str, Any], message: str) -> None:
 def test_what_is_missing_is_said(animals: list[Animal], tmp_path: Path) -> None:
     with pytest.raises(nr.InputError, match="has no finished jobs; run"):
         experiment_table(tmp_path / "natural")
-    with pytest.raises(nr.InputError, match="is no folder of an experiment"):
+    with pytest.raises(nr.InputError, match="is not the folder of an experiment"):
         experiment_status(tmp_path)
     bare = Animal(animals[0].recording, animals[0]._models[:1])
     with pytest.raises(nr.InputError, match="has no transparency mask"):

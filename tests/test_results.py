@@ -368,7 +368,7 @@ def test_model_hashes_follow_the_weights() -> None:
 def test_file_hash(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert hash_file(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         hash_file(tmp_path)
 
 

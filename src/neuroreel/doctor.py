@@ -36,16 +36,16 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {  # of pyproject.toml: what th
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the answer: what was looked at, whether it is as it should be, and how to mend it."""
+    """One line of the answer: what was looked at, whether it is as it should be, and how to fix it."""
 
     name: str
     status: str
     detail: str
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        mend = f"\n{'':11}{self.mend}" if self.mend else ""
-        return f"  {self.status:<8} {self.name}: {self.detail}{mend}"
+        fix = f"\n{'':11}{self.fix}" if self.fix else ""
+        return f"  {self.status:<8} {self.name}: {self.detail}{fix}"
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def _devices() -> list[Finding]:
         found.append(Finding("mps", OK, "Apple GPU; name it with --device mps"))
     unseen = [] if torch.cuda.device_count() else _gpus_of_driver()
     if unseen:
-        why, mend = _why_unseen(torch.version.cuda or torch.version.hip)
-        found.append(Finding("GPU", MISSING, f"{', '.join(unseen)} is there, but PyTorch does not see it: {why}", mend))
+        why, fix = _why_unseen(torch.version.cuda or torch.version.hip)
+        found.append(Finding("GPU", MISSING, f"{', '.join(unseen)} is there, but PyTorch does not see it: {why}", fix))
     if not found:
         found.append(Finding("GPU", NOTE, "none; everything works on CPUs, full-size models slowly"))
     return found
@@ -131,8 +131,8 @@ def _cuda_device(number: int) -> Finding:
         torch.ones(1, device=name).add(1).cpu()
         free, total = torch.cuda.mem_get_info(number)
     except Exception as error:  # torch raises several kinds, and out-of-memory where others fill the GPU
-        mend = "choose another with --device, or install the PyTorch built for it: https://pytorch.org/get-started"
-        return Finding(name, MISSING, f"seen, but cannot compute ({str(error).partition(chr(10))[0]})", mend)
+        fix = "choose another with --device, or install the PyTorch built for it: https://pytorch.org/get-started"
+        return Finding(name, MISSING, f"seen, but cannot compute ({str(error).partition(chr(10))[0]})", fix)
     return Finding(name, OK, f"{properties.name}, {_size(free)} of {_size(total)} free")
 
 
@@ -160,8 +160,8 @@ def _why_unseen(built_for: str | None) -> tuple[str, str]:
             return f"{variable} is {value!r}", f"unset {variable}, or ask the scheduler for a GPU (--gres=gpu:1)"
     if shutil.which("nvidia-smi") is None:
         return "the driver's libraries are not in this container", "start it with apptainer --nv or docker --gpus all"
-    mend = "update the driver, or install a PyTorch for an older CUDA: https://pytorch.org/get-started"
-    return f"PyTorch is built for CUDA {built_for}, the driver may be older", mend
+    fix = "update the driver, or install a PyTorch for an older CUDA: https://pytorch.org/get-started"
+    return f"PyTorch is built for CUDA {built_for}, the driver may be older", fix
 
 
 def _memory() -> Finding:
@@ -197,8 +197,8 @@ def _threads() -> list[Finding]:
     asked = os.environ.get("OMP_NUM_THREADS")
     detail = f"{threads} (OMP_NUM_THREADS {'is not set' if asked is None else 'is ' + asked})"
     if threads > allowed:
-        mend = f"export OMP_NUM_THREADS={allowed}"
-        return [*found, Finding("torch", NOTE, f"{detail}: more threads than processors slow each other down", mend)]
+        fix = f"export OMP_NUM_THREADS={allowed}"
+        return [*found, Finding("torch", NOTE, f"{detail}: more threads than processors slow each other down", fix)]
     return [*found, Finding("torch", OK, detail)]
 
 
@@ -234,9 +234,9 @@ def _is_there(library: str) -> bool:
 
 def _programs() -> list[Finding]:
     found = []
-    for name, commands, what, mend in PROGRAMS:
+    for name, commands, what, fix in PROGRAMS:
         where = next((path for command in commands if (path := shutil.which(command))), None)
-        found.append(Finding(name, OK, where) if where else Finding(name, NOTE, f"not found; {what}", mend))
+        found.append(Finding(name, OK, where) if where else Finding(name, NOTE, f"not found; {what}", fix))
     return found
 
 

@@ -80,7 +80,7 @@ def even_frames(length: int, columns: int, *, first: int = 0) -> list[int]:
 
 
 def draw_strips(ax: Axes, strips: Sequence[Strip], *, frames: Sequence[Sequence[int]]) -> None:
-    """Frames of movies: a row a movie, its name on the left, times above, the outline of the scored area on each.
+    """Frames of movies: one row per movie, its name on the left, times above, the outline of the scored area on each.
 
     All share one set of axes, whose unit is the width of a frame: many small axes are slow to lay out, and end up of
     different sizes.

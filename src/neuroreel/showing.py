@@ -31,7 +31,7 @@ def shown(figure: Figure) -> Figure:
 
 
 def figure_html(figure: Figure | None, *, title: str, facts: Sequence[str], alt: str = "") -> str:
-    """What a notebook shows of an object: its name, a line a fact, and a figure below them, if there is one."""
+    """What a notebook shows of an object: its name, one line per fact, and a figure below them, if there is one."""
     rows = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
     head = f"<b>{html.escape(title)}</b><ul>{rows}</ul>"
     if figure is None:

@@ -125,7 +125,7 @@ def read_arrays(file: str | Path, *, formats: tuple[str, ...]) -> tuple[dict[str
     path = user_path(file)
     check_fetched(path)
     if not path.is_file():
-        raise InputError(f"{path} is no file; give the file that a decoder's save wrote")
+        raise InputError(f"{path} is not a file; give the file that a decoder's save wrote")
     try:
         with safe_open(path, framework="numpy") as opened:
             metadata = opened.metadata() or {}

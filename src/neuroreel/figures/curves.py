@@ -102,7 +102,7 @@ def panel_thresholds(table: DataFrame, ax: Axes) -> Drawn:
 
 
 def panel_convergence(history: DataFrame, ax: Axes, *, quantity: str, label: str, what: str) -> Drawn:
-    """A quantity over iterations: a faint line a movie, the mean over movies above them.
+    """A quantity over iterations: a faint line per movie, the mean over movies above them.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def panel_convergence(history: DataFrame, ax: Axes, *, quantity: str, label: str
     cut = "" if change else correlation_axis(ax, float(movies[quantity].min()), float(movies[quantity].max()))
     ax.set_title(counted(movies), loc="right", fontsize=TICK)
     since = ", change since the first iteration that was logged" if change else ""
-    caption = f"{what}{since}: a faint line a movie, the mean over movies on top.{cut} {counted(movies)}."
+    caption = f"{what}{since}: a faint line per movie, the mean over movies on top.{cut} {counted(movies)}."
     return Drawn(numbers=_joined(movies, mean.reset_index(), level="mean over movies"), caption=caption)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def panel_strips(examples: Sequence[Strip], subfigure: SubFigure, *, columns: int = 8, what: str) -> Drawn:
-    """A few frames of each example, a row a movie, the mask's outline on each, times above.
+    """A few frames of each example, one row per movie, the mask's outline on each, times above.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class Condition:
     found
         Its files.
     models
-        How many files a movie should have: one a model, or one of all models together.
+        How many files a movie should have: one per model, or one of all models together.
     """
 
     kind: str

@@ -91,7 +91,7 @@ def panel_bands(movies: Sequence[Movies], ax: Axes) -> Drawn:
 
 
 def panel_uncertainty(found: Sequence[Uncertainty], ax: Axes) -> Drawn:
-    """Whether models disagree where their mean is wrong: error against deviation, a line a movie."""
+    """Whether models disagree where their mean is wrong: error against deviation, one line per movie."""
     import pandas as pd
 
     rows = []
@@ -107,7 +107,7 @@ def panel_uncertainty(found: Sequence[Uncertainty], ax: Axes) -> Drawn:
     ax.set_title(_count(found), loc="right", fontsize=TICK)
     caption = (
         "Root mean square error of the ensemble's mean against the deviation across its models, pixels sorted by "
-        f"deviation, a line a movie; dashed: an ensemble that knows its error. {_count(found)}."
+        f"deviation, one line per movie; dashed: an ensemble that knows its error. {_count(found)}."
     )
     return Drawn(numbers=pd.DataFrame(rows), caption=caption)
 

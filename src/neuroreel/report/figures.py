@@ -146,7 +146,7 @@ def _raster_caption(result: Reconstruction, *, neurons: int, predicted: Sequence
 
 
 def score_picture(values: Mapping[str, Sequence[float]], *, label: str, key: str, trials: Sequence[str]) -> Picture:
-    """One score: a dot a trial, a bar for the mean over trials, one line a method."""
+    """One score: a dot per trial, a bar for the mean over trials, one line per method."""
     with _figure(width=4.4, height=0.75 + 0.36 * len(values)) as figure:
         axes = figure.add_subplot()
         for row, points in enumerate(values.values()):

@@ -56,7 +56,7 @@ def write_report(
     path
         Ends in ``.html``.
     results
-        One reconstruction, or one a trial.
+        One reconstruction, or one per trial.
     title
         Heading of the page; by default it says how many reconstructions there are.
     scores

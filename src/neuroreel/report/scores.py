@@ -143,7 +143,7 @@ def read_scores(scores: Scores) -> ScoreTable:
     Raises
     ------
     InputError
-        Another shape, a value that is no number, or a trial and method given twice.
+        Another shape, a value that is not a number, or a trial and method given twice.
     """
     rows = _rows_of_frame(scores) if hasattr(scores, "columns") else _rows_of_mapping(scores)
     if not rows:

@@ -115,7 +115,7 @@ def hash_model(module: nn.Module) -> str:
 def hash_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes; InputError if there is no such file."""
     if not Path(path).is_file():
-        raise InputError(f"{path} is no file; give the path of the file whose fingerprint is wanted")
+        raise InputError(f"{path} is not a file; give the path of the file whose fingerprint is wanted")
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -93,7 +93,7 @@ def compare_methods(
     Returns
     -------
     DataFrame
-        One row a recording, movie, method and score: ``recording``, ``group``, ``trial``, ``method``, ``score``,
+        One row per recording, movie, method and score: ``recording``, ``group``, ``trial``, ``method``, ``score``,
         ``value``. Simulated recordings that differ in their seed alone share a group.
 
     Raises

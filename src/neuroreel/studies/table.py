@@ -128,7 +128,9 @@ def experiment_status(folder: str | Path) -> dict[str, Any]:
     try:
         jobs: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["jobs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder} is no folder of an experiment, or experiment.json is damaged ({error})") from error
+        raise InputError(
+            f"{folder} is not the folder of an experiment, or experiment.json is damaged ({error})"
+        ) from error
     store = Store(folder.parent)
     states = {key: store.state(f"{folder.name}/jobs/{key}.nc", fingerprint) for key, fingerprint in jobs.items()}
     return {

@@ -118,4 +118,4 @@ def check_files(plan: Plan) -> None:
                 raise InputError(f"recordings: {name}: {error}") from error
     for file in plan.configuration.files:
         if not is_downloaded(file.path) and not files_at(file.path):
-            raise InputError(f"{file.where}: {file.path} is not there; mend the path, or copy the file to it")
+            raise InputError(f"{file.where}: {file.path} is not there; fix the path, or copy the file to it")
