@@ -58,7 +58,7 @@ def test_a_whole_machine(capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     assert told["broken"] is False
     assert {"Core", "Devices", "Memory and disk", "Threads", "Commands that need more", "Programs"} < set(told)
-    assert set(told["Core"][0]) == {"name", "status", "detail", "mend"}
+    assert set(told["Core"][0]) == {"name", "status", "detail", "fix"}
 
 
 def test_a_missing_extra_is_told_with_the_command_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,10 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {  # of pyproject.toml: what th
     "download": (("requests", "urllib3"), "download"),
     "nwb": (("pynwb", "hdmf"), "import and export of NWB files"),
     "figures": (("statsmodels",), "figures with statistics"),
-    "workflow": (("snakemake", "snakemake_executor_plugin_slurm", "pydantic"), "workflow, on one machine or on Slurm"),
+    "workflow": (
+        ("snakemake", "snakemake_executor_plugin_slurm", "pydantic", "pydantic_core"),
+        "workflow, on one machine or on Slurm",
+    ),
     "notebooks": (("jupytext", "nbclient", "ipykernel"), "notebooks"),
 }
 
