@@ -451,7 +451,7 @@ def test_a_saved_decoder_is_the_same(tmp_path, options):
 
 
 def test_files_that_are_no_decoder(tmp_path):
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match="not a file"):
         RidgeDecoder.load(tmp_path / "nothing")
     (tmp_path / "text").write_text("hello, this is no decoder")
     with pytest.raises(InputError, match="no safetensors file"):
