@@ -60,7 +60,7 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/inversion.py $(ARGS)
 	out=$$(mktemp -d) && $(BIN)/neuroreel benchmark quality --quick --out "$$out/quality" \
-		--methods ridge "bauer_2026, 1 model" posterior; rm -rf "$$out"
+		--methods ridge "bauer_2026, 1 model" posterior --iterations 50; rm -rf "$$out"
 
 bench-all: $(VENV)/.installed-dev
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python "$$script" $(ARGS) || exit 1; done
