@@ -219,6 +219,22 @@ def test_a_model_shows_where_its_neurons_look() -> None:
     shows(model, "12 neurons", "1 behavior channels", "8x6 pixels")
 
 
+def test_a_model_with_its_own_axes_and_behavior_shows_the_same() -> None:
+    """As other labs' models answer: behavior as vectors, neurons last, no answer to the first frames."""
+
+    class Turned(ToyEncoder):
+        behavior_as = "vectors"
+        output_axes = "batch frames neurons"
+
+        def forward(self, clips: torch.Tensor, behavior: torch.Tensor) -> torch.Tensor:
+            planes = behavior[..., None, None].expand(-1, -1, -1, *clips.shape[-2:])
+            return super().forward(torch.cat([clips, planes], dim=1)).mT[:, 2:]
+
+    plain, turned = (kind(neurons=12, covariates=1) for kind in (ToyEncoder, Turned))
+    np.testing.assert_allclose(gradients_at_grey(turned, [0, 5]), gradients_at_grey(plain, [0, 5]), rtol=1e-5)
+    assert "12 neurons" in turned._repr_html_()
+
+
 def test_a_decoder_shows_what_a_neuron_adds_to_the_movie() -> None:
     trials = toy_trials(ToyEncoder(neurons=12), 4, frames=60)
     decoder = nr.fit_decoder(trials, progress=False)

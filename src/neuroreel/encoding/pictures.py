@@ -35,7 +35,7 @@ def gradients_at_grey(model: EncodingModel, neurons: list[int], *, seed: int = 0
     video = video.to(device).requires_grad_()
     with frozen([model]):
         clips = model.assemble(model.canvas.place(video), torch.zeros(1, model.covariates, frames, device=device))
-        responses = model(clips)[0, :, -1]
+        responses = model.responses(clips)[0, :, -1]
         maps = []
         for number in neurons:
             (gradient,) = torch.autograd.grad(responses[number], video, retain_graph=True)
