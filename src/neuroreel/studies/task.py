@@ -14,7 +14,7 @@ from typing import Any
 
 from neuroreel.compute import Compute
 
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4
 """Raised with every change of the package that changes results: what was made before is then made again."""
 
 Given = Mapping[str, Any]
