@@ -22,6 +22,11 @@ SKIP_FRAMES = 30
 GAUSSIAN_SIGMA, GAUSSIAN_RADIUS = 1.5, 5  # pixels, of Wang et al. 2004's window of 11 x 11
 
 
+def frames_to_skip(frames: int) -> int:
+    """How many frames are left out at the start of a movie: ``SKIP_FRAMES``, or half of a short one."""
+    return min(SKIP_FRAMES, frames // 2)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
     """The frames and pixels of two movies that count. Made by ``nr.compare``; scores are computed on first use.

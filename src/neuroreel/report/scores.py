@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from neuroreel.decimals import in_decimals
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import SKIP_FRAMES
+from neuroreel.evaluation.comparison import frames_to_skip
 from neuroreel.evaluation.table import score_table
 from neuroreel.grey import MID_GREY
 from neuroreel.results import Reconstruction
@@ -111,7 +111,7 @@ def default_scores(
     seen = all(result.mask is None or (result.mask >= 1).any() for result in results)
     if not seen or any(result.truth is None for result in results):
         return None
-    skip = min(SKIP_FRAMES, min(len(result.video) for result in results) // 2)
+    skip = frames_to_skip(min(len(result.video) for result in results))
     extra = {name: [np.asarray(movie, np.float32) for movie in given] for name, given in movies.items()}
     if decoder is None:
         extra |= _baselines_of_results(results)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Movies = dict[str, NDArray[np.float32]]
 MATCHED = "at the true movie's brightness and contrast, inside the mask"
-_SCORED_FROM = 30  # frames that are left out at the start, where the movie has more
 _HISTORY = {
     "loss": ("loss", BLUE),
     "video_correlation": ("video correlation (r)", BLUE),
@@ -79,17 +78,20 @@ def beside_truth(result: Reconstruction, *, with_truth: bool, match: bool) -> di
 
 def score_words(result: Reconstruction) -> str:
     """The score as it stands wherever people read it: "video correlation 0.702 inside 19% of the screen"."""
-    frames = len(result.video)
+    from neuroreel.evaluation.comparison import frames_to_skip
+
     seen = result.mask is None or bool((result.mask >= 1).any())
-    score = result.score(skip=min(_SCORED_FROM, frames // 2)) if seen else float("nan")
+    score = result.score(skip=frames_to_skip(len(result.video))) if seen else float("nan")
     return f"video correlation {score:.3f} inside {share_words(result.mask)}"
 
 
 def frames_figure(result: Reconstruction, *, columns: int) -> Figure:
     """A few frames of each movie that is shown, from where scores begin."""
+    from neuroreel.evaluation.comparison import SKIP_FRAMES
+
     movies = movies_to_show(result)
     frames, height, width = result.video.shape
-    chosen = even_frames(frames, columns, first=_SCORED_FROM)
+    chosen = even_frames(frames, columns, first=SKIP_FRAMES)
     row = (PAGE - 30) / len(chosen) * (height / width + 0.06)
     strip = Strip(name=result.name, rows=movies, frame_rate_hz=result.frame_rate_hz, mask=result.mask)
     with new_figure(PAGE, len(movies) * row + 16, simulated=result.simulated) as figure:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neuroreel.compute import Compute
 from neuroreel.encoding.predict import predict
+from neuroreel.evaluation.comparison import frames_to_skip
 from neuroreel.evaluation.frequency_bands import band_correlation
 from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.scores import response_correlation, video_correlation
@@ -30,7 +31,6 @@ from neuroreel.studies.task import RESULTS_VERSION, Given, Task
 if TYPE_CHECKING:
     from neuroreel.studies.quality import Quality
 
-SKIP = 30
 BANDS = (0.0, 1 / 16, 1 / 8, 1 / 2)  # cycles a pixel: coarse, middle, fine
 BAND_NAMES = ("coarse", "middle", "fine")
 IDENTIFIED = {"identified_of_2": 2, "identified_of_all": None}
@@ -150,12 +150,12 @@ class Movie(Task):
     def scoring(self) -> Mapping[str, Any]:
         """Frames, bands, mask and judge."""
         judged = {name: task.hash for name, task in self.needs_to_score.items()}
-        return {"skip": _skip(self.subject.trials[self.number]), "bands": list(BANDS), **judged}
+        return {"skip": frames_to_skip(self.subject.trials[self.number].frames), "bands": list(BANDS), **judged}
 
     def scores(self, result: Made, given: Given, compute: Compute) -> dict[str, float]:
         """Everything that one movie tells."""
         trial, mask = self.subject.trials[self.number], given["mask"]
-        truth, skip = trial.needs_video(), _skip(trial)
+        truth, skip = trial.needs_video(), frames_to_skip(trial.frames)
         found = table_scores(truth, result.video, mask=mask, skip=skip)
         bands = band_correlation(
             truth, result.video, frame_rate_hz=trial.frame_rate_hz, spatial_edges=BANDS, mask=mask, skip=skip
@@ -221,7 +221,7 @@ class Identified(Task):
                 clip_frames=second,
                 every=second,
                 mask=given["mask"],
-                skip=_skip(trials[0]),
+                skip=frames_to_skip(trials[0].frames),
             )
             for ways in IDENTIFIED.values()
         ]
@@ -245,7 +245,3 @@ class Identified(Task):
 
 def _folder(subject: Subject, method: str) -> str:
     return f"{subject.mouse.home}/movies/{method.replace(',', '').replace(' ', '_')}"
-
-
-def _skip(trial: Trial) -> int:
-    return min(SKIP, trial.frames // 2)
