@@ -19,7 +19,7 @@ import neuroreel as nr
 from neuroreel import cli
 from neuroreel.evaluation.scores import response_correlation
 from neuroreel.posterior.prediction import ensemble_responses
-from neuroreel.recordings.recording import Recording
+from neuroreel.recordings.recording import Recording, open_recordings
 from neuroreel.recordings.simulate import load_truth
 from neuroreel.recordings.simulate.behavior import Behavior
 from neuroreel.studies import quality
@@ -115,7 +115,7 @@ def test_the_summary_pairs_movies() -> None:
 
 
 def opened(folder: Path) -> list[Recording]:
-    return quality.opened([place for place in sorted((folder / "recordings").iterdir()) if (place / "meta").exists()])
+    return open_recordings([place for place in sorted((folder / "recordings").iterdir()) if (place / "meta").exists()])
 
 
 def test_what_is_finished_is_not_even_read(

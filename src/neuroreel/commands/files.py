@@ -13,19 +13,6 @@ from neuroreel.locks import file_lock, lock_of
 NO_FOLD = "none"
 
 
-def open_recordings(folders: tuple[Path, ...]) -> list[Any]:
-    """Recordings of different names."""
-    import neuroreel as nr
-
-    if not folders:
-        raise InputError("no recording was given; give the folder of at least one")
-    opened = [nr.open_recording(folder) for folder in folders]
-    names = [recording.name for recording in opened]
-    if len(set(names)) < len(names):
-        raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
-    return opened
-
-
 def training_trials(opened: Any, test_fold: str, validation_fold: str = NO_FOLD) -> tuple[Any, Any]:
     """Trials of all folds but the test and validation ones, and those of the validation fold, which may be "none"."""
     folds = sorted({word for word in opened.folds() if word.startswith("fold_")})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroreel.commands.files import open_recordings, say, say_if_simulated, training_trials, trial_numbers
+from neuroreel.commands.files import say, say_if_simulated, training_trials, trial_numbers
 from neuroreel.commands.options import Device, Fold, Overwrite, Recording, Seed, Session, TestFold, TrialNumbers
 from neuroreel.defaults import COMPETITION_SKIP_FRAMES, FACTORS, LIKELIHOOD_WEIGHT, MASK_STEPS
 from neuroreel.errors import InputError
@@ -136,7 +136,7 @@ class Predict:
 
         if self.videos and self.trials:
             raise InputError("--videos and --trials were both given; predict one after the other")
-        (opened,) = open_recordings((self.recording,))
+        opened = nr.open_recording(self.recording)
         if self.videos:
             movies: Any = [movie_trial(file, opened) for file in self.videos]
             files = [self.out / f"{file.stem}.nc" for file in self.videos]

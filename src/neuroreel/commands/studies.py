@@ -82,6 +82,7 @@ class Benchmark:
 
     def __call__(self) -> None:
         """Fit, reconstruct and score what is missing, then print the summary."""
+        from neuroreel.recordings.recording import open_recordings
         from neuroreel.studies import quality as study
         from neuroreel.studies.mouse import SimulatedMouse, Training
         from neuroreel.studies.quality_files import write_comparison
@@ -104,7 +105,7 @@ class Benchmark:
         if self.quick:
             small = {name: getattr(study.QUICK, name) for name in ("movies", "training", "decoder_steps")}
             wish, mice, seeds = replace(wish, **small), [study.QUICK_MOUSE], seeds[:1]
-        found = study.opened(self.recordings) if self.recordings else None
+        found = open_recordings(self.recordings) if self.recordings else None
         count = (len(found) if found else len(mice) * len(seeds)) * wish.movies
         say(
             f"{count} movies. On two cores a mouse of 400 neurons takes some ten minutes to fit, and each of its "

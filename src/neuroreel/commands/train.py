@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from neuroreel.commands.files import open_recordings, say, to_make, training_trials
+from neuroreel.commands.files import say, to_make, training_trials
 from neuroreel.commands.options import Device, Overwrite, TestFold
 from neuroreel.errors import InputError
 from neuroreel.locks import exclusive, file_lock, lock_of
@@ -89,6 +89,8 @@ class Train:
     @cached_property
     def trials(self) -> Mapping[str, tuple[Sequence[Trial], Sequence[Trial]]]:
         """Training and validation trials, by recording."""
+        from neuroreel.recordings.recording import open_recordings
+
         opened = open_recordings(self.recordings)
         return {each.name: training_trials(each, self.test_fold, self.validation_fold) for each in opened}
 

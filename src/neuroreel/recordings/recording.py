@@ -268,6 +268,23 @@ class Trials(Sequence[Trial]):
         return f"<{len(self)} trials of {self._recording.name}>"
 
 
+def open_recordings(folders: Sequence[str | os.PathLike[str]]) -> list[Recording]:
+    """Open recordings that are used together, and told apart by their names.
+
+    Raises
+    ------
+    InputError
+        None was given, two have one name, or one cannot be opened.
+    """
+    if not folders:
+        raise InputError("no recording was given; give the folder of at least one")
+    opened = [open_recording(folder) for folder in folders]
+    names = [recording.name for recording in opened]
+    if len(set(names)) < len(names):
+        raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
+    return opened
+
+
 def open_recording(folder: str | os.PathLike[str]) -> Recording:
     """Open a recording in the Sensorium 2023 layout, without reading its trials.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from neuroreel.errors import InputError
 from neuroreel.files import user_path
 from neuroreel.recordings.disk import check_fetched, read_json
-from neuroreel.recordings.recording import Recording, open_recording
+from neuroreel.recordings.recording import Recording, open_recordings
 from neuroreel.studies.animals import Animal, ModelFile
 
 
@@ -44,12 +44,8 @@ def open_animals(
         Recordings of one name, a file that is not there or whose name has those of several recordings, a recording
         without a model, several masks of one.
     """
-    opened = [open_recording(folder) for folder in recordings]
+    opened = open_recordings(recordings)
     names = [recording.name for recording in opened]
-    if not opened:
-        raise InputError("no recording was given; give the folder of at least one (recordings=)")
-    if len(set(names)) < len(names):
-        raise InputError(f"the recordings are called {', '.join(names)}; their folders must have different names")
     if sessions and len(sessions) != len(opened):
         raise InputError(f"there are {len(sessions)} sessions for {len(opened)} recordings; give one for each")
     models = _by_name([user_path(file) for file in encoders], names)

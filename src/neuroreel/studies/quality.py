@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from neuroreel.arguments import whole_number
 from neuroreel.errors import InputError
-from neuroreel.recordings.recording import Recording, open_recording
+from neuroreel.recordings.recording import Recording
 from neuroreel.studies.compared import Subject
 from neuroreel.studies.methods import CEILINGS, METHODS, SLOW
 from neuroreel.studies.mouse import Mouse, SimulatedMouse, Training, check_same_run, simulated_mouse
@@ -171,12 +171,3 @@ def simulated_recordings(folder: Path, mice: Sequence[SimulatedMouse], seeds: Se
         for mouse in mice
         for seed in seeds
     ]
-
-
-def opened(recordings: Sequence[Path]) -> list[Recording]:
-    """Recordings by folder; InputError for two of one name."""
-    found = [open_recording(folder) for folder in recordings]
-    names = [recording.name for recording in found]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"two recordings are called {sorted(repeated)[0]}; rename the folder of one")
-    return found
