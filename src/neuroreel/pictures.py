@@ -164,7 +164,7 @@ def _few_rows(rows: NDArray[Any], most: int) -> NDArray[Any]:
 
 
 def draw_rasters(axes: Sequence[Axes], responses: Mapping[str, NDArray[Any]], *, frame_rate_hz: float) -> None:
-    """Responses (neurons, frames), a raster an axes, on one scale: dark is active. What each is called stands above."""
+    """Responses (neurons, frames), one raster per axes, on one scale: dark is active. Names stand above."""
     scaled = scaled_responses(*responses.values())
     low, high = range_with_zero(*scaled, narrowest=1.0, cut=_CUT)
     neurons, frames = next(iter(responses.values())).shape

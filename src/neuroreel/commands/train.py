@@ -1,4 +1,4 @@
-"""``neuroreel train``: an ensemble, one model a seed, and the linear decoders; a killed command is given again."""
+"""``neuroreel train``: an ensemble, one model per seed, and the linear decoders; a killed command is given again."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Train:
         return {each.name: training_trials(each, self.test_fold, self.validation_fold) for each in opened}
 
     def train_models(self) -> None:
-        """Train what is not there yet, one model a seed; what is shared on the way is deleted at the end."""
+        """Train what is not there yet, one model per seed; what is shared on the way is deleted at the end."""
         from neuroreel.encoding.training.recipe import resolve_recipe
 
         wanted = [seed for seed in self.seeds if self._is_wanted(seed)]

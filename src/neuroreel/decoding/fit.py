@@ -109,7 +109,7 @@ def fit_decoder(
         Principal components of the neurons to keep. Default: every neuron while neurons x lags is at most 6000, else as
         many components as fit into it: 545 of 8,000 neurons at 11 lags.
     groups
-        One label a trial; trials with the same label are held out together. Default: trials with the same movie.
+        One label per trial; trials with the same label are held out together. Default: trials with the same movie.
     held_out_frames
         Groups are held out, drawn at random, until they have this many frames (but at least two). The first 3000 of
         these frames, in whole groups, choose the penalty; all of them give the residual's statistics.

@@ -111,7 +111,7 @@ class EncodingModel(nn.Module, ABC):
     frame_rate_hz
         Frame rate of the movies and responses it was trained on.
     training_log
-        One row an epoch, if ``fit_encoder`` made it.
+        One row per epoch, if ``fit_encoder`` made it.
     training_split
         Which movies it was trained on, if that is declared.
     license

@@ -30,7 +30,7 @@ def panel_conditions(
     what: str,
     dots: bool = True,
 ) -> Drawn:
-    """Compare conditions: a faint dot a movie, a marker an animal (lines join its conditions), a bar the mean.
+    """Compare conditions: a faint dot per movie, a marker per animal (lines join its conditions), a bar the mean.
 
     Dots stand left of their condition, bars right of it.
 
@@ -168,7 +168,7 @@ def panel_ensembling(table: DataFrame, ax: Axes) -> Drawn:
 
 
 def methods(table: DataFrame) -> DataFrame:
-    """One row a movie and method: ``recording, trial, method, video_correlation``; of the methods that were scored."""
+    """One row per movie and scored method: ``recording, trial, method, video_correlation``."""
     rows = needs_columns(table, "recording", "trial", "video_correlation", figure="natural")
     there = [name for name in _METHODS if name in rows and rows[name].notna().any()]
     if "video_correlation_unsmoothed" in there and rows["video_correlation"].equals(
@@ -182,7 +182,7 @@ def methods(table: DataFrame) -> DataFrame:
 
 def panel_ensembles(table: DataFrame, ax: Axes) -> Drawn:
     """A single model, the models' mean gradient, the mean of the models' videos."""
-    what = "One model, one video from the mean gradient of all models, and the mean of one video a model"
+    what = "One model, one video from the mean gradient of all models, and the mean of one video per model"
     return panel_conditions(table, ax, condition="ensemble", order=ENSEMBLES, what=what)
 
 
@@ -260,7 +260,7 @@ def panel_responses(table: DataFrame, ax: Axes) -> Drawn:
 
 
 def shown_movies(table: DataFrame) -> DataFrame:
-    """One row a trial and movie that was shown to the models: ``recording, trial, movie, response_correlation``."""
+    """One row per trial and movie that was shown to the models: ``recording, trial, movie, response_correlation``."""
     rows = needs_columns(table, "recording", "trial", "response_correlation", figure="responses")
     there = {name: called for name, called in _MOVIES.items() if name in rows and rows[name].notna().any()}
     return _stacked(rows, there, condition="movie", score="response_correlation")

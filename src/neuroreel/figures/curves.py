@@ -35,7 +35,7 @@ def panel_curve(
     logarithmic: bool = False,
     what: str,
 ) -> Drawn:
-    """A score over a number, a line an animal (means over its movies).
+    """A score over a number, one line per animal (means over its movies).
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def panel_curve(
     reach = animals["sem"].fillna(0)
     cut = correlation_axis(ax, float((animals["mean"] - reach).min()), float((animals["mean"] + reach).max()))
     ax.set_title(counted(movies), loc="right", fontsize=TICK)
-    caption = f"{what}: a line an animal, mean ± standard error over its movies.{cut} {counted(movies)}."
+    caption = f"{what}: one line per animal, mean ± standard error over its movies.{cut} {counted(movies)}."
     animals = animals.rename(columns={"mean": score, "sem": "standard_error", "count": "movies"})
     return Drawn(numbers=_joined(movies, animals), caption=caption)
 
@@ -140,7 +140,7 @@ def panel_convergence(history: DataFrame, ax: Axes, *, quantity: str, label: str
 
 
 def panel_movies(table: DataFrame, ax: Axes) -> Drawn:
-    """The video correlation of every movie: one column an animal, its movies from the worst to the best."""
+    """The video correlation of every movie: one column per animal, its movies from the worst to the best."""
     rows = needs_columns(table, "recording", "trial", "video_correlation", figure="natural")
     movies = rows.groupby(["recording", "trial"], as_index=False)["video_correlation"].mean()
     movies = movies.sort_values(["recording", "video_correlation"], ignore_index=True)

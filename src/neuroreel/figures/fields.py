@@ -31,7 +31,7 @@ _CUT = 0.5  # percent of a row's values beyond the end of the colors: a single s
 
 
 def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
-    """A column an animal: mean response to light and to dark spots, population receptive field, mask.
+    """One column per animal: mean response to light and to dark spots, population receptive field, mask.
 
     Parameters
     ----------

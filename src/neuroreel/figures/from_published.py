@@ -156,7 +156,7 @@ def _row(movie: Movie, results: Sequence[xr.Dataset]) -> dict[str, Any]:
 
 
 def _with_single_models(table: DataFrame) -> DataFrame:
-    """To the ensembles a row a movie for its single models, mean over models."""
+    """To the ensembles one row per movie for its single models, mean over models."""
     import pandas as pd
 
     single = table[(table["ensemble"] == "videos") & table["single_video_correlation"].notna()]

@@ -94,7 +94,7 @@ def judged_otherwise(material: Material) -> Sheet:
 
 
 def gradient_ensembling(material: Material) -> Sheet:
-    """One video from the models' mean gradient, against the mean of one video a model."""
+    """One video from the models' mean gradient, against the mean of one video per model."""
     return _with_example(
         material,
         title="Two ways of ensembling.",

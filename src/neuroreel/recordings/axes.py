@@ -29,7 +29,7 @@ def with_coordinates(
     Raises
     ------
     InputError
-        Not one id a neuron, or a size that is not positive.
+        Not one ID per neuron, or a size that is not positive.
     """
     dataset = with_screen(dataset)
     if "frame" in dataset.sizes:

@@ -38,7 +38,7 @@ class Recording(Sequence[Trial]):
     folder
         Where it lies, as given: links are not followed.
     tiers
-        One word a trial: train, oracle, live_test_main, live_test_bonus, final_test_main, final_test_bonus, none,
+        One word per trial: train, oracle, live_test_main, live_test_bonus, final_test_main, final_test_bonus, none,
         or a word of the lab's own.
     kinds
         What was recorded: "videos", "responses", "behavior", "pupil_center".
@@ -94,7 +94,7 @@ class Recording(Sequence[Trial]):
         return self.trials.stamps()
 
     def folds(self) -> list[str]:
-        """One word a trial: "fold_3", or the trial's tier where it has no fold. See :func:`assign_folds`."""
+        """One word per trial: "fold_3", or the trial's tier where it has no fold. See :func:`assign_folds`."""
         return list(self._folds)
 
     @functools.cached_property

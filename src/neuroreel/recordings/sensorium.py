@@ -6,8 +6,8 @@
     data/responses/N.npy       (neurons, frames); missing or all zero where they are withheld
     data/behavior/N.npy        (channels, frames): pupil dilation, running speed; may be absent
     data/pupil_center/N.npy    (2, frames); may be absent
-    meta/trials/tiers.npy      one word a trial, see WITHHELD_TIERS
-    meta/trials/folds.json     one word a trial, see splits.py; ours
+    meta/trials/tiers.npy      one word per trial, see WITHHELD_TIERS
+    meta/trials/folds.json     one word per trial, see splits.py; ours
     meta/neurons/              unit_ids.npy (neurons,), cell_motor_coordinates.npy (neurons, 3)
     meta/statistics/           {responses,behavior,pupil_center}/all/{mean,std}.npy
     meta/neuroreel.json        the frame rate, and how folds follow from movies; ours
@@ -256,7 +256,7 @@ def _length(stored: Mapping[str, NDArray[Any]], *, name: str) -> int:
 
 
 def _row(array: NDArray[Any]) -> NDArray[Any]:
-    """One value a frame: the first neuron, channel or pixel."""
+    """One value per frame: the first neuron, channel or pixel."""
     row: NDArray[Any] = array[(0,) * (array.ndim - 1)]
     return row
 

@@ -164,7 +164,7 @@ def write_folds(
 
 
 def check_words(words: Sequence[str], tiers: Sequence[str], *, what: str) -> None:
-    """Raise InputError unless there is one word a trial, a fold such as "fold_3" or the trial's own tier."""
+    """Raise InputError unless there is one word per trial, a fold such as "fold_3" or the trial's own tier."""
     if len(words) != len(tiers):
         raise InputError(f"{what}: {len(words)} words for {len(tiers)} trials; there must be one a trial")
     for index, (word, tier) in enumerate(zip(words, tiers, strict=True)):

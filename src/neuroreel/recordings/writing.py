@@ -47,7 +47,7 @@ def write_recording(
         Trials of one frame rate, movie size and population, all with a video; a generator will do, as only one is in
         memory at a time. A trial without responses needs a tier whose responses are withheld.
     tiers
-        One word a trial, such as "train" or "oracle"; "train" for all by default.
+        One word per trial, such as "train" or "oracle"; "train" for all by default.
     unit_ids
         (neurons,) the lab's own numbering; 0, 1, ... by default.
     coordinates

@@ -108,7 +108,7 @@ def _said(result: Reconstruction) -> str:
 
 
 def history_figure(result: Reconstruction) -> Figure:
-    """Loss and correlations over iterations, an axes each."""
+    """Loss and correlations over iterations, each in its own axes."""
     history = result.history
     names = [name for name in _HISTORY if name in history and history[name].notna().any()]
     if not names:

@@ -42,14 +42,14 @@ def save_prediction(
     settings, hashes, device
         See :func:`~neuroreel.results.provenance.collect_provenance`.
     neuron_ids
-        One a neuron; 0, 1, 2, ... by default.
+        One per neuron; 0, 1, 2, ... by default.
     overwrite
         Replace a file that is there.
 
     Raises
     ------
     InputError
-        Something is there already, or there is not one id a neuron.
+        Something is there already, or there is not one ID per neuron.
     ResourceError
         The disk is full, or the folder may not be written.
     """

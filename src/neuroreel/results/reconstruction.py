@@ -107,7 +107,7 @@ class Reconstruction(ReconstructedMovie):
             and ``iteration``, the numbers of the iterations they belong to (0, 1, 2, ... by default). NaN where
             undefined.
         neuron_ids
-            One a neuron; 0, 1, 2, ... by default.
+            One per neuron; 0, 1, 2, ... by default.
         pixels_per_degree
             Pixels a degree of visual angle at the middle of the screen, if known: adds coordinates in degrees.
 

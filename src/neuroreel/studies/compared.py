@@ -31,7 +31,7 @@ from neuroreel.studies.task import RESULTS_VERSION, Given, Task
 if TYPE_CHECKING:
     from neuroreel.studies.quality import Quality
 
-BANDS = (0.0, 1 / 16, 1 / 8, 1 / 2)  # cycles a pixel: coarse, middle, fine
+BANDS = (0.0, 1 / 16, 1 / 8, 1 / 2)  # cycles per pixel: coarse, middle, fine
 BAND_NAMES = ("coarse", "middle", "fine")
 IDENTIFIED = {"identified_of_2": 2, "identified_of_all": None}
 Row = dict[str, Any]

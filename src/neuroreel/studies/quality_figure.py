@@ -64,7 +64,7 @@ def quality_figure(table: pd.DataFrame) -> Figure:
                 right.plot(range(len(bands)), means, "o-", color=color, label=method)
             right.set_xticks(range(len(bands)), ["below 1/16", "1/16 to 1/8", "above 1/8"])
             right.margins(x=0.15)
-            right.set_xlabel("Spatial frequency (cycles a pixel)")
+            right.set_xlabel("Spatial frequency (cycles per pixel)")
             right.set_ylabel("Correlation")
             right.legend(loc="lower left")
     return figure

@@ -62,7 +62,7 @@ class RecordingSource(Block):
 
 
 class Encoders(Block):
-    """Models to train (options of ``neuroreel train``, one model a seed), or files of finished ones."""
+    """Models to train (options of ``neuroreel train``, one model per seed), or files of finished ones."""
 
     train: TrainOptions | None = None
     seeds: list[int] = Field(default=[0, 1])

@@ -1,7 +1,7 @@
 """DwiseNeuro, the encoding model that won Sensorium 2023 (R. Baikulov), built from its description.
 
 A clip goes through depthwise 3-D convolutions (the core), is averaged over space, then through grouped 1x1 convolutions
-over time (the cortex) to one readout a mouse.
+over time (the cortex) to one readout per mouse.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Readout(nn.Module):
 
 
 class DwiseNeuroNetwork(nn.Module):
-    """The whole network: one core and cortex, one readout a mouse."""
+    """The whole network: one core and cortex, one readout per mouse."""
 
     def __init__(self, config: DwiseNeuroConfig) -> None:
         super().__init__()

@@ -91,7 +91,7 @@ def fit_encoder(
     Returns
     -------
     EncodingModel
-        On the CPU, in evaluation mode; ``model.training_log`` holds one row an epoch. A DwiseNeuro is seen through
+        On the CPU, in evaluation mode; ``model.training_log`` holds one row per epoch. A DwiseNeuro is seen through
         its first readout; ``model.of_readout(name)`` gives the model of another recording.
 
     Raises

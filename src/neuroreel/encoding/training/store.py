@@ -3,8 +3,8 @@
 Packed are recordings that do not fit into memory; ten mice of the Sensorium competition take about 70 GB. There are few
 large files, for a process may not map thousands::
 
-    frames.u8, frames.f32   a record a frame: movie frame, covariates, responses; little-endian, without headers. The
-                            movies of frames.u8 have whole grey levels, in bytes.
+    frames.u8, frames.f32   one record per frame: movie frame, covariates, responses; little-endian, without headers.
+                            The movies of frames.u8 have whole grey levels, in bytes.
     index.json              sizes, and for each trial its frames, its file and the hash of its values
 """
 

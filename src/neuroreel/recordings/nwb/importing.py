@@ -69,7 +69,7 @@ def import_nwb(
         The table of intervals that tells the trials ("trials", "epochs", ...), or "stimulus": a trial is what was shown
         without a pause of more than five images. "auto" takes the table "trials" where there is one.
     tier_column
-        The table's column with one word a trial, such as "train"; by default "tier" or "split" where there is one.
+        The table's column with one word per trial, such as "train"; by default "tier" or "split" where there is one.
     trial_seconds
         Cut each trial into pieces of this length; what is left over is left out.
     leave_out

@@ -196,7 +196,7 @@ def _positions(table: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | Non
 
 
 def _of_pixels(pixels: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places and weights in (x, y, weight), or (x, y, z, weight), one a pixel."""
+    """Places and weights in (x, y, weight), or (x, y, z, weight), one per pixel."""
     table = np.array([tuple(pixel) for pixel in pixels], np.float64)
     return table[:, :-1], table[:, -1]
 

@@ -16,7 +16,7 @@ rule decoder:
         " -- train {params.recording:q} --out decoders/{wildcards.recording} --seeds {params.options} >> {log} 2>&1"
 
 
-rule train:  # one job a seed; a killed one resumes from its last finished epoch
+rule train:  # one job per seed; a killed one resumes from its last finished epoch
     input:
         lambda w: plan.training_done(w.group),
     output:
