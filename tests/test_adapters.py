@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import neuroreel as nr
+from neuroreel.cli import main
 from neuroreel.encoding.adapters.exported import Exported
 from neuroreel.encoding.adapters.fnn import Fnn
 from neuroreel.encoding.adapters.open_retina import OpenRetina
@@ -398,7 +399,7 @@ def test_exported_bad_input(tmp_path: Path) -> None:
     with pytest.raises(nr.InputError, match="no kind of encoding model 'onnx'"):
         nr.load_encoder(file, kind="onnx")
     with pytest.raises(nr.InputError, match="options of other labs' models"):
-        nr.load_encoder(tmp_path / "model.safetensors", trust=True)
+        nr.load_encoder(tmp_path / "model.safetensors", model=None)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(nr.InputError, match="is damaged"):
         nr.load_encoder(file, trust=True)
@@ -413,3 +414,26 @@ def test_adapters_are_files_of_at_most_150_lines_that_import_no_library() -> Non
         text = file.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 150, file.name
         assert not any(f"import {name}" in text for name in ("openretina", "viv1t", "neuralpredictors", "sensorium\n"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_an_exported_model_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = export(tmp_path, "pt2", trained_on=None)
+    model, random = nr.load_encoder(file, trust=True), np.random.default_rng(0)
+    movies = [shown((8, 10), channels=2, seed=seed) for seed in range(9)]
+    recorded = [each.replace(responses=random.poisson(nr.predict(model, each))) for each in movies]
+    nr.write_recording(mouse := tmp_path / "mouse", recorded, folds=[f"fold_{number % 3}" for number in range(9)])
+
+    def type_in(command: str, *arguments: Any) -> None:
+        main([command, str(mouse), *map(str, arguments), "--trust"])
+
+    posterior, mask, movies_made = (tmp_path / name for name in ("posterior", "mask.npy", "movies"))
+    type_in("fit", "--encoders", file, "--out", posterior)
+    type_in("mask", "--posterior", posterior, "--encoder", file, "--out", mask)
+    type_in(
+        "reconstruct", "--posterior", posterior, "--encoders", file, "--mask", mask, "--out", movies_made, "--passes", 2
+    )
+    assert [nr.Reconstruction.load(each).settings["license"] for each in movies_made.glob("*.nc")] == ["CC0"] * 3
+    with pytest.raises(SystemExit):
+        main(["predict", str(mouse), "--encoders", str(file), "--out", str(tmp_path / "predicted")])
+    assert "pass --trust" in capsys.readouterr().err

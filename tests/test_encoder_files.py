@@ -25,6 +25,7 @@ def readout_model() -> ReadoutModel:
     model = ReadoutModel(config)
     model.standardize(torch.rand(4), torch.rand(2), torch.rand(2))
     model.training_log = [{"epoch": 0.0, "train_loss": 1.5}]
+    model.training_split = nr.TrainingSplit(description="two trials", movies=frozenset({"a", "b"}), refused=False)
     return model.eval()
 
 
@@ -54,6 +55,7 @@ def test_round_trip(tmp_path: Path, build: Any) -> None:
     assert type(again) is type(model)
     assert not again.training
     assert again.training_log == list(model.training_log)
+    assert again.training_split == model.training_split
     assert (again.frame_rate_hz, again.canvas) == (model.frame_rate_hz, model.canvas)
     np.testing.assert_array_equal(nr.predict(again, trial()), nr.predict(model, trial()))
     assert sorted(path.name for path in file.parent.iterdir()) == ["model.json", "model.safetensors"]

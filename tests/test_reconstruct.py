@@ -224,6 +224,21 @@ def test_a_posterior_is_kept_in_a_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(trial, loaded).video, run(trial, posterior).video)
     with pytest.raises(InputError, match="exists already"):
         posterior.save(tmp_path / "posterior")
+    with pytest.raises(InputError, match="holds its encoding models; leave out models"):
+        nr.load_posterior(tmp_path / "posterior", models=model)
+
+
+def test_a_posterior_of_models_without_a_file_format(
+    posterior: nr.Posterior, models: list[ToyEncoder], trials: list[nr.Trial], tmp_path: Path
+) -> None:
+    folder = posterior.save(tmp_path / "posterior")
+    assert not list(folder.glob("encoder*"))
+    loaded = nr.load_posterior(folder, models=posterior.models)
+    np.testing.assert_array_equal(run(trials[0], loaded).video, run(trials[0], posterior).video)
+    with pytest.raises(InputError, match=r"holds no encoding models.* as models="):
+        nr.load_posterior(folder)
+    with pytest.raises(InputError, match=r"not the encoding models that .* was fitted to"):
+        nr.load_posterior(folder, models=[*posterior.models, models[0]])
 
 
 def test_a_posterior_shows_itself(posterior: nr.Posterior) -> None:

@@ -109,6 +109,16 @@ def test_the_average_is_kept(trials: list[nr.Trial], tmp_path: Path) -> None:
     torch.testing.assert_close(checkpoint["model"]["weight"], fast.get_parameter("weight"))
 
 
+def test_a_movie_it_was_trained_on_is_marked(trials: list[nr.Trial], validation: list[nr.Trial]) -> None:
+    model = fit(trials)
+    posterior = nr.fit_posterior(model, trials, compute=nr.Compute(progress=False))
+    elsewhere = trials[0].replace(name="the same movie in another trial")
+    for trial, known in ((elsewhere, True), (validation[0], False)):
+        result = nr.reconstruct(trial, posterior, passes=1, compute=nr.Compute(progress=False))
+        assert result.trained_on is known
+    assert result.settings["training_split"] == f"{len(trials)} training trials of {trials[0].recording}"
+
+
 def test_early_stop(trials: list[nr.Trial], validation: list[nr.Trial]) -> None:
     still = {**RECIPE, "epochs": 30, "patience": 2, "learning_rate": 0.0, "batches_per_epoch": 1}
     assert len(fit(trials, validation=validation, recipe=still).training_log) == 3

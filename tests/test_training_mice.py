@@ -283,6 +283,7 @@ def test_distillation_from_an_ensemble(tmp_path: Path) -> None:
     before = [{name: value.clone() for name, value in teacher.state_dict().items()} for teacher in teachers]
     student = fit_mice(TRIALS, teachers=teachers, folder=tmp_path)
     assert not equal(student, fit_mice(TRIALS))
+    assert all(student.of_readout(name).training_split.holds(each[0]) for name, each in TRIALS.items())
     for teacher, was in zip(teachers, before, strict=True):
         assert all(torch.equal(value, was[name]) for name, value in teacher.state_dict().items())
     with pytest.raises(nr.InputError, match=r"holds another training.*teachers is"):

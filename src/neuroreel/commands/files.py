@@ -51,6 +51,20 @@ def to_make(file: Path, *, what: str, overwrite: bool) -> Iterator[bool]:
         yield overwrite or not file.exists()
 
 
+def load_encoders(files: tuple[Path, ...], *, session: int | str, trust: bool) -> list[Any]:
+    """The encoding models in these files, seen from one mouse."""
+    import neuroreel as nr
+
+    return [nr.load_encoder(file, session=session, trust=trust) for file in files]
+
+
+def load_posterior(folder: Path, models: list[Any]) -> Any:
+    """The posterior in a folder; models are only given where the folder has none."""
+    import neuroreel as nr
+
+    return nr.load_posterior(folder, models=models or None)
+
+
 def result_files(paths: tuple[Path, ...]) -> list[Path]:
     """The .nc files among the paths and in the folders among them; InputError if there are none."""
     if not paths:

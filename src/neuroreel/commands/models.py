@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroreel.commands.files import say, say_if_simulated, training_trials, trial_numbers
-from neuroreel.commands.options import Device, Fold, Overwrite, Recording, Seed, Session, TestFold, TrialNumbers
+from neuroreel.commands.files import (
+    load_encoders,
+    load_posterior,
+    say,
+    say_if_simulated,
+    training_trials,
+    trial_numbers,
+)
+from neuroreel.commands.options import Device, Fold, Overwrite, Recording, Seed, Session, TestFold, TrialNumbers, Trust
 from neuroreel.defaults import COMPETITION_SKIP_FRAMES, FACTORS, LIKELIHOOD_WEIGHT, MASK_STEPS
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
@@ -32,6 +39,7 @@ class Fit:
     encoders: tuple[Path, ...]
     out: Path
     session: Session = 0
+    trust: Trust = False
     test_fold: TestFold = "fold_0"
     validation_fold: str = "fold_1"
     factors: int = FACTORS
@@ -47,7 +55,7 @@ class Fit:
         refuse_existing(self.out, overwrite=self.overwrite)
         training, validation = training_trials(nr.open_recording(self.recording), self.test_fold, self.validation_fold)
         fitted = nr.fit_posterior(
-            [nr.load_encoder(file, session=self.session) for file in self.encoders],
+            load_encoders(self.encoders, session=self.session, trust=self.trust),
             training,
             validation=validation,
             factors=self.factors,
@@ -68,7 +76,8 @@ class Mask:
     Args:
         out: The mask, a .npy file.
         posterior: Folder that `neuroreel fit` wrote.
-        encoder: In its place, an encoding model of the recording's neurons (.safetensors, or a published .pth).
+        encoder: In its place, an encoding model of the recording's neurons (.safetensors, or a published .pth); or the
+            one that the posterior was fitted to, where it is another lab's.
         steps: How many steps the paper's rule takes, with --encoder.
     """
 
@@ -77,6 +86,7 @@ class Mask:
     posterior: Path | None = None
     encoder: Path | None = None
     session: Session = 0
+    trust: Trust = False
     steps: int = MASK_STEPS
     test_fold: TestFold = "fold_0"
     seed: Seed = 0
@@ -87,17 +97,17 @@ class Mask:
         """Learn it, save it, and say how many pixels will be scored."""
         import neuroreel as nr
 
-        if (self.posterior is None) == (self.encoder is None):
+        if self.posterior is None and self.encoder is None:
             raise InputError("give either --posterior, a folder that `neuroreel fit` wrote, or --encoder")
         refuse_existing(self.out, overwrite=self.overwrite)
         training, _ = training_trials(nr.open_recording(self.recording), self.test_fold)
+        files = () if self.encoder is None else (self.encoder,)
+        models = load_encoders(files, session=self.session, trust=self.trust)
         if self.posterior is not None:
-            compute = nr.Compute(device=self.device)
-            learned = nr.posterior_mask(nr.load_posterior(self.posterior), training, seed=self.seed, compute=compute)
+            posterior, compute = load_posterior(self.posterior, models), nr.Compute(device=self.device)
+            learned = nr.posterior_mask(posterior, training, seed=self.seed, compute=compute)
         else:
-            assert self.encoder is not None  # checked above
-            model = nr.load_encoder(self.encoder, session=self.session)
-            learned = nr.learn_mask(model, training, steps=self.steps, seed=self.seed, device=self.device)
+            learned = nr.learn_mask(models[0], training, steps=self.steps, seed=self.seed, device=self.device)
         nr.save_mask(self.out, learned, overwrite=self.overwrite)
         scored = int((learned >= 1).sum())
         say(f"wrote {self.out}; {scored} of its {learned.size} pixels reach 1: scored where the movie is")
@@ -123,6 +133,7 @@ class Predict:
     trials: TrialNumbers = ()
     videos: tuple[Path, ...] = ()
     session: Session = 0
+    trust: Trust = False
     skip: int = COMPETITION_SKIP_FRAMES
     device: Device = "auto"
     overwrite: Overwrite = False
@@ -143,7 +154,7 @@ class Predict:
         else:
             numbers = trial_numbers(opened, self.trials, self.fold)
             movies, files = Trials(opened, numbers), [self.out / f"trial_{number:03d}.nc" for number in numbers]
-        models = [nr.load_encoder(file, session=self.session) for file in self.encoders]
+        models = load_encoders(self.encoders, session=self.session, trust=self.trust)
         kept = [file for file in files if file.exists() and not self.overwrite]
         table = predict_to_files(
             models,

@@ -12,7 +12,16 @@ from tyro.conf import Positional, arg
 
 from neuroreel.arguments import whole_number
 from neuroreel.bauer_2026.settings import Settings
-from neuroreel.commands.files import load_results, result_files, say, say_if_simulated, to_make, trial_numbers
+from neuroreel.commands.files import (
+    load_encoders,
+    load_posterior,
+    load_results,
+    result_files,
+    say,
+    say_if_simulated,
+    to_make,
+    trial_numbers,
+)
 from neuroreel.commands.options import (
     Decoder,
     Device,
@@ -25,6 +34,7 @@ from neuroreel.commands.options import (
     Seed,
     Session,
     TrialNumbers,
+    Trust,
 )
 from neuroreel.defaults import SCORED_MASK
 from neuroreel.errors import InputError
@@ -43,7 +53,8 @@ class Reconstruct:
     Args:
         out: Folder for one .nc file per trial.
         posterior: Folder that `neuroreel fit` wrote.
-        encoders: With bauer_2026: one or more encoding models of the recording's neurons.
+        encoders: With bauer_2026: one or more encoding models of the recording's neurons. With a posterior: those that
+            it was fitted to, where they are another lab's.
         mask: Transparency mask, a .npy file: the pixels that are scored (with bauer_2026 also those that may move).
         samples: Draws from the posterior beside the most likely movie, which show how sure it is.
         passes: How often the movie passes through the models at most; 25 by default, 1000 with bauer_2026.
@@ -63,6 +74,7 @@ class Reconstruct:
     fold: Fold = "fold_0"
     trials: TrialNumbers = ()
     session: Session = 0
+    trust: Trust = False
     mask_threshold: float = Settings.mask_threshold
     allow_trained_on: bool = False
     seed: Seed = 0
@@ -98,7 +110,7 @@ class Reconstruct:
 
         if not self.encoders or self.posterior is not None or self.samples:
             raise InputError("--method bauer_2026 takes --encoders, and neither --posterior nor --samples")
-        models = [nr.load_encoder(file, session=self.session) for file in self.encoders]
+        models = load_encoders(self.encoders, session=self.session, trust=self.trust)
         asked: dict[str, Any] = {} if self.passes is None else {"iterations": self.passes}
         asked |= {"mask": self._mask, "mask_threshold": self.mask_threshold, "seed": self.seed}
         asked["allow_trained_on"] = self.allow_trained_on
@@ -108,11 +120,10 @@ class Reconstruct:
         """One of the models, and the search under the posterior with all that was typed."""
         import neuroreel as nr
 
-        if self.posterior is None or self.encoders:
-            raise InputError(
-                "give --posterior, a folder that `neuroreel fit` wrote, and no --encoders: it has them in it"
-            )
-        posterior = nr.load_posterior(self.posterior)
+        if self.posterior is None:
+            raise InputError("give --posterior, a folder that `neuroreel fit` wrote; it has the encoding models in it")
+        models = load_encoders(self.encoders, session=self.session, trust=self.trust)
+        posterior = load_posterior(self.posterior, models)
         asked: dict[str, Any] = {} if self.passes is None else {"passes": self.passes}
         asked |= {"mask": self._mask, "samples": self.samples, "seed": self.seed}
         asked["allow_trained_on"] = self.allow_trained_on

@@ -38,6 +38,7 @@ Session = Annotated[
         help="For models of several mice, which mouse this is: its number from 0, or the name of its recording.",
     ),
 ]
+Trust = Annotated[bool, arg(help="Open also exported models (.pt2, .ts), which are programs and may do anything.")]
 Decoder = Annotated[Path | None, arg(help="A linear decoder (decoder.safetensors): adds the baselines to the table.")]
 ScoredMask = Annotated[float, arg(help="Pixels are scored where the transparency mask is at least this.")]
 Method = Annotated[

@@ -97,10 +97,11 @@ def check_can_be_scored(models: Sequence[EncodingModel], trial: Trial, *, skip: 
 def check_not_trained_on(models: Sequence[EncodingModel], trial: Trial, *, allow: bool) -> None:
     """Raise InputError if a model declares that it was trained on the trial's movie, unless that is allowed."""
     for model in models:
-        if not allow and model.training_split is not None and model.training_split.holds(trial):
+        split = model.training_split
+        if not allow and split is not None and split.refused and split.holds(trial):
             raise InputError(
                 f"{type(model).__name__} was trained on the movie of {trial.name}, or may have been "
-                f"({model.training_split.description}): a reconstruction of it says little about other movies. Use "
+                f"({split.description}): a reconstruction of it says little about other movies. Use "
                 "other trials, or pass allow_trained_on=True; the result is then marked"
             )
 

@@ -13,6 +13,7 @@ from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, 
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.published import load_weights, read_published_checkpoint
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
+from neuroreel.encoding.training_split import TrainingSplit
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, refuse_existing, user_path
 from neuroreel.recordings.disk import check_fetched
@@ -21,7 +22,9 @@ FORMAT = "neuroreel encoder"
 FORMAT_VERSION = 1
 
 
-def load_encoder(file: str | Path, *, session: int | str = 0, kind: str | None = None, **options: Any) -> EncodingModel:
+def load_encoder(
+    file: str | Path, *, session: int | str = 0, kind: str | None = None, trust: bool = False, **options: Any
+) -> EncodingModel:
     """Load an encoding model: one that :func:`save_encoder` wrote, a published ``.pth`` checkpoint, another lab's.
 
     Nothing in the file is executed. Kinds that cannot do without are refused unless you pass ``trust=True``.
@@ -35,8 +38,10 @@ def load_encoder(file: str | Path, *, session: int | str = 0, kind: str | None =
     kind
         Of another lab's model: "open_retina", "viv1t", "fnn", "sensorium_2023", "exported"; see "Bring your own model".
         By default the file's ending tells: ``.pt2`` and ``.ts`` are exported.
+    trust
+        Open also a file that can run code: a program, or the checkpoint of a library that names the classes to build.
     **options
-        What that kind needs to know, such as ``recording=``, ``model=`` or ``trust=``.
+        What that kind needs to know, such as ``recording=`` or ``model=``.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def load_encoder(file: str | Path, *, session: int | str = 0, kind: str | None =
         refuse_unknown([kind], KINDS, what="kind of encoding model")
     kind = kind or ENDINGS.get(Path(file).suffix)
     if kind is not None:
-        return _load_adapted(kind, file, session=session, **options)
+        return _load_adapted(kind, file, session=session, **({"trust": True} if trust else {}), **options)
     if options:
         raise InputError(f"{', '.join(options)} are options of other labs' models; say which with kind=")
     file = user_path(file)
@@ -74,6 +79,9 @@ def load_encoder(file: str | Path, *, session: int | str = 0, kind: str | None =
     model = _build_described(description := _read_side_car(side_car), session, side_car)
     load_weights(model, _read_weights(file), source=file)
     model.training_log = description.get("training_log", ())
+    if split := description.get("training_split"):
+        movies = frozenset(split["movies"])
+        model.training_split = TrainingSplit(description=split["description"], movies=movies, refused=False)
     return model.eval()
 
 
@@ -117,9 +125,16 @@ def save_encoder(model: EncodingModel, file: str | Path, *, overwrite: bool = Fa
     return file
 
 
+def has_file_format(model: EncodingModel) -> bool:
+    """Whether :func:`save_encoder` takes the model."""
+    return isinstance(model, ReadoutModel | DwiseNeuro)
+
+
 def _describe(model: EncodingModel) -> dict[str, Any]:
     described: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
     described["training_log"] = [dict(row) for row in model.training_log]
+    if (split := model.training_split) is not None:
+        described["training_split"] = {"description": split.description, "movies": sorted(split.movies)}
     if isinstance(model, ReadoutModel):
         return described | {"kind": "core_readout", "config": model.config.as_dict()}
     if isinstance(model, DwiseNeuro):

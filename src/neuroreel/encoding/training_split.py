@@ -25,12 +25,15 @@ class TrainingSplit:
         Fingerprints of movies: the same movie in another trial was trained on too.
     recordings
         Beginnings of the names of recordings of which any trial may have been trained on.
+    refused
+        Whether a reconstruction of what it holds is refused unless ``allow_trained_on`` is given, or only marked.
     """
 
     description: str
     trials: frozenset[str] = frozenset()
     movies: frozenset[str] = frozenset()
     recordings: tuple[str, ...] = ()
+    refused: bool = True
 
     @classmethod
     def of(cls, trials: Iterable[Trial], *, description: str) -> TrainingSplit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from neuroreel.encoding.checks import as_ensemble
-from neuroreel.encoding.files import load_encoder, save_encoder
+from neuroreel.encoding.files import has_file_format, load_encoder, save_encoder
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path, user_path
@@ -20,6 +20,7 @@ from neuroreel.posterior.movie_prior import MoviePrior
 from neuroreel.posterior.noise import NoiseModel
 from neuroreel.recordings.clock import same_rate
 from neuroreel.recordings.disk import check_fetched
+from neuroreel.results.provenance import hash_model
 from neuroreel.showing import figure_html, shown
 
 if TYPE_CHECKING:
@@ -94,10 +95,12 @@ class Posterior:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write a folder with everything in it: encoding models, prior, noise.
 
+        Models of your own or of another lab have no file format and are left out: give them to ``nr.load_posterior``.
+
         Raises
         ------
         InputError
-            The folder exists and ``overwrite`` is False, or a model is one of your own, which has no file format.
+            The folder exists and ``overwrite`` is False.
         ResourceError
             The disk is full, or the folder may not be written.
         """
@@ -107,6 +110,7 @@ class Posterior:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "models": len(self.models),
+            "models_left_out": not all(map(has_file_format, self.models)),
             "readouts": [getattr(model, "readout", 0) for model in self.models],
             "likelihood_weight": self.likelihood_weight,
             "frame_rate_hz": self.movie_prior.frame_rate_hz,
@@ -116,7 +120,7 @@ class Posterior:
         }
         with atomic_path(folder, overwrite=overwrite) as partial:
             partial.mkdir()
-            for number, model in enumerate(self.models):
+            for number, model in enumerate(() if facts["models_left_out"] else self.models):
                 save_encoder(model, partial / f"encoder_{number}.safetensors")
             (partial / _TENSORS).write_bytes(save({name: each.contiguous() for name, each in self.tensors().items()}))
             (partial / _FACTS).write_text(json.dumps(facts, indent=1))
@@ -164,13 +168,19 @@ class Posterior:
         return figure_html(self.plot(), title="Posterior", facts=self._lines(), alt="what it learned")
 
 
-def load_posterior(folder: str | Path) -> Posterior:
+def load_posterior(folder: str | Path, *, models: EncodingModel | Sequence[EncodingModel] | None = None) -> Posterior:
     """Read what :meth:`Posterior.save` wrote. Nothing in it is executed.
+
+    Parameters
+    ----------
+    models
+        The encoding models, in their order, where they are of your own or of another lab and so are not in the folder.
 
     Raises
     ------
     InputError
-        No such folder, one that holds something else or is damaged, or that a newer neuroreel wrote.
+        No such folder, one that holds something else or is damaged, or that a newer neuroreel wrote; models that are
+        missing, superfluous, or not those it was fitted to.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -187,16 +197,15 @@ def load_posterior(folder: str | Path) -> Posterior:
         if int(described["format_version"]) > FORMAT_VERSION:
             raise InputError(f"a newer neuroreel wrote {folder}: update neuroreel")
         tensors = load_file(folder / _TENSORS)
-        models = tuple(
-            load_encoder(folder / f"encoder_{number}.safetensors", session=described["readouts"][number])
-            for number in range(described["models"])
-        )
+        ensemble = _given(models, described, folder) if described.get("models_left_out") else None
+        if ensemble is None and models is not None:
+            raise InputError(f"{folder} holds its encoding models; leave out models")
         prior, noise = (
             {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
             for part in ("movie_prior.", "noise.")
         )
         return Posterior(
-            models=models,
+            models=_stored(described, folder) if ensemble is None else ensemble,
             movie_prior=MoviePrior(**prior, frame_rate_hz=described["frame_rate_hz"], source=described["movies"]),
             noise=NoiseModel(**noise, held_out=described["held_out"]),
             likelihood_weight=described["likelihood_weight"],
@@ -206,3 +215,28 @@ def load_posterior(folder: str | Path) -> Posterior:
         raise
     except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{folder} is damaged ({type(error).__name__}: {error}); fit the posterior again") from error
+
+
+def _stored(described: Mapping[str, Any], folder: Path) -> tuple[EncodingModel, ...]:
+    return tuple(
+        load_encoder(folder / f"encoder_{number}.safetensors", session=described["readouts"][number])
+        for number in range(described["models"])
+    )
+
+
+def _given(
+    models: EncodingModel | Sequence[EncodingModel] | None, described: Mapping[str, Any], folder: Path
+) -> tuple[EncodingModel, ...]:
+    """The models, if they are those that the posterior was fitted to."""
+    if models is None:
+        raise InputError(
+            f"{folder} holds no encoding models, as they have no file format of ours: pass the {described['models']} "
+            "that the posterior was fitted to as models="
+        )
+    ensemble = tuple(as_ensemble(models))
+    if [hash_model(model) for model in ensemble] != described["facts"]["model_hashes"]:
+        raise InputError(
+            f"these are not the encoding models that {folder} was fitted to, or not in their order: it has "
+            f"{described['models']}, with other weights than the {len(ensemble)} given"
+        )
+    return ensemble

@@ -237,7 +237,7 @@ class DwiseNeuro(EncodingModel):
             frame_rate_hz=self.frame_rate_hz,
             readout_names=self.readout_names,
         )
-        model.training_log = self.training_log
+        model.training_log, model.training_split = self.training_log, self.training_split
         model.training = self.training  # not train(): it would reach into the network that is shared
         return model
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from neuroreel.encoding.checks import check_clock_fits
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.training.store import TrialStore, bytes_of, digest_of, pack
+from neuroreel.encoding.training_split import TrainingSplit
 from neuroreel.errors import InputError
 from neuroreel.recordings.checks import TrialSpec, check_responses, check_trials, trial_specs
 from neuroreel.recordings.trial import Trial
@@ -84,6 +86,13 @@ class TrainingData:
             pack(trials, packed, spec=self.specs[name], name=name, show_progress=show_progress)
             for name, trials in self.training.items()
         ]
+
+    def split(self) -> TrainingSplit:
+        """What a model trained on these has seen; by movies alone, as trials of several recordings share names."""
+        count = sum(map(len, self.training.values()))
+        described = f"{count} training trials of {', '.join(self.training)}"
+        movies = TrainingSplit.of(chain.from_iterable(self.training.values()), description=described).movies
+        return TrainingSplit(description=described, movies=movies, refused=False)
 
     def describe(self, stores: Sequence[TrialStore]) -> dict[str, Any]:
         """Hashes of all trials, which say whether two runs were given the same; the stores know theirs."""

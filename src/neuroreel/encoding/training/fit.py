@@ -143,6 +143,7 @@ def fit_encoder(
                 show_bar=progress and somebody_looks(),
             )
             train(run)
+            model.training_split = data.split()
             home.keep(model.cpu().eval())
             return model
 
