@@ -22,8 +22,8 @@ import neuroreel as nr
 from _machine import described, reset_peak, resident_mib
 from _networks import paper_config, settled_network, small_config
 from neuroreel.allocator import keep_freed_memory
-from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
+from neuroreel.encoding.engine import engine_of
 from neuroreel.posterior.objective import Objective, Whitened
 from neuroreel.posterior.search import Progress, search
 

@@ -38,10 +38,10 @@ from _profile import seconds_by_kind
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood
 from neuroreel.devices import choose_device
-from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.dwiseneuro.layers import PositionCode
 from neuroreel.encoding.dwiseneuro.native import native_library
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
+from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
 

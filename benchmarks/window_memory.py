@@ -23,8 +23,8 @@ from _machine import described, reset_peak, resident_mib
 from _networks import paper_config, settled_network, small_config
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.budget import window_bytes
-from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
+from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.posterior.prediction import ensemble_responses

@@ -21,8 +21,8 @@ import neuroreel as nr
 from neuroreel import budget
 from neuroreel.bauer_2026 import inversion
 from neuroreel.budget import LiveTensors, TooMuchError, graphs_fit, window_bytes, windows_that_fit
-from neuroreel.encoding.dwiseneuro.folded import engine_of
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError, ResourceError

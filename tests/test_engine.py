@@ -17,9 +17,11 @@ from torch.utils.checkpoint import checkpoint
 import neuroreel as nr
 from neuroreel.bauer_2026 import inversion
 from neuroreel.budget import LiveTensors
-from neuroreel.encoding.dwiseneuro.folded import FoldedDwiseNeuro, engine_of
+from neuroreel.encoding.dwiseneuro.folded import FoldedDwiseNeuro
 from neuroreel.encoding.dwiseneuro.native import native_library
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
+from neuroreel.encoding.engine import engine_of
+from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from toy_encoder import ToyEncoder
 
 QUIET = nr.Compute(device="cpu", progress=False)
@@ -146,6 +148,39 @@ def test_the_model_is_left_as_it_was() -> None:
     assert [parameter.requires_grad for parameter in model.parameters()] == modes
     assert not any(parameter.requires_grad for parameter in engine.parameters())
     assert (engine.neurons, engine.canvas, engine.window_frames) == (9, model.canvas, 32)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"spatial_kernel": 5, "stride": 3}, {"spatial_kernel": 4, "hidden_kernel": 2}])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_a_readout_model_answers_as_before(
+    sizes: dict[str, int], sparse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Responses and gradients, also of neurons at the border and beyond; with and without the sparse library."""
+    if not sparse:
+        monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
+    elif not torch.backends.mkl.is_available():
+        pytest.skip("this PyTorch has no sparse products")
+    torch.manual_seed(0)
+    config = ReadoutConfig(neurons=40, video_height=11, video_width=14, frame_rate_hz=30, covariates=2, **sizes)
+    model = ReadoutModel(config).eval()
+    with torch.no_grad():
+        model.position.uniform_(-1.2, 1.2)
+        model.gain.normal_()
+    model.standardize(torch.rand(40), torch.rand(2), torch.rand(2))
+    clips = torch.rand(2, 3, 20, 11, 14) * 255
+    (responses, gradient), (ours, our_gradient) = (
+        response_and_gradient(each, clips) for each in (model, engine_of(model))
+    )
+    assert relative(ours, responses) < 1e-6 and relative(our_gradient, gradient) < 1e-5
+
+
+def test_a_readout_position_that_is_nan_shows() -> None:
+    config = ReadoutConfig(neurons=2, video_height=8, video_width=8, frame_rate_hz=30)
+    model = ReadoutModel(config)
+    with torch.no_grad():
+        model.position[0] = torch.nan
+    responses = engine_of(model)(torch.rand(1, 1, 4, 8, 8) * 255)
+    assert responses[0, 0].isnan().all() and not responses[0, 1].isnan().any()
 
 
 def test_other_models_are_taken_as_they_are() -> None:

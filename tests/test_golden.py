@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import neuroreel as nr
-from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.encoding.engine import engine_of
 
 GOLDEN = Path(__file__).parent / "golden"
 LARGEST = torch.tensor([255, 60, 30, 160, 160]).view(1, 5, 1, 1, 1)  # of the video and four of behavior

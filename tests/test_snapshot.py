@@ -19,7 +19,7 @@ import torch
 
 import neuroreel as nr
 from neuroreel import snapshot
-from neuroreel.encoding.dwiseneuro import folded
+from neuroreel.encoding import engine
 from neuroreel.errors import InputError, ResourceError
 from neuroreel.snapshot import Snapshot
 from toy_encoder import ToyEncoder, toy_trials
@@ -180,7 +180,7 @@ def test_a_snapshot_of_other_arithmetic_is_refused(
     method: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(method, tmp_path)
-    monkeypatch.setattr(folded, what, "9.9" if what == "__version__" else lambda _: True)
+    monkeypatch.setattr(engine, what, "9.9" if what == "__version__" else lambda _: True)
     with pytest.raises(InputError, match="or of another device or version"):
         reconstruct(method, checkpoint=tmp_path / "run.pt")
 

@@ -29,7 +29,7 @@ from neuroreel.bauer_2026.settings import Settings
 from neuroreel.budget import windows_that_fit
 from neuroreel.compute import Compute
 from neuroreel.encoding.checks import as_ensemble, checked_neurons, declared
-from neuroreel.encoding.dwiseneuro.folded import arithmetic_of, engine_of, precision_of
+from neuroreel.encoding.engine import arithmetic_of, engine_of, precision_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.predict import predict
 from neuroreel.errors import InputError

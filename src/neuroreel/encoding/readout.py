@@ -50,6 +50,16 @@ class ReadoutConfig:
     position_jitter: float = 0.02
     clip_frames: int = 60
 
+    @property
+    def feature_size(self) -> tuple[int, int]:
+        """Rows and columns of the features that neurons read."""
+
+        def of(size: int) -> int:
+            places = (size + 2 * (self.spatial_kernel // 2) - self.spatial_kernel) // self.stride + 1
+            return places + 2 * (self.hidden_kernel // 2) - self.hidden_kernel + 1
+
+        return of(self.video_height), of(self.video_width)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a JSON side-car."""
         return asdict(self)
@@ -109,35 +119,42 @@ class ReadoutModel(EncodingModel):
 
     def forward(self, clips: Tensor) -> Tensor:
         """Clips (batch, 1 + covariates, frames, height, width) to responses (batch, neurons, frames)."""
-        sampled = self._sample(self._core(clips[:, 0]))  # (batch, frames, hidden, neurons)
-        drive = (sampled * self.weight.T).sum(dim=2).transpose(1, 2) + self.bias[:, None]
-        return self.response_scale[:, None] * nn.functional.softplus(drive) * self._behavior_gain(clips[:, 1:, :, 0, 0])
+        batch, frames = clips.shape[0], clips.shape[2]
+        features = self.features(self.filtered(clips), batch=batch, frames=frames)
+        return self.answer(self.read(features, batch=batch), clips)
 
-    def _core(self, video: Tensor) -> Tensor:
-        """(batch, frames, height, width) to features (batch, frames, hidden, rows, columns).
+    def filtered(self, clips: Tensor) -> Tensor:
+        """The first convolution of each frame: (batch * frames, channels, rows, columns)."""
+        return self.spatial(channels_last(grey_of(clips)))
+
+    def features(self, filtered: Tensor, *, batch: int, frames: int) -> Tensor:
+        """What the first convolution found, to what neurons read: (batch * frames, channels, rows, columns).
 
         Channels lie last in memory throughout: the depthwise and 3x3 convolutions then run several times faster on
         a CPU.
         """
-        batch, frames = video.shape[:2]
-        grey = ((video - 127.5) / 60.0).flatten(0, 1)[:, None]
-        x = _channels_last(self.spatial(_channels_last(grey)))
-        rows, columns = x.shape[-2:]
-        x = x.permute(0, 2, 3, 1).reshape(batch, frames, rows * columns, -1)
+        rows, columns = filtered.shape[-2:]
+        x = channels_last(filtered).permute(0, 2, 3, 1).reshape(batch, frames, rows * columns, -1)
         before = x[:, :1].expand(-1, self.warmup_frames, -1, -1)  # the first frame is taken to have stood before
         x = nn.functional.silu(self.temporal(torch.cat([before, x], dim=1).permute(0, 3, 1, 2)))
         x = x.permute(0, 2, 3, 1).reshape(batch * frames, rows, columns, -1).permute(0, 3, 1, 2)
-        return nn.functional.silu(self.hidden(x)).unflatten(0, (batch, frames))
+        return nn.functional.silu(self.hidden(x))
 
-    def _sample(self, features: Tensor) -> Tensor:
-        """(batch, frames, hidden, rows, columns) at the neurons' positions: (batch, frames, hidden, neurons)."""
-        batch, frames = features.shape[:2]
+    def read(self, features: Tensor, *, batch: int) -> Tensor:
+        """(batch * frames, hidden, rows, columns), weighted at the neurons' positions: (batch, frames, neurons)."""
         position = self.position.clamp(-1, 1).expand(batch, -1, -1)
         if self.training:
             position = position + self.config.position_jitter * torch.randn_like(position)
-        grid = position[:, None].expand(-1, frames, -1, -1).flatten(0, 1)[:, None]  # (batch * frames, 1, neurons, 2)
-        sampled = nn.functional.grid_sample(features.flatten(0, 1), grid, align_corners=False, padding_mode="border")
-        return sampled[:, :, 0].unflatten(0, (batch, frames))
+        grid = position.repeat_interleave(len(features) // batch, dim=0)[:, None]  # (batch * frames, 1, neurons, 2)
+        if features.requires_grad:
+            features.register_hook(channels_last)  # grid_sample's gradient lies otherwise, which slows all before it
+        sampled = nn.functional.grid_sample(features, grid, align_corners=False, padding_mode="border")[:, :, 0]
+        return (sampled * self.weight.T).sum(dim=1).unflatten(0, (batch, -1))
+
+    def answer(self, drive: Tensor, clips: Tensor) -> Tensor:
+        """From drive (batch, frames, neurons) and the clips' behavior to responses (batch, neurons, frames)."""
+        rate = nn.functional.softplus(drive.transpose(1, 2) + self.bias[:, None])
+        return self.response_scale[:, None] * rate * self._behavior_gain(clips[:, 1:, :, 0, 0])
 
     def _behavior_gain(self, covariates: Tensor) -> Tensor | float:
         """(batch, covariates, frames) to a factor (batch, neurons, frames)."""
@@ -148,7 +165,13 @@ class ReadoutModel(EncodingModel):
         return torch.einsum("bct,nc->bnt", z.clamp(-5, 5), self.gain).clamp(-3, 3).exp()
 
 
-def _channels_last(images: Tensor) -> Tensor:
+def grey_of(clips: Tensor) -> Tensor:
+    """The movie of clips, one image after the other (batch * frames, 1, height, width), standardized."""
+    return ((clips[:, 0] - 127.5) / 60.0).flatten(0, 1)[:, None]
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """The same images; values of a pixel lie together in memory."""
     return images.contiguous(memory_format=torch.channels_last)
 
 

@@ -30,7 +30,8 @@ def start_readout(model: ReadoutModel, trials: Sequence[TimeFirst]) -> None:
     count, rows, columns = 0, 0, 0
     features, responses, products, cross = torch.zeros(4, 1).unbind()
     for trial in trials:
-        found = model._core(torch.tensor(trial.video)[None].float())[0, model.warmup_frames :: EVERY]
+        filtered = model.filtered(torch.tensor(trial.video)[None, None].float())
+        found = model.features(filtered, batch=1, frames=len(filtered))[model.warmup_frames :: EVERY]
         rows, columns = found.shape[2:]
         x = found.flatten(2).permute(2, 0, 1)  # (positions, frames, hidden)
         recorded = torch.tensor(np.ascontiguousarray(trial.responses.T))

@@ -13,7 +13,7 @@ from neuroreel.arguments import finite_number, instance_of, whole_number
 from neuroreel.compute import Compute
 from neuroreel.defaults import FACTORS, LIKELIHOOD_WEIGHT
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits, check_responses_fit
-from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import EncodingModel, frozen
 from neuroreel.encoding.training.recipe import WATCHED
 from neuroreel.errors import InputError

@@ -16,7 +16,7 @@ from torch import Tensor
 from neuroreel.budget import graphs_fit
 from neuroreel.compute import Compute
 from neuroreel.encoding.checks import declared
-from neuroreel.encoding.dwiseneuro.folded import arithmetic_of, precision_of
+from neuroreel.encoding.engine import arithmetic_of, precision_of
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
 from neuroreel.evaluation.comparison import SKIP_FRAMES

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.arguments import instance_of, whole_number
 from neuroreel.compute import Compute
-from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import frozen
 from neuroreel.masks import check_mask_values
 from neuroreel.memory import memory_errors_told

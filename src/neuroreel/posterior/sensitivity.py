@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neuroreel.arguments import instance_of, whole_number
 from neuroreel.compute import Compute
 from neuroreel.encoding.checks import check_movie_fits
-from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import frozen
 from neuroreel.errors import InputError
 from neuroreel.masks import Mask

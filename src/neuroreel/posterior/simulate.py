@@ -10,7 +10,7 @@ import torch
 from neuroreel.arguments import instance_of, whole_number
 from neuroreel.compute import Compute
 from neuroreel.encoding.checks import check_movie_fits
-from neuroreel.encoding.dwiseneuro.folded import engine_of
+from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import frozen
 from neuroreel.posterior.noise import NoisePrecision
 from neuroreel.posterior.posterior import Posterior

@@ -13,44 +13,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from neuroreel import __version__
 from neuroreel.encoding.dwiseneuro.folded_layers import FoldedDepthwise, FoldedLinear, folded, scale_and_shift
-from neuroreel.encoding.dwiseneuro.native import native_library
 from neuroreel.encoding.dwiseneuro.network import Block, CortexLayer, DwiseNeuro, Readout
 from neuroreel.encoding.dwiseneuro.wide_branch import LANES, MOST_INPUTS, Branch, can_run_native, native_wide_branch
-from neuroreel.encoding.interface import EncodingModel, device_of
-
-
-def engine_of(model: EncodingModel, *, precision: str = "float32") -> EncodingModel:
-    """The model in the form that inverts fastest: a :class:`FoldedDwiseNeuro` of a DwiseNeuro, any other as it is."""
-    return FoldedDwiseNeuro(model, precision=precision) if isinstance(model, DwiseNeuro) else model
-
-
-def precision_of(engine: EncodingModel) -> str:
-    """The coarsest type in which a model computes: "bfloat16" if some of its weights are, whatever was asked for."""
-    kinds = (weight.dtype for weight in engine.parameters() if weight.is_floating_point())
-    return str(min(kinds, key=lambda kind: kind.itemsize, default=torch.float32)).removeprefix("torch.")
-
-
-def is_compiled(engine: EncodingModel) -> bool:
-    """Whether compiled code does the work."""
-    return isinstance(engine, FoldedDwiseNeuro) and engine.native and native_library() is not None
-
-
-def arithmetic_of(engines: Sequence[EncodingModel]) -> dict[str, Any]:
-    """What decides how numbers are rounded: a run that resumes with others would end with another movie."""
-    return {
-        "neuroreel": __version__,
-        "torch": torch.__version__,
-        "device": device_of(engines[0]).type,
-        "precision": [precision_of(engine) for engine in engines],
-        "compiled": any(map(is_compiled, engines)),
-    }
+from neuroreel.encoding.interface import EncodingModel
 
 
 class FoldedDwiseNeuro(EncodingModel):
