@@ -25,10 +25,10 @@ class DemoSize:
 
 FULL = DemoSize(
     mouse=SimulatedMouse(trials=60, seconds=10.0, neurons=400),
-    training=Training(models=3, epochs=4, batches_per_epoch=30),
-    movies=4,
+    training=Training(models=2, epochs=4, batches_per_epoch=30),
+    movies=3,
     samples=4,
-    expected="about 3 minutes on two cores, 3 GiB of memory",
+    expected="about 4 minutes on two cores, 3 GiB of memory",
 )
 QUICK = DemoSize(
     mouse=SimulatedMouse(trials=28, seconds=6.0, neurons=150),

@@ -17,7 +17,7 @@ from neuroreel.commands.options import Overwrite, Seed
 class Demo:
     """Run every step on a simulated mouse and write a report.
 
-    Takes about 3 minutes on two cores. Finished steps are kept; an interrupted run resumes.
+    Takes about 4 minutes on two cores. Finished steps are kept; an interrupted run resumes.
 
     Args:
         out: Folder for everything that is made.
