@@ -119,6 +119,24 @@ def test_a_movie_it_was_trained_on_is_marked(trials: list[nr.Trial], validation:
     assert result.settings["training_split"] == f"{len(trials)} training trials of {trials[0].recording}"
 
 
+def test_distillation_from_an_ensemble(trials: list[nr.Trial]) -> None:
+    """A student that learns from the teachers alone comes closer to them."""
+    teachers = [fit(trials, seed=seed) for seed in (1, 2)]
+    before = [{name: value.clone() for name, value in teacher.state_dict().items()} for teacher in teachers]
+    alone, student = fit(trials), fit(trials, teachers=teachers, recipe=RECIPE | {"distillation": 1.0})
+    assert not equal(alone, student)
+    for teacher, was in zip(teachers, before, strict=True):
+        assert all(torch.equal(value, was[name]) for name, value in teacher.state_dict().items())
+    taught = nr.predict(teachers, trials[0])
+
+    def distance(model: nr.EncodingModel) -> float:
+        return float(np.square(nr.predict(model, trials[0]) - taught).mean())
+
+    assert distance(student) < distance(alone)
+    with pytest.raises(nr.InputError, match="teacher 0 is not a ReadoutModel of the same recordings"):
+        fit([each.replace(responses=each.needs_responses()[1:]) for each in trials], teachers=teachers)
+
+
 def test_early_stop(trials: list[nr.Trial], validation: list[nr.Trial]) -> None:
     still = {**RECIPE, "epochs": 30, "patience": 2, "learning_rate": 0.0, "batches_per_epoch": 1}
     assert len(fit(trials, validation=validation, recipe=still).training_log) == 3

@@ -81,8 +81,8 @@ def fit_encoder(
         How Lightning runs several devices: "ddp_spawn" ("auto"), "ddp", "ddp_fork", "ddp_notebook". With "ddp" it runs
         your whole script once for each device; ``folder`` must be given then.
     teachers
-        An ensemble of DwiseNeuro trained on the same recordings. Readouts for which a sample has no recorded responses
-        learn the ensemble's mean prediction, which makes 0.36 of the loss (distillation).
+        An ensemble of the same kind, trained on the same recordings (distillation). Its mean prediction makes 0.36 of
+        the loss, ``recipe["distillation"]``: in a DwiseNeuro for readouts of which a sample has no recorded responses.
     progress
         Show progress bars.
     recipe, architecture
@@ -237,35 +237,33 @@ def _check_shared(recipe: Recipe, devices: Devices, folder: str | Path | None) -
         raise InputError("strategy='ddp' runs the script in several processes, which must meet in a folder: give one")
 
 
-def _checked_teachers(teachers: Sequence[EncodingModel], model: EncodingModel) -> list[DwiseNeuro]:
+def _checked_teachers(teachers: Sequence[EncodingModel], model: EncodingModel) -> list[EncodingModel]:
     """The teachers, if the model can learn from them."""
     if isinstance(teachers, EncodingModel):
         raise InputError("teachers is one model; pass a list of models, [model] if there is but one")
-    if teachers and (not isinstance(model, DwiseNeuro) or model.readout_count < 2):
+    if teachers and isinstance(model, DwiseNeuro) and model.readout_count < 2:
         raise InputError(
             "teachers teach the readouts of a DwiseNeuro that have no recorded responses for a sample; there are none "
             "here: train kind='dwiseneuro' on two recordings or more, or leave the teachers out"
         )
-    checked: list[DwiseNeuro] = []
     for index, teacher in enumerate(teachers):
-        if not isinstance(teacher, DwiseNeuro) or not _teaches(teacher, model):
+        if not _teaches(teacher, model):
             raise InputError(
-                f"teacher {index} is not a DwiseNeuro of the same recordings: it must have the same readouts in the "
-                "same order, movie size, frame rate and behavior channels"
+                f"teacher {index} is not a {type(model).__name__} of the same recordings: it must have the same "
+                "readouts in the same order, movie size, frame rate and behavior channels"
             )
-        checked.append(teacher)
-    return checked
+    return list(teachers)
 
 
-def _teaches(teacher: DwiseNeuro, model: EncodingModel) -> bool:
-    """Whether the readouts are those of the same recordings, as far as one can know, and the input is the same."""
-    assert isinstance(model, DwiseNeuro)
-    ours, theirs = (
-        (each.network.config.readout_neurons, each.covariates, each.canvas, each.frame_rate_hz)
-        for each in (model, teacher)
-    )
-    named_alike = teacher.readout_names in ((), model.readout_names)
-    return ours == theirs and named_alike
+def _teaches(teacher: EncodingModel, model: EncodingModel) -> bool:
+    """Whether the input is the same, and the readouts are those of the same recordings, as far as one can know."""
+    if isinstance(teacher, DwiseNeuro) and isinstance(model, DwiseNeuro):
+        sizes = teacher.network.config.readout_neurons == model.network.config.readout_neurons
+        readouts = sizes and teacher.readout_names in ((), model.readout_names)
+    else:
+        readouts = type(teacher) is type(model) and teacher.neurons == model.neurons
+    ours, theirs = ((each.covariates, each.canvas, each.frame_rate_hz) for each in (model, teacher))
+    return readouts and ours == theirs
 
 
 def _check_lengths(data: TrainingData, window_frames: int, model: EncodingModel) -> None:

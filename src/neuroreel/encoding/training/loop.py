@@ -47,7 +47,7 @@ class TrainingRun:
     model: EncodingModel
     stores: Sequence[TrialStore]
     validation: Sequence[Sequence[Trial]]
-    teachers: Sequence[DwiseNeuro]
+    teachers: Sequence[EncodingModel]
     recipe: Recipe
     seed: int
     devices: Devices
@@ -151,9 +151,11 @@ def _loss(run: TrainingRun) -> WindowLoss | ClipLoss:
         if run.devices.device.type == "cuda":
             # batch norms see the whole batch, as on one device; PyTorch has that for GPUs only
             model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    share = run.recipe.distillation
     if isinstance(model, DwiseNeuro):
-        return ClipLoss(model, teachers=[each.network for each in run.teachers], share=run.recipe.distillation)
-    return WindowLoss(model)
+        networks = [each.network for each in run.teachers if isinstance(each, DwiseNeuro)]
+        return ClipLoss(model, teachers=networks, share=share)
+    return WindowLoss(model, teachers=run.teachers, share=share)
 
 
 def _loader(fabric: Fabric, run: TrainingRun, *, epochs: range) -> DataLoader[Any]:

@@ -15,18 +15,41 @@ from neuroreel.encoding.training.batches import ClipBatch, WindowBatch
 
 
 class WindowLoss(nn.Module):
-    """The loss of a model of one recording on windows: mean over neurons and the frames that count."""
+    """The loss of a model of one recording on windows: mean over neurons and the frames that count.
 
-    def __init__(self, model: EncodingModel) -> None:
+    Parameters
+    ----------
+    teachers
+        Models of the same recording, which are copied; the model learns their mean prediction too.
+    share
+        Of the loss, for what the teachers predict.
+    """
+
+    def __init__(self, model: EncodingModel, *, teachers: Sequence[EncodingModel] = (), share: float = 0.0) -> None:
         super().__init__()
         self.model = model
+        self.teachers = _frozen_copies(teachers)
+        self.share = share
 
     def forward(self, batch: WindowBatch) -> Tensor:
         """A scalar."""
         inputs = self.model.assemble(self.model.canvas.place(batch.video), batch.covariates)
         counted = slice(self.model.warmup_frames, None)
-        prediction = self.model.window_responses(inputs)[..., counted]
-        return poisson_loss(prediction.float(), batch.responses[..., counted]).mean()
+        prediction = self.model.window_responses(inputs)[..., counted].float()
+        loss = poisson_loss(prediction, batch.responses[..., counted]).mean()
+        if not len(self.teachers):
+            return loss
+        taught = self._taught(inputs)[..., counted]
+        return (1 - self.share) * loss + self.share * poisson_loss(prediction, taught).mean()
+
+    @torch.no_grad()
+    def _taught(self, inputs: Tensor) -> Tensor:
+        """The teachers' mean prediction."""
+        predictions = []
+        for teacher in self.teachers:
+            assert isinstance(teacher, EncodingModel)
+            predictions.append(teacher.window_responses(inputs).float())
+        return torch.stack(predictions).mean(dim=0)
 
 
 class ClipLoss(nn.Module):
@@ -45,7 +68,7 @@ class ClipLoss(nn.Module):
     def __init__(self, model: DwiseNeuro, *, teachers: Sequence[DwiseNeuroNetwork] = (), share: float = 0.0) -> None:
         super().__init__()
         self.model = model
-        self.teachers = nn.ModuleList(copy.deepcopy(each).eval().requires_grad_(False) for each in teachers)
+        self.teachers = _frozen_copies(teachers)
         self.share = share
 
     def forward(self, batch: ClipBatch) -> Tensor:
@@ -55,6 +78,10 @@ class ClipLoss(nn.Module):
             return labelled_loss(network, inputs, batch.rows, batch.responses)
         taught = mean_prediction(self.teachers, inputs)
         return distilled_loss(network, inputs, batch.rows, batch.responses, taught=taught, share=self.share)
+
+
+def _frozen_copies(models: Iterable[nn.Module]) -> nn.ModuleList:
+    return nn.ModuleList(copy.deepcopy(each).eval().requires_grad_(False) for each in models)
 
 
 def weighted_poisson_loss(

@@ -44,7 +44,7 @@ class Recipe:
         How often a box of another clip of the recording is pasted into a clip (dwiseneuro), and the parameter of the
         Beta distribution that its size is drawn from.
     distillation
-        Share of the loss of the readouts that learn from teachers, where there are teachers (dwiseneuro).
+        Share of the loss of what is learned from teachers, where there are teachers.
     """
 
     learning_rate: float
