@@ -1,6 +1,6 @@
 """Real neurons: the noise movie that pieces of mouse retina saw, reconstructed from their spikes.
 
-    python examples/retina.py mouse_retina_dense_noise.npz --out retina
+    python examples/retina.py mouse_retina_dense_noise.npz --out retina          # --more for every method
 
 Everything is fitted to the first 1800 noise frames; the last 300 are reconstructed, once from the units of the largest
 recording, which were recorded at once, and once from the units of all recordings, which saw the same movie.
@@ -100,6 +100,7 @@ class Outcome:
     mask: NDArray[np.float32]
     ridge: NDArray[np.float32]
     result: nr.Reconstruction
+    others: dict[str, NDArray[np.float32]]  # movies by other methods
     seconds: float
 
     @property
@@ -108,18 +109,26 @@ class Outcome:
         return self.mask >= 1
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """Scores inside the mask over all held-out frames, for ridge and for the reconstruction."""
+        """Scores inside the mask over all held-out frames, for each method."""
         truth = self.result.truth
         assert truth is not None  # the trial had its movie
-        movies = {"ridge": self.ridge, "reconstruction": self.result.video}
+        movies = {"ridge": self.ridge, **self.others, "reconstruction": self.result.video}
         found = {name: nr.scores(truth, movie, mask=self.mask, skip=0) for name, movie in movies.items()}
         return {name: {score: values[score] for score in SCORES} for name, values in found.items()}
 
 
 def run(
-    retina: Retina, units: NDArray[np.bool_], *, recipe: dict[str, Any] | None = None, progress: bool = True
+    retina: Retina,
+    units: NDArray[np.bool_],
+    *,
+    more: bool = False,
+    recipe: dict[str, Any] | None = None,
+    progress: bool = True,
 ) -> Outcome:
-    """Fit model, mask, ridge and posterior to the training frames, and reconstruct the frames after them."""
+    """Fit model, mask, ridge and posterior to the training frames, and reconstruct the frames after them.
+
+    ``more``: also by the convolutional decoder and by the published rule.
+    """
     started = time.perf_counter()
     firsts = range(0, TRAINING_FRAMES, TRIAL_FRAMES)
     trials = [retina.trial(units, first, first + TRIAL_FRAMES) for first in firsts]
@@ -130,14 +139,36 @@ def run(
     compute = nr.Compute(progress=progress)
     posterior = nr.fit_posterior(model, trials, compute=compute)
     result = nr.reconstruct(held_out, posterior, mask=mask, compute=compute)
+    others = by_other_methods(model, trials, held_out, mask, progress=progress) if more else {}
     return Outcome(
         units=int(units.sum()),
         encoding_correlation=nr.encoder_correlation(model, [held_out]),
         mask=mask,
         ridge=nr.decode(decoder, held_out),
         result=result,
+        others=others,
         seconds=time.perf_counter() - started,
     )
+
+
+def by_other_methods(
+    model: nr.EncodingModel,
+    trials: Sequence[nr.Trial],
+    held_out: nr.Trial,
+    mask: NDArray[np.float32],
+    *,
+    progress: bool,
+) -> dict[str, NDArray[np.float32]]:
+    """The held-out movie by the convolutional decoder, of ridge's lag, and by the published rule with one model."""
+    network = nr.fit_decoder(trials, kind="convolutional", lags_s=LAGS_S, encoders=model, progress=progress)
+    compute = nr.Compute(progress=progress)
+    published = {
+        f"bauer_2026, {iterations} iterations": nr.bauer_2026.reconstruct(
+            held_out, model, mask=mask, iterations=iterations, compute=compute
+        ).video
+        for iterations in (30, 100, 300)
+    }
+    return {"convolutional": nr.decode(network, held_out), **published}
 
 
 def write(outcomes: Sequence[Outcome], folder: Path, *, overwrite: bool) -> None:
@@ -189,7 +220,7 @@ def picture(outcome: Outcome, *, first: int = 100, frames: int = 8) -> Figure:
     axes[0, -1].contour(outcome.inside, levels=[0.5], colors="tab:orange", linewidths=1)
     axes[0, -1].set_title("mask", fontsize="medium")
     found = outcome.scores()
-    lines = [f"{method} {values['video_correlation']:.3f}" for method, values in found.items()]
+    lines = [f"{method} {found[method]['video_correlation']:.3f}" for method in ("ridge", "reconstruction")]
     figure.suptitle(f"{outcome.units} units of mouse retina; video correlation inside the mask: {', '.join(lines)}")
     return figure
 
@@ -199,13 +230,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Reconstruct the noise that pieces of mouse retina saw.")
     parser.add_argument("file", type=Path, help="mouse_retina_dense_noise.npz")
     parser.add_argument("--out", type=Path, required=True, help="folder for results, made if it is not there")
+    parser.add_argument("--more", action="store_true", help="also the convolutional decoder and the published rule")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     arguments = parser.parse_args()
     try:
         refuse_existing(arguments.out / "scores.csv", overwrite=arguments.overwrite)
         retina = Retina.read(arguments.file)
         everybody = np.ones(len(retina.counts), bool)
-        outcomes = [run(retina, units) for units in (retina.largest_recording(), everybody)]
+        outcomes = [run(retina, units, more=arguments.more) for units in (retina.largest_recording(), everybody)]
         write(outcomes, arguments.out, overwrite=arguments.overwrite)
     except (nr.NeuroreelError, OSError, KeyError) as error:
         parser.exit(1, f"{error}\n")
@@ -213,7 +245,7 @@ def main() -> None:
         print(f"{outcome.units} units, mean response correlation {outcome.encoding_correlation:.3f},", end=" ")
         print(f"{outcome.inside.sum()} pixels in the mask, {outcome.seconds:.0f} s")
         for method, found in outcome.scores().items():
-            print(f"  {method:<15}", "  ".join(f"{score} {value:.3f}" for score, value in found.items()))
+            print(f"  {method:<26}", "  ".join(f"{score} {value:.3f}" for score, value in found.items()))
     print(f"Open {arguments.out / 'report.html'}")
 
 
