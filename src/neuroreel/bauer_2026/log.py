@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuroreel.bauer_2026.likelihood import Evidence, Fit
 from neuroreel.bauer_2026.settings import Settings
+from neuroreel.defaults import frames_to_skip
 from neuroreel.encoding.correlation import neuron_correlations, row_correlations
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.loss import poisson_loss
@@ -40,7 +41,7 @@ def history_row(
         )
     else:
         loss, correlation = pass_log(fit, evidence)
-    skip = SKIP_FRAMES if published else min(30, trial.frames // 2)
+    skip = SKIP_FRAMES if published else frames_to_skip(trial.frames)
     video_correlation, rmse = movie_log(trial, video, scored=scored, skip=skip)
     return {
         "loss": loss,

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import SKIP_FRAMES, evaluation_mask
+from neuroreel.evaluation.comparison import evaluation_mask
 from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.showing import shown
 

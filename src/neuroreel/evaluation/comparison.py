@@ -13,18 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from neuroreel.arguments import as_array, whole_number
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.encoding.correlation import row_correlations
 from neuroreel.errors import InputError
 from neuroreel.masks import mask_on_video
 
 WHITE = 255.0
-SKIP_FRAMES = 30
 GAUSSIAN_SIGMA, GAUSSIAN_RADIUS = 1.5, 5  # pixels, of Wang et al. 2004's window of 11 x 11
-
-
-def frames_to_skip(frames: int) -> int:
-    """How many frames are left out at the start of a movie: ``SKIP_FRAMES``, or half of a short one."""
-    return min(SKIP_FRAMES, frames // 2)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
 
 from neuroreel.arguments import positive_number
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import SKIP_FRAMES, compare
+from neuroreel.evaluation.comparison import compare
 
 Floats = NDArray[np.float64]
 ROUNDING = 1e-20  # of a movie's whole power: less is the rounding of the transform

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from neuroreel.arguments import as_array, whole_number
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import SKIP_FRAMES, compare, evaluation_mask
+from neuroreel.evaluation.comparison import compare, evaluation_mask
 
 INTERVAL_PERCENT = 95
 RESAMPLES = 10_000

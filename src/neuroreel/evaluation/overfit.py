@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.arguments import as_array, finite_number, instance_of, whole_number
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import SKIP_FRAMES
 from neuroreel.evaluation.scores import response_correlation
 from neuroreel.results.reconstruction import Reconstruction
 

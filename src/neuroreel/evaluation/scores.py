@@ -22,9 +22,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.encoding.correlation import neuron_correlations
 from neuroreel.evaluation.comparison import (
-    SKIP_FRAMES,
     WHITE,
     check_skip,
     compare,

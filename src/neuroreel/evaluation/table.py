@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
-from neuroreel.defaults import SCORED_MASK
+from neuroreel.defaults import SCORED_MASK, SKIP_FRAMES
 from neuroreel.errors import InputError
 from neuroreel.evaluation.baselines import baselines
-from neuroreel.evaluation.comparison import SKIP_FRAMES, compare, evaluation_mask, mean_of_defined
+from neuroreel.evaluation.comparison import compare, evaluation_mask, mean_of_defined
 from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.scores import format_score, response_correlation
 from neuroreel.recordings.trial import Trial

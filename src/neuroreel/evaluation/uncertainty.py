@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from neuroreel.arguments import as_array, whole_number
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.encoding.correlation import row_correlations
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import SKIP_FRAMES, compare
+from neuroreel.evaluation.comparison import compare
 
 Floats = NDArray[np.float64]
 

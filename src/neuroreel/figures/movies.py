@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.decimals import in_decimals
-from neuroreel.evaluation.comparison import SKIP_FRAMES
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.evaluation.scores import match_contrast
 from neuroreel.figures.curves import noise_rows
 from neuroreel.figures.material import Material

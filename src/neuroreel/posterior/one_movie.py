@@ -15,11 +15,11 @@ from torch import Tensor
 
 from neuroreel.budget import graphs_fit
 from neuroreel.compute import Compute
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.encoding.checks import declared
 from neuroreel.encoding.engine import arithmetic_of, precision_of
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.predict import predict
-from neuroreel.evaluation.comparison import SKIP_FRAMES
 from neuroreel.evaluation.scores import video_correlation
 from neuroreel.masks import mask_on_video, scored_pixels
 from neuroreel.posterior.linearized import scale_and_first_step

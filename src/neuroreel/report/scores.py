@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.decimals import in_decimals
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
+from neuroreel.defaults import frames_to_skip
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import frames_to_skip
 from neuroreel.evaluation.table import score_table
 from neuroreel.grey import MID_GREY
 from neuroreel.results import Reconstruction

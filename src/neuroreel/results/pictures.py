@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroreel.defaults import SKIP_FRAMES, frames_to_skip
 from neuroreel.errors import InputError
 from neuroreel.masks import scored_pixels
 from neuroreel.outlines import share_words, svg_path
@@ -78,8 +79,6 @@ def beside_truth(result: Reconstruction, *, with_truth: bool, match: bool) -> di
 
 def score_words(result: Reconstruction) -> str:
     """The score as it stands wherever people read it: "video correlation 0.702 inside 19% of the screen"."""
-    from neuroreel.evaluation.comparison import frames_to_skip
-
     seen = result.mask is None or bool((result.mask >= 1).any())
     score = result.score(skip=frames_to_skip(len(result.video))) if seen else float("nan")
     return f"video correlation {score:.3f} inside {share_words(result.mask)}"
@@ -87,8 +86,6 @@ def score_words(result: Reconstruction) -> str:
 
 def frames_figure(result: Reconstruction, *, columns: int) -> Figure:
     """A few frames of each movie that is shown, from where scores begin."""
-    from neuroreel.evaluation.comparison import SKIP_FRAMES
-
     movies = movies_to_show(result)
     frames, height, width = result.video.shape
     chosen = even_frames(frames, columns, first=SKIP_FRAMES)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroreel.compute import Compute
+from neuroreel.defaults import frames_to_skip
 from neuroreel.encoding.predict import predict
-from neuroreel.evaluation.comparison import frames_to_skip
 from neuroreel.evaluation.frequency_bands import band_correlation
 from neuroreel.evaluation.identification import identify
 from neuroreel.evaluation.scores import response_correlation, video_correlation

@@ -8,8 +8,8 @@ from typing import Any
 
 from neuroreel.arguments import refuse_unknown, whole_number
 from neuroreel.bauer_2026.settings import Settings
+from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import SKIP_FRAMES
 from neuroreel.posterior.reconstruct import PASSES
 
 METHODS = ("posterior", "bauer_2026")
