@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroreel.encoding.correlation import neuron_correlations
 from neuroreel.outlines import mask_outline, share_words
 from neuroreel.pictures import scaled_responses
 from neuroreel.ranges import range_with_zero
 from neuroreel.results import Reconstruction
+from neuroreel.results.pictures import sorted_responses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,13 +28,9 @@ _BLUE, _ORANGE, _GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart with ever
 _PAGE_COLORS = {_INK: "currentColor", _BLUE: "var(--blue)", _ORANGE: "var(--orange)", _GREEN: "var(--green)"}
 
 _HISTORY = {  # name in the dataset: label, color, line style
+    "loss": ("loss", _BLUE, "-"),
     "video_correlation": ("video correlation", _BLUE, "-"),
     "response_correlation": ("response correlation", _ORANGE, "--"),
-}
-_ACTIVITY = {
-    "responses": "recorded",
-    "predicted_truth": "predicted from the true movie",
-    "predicted": "predicted from the reconstruction",
 }
 _MOST_ROWS = 128  # of a raster: more would be thinner than a screen's pixels
 _COLOR_STEPS = 16  # of a raster: keeps its picture small
@@ -52,33 +48,38 @@ class Picture:
 
 def history_pictures(result: Reconstruction, *, key: str) -> list[Picture]:
     """Loss, and correlations, over iterations: the pictures for what was recorded, perhaps none."""
-    from matplotlib.ticker import MaxNLocator
-
     dataset, pictures = result.dataset, []
     if "loss" in dataset:
-        with _figure(width=3.6, height=2.5) as figure:
-            axes = figure.add_subplot()
-            axes.plot(dataset["iteration"], dataset["loss"], color=_BLUE, marker=_marker(dataset["iteration"].size))
-            axes.set(xlabel="iteration", ylabel="loss")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            alt = f"Loss over {dataset['iteration'].size} recorded iterations"
-            caption = "Loss: how badly the movie explains the responses, up to a constant. Lower is better."
-            pictures.append(Picture(svg=_svg(figure, key=f"{key}-loss", alt=alt), caption=caption))
-    lines = [name for name in _HISTORY if name in dataset and np.isfinite(dataset[name]).any()]
+        alt = f"Loss over {dataset['iteration'].size} recorded iterations"
+        svg = _draw_history(result, ["loss"], ylabel="loss", key=f"{key}-loss", alt=alt)
+        caption = "Loss: how badly the movie explains the responses, up to a constant. Lower is better."
+        pictures.append(Picture(svg=svg, caption=caption))
+    correlations = ("video_correlation", "response_correlation")
+    lines = [name for name in correlations if name in dataset and np.isfinite(dataset[name]).any()]
     if lines:
-        with _figure(width=3.6, height=2.5) as figure:
-            axes = figure.add_subplot()
-            for name in lines:
-                label, color, style = _HISTORY[name]
-                marker = _marker(dataset["iteration"].size)
-                axes.plot(dataset["iteration"], dataset[name], color=color, linestyle=style, label=label, marker=marker)
-            axes.set(xlabel="iteration", ylabel="correlation")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, handlelength=1.6, borderpad=0)
-            alt = f"Correlation over iterations: {', '.join(_HISTORY[name][0] for name in lines)}"
-            caption = "Correlation of the movie with the true one, of the predicted with the recorded responses."
-            pictures.append(Picture(svg=_svg(figure, key=f"{key}-correlation", alt=alt), caption=caption))
+        alt = f"Correlation over iterations: {', '.join(_HISTORY[name][0] for name in lines)}"
+        svg = _draw_history(result, lines, ylabel="correlation", key=f"{key}-correlation", alt=alt)
+        caption = "Correlation of the movie with the true one, of the predicted with the recorded responses."
+        pictures.append(Picture(svg=svg, caption=caption))
     return pictures
+
+
+def _draw_history(result: Reconstruction, lines: Sequence[str], *, ylabel: str, key: str, alt: str) -> str:
+    """Lines of ``_HISTORY`` over iterations; their names stand above where the axis does not say them."""
+    from matplotlib.ticker import MaxNLocator
+
+    iterations = result.dataset["iteration"]
+    with _figure(width=3.6, height=2.5) as figure:
+        axes = figure.add_subplot()
+        for name in lines:
+            label, color, style = _HISTORY[name]
+            marker = "o" if iterations.size <= 12 else ""
+            axes.plot(iterations, result.dataset[name], color=color, linestyle=style, label=label, marker=marker)
+        axes.set(xlabel="iteration", ylabel=ylabel)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if ylabel not in lines:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, handlelength=1.6, borderpad=0)
+        return _svg(figure, key=key, alt=alt)
 
 
 def mask_picture(result: Reconstruction, *, key: str) -> Picture | None:
@@ -109,26 +110,18 @@ def raster_picture(result: Reconstruction, *, key: str) -> Picture | None:
     Each neuron is divided by the standard deviation of its recorded responses, in all panels alike; a nearly silent one
     by more. Neurons are sorted by how well the true movie (else the reconstruction) predicts them.
     """
-    names = [name for name in _ACTIVITY if name in result.dataset]
-    if "responses" not in names:
+    activity = sorted_responses(result)
+    if not activity:
         return None
-    activity = {name: np.asarray(result.dataset[name].values, np.float32) for name in names}
-    recorded = activity["responses"]
-    matches = {name: neuron_correlations(recorded, activity[name]) for name in names[1:]}
-    order = np.argsort(-next(iter(matches.values()), np.zeros(len(recorded))), kind="stable")
-    scaled = dict(
-        zip(names, scaled_responses(*(rows[order] for rows in activity.values()), most_rows=_MOST_ROWS), strict=True)
-    )
-    titles = {name: _ACTIVITY[name] for name in names}
-    titles |= {name: f"{_ACTIVITY[name]} (r = {match.mean():.2f})" for name, match in matches.items()}
-    seconds = recorded.shape[1] / result.frame_rate_hz
-    svg, time_box = _draw_rasters(scaled, titles, neurons=len(recorded), seconds=seconds, key=key)
-    return Picture(
-        svg=svg, caption=_raster_caption(result, neurons=len(recorded), predicted=names[1:]), time_box=time_box
-    )
+    neurons, frames = next(iter(activity.values())).shape
+    scaled = scaled_responses(*activity.values(), most_rows=_MOST_ROWS)
+    panels = dict(zip(activity, scaled, strict=True))
+    svg, time_box = _draw_rasters(panels, neurons=neurons, seconds=frames / result.frame_rate_hz, key=key)
+    caption = _raster_caption(result, neurons=neurons, predicted=len(activity) > 1)
+    return Picture(svg=svg, caption=caption, time_box=time_box)
 
 
-def _raster_caption(result: Reconstruction, *, neurons: int, predicted: Sequence[str]) -> str:
+def _raster_caption(result: Reconstruction, *, neurons: int, predicted: bool) -> str:
     caption = f"Responses of {neurons} neurons"
     if neurons > _MOST_ROWS:
         caption += f", means of {-(-neurons // _MOST_ROWS)} neighbors in the picture"
@@ -140,7 +133,7 @@ def _raster_caption(result: Reconstruction, *, neurons: int, predicted: Sequence
     caption += "quartile); one color scale for all."
     if predicted:
         caption += " r: mean over neurons of the correlation with the recorded responses, all frames."
-    if "predicted" in predicted and "of" in result.dataset["predicted"].attrs:
+    if "predicted" in result.dataset and "of" in result.dataset["predicted"].attrs:
         caption += f" Predicted from {result.dataset['predicted'].attrs['of']}."
     return caption
 
@@ -167,7 +160,7 @@ def score_picture(values: Mapping[str, Sequence[float]], *, label: str, key: str
 
 
 def _draw_rasters(
-    panels: Mapping[str, NDArray[Any]], titles: Mapping[str, str], *, neurons: int, seconds: float, key: str
+    panels: Mapping[str, NDArray[Any]], *, neurons: int, seconds: float, key: str
 ) -> tuple[str, tuple[float, float, float, float]]:
     from matplotlib import colormaps
 
@@ -176,7 +169,7 @@ def _draw_rasters(
     left, right = 0.13, 0.97
     low, high = range_with_zero(*panels.values(), narrowest=1.0, cut=_CUT)
     with _figure(width=width, height=height, layout=None) as figure:
-        for number, (name, rows) in enumerate(panels.items()):
+        for number, (title, rows) in enumerate(panels.items()):
             bottom = height - (number + 1) * (panel + gap)
             axes = figure.add_axes((left, bottom / height, right - left, panel / height))
             image = axes.imshow(
@@ -188,7 +181,7 @@ def _draw_rasters(
                 interpolation="none",
                 extent=(0, seconds, neurons, 0),
             )
-            axes.set_title(titles[name], fontsize="medium", loc="left", pad=3)
+            axes.set_title(title, fontsize="medium", loc="left", pad=3)
             axes.set_ylabel("neuron")
             axes.tick_params(labelbottom=number == len(panels) - 1)
         axes.set_xlabel("time (s)")
@@ -197,12 +190,8 @@ def _draw_rasters(
         bar.set_label("response (standard deviations)")
         if bar.solids is not None:
             bar.solids.set_edgecolor("face")  # or renderers leave hairlines between the colors
-        alt = f"Responses of {neurons} neurons over {seconds:.1f} s: {', '.join(titles.values())}"
+        alt = f"Responses of {neurons} neurons over {seconds:.1f} s: {', '.join(panels)}"
         return _svg(figure, key=f"{key}-raster", alt=alt), (left, right, gap / height, below / height)
-
-
-def _marker(points: int) -> str:
-    return "o" if points <= 12 else ""
 
 
 @contextmanager

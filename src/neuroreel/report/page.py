@@ -25,19 +25,6 @@ from neuroreel.results import Reconstruction
 from neuroreel.results.pictures import white_deviation
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Panel:
-    """What the page shows of one trial."""
-
-    name: str
-    simulated: bool
-    facts: str
-    raster: figures.Picture | None
-    pictures: list[figures.Picture]
-    movie_notes: list[str]
-    provenance: dict[str, Any]
-
-
 def write_report(
     path: str | Path,
     results: Reconstruction | Sequence[Reconstruction],
@@ -217,7 +204,8 @@ def _look_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     return one.shape == other.shape and bool(np.abs(one - other).max() < 1)
 
 
-def _panel(result: Reconstruction, name: str, number: int) -> _Panel:
+def _panel(result: Reconstruction, name: str, number: int) -> dict[str, Any]:
+    """What the page shows of one trial, beside its movies."""
     frames, height, width = result.video.shape
     rate, key = result.frame_rate_hz, f"t{number}"
     mask = figures.mask_picture(result, key=key)
@@ -231,18 +219,21 @@ def _panel(result: Reconstruction, name: str, number: int) -> _Panel:
             f"Uncertainty: the posterior's standard deviation of each pixel, from 0 (black) to {white:g} grey levels "
             "(white). A draw is one movie that the responses allow."
         )
-    return _Panel(
-        name=name,
-        simulated=result.simulated,
-        facts=f"{result.name}: {frames} frames at {rate:g} Hz ({frames / rate:.1f} s), {width} \N{MULTIPLICATION SIGN} "
-        f"{height} pixels"
-        + (f", {result.dataset.sizes['neuron']} neurons" if "neuron" in result.dataset.sizes else "")
-        + ("" if result.mask is None else f". Scored: {share_words(result.mask)}, inside the outline"),
-        raster=figures.raster_picture(result, key=key),
-        pictures=([mask] if mask else []) + figures.history_pictures(result, key=key),
-        movie_notes=notes,
-        provenance=result.provenance,
-    )
+    facts = f"{result.name}: {frames} frames at {rate:g} Hz ({frames / rate:.1f} s), {width} \N{MULTIPLICATION SIGN} "
+    facts += f"{height} pixels"
+    if "neuron" in result.dataset.sizes:
+        facts += f", {result.dataset.sizes['neuron']} neurons"
+    if result.mask is not None:
+        facts += f". Scored: {share_words(result.mask)}, inside the outline"
+    return {
+        "name": name,
+        "simulated": result.simulated,
+        "facts": facts,
+        "raster": figures.raster_picture(result, key=key),
+        "pictures": ([mask] if mask else []) + figures.history_pictures(result, key=key),
+        "movie_notes": notes,
+        "provenance": result.provenance,
+    }
 
 
 def _data(

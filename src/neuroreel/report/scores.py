@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pandas import DataFrame
 
 from neuroreel.decimals import in_decimals
 from neuroreel.decoding.ridge_decoder import RidgeDecoder
@@ -17,18 +18,6 @@ from neuroreel.errors import InputError
 from neuroreel.evaluation.table import score_table
 from neuroreel.grey import MID_GREY
 from neuroreel.results import Reconstruction
-
-
-class DataFrame(Protocol):
-    """What is asked of a pandas DataFrame, so that pandas need not be imported here."""
-
-    @property
-    def columns(self) -> Any:
-        """Names of the columns."""
-
-    def to_dict(self, orient: Any) -> Any:
-        """The rows as dictionaries."""
-
 
 Scores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float | None]]] | DataFrame
 
@@ -145,7 +134,7 @@ def read_scores(scores: Scores) -> ScoreTable:
     InputError
         Another shape, a value that is not a number, or a trial and method given twice.
     """
-    rows = _rows_of_frame(scores) if hasattr(scores, "columns") else _rows_of_mapping(scores)
+    rows = _rows_of_frame(scores) if isinstance(scores, DataFrame) else _rows_of_mapping(scores)
     if not rows:
         raise InputError("scores is empty; leave it out, or give {trial: {method: {score: value}}}")
     values: dict[tuple[str, str, str], float] = {}

@@ -148,9 +148,8 @@ def write_mp4(
     frames = grey_levels(side_by_side(movies))
     if scale is None:
         scale = 1 if exact else -(-_WATCHABLE_PIXELS // max(frames.shape[1:]))
-    if scale < 1 or scale != int(scale):
-        raise InputError(f"scale is {scale}; it must be a whole number, 1 or more")
-    frames = frames.repeat(int(scale), axis=1).repeat(int(scale), axis=2)
+    whole_number(scale, name="scale")
+    frames = frames.repeat(scale, axis=1).repeat(scale, axis=2)
     if not exact:  # yuv420p halves the colour planes, so both sides must be even: repeat the last row or column
         frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2)), mode="edge")
     lossless = ["-pix_fmt", "gray", "-crf", "0", "-preset", "medium"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from neuroreel.errors import InputError
 from neuroreel.files import refuse_existing
@@ -12,7 +11,6 @@ from neuroreel.recordings.disk import read_json
 from neuroreel.results.nwb import write_nwb
 from neuroreel.results.reconstruction import Reconstruction
 
-NWB, TIFF, MP4, GIF = (".nwb",), (".tif", ".tiff"), (".mp4",), (".gif",)
 PLACE = "{}"
 
 
@@ -33,27 +31,32 @@ def export_results(
         Another ending, one name for several movies, a file that exists already, an option that the kind does not have.
     """
     ending = Path(to).suffix.lower()
-    if ending not in (*NWB, *TIFF, *MP4, *GIF):
+    if ending not in (".nwb", ".tif", ".tiff", ".mp4", ".gif"):
         raise InputError(f"to is {to}; its name must end in .nwb, .tif, .mp4 or .gif")
-    wrong = {"metadata=": metadata is not None and ending not in NWB, "exact=": exact and ending not in MP4}
-    wrong["with_truth="] = with_truth and ending in NWB
+    wrong = {
+        "metadata=": metadata is not None and ending != ".nwb",
+        "exact=": exact and ending != ".mp4",
+        "with_truth=": with_truth and ending == ".nwb",
+    }
     if given := [option for option, fault in wrong.items() if fault]:
         raise InputError(f"{', '.join(given)}: not for files that end in {ending}; leave it out")
-    if PLACE not in to and len(results) > 1 and ending not in NWB:
+    if PLACE not in to and len(results) > 1 and ending != ".nwb":
         raise InputError(f"to is {to}, one name for {len(results)} movies; put {{}} where each result's name goes")
     fields = None if metadata is None else read_json(metadata)
     files = {name: Path(to.replace(PLACE, name)) for name in results}
     for file in files.values():  # before the first one is written
         refuse_existing(file, overwrite=overwrite)
-    if ending in NWB and PLACE not in to:
+    if ending == ".nwb" and PLACE not in to:
         return [write_nwb(to, results, metadata=fields, overwrite=overwrite)]
-    movie: dict[str, Any] = {"with_truth": with_truth, "overwrite": overwrite}
-    write: dict[str, Callable[[Path, str, Reconstruction], Path]] = {
-        **dict.fromkeys(MP4, lambda file, _, result: result.to_mp4(file, exact=exact, **movie)),
-        **dict.fromkeys(TIFF, lambda file, _, result: result.to_tiff(file, **movie)),
-        **dict.fromkeys(GIF, lambda file, _, result: result.to_gif(file, **movie)),
-        **dict.fromkeys(
-            NWB, lambda file, name, result: write_nwb(file, {name: result}, metadata=fields, overwrite=overwrite)
-        ),
-    }
-    return [write[ending](files[name], name, result) for name, result in results.items()]
+    written = []
+    for name, result in results.items():
+        file = files[name]
+        if ending == ".nwb":
+            written.append(write_nwb(file, {name: result}, metadata=fields, overwrite=overwrite))
+        elif ending == ".mp4":
+            written.append(result.to_mp4(file, with_truth=with_truth, exact=exact, overwrite=overwrite))
+        elif ending == ".gif":
+            written.append(result.to_gif(file, with_truth=with_truth, overwrite=overwrite))
+        else:
+            written.append(result.to_tiff(file, with_truth=with_truth, overwrite=overwrite))
+    return written

@@ -122,21 +122,32 @@ def history_figure(result: Reconstruction) -> Figure:
 
 def responses_figure(result: Reconstruction) -> Figure:
     """Recorded responses above those predicted, neurons sorted by how well they are predicted."""
+    rasters = sorted_responses(result)
+    if not rasters:
+        raise InputError(f"no responses were kept with {result.name}, so there is nothing to plot")
+    with new_figure(PAGE, 15 + 35 * len(rasters), simulated=result.simulated) as figure:
+        axes = list(figure.subplots(len(rasters), 1, squeeze=False)[:, 0])
+        draw_rasters(axes, rasters, frame_rate_hz=result.frame_rate_hz)
+    return shown(figure)
+
+
+def sorted_responses(result: Reconstruction) -> dict[str, NDArray[Any]]:
+    """Recorded responses, then those predicted, each by its title; empty if none were recorded.
+
+    Neurons are sorted by how well the true movie (else the reconstruction) predicts them.
+    """
     from neuroreel.encoding.correlation import neuron_correlations
 
     found = {name: result.dataset[name].values for name in _RESPONSES if name in result.dataset}
     if "responses" not in found:
-        raise InputError(f"no responses were kept with {result.name}, so there is nothing to plot")
-    recorded = found["responses"]
-    matches = {name: neuron_correlations(recorded, each) for name, each in found.items() if name != "responses"}
+        return {}
+    recorded = found.pop("responses")
+    matches = {name: neuron_correlations(recorded, predicted) for name, predicted in found.items()}
     order = np.argsort(-next(iter(matches.values()), np.zeros(len(recorded))), kind="stable")
-    titles = {name: _RESPONSES[name] for name in found}
-    titles |= {name: f"{_RESPONSES[name]} (r = {match.mean():.2f})" for name, match in matches.items()}
-    with new_figure(PAGE, 15 + 35 * len(found), simulated=result.simulated) as figure:
-        axes = list(figure.subplots(len(found), 1, squeeze=False)[:, 0])
-        rasters = {titles[name]: each[order] for name, each in found.items()}
-        draw_rasters(axes, rasters, frame_rate_hz=result.frame_rate_hz)
-    return shown(figure)
+    rasters = {_RESPONSES["responses"]: recorded[order]}
+    for name, match in matches.items():
+        rasters[f"{_RESPONSES[name]} (r = {match.mean():.2f})"] = found[name][order]
+    return rasters
 
 
 def map_figure(result: Reconstruction, *, skip: int) -> Figure:
