@@ -27,7 +27,7 @@ from neuroreel.figures import conditions, curves, fields, paper, quality
 from neuroreel.figures.comparisons import COLUMNS, compare_conditions, format_p, stars, summary_of_tests
 from neuroreel.figures.conditions import panel_conditions
 from neuroreel.figures.curves import correlation_colors, draw_values, panel_convergence, panel_curve, panel_map
-from neuroreel.figures.material import needs_columns, on_video, summary_of_missing
+from neuroreel.figures.material import needs_columns, summary_of_missing
 from neuroreel.figures.movies import at_percentiles, chosen_frames, one_trial, panel_strips
 from neuroreel.pictures import Strip
 from neuroreel.style import COLORS, animal_looks, correlation_axis, short_name, style
@@ -347,13 +347,6 @@ def test_what_is_missing_is_counted_by_folder() -> None:
     assert summary_of_missing([f"key_{number}" for number in range(30)]) == ["30 results"]
 
 
-def test_masks_are_cut_to_the_video() -> None:
-    canvas = np.arange(64 * 64, dtype=np.float32).reshape(64, 64)
-    cut = on_video(canvas, (36, 64))
-    assert cut is not None and cut.shape == (36, 64) and cut[0, 0] == canvas[14, 0]
-    assert on_video(None, (36, 64)) is None
-
-
 def test_what_a_panel_lacks_is_said() -> None:
     table = table_of("fraction", FRACTIONS)
     with pytest.raises(nr.InputError, match="needs mask, which the results do not have; they have recording"):
@@ -363,8 +356,8 @@ def test_what_a_panel_lacks_is_said() -> None:
     ax = Figure().subplots()
     with pytest.raises(nr.InputError, match="no result has a fraction among 7"):
         panel_conditions(table, ax, condition="fraction", order={7: "seven"}, what="")
-    with pytest.raises(nr.InputError, match="score map"):
-        panel_map(table, ax, x="a", y="b", x_label="", y_label="", score="score", what="")
+    with pytest.raises(nr.InputError, match="video_correlation map"):
+        panel_map(table, ax, x="a", y="b", x_label="", y_label="", what="")
     assert material_of("masks", table, finished=3, expected=9).partial == "partial: 3 of 9 results"
 
 

@@ -24,27 +24,10 @@ def draw_figures(
     overwrite: bool = False,
     say: Say = lambda _: None,
 ) -> list[Path]:
-    """Draw the figures of an experiment, or of all experiments that have results.
+    """Draw the figures of an experiment, or of ``all`` experiments that have results, each into a folder of its own.
 
-    Parameters
-    ----------
-    experiment
-        One of ``FIGURES`` in :mod:`neuroreel.figures.paper`, or ``all``.
-    results
-        Folder that ``neuroreel experiment`` wrote into.
-    published
-        In its place: folder of the authors' published results.
-    out
-        Gets a folder for each figure: see :func:`~neuroreel.figures.paper.write_figure`.
-    overwrite
-        Replace figures that are there.
-    say
-        Called with a line of text for each figure, and for what is missing.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The figures' folders.
+    They are drawn from the folder that ``neuroreel experiment`` wrote into, or from the authors' published results.
+    ``say`` is called with a line of text for each figure, and for what is missing.
 
     Raises
     ------

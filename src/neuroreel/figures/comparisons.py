@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from neuroreel.errors import InputError
 from neuroreel.evaluation.mixed_model import MixedModel, mixed_model
 from neuroreel.evaluation.statistics import FEWEST_ANIMALS, StatisticalTest, paired_tests, repeated_measures_anova
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 COLUMNS = (
     *("test", "comparison", "statistic", "value", "df", "df_error", "p", "p_corrected", "correction"),
@@ -28,8 +26,8 @@ MARKS = "* p < 0.05, ** p < 0.01, *** p < 0.001, n.s. not significant"
 
 
 def compare_conditions(
-    movies: DataFrame, *, score: str, condition: str, order: Sequence[Any], names: Mapping[Any, str]
-) -> DataFrame:
+    movies: pd.DataFrame, *, score: str, condition: str, order: Sequence[Any], names: Mapping[Any, str]
+) -> pd.DataFrame:
     """All tests between conditions that the data allow.
 
     Parameters
@@ -47,8 +45,6 @@ def compare_conditions(
         One row a test, with the columns ``COLUMNS``; none where fewer than three animals have all conditions. Of a test
         that cannot be made ``note`` says why. Only movies that have all conditions count.
     """
-    import pandas as pd
-
     whole = complete(movies, condition=condition, order=order)
     named = whole.assign(**{condition: [flat(names[value]) for value in whole[condition]]})
     rows: list[dict[str, Any]] = []
@@ -70,7 +66,7 @@ def compare_conditions(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def complete(movies: DataFrame, *, condition: str, order: Sequence[Any]) -> DataFrame:
+def complete(movies: pd.DataFrame, *, condition: str, order: Sequence[Any]) -> pd.DataFrame:
     """The rows of the movies that have all conditions: a paired comparison has no use for others."""
     rows = movies[movies[condition].isin(order)].dropna()
     return rows[rows.groupby(["recording", "trial"])[condition].transform("nunique") == len(order)]
@@ -86,7 +82,7 @@ def format_p(p: float) -> str:
     return "p undefined" if np.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def counted(movies: DataFrame) -> str:
+def counted(movies: pd.DataFrame) -> str:
     """``n = 5 animals, 50 movies``."""
     animals = movies["recording"].nunique()
     trials = len(movies[["recording", "trial"]].drop_duplicates())
@@ -103,7 +99,7 @@ def flat(name: str) -> str:
     return name.replace("-\n", "-").replace("\n", " ")
 
 
-def summary_of_tests(tests: DataFrame) -> str:
+def summary_of_tests(tests: pd.DataFrame) -> str:
     """The tests in words, each with its statistic, degrees of freedom and p."""
     if not len(tests):
         return f"No test: tests are over animals, of which at least {FEWEST_ANIMALS} must have all conditions."

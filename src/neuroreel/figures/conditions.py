@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from neuroreel.errors import InputError
 from neuroreel.figures.comparisons import compare_conditions, counted, pair_name, stars, summary_of_tests
@@ -16,11 +17,10 @@ from neuroreel.style import FAINT, INK, TICK, animal_looks, axis_start, correlat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
 
 
 def panel_conditions(
-    table: DataFrame,
+    table: pd.DataFrame,
     ax: Axes,
     *,
     condition: str,
@@ -32,14 +32,10 @@ def panel_conditions(
 ) -> Drawn:
     """Compare conditions: a faint dot per movie, a marker per animal (lines join its conditions), a bar the mean.
 
-    Dots stand left of their condition, bars right of it.
+    Dots stand left of their condition, bars right of it; without ``dots`` the movies are in the numbers only.
 
     Parameters
     ----------
-    table
-        ``recording``, ``trial``, the condition and the score, one row a movie and condition.
-    ax
-        Axes to draw into.
     condition
         Column that tells the conditions apart.
     order
@@ -48,8 +44,6 @@ def panel_conditions(
         Column of the score, and what its axis is called, with its unit.
     what
         Start of the caption's sentence.
-    dots
-        Draw the movies; they are in the numbers anyway.
     """
     rows = needs_columns(table, "recording", "trial", condition, score, figure=f"{condition} comparison")
     there = [value for value in order if (rows[condition] == value).any()]
@@ -79,14 +73,14 @@ def panel_conditions(
     return Drawn(numbers=numbers, caption=caption, tests=tests)
 
 
-def _dots(movies: DataFrame, ax: Axes, *, condition: str, there: Sequence[Any], score: str) -> None:
+def _dots(movies: pd.DataFrame, ax: Axes, *, condition: str, there: Sequence[Any], score: str) -> None:
     for place, value in enumerate(there):
         heights = movies.loc[movies[condition] == value, score].to_numpy(float)
         sideways = np.linspace(-0.28, -0.1, len(heights)) if len(heights) > 1 else np.full(len(heights), -0.19)
         ax.scatter(place + sideways, heights, s=4, color=FAINT, alpha=0.6, linewidths=0, zorder=1)
 
 
-def _animals(animals: DataFrame, ax: Axes, *, condition: str, there: Sequence[Any], score: str) -> None:
+def _animals(animals: pd.DataFrame, ax: Axes, *, condition: str, there: Sequence[Any], score: str) -> None:
     looks = animal_looks(list(animals["recording"]))
     for name, own in animals.groupby("recording"):
         own = own.set_index(condition)[score].reindex(there)
@@ -94,7 +88,7 @@ def _animals(animals: DataFrame, ax: Axes, *, condition: str, there: Sequence[An
         ax.plot(range(len(there)), own, **style, zorder=3)
 
 
-def _means(animals: DataFrame, ax: Axes, *, condition: str, there: Sequence[Any], score: str) -> None:
+def _means(animals: pd.DataFrame, ax: Axes, *, condition: str, there: Sequence[Any], score: str) -> None:
     for place, value in enumerate(there):
         heights = animals.loc[animals[condition] == value, score]
         ax.plot([place + 0.1, place + 0.28], [heights.mean()] * 2, color=INK, linewidth=1.6, zorder=4)
@@ -103,7 +97,7 @@ def _means(animals: DataFrame, ax: Axes, *, condition: str, there: Sequence[Any]
 
 
 def _brackets(
-    tests: DataFrame, ax: Axes, *, there: Sequence[Any], names: Mapping[Any, str], highest: float, lowest: float
+    tests: pd.DataFrame, ax: Axes, *, there: Sequence[Any], names: Mapping[Any, str], highest: float, lowest: float
 ) -> float:
     """Brackets over the neighbors that were tested, with their stars; the height they reach."""
     step = 0.12 * max(highest - min(lowest, axis_start(lowest, highest)), 0.05)
@@ -120,10 +114,8 @@ def _brackets(
     return height + 2 * step if len(pairs) else height
 
 
-def _numbers(movies: DataFrame, animals: DataFrame, *, condition: str, score: str) -> DataFrame:
+def _numbers(movies: pd.DataFrame, animals: pd.DataFrame, *, condition: str, score: str) -> pd.DataFrame:
     """All numbers of the panel in one table: ``level`` says whether a row is a movie, an animal, or all animals."""
-    import pandas as pd
-
     means = animals.groupby(condition, as_index=False)[score].agg(["mean", "sem", "count"])
     means = means.rename(columns={"mean": score, "sem": "standard_error", "count": "animals"})
     levels = {"movie": movies, "animal": animals, "mean over animals": means}
@@ -156,7 +148,7 @@ _MOVIES = {
 }
 
 
-def panel_ensembling(table: DataFrame, ax: Axes) -> Drawn:
+def panel_ensembling(table: pd.DataFrame, ax: Axes) -> Drawn:
     """Natural movies: single models, the mean of their movies, and that smoothed."""
     return panel_conditions(
         methods(table),
@@ -167,7 +159,7 @@ def panel_ensembling(table: DataFrame, ax: Axes) -> Drawn:
     )
 
 
-def methods(table: DataFrame) -> DataFrame:
+def methods(table: pd.DataFrame) -> pd.DataFrame:
     """One row per movie and scored method: ``recording, trial, method, video_correlation``."""
     rows = needs_columns(table, "recording", "trial", "video_correlation", figure="natural")
     there = [name for name in _METHODS if name in rows and rows[name].notna().any()]
@@ -180,19 +172,19 @@ def methods(table: DataFrame) -> DataFrame:
     return _stacked(rows, {name: names[name] for name in there}, condition="method", score="video_correlation")
 
 
-def panel_ensembles(table: DataFrame, ax: Axes) -> Drawn:
+def panel_ensembles(table: pd.DataFrame, ax: Axes) -> Drawn:
     """A single model, the models' mean gradient, the mean of the models' videos."""
     what = "One model, one video from the mean gradient of all models, and the mean of one video per model"
     return panel_conditions(table, ax, condition="ensemble", order=ENSEMBLES, what=what)
 
 
-def panel_targets(table: DataFrame, ax: Axes) -> Drawn:
+def panel_targets(table: pd.DataFrame, ax: Axes) -> Drawn:
     """From recorded and from predicted responses."""
     what = "Movies reconstructed from the recorded responses, and from those predicted for the true movie"
     return panel_conditions(table, ax, condition="target", order=TARGETS, what=what)
 
 
-def panel_variants(table: DataFrame, ax: Axes) -> Drawn:
+def panel_variants(table: pd.DataFrame, ax: Axes) -> Drawn:
     """No mask, the trained one at its usual threshold, the strict one."""
     what = (
         "Published method: pixels moved everywhere, inside the trained mask (at least 0.5), inside the strict one (at "
@@ -201,7 +193,7 @@ def panel_variants(table: DataFrame, ax: Axes) -> Drawn:
     return panel_conditions(variants(table), ax, condition="mask", order=MASKS, what=what)
 
 
-def variants(table: DataFrame) -> DataFrame:
+def variants(table: pd.DataFrame) -> pd.DataFrame:
     """Masks without the threshold sweep: of the trained mask only the usual threshold."""
     if "mask_threshold" not in table:
         return table
@@ -212,7 +204,7 @@ def variants(table: DataFrame) -> DataFrame:
     return table[~sweep].drop_duplicates([name for name in _SAME if name in table])
 
 
-def panel_fractions(table: DataFrame, ax: Axes) -> Drawn:
+def panel_fractions(table: pd.DataFrame, ax: Axes) -> Drawn:
     """By the share of neurons that was kept."""
     what = "Movies from a share of the neurons"
     drawn = panel_conditions(table, ax, condition="fraction", order=fractions(table), what=what)
@@ -220,13 +212,13 @@ def panel_fractions(table: DataFrame, ax: Axes) -> Drawn:
     return drawn
 
 
-def fractions(table: DataFrame) -> dict[float, str]:
+def fractions(table: pd.DataFrame) -> dict[float, str]:
     """The fractions that were kept, from all neurons down, and what each is called."""
     rows = needs_columns(table, "fraction", "video_correlation", figure="ablation")
     return {float(each): f"{100 * each:g}%" for each in sorted(rows["fraction"].unique(), reverse=True)}
 
 
-def panel_directions(table: DataFrame, ax: Axes) -> Drawn:
+def panel_directions(table: pd.DataFrame, ax: Axes) -> Drawn:
     """Gratings by direction, over all frequencies: means of animals, for most single gratings are lost whole."""
     rows = grating_rows(table)
     order = {each: f"{each:g}" for each in sorted(rows["direction_deg"].unique())}
@@ -236,7 +228,7 @@ def panel_directions(table: DataFrame, ax: Axes) -> Drawn:
     return drawn
 
 
-def grating_rows(table: DataFrame) -> DataFrame:
+def grating_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Rows whose frequencies are known; frequencies a pair of directions has in common are one ``trial``."""
     place = ("direction_deg", "spatial_frequency", "temporal_frequency_hz")
     rows = needs_columns(table, "recording", *place, "video_correlation", figure="gratings")
@@ -244,7 +236,7 @@ def grating_rows(table: DataFrame) -> DataFrame:
     return rows.assign(trial=[f"{spatial:g}cpd-{temporal:g}Hz" for spatial, temporal in pairs])
 
 
-def panel_responses(table: DataFrame, ax: Axes) -> Drawn:
+def panel_responses(table: pd.DataFrame, ax: Axes) -> Drawn:
     """How well the recorded responses are predicted, by the movie that the models are shown."""
     drawn = panel_conditions(
         shown_movies(table),
@@ -259,17 +251,15 @@ def panel_responses(table: DataFrame, ax: Axes) -> Drawn:
     return drawn
 
 
-def shown_movies(table: DataFrame) -> DataFrame:
+def shown_movies(table: pd.DataFrame) -> pd.DataFrame:
     """One row per trial and movie that was shown to the models: ``recording, trial, movie, response_correlation``."""
     rows = needs_columns(table, "recording", "trial", "response_correlation", figure="responses")
     there = {name: called for name, called in _MOVIES.items() if name in rows and rows[name].notna().any()}
     return _stacked(rows, there, condition="movie", score="response_correlation")
 
 
-def _stacked(rows: DataFrame, columns: Mapping[str, str], *, condition: str, score: str) -> DataFrame:
+def _stacked(rows: pd.DataFrame, columns: Mapping[str, str], *, condition: str, score: str) -> pd.DataFrame:
     """Columns below each other, as one column of scores beside what each is called."""
-    import pandas as pd
-
     parts = [
         rows[["recording", "trial"]].assign(**{condition: called, score: rows[name].to_numpy()})
         for name, called in columns.items()

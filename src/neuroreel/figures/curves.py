@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from neuroreel.decimals import in_decimals
@@ -19,40 +20,27 @@ from neuroreel.style import BLUE, FAINT, HEAT, TICK, animal_looks, correlation_a
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
-    from pandas import DataFrame
 
+_SCORE, _LABEL = "video_correlation", "video correlation (r)"
 _MOST_LINES = 60  # of single movies: more would be a block
 
 
 def panel_curve(
-    table: DataFrame,
+    table: pd.DataFrame,
     ax: Axes,
     *,
     x: str,
     x_label: str,
-    score: str = "video_correlation",
-    label: str = "video correlation (r)",
     logarithmic: bool = False,
     what: str,
 ) -> Drawn:
-    """A score over a number, one line per animal (means over its movies).
+    """The video correlation over a number (column ``x``), one line per animal (means over its movies).
 
-    Parameters
-    ----------
-    table
-        ``recording``, ``trial``, ``x`` and the score.
-    ax
-        Axes to draw into.
-    x, x_label, score, label
-        Columns, and what their axes are called, with units.
-    logarithmic
-        Logarithmic horizontal axis.
-    what
-        Start of the caption's sentence.
+    ``what`` is the start of the caption's sentence; ``logarithmic`` is the horizontal axis.
     """
-    rows = needs_columns(table, "recording", "trial", x, score, figure=f"{score} over {x}")
-    movies = rows.groupby(["recording", "trial", x], as_index=False)[score].mean()
-    animals = movies.groupby(["recording", x], as_index=False)[score].agg(["mean", "sem", "count"])
+    rows = needs_columns(table, "recording", "trial", x, _SCORE, figure=f"{_SCORE} over {x}")
+    movies = rows.groupby(["recording", "trial", x], as_index=False)[_SCORE].mean()
+    animals = movies.groupby(["recording", x], as_index=False)[_SCORE].agg(["mean", "sem", "count"])
     looks = animal_looks(list(rows["recording"]))
     for name, own in animals.groupby("recording"):
         ax.errorbar(
@@ -67,16 +55,16 @@ def panel_curve(
         )
     if logarithmic:
         _log_axis(ax, sorted(movies[x].unique()))
-    ax.set(xlabel=x_label, ylabel=label)
+    ax.set(xlabel=x_label, ylabel=_LABEL)
     reach = animals["sem"].fillna(0)
     cut = correlation_axis(ax, float((animals["mean"] - reach).min()), float((animals["mean"] + reach).max()))
     ax.set_title(counted(movies), loc="right", fontsize=TICK)
     caption = f"{what}: one line per animal, mean ± standard error over its movies.{cut} {counted(movies)}."
-    animals = animals.rename(columns={"mean": score, "sem": "standard_error", "count": "movies"})
+    animals = animals.rename(columns={"mean": _SCORE, "sem": "standard_error", "count": "movies"})
     return Drawn(numbers=_joined(movies, animals), caption=caption)
 
 
-def panel_neurons(table: DataFrame, ax: Axes) -> Drawn:
+def panel_neurons(table: pd.DataFrame, ax: Axes) -> Drawn:
     """By the number of neurons, each animal a line."""
     counted = "neurons" in table and table["neurons"].notna().any()
     x, label = ("neurons", "neurons") if counted else ("fraction", "fraction of neurons kept")
@@ -90,7 +78,7 @@ def panel_neurons(table: DataFrame, ax: Axes) -> Drawn:
     return drawn
 
 
-def panel_thresholds(table: DataFrame, ax: Axes) -> Drawn:
+def panel_thresholds(table: pd.DataFrame, ax: Axes) -> Drawn:
     """The trained mask at other thresholds."""
     return panel_curve(
         table,
@@ -101,19 +89,10 @@ def panel_thresholds(table: DataFrame, ax: Axes) -> Drawn:
     )
 
 
-def panel_convergence(history: DataFrame, ax: Axes, *, quantity: str, label: str, what: str) -> Drawn:
+def panel_convergence(history: pd.DataFrame, ax: Axes, *, quantity: str, label: str, what: str) -> Drawn:
     """A quantity over iterations: a faint line per movie, the mean over movies above them.
 
-    Parameters
-    ----------
-    history
-        ``recording, trial, iteration`` and the quantity, one row an iteration that was logged.
-    ax
-        Axes to draw into.
-    quantity, label
-        Column, and what its axis is called, with its unit.
-    what
-        Start of the caption's sentence.
+    ``label`` stands at the quantity's axis, with its unit; ``what`` is the start of the caption's sentence.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -136,10 +115,10 @@ def panel_convergence(history: DataFrame, ax: Axes, *, quantity: str, label: str
     ax.set_title(counted(movies), loc="right", fontsize=TICK)
     since = ", change since the first iteration that was logged" if change else ""
     caption = f"{what}{since}: a faint line per movie, the mean over movies on top.{cut} {counted(movies)}."
-    return Drawn(numbers=_joined(movies, mean.reset_index(), level="mean over movies"), caption=caption)
+    return Drawn(numbers=_joined(movies, mean.reset_index(), levels=("movie", "mean over movies")), caption=caption)
 
 
-def panel_movies(table: DataFrame, ax: Axes) -> Drawn:
+def panel_movies(table: pd.DataFrame, ax: Axes) -> Drawn:
     """The video correlation of every movie: one column per animal, its movies from the worst to the best."""
     rows = needs_columns(table, "recording", "trial", "video_correlation", figure="natural")
     movies = rows.groupby(["recording", "trial"], as_index=False)["video_correlation"].mean()
@@ -161,7 +140,7 @@ def panel_movies(table: DataFrame, ax: Axes) -> Drawn:
     return Drawn(numbers=movies.drop(columns="place"), caption=caption)
 
 
-def panel_bound(table: DataFrame, ax: Axes) -> Drawn:
+def panel_bound(table: pd.DataFrame, ax: Axes) -> Drawn:
     """Each movie from recorded against predicted responses, with the line on which they would be equal."""
     rows = needs_columns(table, "recording", "trial", "target", "video_correlation", figure="predicted_activity")
     wide = rows.pivot_table(index=["recording", "trial"], columns="target", values="video_correlation")
@@ -199,42 +178,26 @@ def draw_values(values: NDArray[np.float64], ax: Axes, *, colors: tuple[float, f
 
 
 def panel_map(
-    table: DataFrame,
+    table: pd.DataFrame,
     ax: Axes,
     *,
     x: str,
     y: str,
     x_label: str,
     y_label: str,
-    score: str = "video_correlation",
-    label: str = "video correlation (r)",
     colors: tuple[float, float] | None = None,
     bar: bool = True,
     title: str = "",
     what: str,
 ) -> Drawn:
-    """The mean over animals of a score over two numbers, each of them an axis of even steps.
+    """The mean video correlation over animals by two numbers (columns), each of them an axis of even steps.
 
-    Parameters
-    ----------
-    table
-        ``recording``, ``trial``, ``x``, ``y`` and the score.
-    ax
-        Axes to draw into.
-    x, y, x_label, y_label, score, label
-        Columns, and what they are called, with units.
-    colors
-        Where the colors begin and end, to be the same in neighboring panels; by default as the means need it.
-    bar
-        Draw the color bar.
-    title
-        Above the panel.
-    what
-        Start of the caption's sentence.
+    ``colors`` begin and end where neighboring panels' do, by default as the means need it; ``bar`` is their color bar.
+    ``what`` is the start of the caption's sentence.
     """
-    rows = needs_columns(table, "recording", x, y, score, figure=f"{score} map")
-    animals = rows.groupby(["recording", x, y], as_index=False)[score].mean()
-    grid = animals.pivot_table(index=y, columns=x, values=score).sort_index().sort_index(axis=1)
+    rows = needs_columns(table, "recording", x, y, _SCORE, figure=f"{_SCORE} map")
+    animals = rows.groupby(["recording", x, y], as_index=False)[_SCORE].mean()
+    grid = animals.pivot_table(index=y, columns=x, values=_SCORE).sort_index().sort_index(axis=1)
     image = draw_values(grid.to_numpy(), ax, colors=colors or correlation_colors(grid))
     ax.set_xticks(range(grid.shape[1]), [f"{value:.3g}" for value in grid.columns])
     ax.set_yticks(range(grid.shape[0]), [f"{value:.3g}" for value in grid.index])
@@ -243,17 +206,11 @@ def panel_map(
     ax.tick_params(length=0)
     ax.set_title(", ".join(each for each in (title, counted(rows)) if each), loc="right", fontsize=TICK)
     if bar:
-        ax.figure.colorbar(image, ax=ax, label=label, fraction=0.05, pad=0.02)
-    caption = f"{what}: {label}, mean over animals. {counted(rows)}."
-    return Drawn(numbers=_map_numbers(animals, x=x, y=y, score=score), caption=caption)
-
-
-def _map_numbers(animals: DataFrame, *, x: str, y: str, score: str) -> DataFrame:
-    import pandas as pd
-
-    means = animals.groupby([x, y], as_index=False)[score].agg(["mean", "sem", "count"])
-    means = means.rename(columns={"mean": score, "sem": "standard_error", "count": "animals"})
-    return pd.concat([animals.assign(level="animal"), means.assign(level="mean over animals")], ignore_index=True)
+        ax.figure.colorbar(image, ax=ax, label=_LABEL, fraction=0.05, pad=0.02)
+    means = animals.groupby([x, y], as_index=False)[_SCORE].agg(["mean", "sem", "count"])
+    means = means.rename(columns={"mean": _SCORE, "sem": "standard_error", "count": "animals"})
+    caption = f"{what}: {_LABEL}, mean over animals. {counted(rows)}."
+    return Drawn(numbers=_joined(animals, means, levels=("animal", "mean over animals")), caption=caption)
 
 
 _LENGTHS = {
@@ -265,7 +222,7 @@ _LENGTHS = {
 
 
 def panel_noise(
-    table: DataFrame, ax: Axes, *, inverted: bool, colors: tuple[float, float] | None = None, bar: bool = True
+    table: pd.DataFrame, ax: Axes, *, inverted: bool, colors: tuple[float, float] | None = None, bar: bool = True
 ) -> Drawn:
     """Spatial by temporal length constant, of the noise as it is or of its phase inversion."""
     rows = noise_rows(table)
@@ -275,7 +232,7 @@ def panel_noise(
     return panel_map(rows, ax, **_LENGTHS, colors=colors, bar=bar, title=title, what=what)
 
 
-def noise_rows(table: DataFrame) -> DataFrame:
+def noise_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Each movie of noise has a name of its own in ``trial``; rows that do not say are not inverted."""
     rows = needs_columns(table, "recording", "spatial_px", "temporal_frames", "video_correlation", figure="noise")
     inverted = rows["inverted"].eq(True).fillna(False).astype(bool) if "inverted" in rows else False
@@ -284,7 +241,7 @@ def noise_rows(table: DataFrame) -> DataFrame:
     return rows.assign(inverted=inverted, trial=names)
 
 
-def panel_frequencies(table: DataFrame, ax: Axes) -> Drawn:
+def panel_frequencies(table: pd.DataFrame, ax: Axes) -> Drawn:
     """By spatial and temporal frequency, over all directions."""
     return panel_map(
         grating_rows(table),
@@ -309,8 +266,7 @@ def _log_axis(ax: Axes, values: list[float]) -> None:
         ax.minorticks_off()
 
 
-def _joined(movies: DataFrame, above: DataFrame, *, level: str = "animal") -> DataFrame:
-    """Single movies, and what was computed of them, in one table told apart by ``level``."""
-    import pandas as pd
-
-    return pd.concat([movies.assign(level="movie"), above.assign(level=level)], ignore_index=True)
+def _joined(below: pd.DataFrame, above: pd.DataFrame, *, levels: tuple[str, str] = ("movie", "animal")) -> pd.DataFrame:
+    """Numbers, and what was computed of them, in one table told apart by ``level``."""
+    parts = zip((below, above), levels, strict=True)
+    return pd.concat([part.assign(level=level) for part, level in parts], ignore_index=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from neuroreel.decimals import in_decimals
@@ -19,7 +20,6 @@ from neuroreel.style import FAINT, HEAT, TICK, animal_looks, short_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
-    from pandas import DataFrame
 
 _ROWS = {
     "on": ("ON, mean over\nneurons", "gray", "response", "both"),
@@ -33,16 +33,9 @@ _CUT = 0.5  # percent of a row's values beyond the end of the colors: a single s
 def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
     """One column per animal: mean response to light and to dark spots, population receptive field, mask.
 
-    Parameters
-    ----------
-    fields
-        ``on`` and ``off`` (neuron, row, column) as ``nr.receptive_fields`` gives them, with the attribute
-        ``recording``, and ``mask`` (height, width) where it is known.
-    subfigure
-        What to draw into.
+    ``fields`` are those of ``nr.receptive_fields``, with the attribute ``recording``, and ``mask`` (height, width)
+    where it is known.
     """
-    import pandas as pd
-
     shown = [_maps(each) for each in fields]
     rows = [name for name in _ROWS if any(name in maps for maps in shown)]
     grid = subfigure.subplots(len(rows), len(shown), squeeze=False)
@@ -74,7 +67,7 @@ def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
     return Drawn(numbers=pd.concat(numbers, ignore_index=True), caption=caption)
 
 
-def panel_overlap(table: DataFrame, ax: Axes) -> Drawn:
+def panel_overlap(table: pd.DataFrame, ax: Axes) -> Drawn:
     """How much area the mask and the population receptive field share, and what chance would give."""
     names = ["rf_mask_overlap", "rf_mask_overlap_chance", "rf_mask_correlation"]
     rows = needs_columns(table, "recording", *names, figure="receptive_fields").sort_values("recording")
@@ -123,6 +116,6 @@ def _draw(maps: xr.Dataset, name: str, ax: Axes, *, colors: str, limit: float) -
     return image
 
 
-def _numbers(maps: xr.Dataset) -> DataFrame:
-    table: DataFrame = maps.drop_vars("mask", errors="ignore").to_dataframe().reset_index()
+def _numbers(maps: xr.Dataset) -> pd.DataFrame:
+    table: pd.DataFrame = maps.drop_vars("mask", errors="ignore").to_dataframe().reset_index()
     return table

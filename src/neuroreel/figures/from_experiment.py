@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
-from neuroreel.figures.material import Material, Movies, on_video
+from neuroreel.figures.material import Material, Movies
 from neuroreel.files import user_path
 from neuroreel.results.datasets import read_dataset
 from neuroreel.results.reconstruction import Reconstruction
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 _LOGGED = ("loss", "video_correlation", "response_correlation")
 
@@ -66,10 +64,8 @@ def read_experiment(folder: str | Path) -> Material:
     )
 
 
-def histories(table: DataFrame) -> DataFrame:
+def histories(table: pd.DataFrame) -> pd.DataFrame:
     """What was logged on the way to the results in these rows; nothing else of their files is read."""
-    import pandas as pd
-
     parts = []
     for row in table.to_dict("records"):
         with xr.open_dataset(row["file"], engine="h5netcdf", decode_times=False) as dataset:
@@ -92,7 +88,7 @@ def movies(row: Mapping[str, Any]) -> Movies:
         truth=result.truth,
         video=result.smooth(sigma).video if np.isfinite(sigma) and sigma > 0 else result.video,
         frame_rate_hz=result.frame_rate_hz,
-        mask=on_video(result.mask, result.truth.shape[1:]),
+        mask=result.mask,
         model_videos=np.asarray(dataset["model_video"].values, np.float32) if "model_video" in dataset else None,
         pixels_per_degree=dataset.attrs.get("pixels_per_degree"),
     )
@@ -111,13 +107,12 @@ def _mask_of(recording: str, results: Path) -> NDArray[np.float32] | None:
         if json.loads(record.read_text(encoding="utf-8")).get("columns", {}).get("recording") != recording:
             continue
         with xr.open_dataset(record.with_suffix(".nc"), engine="h5netcdf", decode_times=False) as dataset:
-            if "mask" in dataset and "video" in dataset:
-                size = (dataset.sizes["height"], dataset.sizes["width"])
-                return on_video(np.asarray(dataset["mask"].values, np.float32), size)
+            if "mask" in dataset:
+                return np.asarray(dataset["mask"].values, np.float32)
     return None
 
 
-def _check_versions(folder: Path, table: DataFrame) -> None:
+def _check_versions(folder: Path, table: pd.DataFrame) -> None:
     """Raise InputError where results are of several versions of neuroreel."""
     found: dict[str, int] = {}
     for file in table["file"]:
@@ -132,7 +127,7 @@ def _check_versions(folder: Path, table: DataFrame) -> None:
         )
 
 
-def _said(asked: Mapping[str, Any], table: DataFrame) -> dict[str, str]:
+def _said(asked: Mapping[str, Any], table: pd.DataFrame) -> dict[str, str]:
     """What was run, in words, for the caption."""
     said = {"experiment": str(asked.get("experiment", ""))}
     animals, results = table["recording"].nunique(), len(table)

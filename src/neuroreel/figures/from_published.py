@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -20,14 +21,12 @@ from neuroreel.bauer_2026.files.find import all_results
 from neuroreel.bauer_2026.files.results import FRAME_RATE_HZ, read_published
 from neuroreel.errors import InputError
 from neuroreel.evaluation.scores import video_correlation
-from neuroreel.figures.material import Material, Movies, on_video
+from neuroreel.figures.material import Material, Movies
 from neuroreel.figures.published_runs import Condition, Movie, absent_runs, conditions_of, of_the_paper
 from neuroreel.files import user_path
+from neuroreel.masks import mask_on_video
 from neuroreel.progress import progress
 from neuroreel.recordings.disk import absolute
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 SMOOTHING = 0.5  # sigma in all axes, as published
 _LOGS = {"loss": "response_loss_full", "video_correlation": "video_corr", "response_correlation": "response_corr_full"}
@@ -82,8 +81,6 @@ class PublishedFolder:
         InputError
             None of its results are there, or a file that :func:`neuroreel.read_published` refuses.
         """
-        import pandas as pd
-
         self.there([name])
         conditions = conditions_of(name, self._found)
         movies, others = of_the_paper([movie for condition in conditions for movie in condition.movies()])
@@ -155,10 +152,8 @@ def _row(movie: Movie, results: Sequence[xr.Dataset]) -> dict[str, Any]:
     }
 
 
-def _with_single_models(table: DataFrame) -> DataFrame:
+def _with_single_models(table: pd.DataFrame) -> pd.DataFrame:
     """To the ensembles one row per movie for its single models, mean over models."""
-    import pandas as pd
-
     single = table[(table["ensemble"] == "videos") & table["single_video_correlation"].notna()]
     single = single.assign(ensemble="single", models=1, video_correlation=single["single_video_correlation"])
     return pd.concat([single.assign(files=[files[:1] for files in single["files"]]), table], ignore_index=True)
@@ -173,10 +168,8 @@ def _mean_video(results: Sequence[xr.Dataset]) -> NDArray[np.float32]:
     return mean
 
 
-def _logged(results: Sequence[xr.Dataset]) -> DataFrame:
+def _logged(results: Sequence[xr.Dataset]) -> pd.DataFrame:
     """What was logged, mean over models."""
-    import pandas as pd
-
     parts = []
     for result in results:
         logs = {name: result[field].values for name, field in _LOGS.items() if field in result}
@@ -185,9 +178,7 @@ def _logged(results: Sequence[xr.Dataset]) -> DataFrame:
     return pd.concat(parts).groupby("iteration", as_index=False).mean()
 
 
-def _histories(table: DataFrame, *, logs: Mapping[str, DataFrame]) -> DataFrame:
-    import pandas as pd
-
+def _histories(table: pd.DataFrame, *, logs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = table.drop_duplicates("key").to_dict("records")
     parts = [logs[row["key"]].assign(recording=row["recording"], trial=row.get("trial", np.nan)) for row in rows]
     return pd.concat(parts, ignore_index=True)
@@ -200,12 +191,12 @@ def _movies(row: Mapping[str, Any]) -> Movies:
         truth=truth,
         video=gaussian_filter(_mean_video(results), SMOOTHING),
         frame_rate_hz=FRAME_RATE_HZ,
-        mask=on_video(np.asarray(results[0]["mask"].values, np.float32), truth.shape[1:]),
+        mask=mask_on_video(np.asarray(results[0]["mask"].values, np.float32), truth.shape[1:]),
         model_videos=np.array([result["video_pred"].values for result in results]) if len(results) > 1 else None,
     )
 
 
-def _said(folder: Path, conditions: Sequence[Condition], table: DataFrame) -> dict[str, str]:
+def _said(folder: Path, conditions: Sequence[Condition], table: pd.DataFrame) -> dict[str, str]:
     models = sorted({int(count) for count in table["models"].dropna()})
     animals = table["recording"].nunique()
     return {

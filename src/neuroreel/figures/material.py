@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pandas import DataFrame
 
 from neuroreel.errors import InputError
-from neuroreel.masks import mask_on_video
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 Floats = NDArray[np.float32]
 _MOST_LINES = 12  # of what is missing, one by one
@@ -96,13 +93,6 @@ class Material:
         if self.finished >= self.expected:
             return ""
         return f"partial: {self.finished} of {self.expected} {self.unit}"
-
-
-def on_video(mask: Floats | None, size: tuple[int, ...]) -> Floats | None:
-    """The mask on the pixels of a video of this size (height, width); None where there is none."""
-    if mask is None:
-        return None
-    return mask_on_video(mask, size)
 
 
 def needs_columns(table: DataFrame, *columns: str, figure: str) -> DataFrame:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from neuroreel.decimals import in_decimals
@@ -22,25 +23,13 @@ from neuroreel.style import short_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
-    from pandas import DataFrame
 
 
 def panel_strips(examples: Sequence[Strip], subfigure: SubFigure, *, columns: int = 8, what: str) -> Drawn:
     """A few frames of each example, one row per movie, the mask's outline on each, times above.
 
-    Parameters
-    ----------
-    examples
-        From top to bottom.
-    subfigure
-        What to draw into.
-    columns
-        Frames of each movie.
-    what
-        Start of the caption's sentence.
+    ``columns`` counts the frames of a movie; ``what`` is the start of the caption's sentence.
     """
-    import pandas as pd
-
     chosen = [chosen_frames(example, columns) for example in examples]
     draw_strips(subfigure.subplots(), examples, frames=chosen)
     shown = [
@@ -63,27 +52,25 @@ def chosen_frames(example: Strip, columns: int) -> list[int]:
     return [int(frame) for frame in np.linspace(first, length - 1, min(columns, length)).round()]
 
 
-def at_percentiles(table: DataFrame, percentiles: Sequence[float], *, score: str = "video_correlation") -> DataFrame:
+def at_percentiles(table: pd.DataFrame, percentiles: Sequence[float]) -> pd.DataFrame:
     """The rows whose scores lie at these percentiles, from the best to the worst, none of them twice."""
-    ranked = table.dropna(subset=[score]).sort_values([score, "recording", "trial"])
+    ranked = table.dropna(subset=["video_correlation"]).sort_values(["video_correlation", "recording", "trial"])
     places = {round((len(ranked) - 1) * percentile / 100) for percentile in percentiles}
     return ranked.iloc[sorted(places, reverse=True)]
 
 
-def side_by_side(
-    material: Material, rows: DataFrame, labels: Sequence[str], *, score: str = "video_correlation"
-) -> Strip:
+def side_by_side(material: Material, rows: pd.DataFrame, labels: Sequence[str]) -> Strip:
     """One trial under several conditions: its true movie, and each row's reconstruction, called as in ``labels``."""
     examples = [example_of(material, row) for row in rows.to_dict("records")]
     movies: dict[str, NDArray[np.float32]] = {"true": examples[0].rows["true"]}
-    for label, example, value in zip(labels, examples, rows[score], strict=True):
+    for label, example, value in zip(labels, examples, rows["video_correlation"], strict=True):
         movies[f"{label}\nr = {in_decimals(value, 2)}"] = example.rows["reconstructed"]
     return Strip(
         name=examples[0].name, rows=movies, frame_rate_hz=examples[0].frame_rate_hz, mask=examples[0].mask, matched=True
     )
 
 
-def one_trial(table: DataFrame, *, condition: str, order: Sequence[Any]) -> DataFrame:
+def one_trial(table: pd.DataFrame, *, condition: str, order: Sequence[Any]) -> pd.DataFrame:
     """Rows of the trial in the middle (by the score of the first condition), one a condition, in their order."""
     there = [value for value in order if (table[condition] == value).any()]
     whole = table.groupby(["recording", "trial"])[condition].transform(lambda own: len(set(there) & set(own)))
@@ -96,7 +83,7 @@ def one_trial(table: DataFrame, *, condition: str, order: Sequence[Any]) -> Data
     return first.loc[there]
 
 
-def example_of(material: Material, row: Mapping[str, Any], *, score: str = "video_correlation") -> Strip:
+def example_of(material: Material, row: Mapping[str, Any]) -> Strip:
     """The true movie of a row, and its reconstruction with the true movie's brightness and contrast inside the mask.
 
     So the paper shows its own: correlations depend on neither.
@@ -108,7 +95,7 @@ def example_of(material: Material, row: Mapping[str, Any], *, score: str = "vide
         rows={"true": movies.truth, "reconstructed": match_contrast(movies.truth, movies.video, mask=inside)},
         frame_rate_hz=movies.frame_rate_hz,
         mask=movies.mask,
-        beside=f"r = {in_decimals(row[score], 2)}\nin {scored_share(movies.mask):.0%} of\nthe screen",
+        beside=f"r = {in_decimals(row['video_correlation'], 2)}\nin {scored_share(movies.mask):.0%} of\nthe screen",
         matched=True,
     )
 
@@ -120,7 +107,7 @@ def name_of(row: Mapping[str, Any]) -> str:
     return f"trial {trial:g} of {animal}" if known else animal
 
 
-def chosen_noise(table: DataFrame) -> list[dict[str, object]]:
+def chosen_noise(table: pd.DataFrame) -> list[dict[str, object]]:
     """Three rows to show: of the field reconstructed best, the one in the middle, the worst."""
     rows = noise_rows(table)
     plain = rows[~rows["inverted"]] if (~rows["inverted"]).any() else rows
@@ -144,7 +131,7 @@ def noise_example(material: Material, row: dict[str, object]) -> Strip:
     )
 
 
-def grating_example(material: Material, rows: DataFrame) -> Strip:
+def grating_example(material: Material, rows: pd.DataFrame) -> Strip:
     """A grating by its direction and frequencies; of several animals the one in the middle."""
     row = rows.reset_index().sort_values("video_correlation").iloc[len(rows) // 2].to_dict()
     example = example_of(material, row)

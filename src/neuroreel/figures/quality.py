@@ -8,6 +8,7 @@ from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from neuroreel.errors import InputError
 from neuroreel.evaluation.frequency_bands import band_correlation
@@ -26,8 +27,6 @@ _CLIP = 15  # frames
 
 def panel_identification(movies: Sequence[Movies], ax: Axes) -> Drawn:
     """How often a frame or a clip is told from another true one, and from all others."""
-    import pandas as pd
-
     truths, videos = [each.truth for each in movies], [each.video for each in movies]
     masks = [np.ones(each.truth.shape[1:], bool) if each.mask is None else each.mask for each in movies]
     rows = []
@@ -55,8 +54,6 @@ _IDENTIFIED = ("ways", "clip_frames", "accuracy", "low", "high", "chance")
 
 def panel_bands(movies: Sequence[Movies], ax: Axes) -> Drawn:
     """Correlation by band of spatial and temporal frequency, all movies together."""
-    import pandas as pd
-
     degrees = movies[0].pixels_per_degree
     bands = reduce(
         add,
@@ -92,8 +89,6 @@ def panel_bands(movies: Sequence[Movies], ax: Axes) -> Drawn:
 
 def panel_uncertainty(found: Sequence[Uncertainty], ax: Axes) -> Drawn:
     """Whether models disagree where their mean is wrong: error against deviation, one line per movie."""
-    import pandas as pd
-
     rows = []
     for number, each in enumerate(found):
         ax.plot(each.curve_deviation, each.curve_error, color=BLUE, alpha=0.5, marker="o", markersize=2)
@@ -114,7 +109,6 @@ def panel_uncertainty(found: Sequence[Uncertainty], ax: Axes) -> Drawn:
 
 def or_say_why(panel: Callable[..., Drawn]) -> Callable[..., Drawn]:
     """The panel; or an empty one, if the movies are too short or too few for it."""
-    import pandas as pd
 
     def drawn(data: Any, ax: Axes) -> Drawn:
         try:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from neuroreel import __version__
 from neuroreel.figures.comparisons import COLUMNS
 from neuroreel.figures.material import Material, summary_of_missing
@@ -15,7 +17,6 @@ from neuroreel.style import INK, LETTER, SIMULATED, TICK, WARNING, animal_looks,
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
-    from pandas import DataFrame
 
 _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
@@ -24,9 +25,9 @@ _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 class Drawn:
     """What a panel gives back: the numbers that are in it, a sentence for the caption, and the tests that were made."""
 
-    numbers: DataFrame
+    numbers: pd.DataFrame
     caption: str
-    tests: DataFrame | None = None
+    tests: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,12 @@ class Sheet:
 
     def animal_legend(self, recordings: Sequence[str]) -> None:
         """Under the panels: which color and marker is which animal."""
+        from matplotlib.lines import Line2D
+
         looks = animal_looks(recordings)
         if not 1 < len(looks) <= 10:
             return
-        handles = [_handle(look) for look in looks.values()]
+        handles = [Line2D([], [], linestyle="", **look) for look in looks.values()]
         self.figure.legend(
             handles,
             [short_name(name) for name in looks],
@@ -113,12 +116,6 @@ def put_letter(ax: Any, letter: str) -> None:
         ax.suptitle(letter, x=0.005, ha="left", fontsize=LETTER, fontweight="bold")
         return
     ax.set_title(letter, loc="left", x=-0.02, ha="right", fontsize=LETTER, fontweight="bold")
-
-
-def _handle(look: dict[str, Any]) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], linestyle="", **look)
 
 
 def stacked(figure: Figure | SubFigure, heights: Sequence[float]) -> list[SubFigure]:
@@ -146,23 +143,18 @@ def write_sheet(
             partial.mkdir()
             for ending, metadata in _UNDATED.items():
                 sheet.figure.savefig(partial / f"figure.{ending}", metadata=metadata)
-            _write_tables(sheet, partial)
+            for panel in sheet.panels:
+                numbers = partial / f"{panel.letter}_{panel.name}.csv"
+                panel.drawn.numbers.to_csv(numbers, index=False, lineterminator="\n")
+            all_tests(sheet).to_csv(partial / "tests.csv", index=False, lineterminator="\n")
             (partial / "caption.md").write_text(caption(sheet, material), encoding="utf-8")
             if material.missing:
                 (partial / "missing.txt").write_text("\n".join(material.missing) + "\n", encoding="utf-8")
     return target
 
 
-def _write_tables(sheet: Sheet, folder: Path) -> None:
-    for panel in sheet.panels:
-        panel.drawn.numbers.to_csv(folder / f"{panel.letter}_{panel.name}.csv", index=False, lineterminator="\n")
-    all_tests(sheet).to_csv(folder / "tests.csv", index=False, lineterminator="\n")
-
-
-def all_tests(sheet: Sheet) -> DataFrame:
+def all_tests(sheet: Sheet) -> pd.DataFrame:
     """The tests of all panels, with the panel's letter before each."""
-    import pandas as pd
-
     made = [
         each.drawn.tests.assign(panel=each.letter)
         for each in sheet.panels
