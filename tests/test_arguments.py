@@ -120,7 +120,7 @@ WRONG_KINDS: dict[str, tuple[Callable[[], Any], str]] = {
     "no model": (lambda: nr.predict(None, TRIALS[0]), "NoneType is no EncodingModel"),
     "trials": (lambda: nr.predict(MODEL, TRIALS), "the trial is a list; it must be one Trial"),
     "a movie": (lambda: nr.predict(MODEL, VIDEO), "the trial is a ndarray"),
-    "no trials": (lambda: nr.bauer_2026.reconstruct(None, MODEL), "got a NoneType among the trials"),
+    "no trials": (lambda: nr.bauer_2026.reconstruct(None, MODEL), "a trial is a NoneType; it must be one Trial"),
     "no trial": (lambda: nr.reconstruct(None, POSTERIOR), "a trial is a NoneType; it must be one Trial"),
     "posterior's folder": (lambda: nr.reconstruct(TRIALS, "posterior"), "posterior is a str; it must be one Posterior"),
     "a model for a posterior": (lambda: nr.reconstruct(TRIALS, MODEL), "posterior is a ToyEncoder"),

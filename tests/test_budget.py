@@ -21,12 +21,12 @@ import neuroreel as nr
 from neuroreel import budget
 from neuroreel.bauer_2026 import inversion
 from neuroreel.budget import LiveTensors, TooMuchError, graphs_fit, window_bytes, windows_that_fit
+from neuroreel.encoding import wish
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.readout import ReadoutConfig, ReadoutModel
 from neuroreel.errors import InputError, ResourceError
-from neuroreel.posterior import one_movie
 from toy_encoder import ToyEncoder, toy_trials
 
 CPU = torch.device("cpu")
@@ -304,19 +304,18 @@ def test_memory_that_runs_out_elsewhere_is_told_clearly(method: str, monkeypatch
         reconstruct: Callable[[], Any] = partial(nr.reconstruct, trials[0], posterior_of(model, trials[1:]), passes=2)
     else:
         reconstruct = partial(nr.bauer_2026.reconstruct, trials[0], model, iterations=1, record="pass")
-    place = one_movie if method == "posterior" else inversion
 
     def greedy(*_: Any, **__: Any) -> None:
         raise MemoryError("Unable to allocate 9 GiB")
 
-    monkeypatch.setattr(place, "predict", greedy)
+    monkeypatch.setattr(wish, "predict", greedy)
     with pytest.raises(ResourceError, match=r"memory ran out \(Unable to allocate 9 GiB\) on the device cpu: close"):
         reconstruct(compute=quiet())
 
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("of another kind")
 
-    monkeypatch.setattr(place, "predict", broken)
+    monkeypatch.setattr(wish, "predict", broken)
     with pytest.raises(RuntimeError, match=r"^of another kind$"):
         reconstruct(compute=quiet())
 

@@ -1,4 +1,4 @@
-"""Checks that trials, models and mask fit each other, made before any work starts."""
+"""Checks that models and mask fit each other, made before any work starts."""
 
 from __future__ import annotations
 
@@ -9,34 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroreel.bauer_2026.likelihood import window_length, window_starts
-from neuroreel.encoding.checks import check_movie_fits, check_not_trained_on, check_responses_fit
+from neuroreel.bauer_2026.likelihood import window_length
 from neuroreel.encoding.interface import Canvas, EncodingModel
 from neuroreel.errors import InputError
-from neuroreel.recordings.checks import TrialSpec, check_most_responses
-from neuroreel.recordings.trial import Trial
-
-
-def check_trials_fit(
-    trials: Sequence[Trial], models: Sequence[EncodingModel], *, allow_trained_on: bool = False
-) -> None:
-    """Raise InputError unless all trials can be reconstructed with these models."""
-    specs = []
-    if not len(trials):
-        raise InputError("no trials were given; pass one, or a list of them")
-    for trial in trials:
-        if not isinstance(trial, Trial):
-            raise InputError(
-                f"got a {type(trial).__name__} among the trials; pass nr.Trial(...), or a recording's trials"
-            )
-        check_not_trained_on(models, trial, allow=allow_trained_on)
-        for model in models:
-            check_responses_fit(model, trial)
-            window_starts(trial.frames, window_length(model))
-        if trial.video is not None:  # used only for scores, at the very end
-            check_movie_fits(models[0], trial)
-        specs.append(TrialSpec.of(trial))
-    check_most_responses(specs, what="trials to reconstruct")
 
 
 def check_models_agree(models: Sequence[EncodingModel], *, with_padding: bool, share_windows: bool) -> None:

@@ -10,37 +10,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.arguments import whole_number
-from neuroreel.bauer_2026.checks import check_models_agree, check_trials_fit, update_mask_of
-from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood, mean_fit, window_length
+from neuroreel.bauer_2026.checks import check_models_agree, update_mask_of
+from neuroreel.bauer_2026.likelihood import Evidence, PoissonLikelihood, mean_fit, window_length, window_starts
 from neuroreel.bauer_2026.log import history_row
 from neuroreel.bauer_2026.optimizer import PublishedMomentum
 from neuroreel.bauer_2026.settings import Settings
 from neuroreel.budget import windows_that_fit
 from neuroreel.compute import Compute
-from neuroreel.encoding.checks import as_ensemble, checked_neurons, declared
-from neuroreel.encoding.engine import arithmetic_of, engine_of, precision_of
-from neuroreel.encoding.interface import EncodingModel, frozen
-from neuroreel.encoding.predict import predict
+from neuroreel.encoding.checks import as_ensemble, checked_neurons
+from neuroreel.encoding.engine import engines_of
+from neuroreel.encoding.interface import EncodingModel
+from neuroreel.encoding.wish import Wish, check_trials_fit
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
-from neuroreel.masks import check_mask_values, mask_on_video, scored_pixels
-from neuroreel.memory import memory_errors_told
+from neuroreel.masks import check_mask_values, scored_pixels
 from neuroreel.progress import bar_of, note
 from neuroreel.recordings.trial import Trial
-from neuroreel.results.provenance import hash_array, hash_model
+from neuroreel.results.provenance import hash_array
 from neuroreel.results.reconstruction import Reconstruction
-from neuroreel.snapshot import Snapshot, fingerprint
+from neuroreel.snapshot import Snapshot
 
 
 @overload
@@ -119,7 +118,9 @@ def reconstruct(
     resolved = Settings.of(dict(settings))
     whole_number(seed, name="seed", least=0)
     check_models_agree(ensemble, with_padding=resolved.optimize_padding, share_windows=resolved.ensemble == "gradients")
-    check_trials_fit(chosen, ensemble, allow_trained_on=allow_trained_on)
+    for trial in check_trials_fit(chosen, ensemble, allow_trained_on=allow_trained_on):
+        for model in ensemble:
+            window_starts(trial.frames, window_length(model))
     seen = None if mask is None else check_mask_values(mask, what="the mask")
     wish = _Wish(
         settings=resolved,
@@ -128,7 +129,7 @@ def reconstruct(
         update_mask=update_mask_of(
             seen, ensemble[0].canvas, threshold=resolved.mask_threshold, with_padding=resolved.optimize_padding
         ),
-        keep=checked_neurons(neurons, ensemble[0].neurons),
+        kept=checked_neurons(neurons, ensemble[0].neurons),
         seed=seed,
         compute=Compute.of(compute),
     )
@@ -137,32 +138,21 @@ def reconstruct(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wish:
+class _Wish(Wish):
     """What was requested, checked; the same for every trial."""
 
     settings: Settings
-    models: list[EncodingModel]
-    mask: NDArray[np.float32] | None
     update_mask: Tensor
-    keep: NDArray[np.bool_]
-    seed: int
-    compute: Compute
 
     def crop(self, movie: Tensor) -> Tensor:
         """The video out of the movie that is optimized."""
         return self.models[0].canvas.crop(movie) if self.settings.optimize_padding else movie
 
-    @cached_property
-    def model_hashes(self) -> list[str]:
-        """Fingerprints of the models' weights, taken once for all trials."""
-        return [hash_model(model) for model in self.models]
-
 
 def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
     keep_freed_memory()
     device, finished = wish.compute.torch_device, list[Path]()
-    with memory_errors_told(device), frozen(wish.models, device=device):
-        engines = [engine_of(model, precision=wish.compute.torch_precision) for model in wish.models]
+    with engines_of(wish.models, wish.compute) as engines:
         at_once = min(
             windows_that_fit(engine, frames=window_length(engine), device=device, max_bytes=wish.compute.max_bytes)
             for engine in engines
@@ -208,7 +198,7 @@ def _optimize(
         movie.copy_(kept["movie"])
         optimizer.load_state_dict(kept["optimizer"])
         run.iteration, run.history = kept["iteration"], kept["history"]
-    evidence = Evidence.of(trial, team, keep=wish.keep, ablated=settings.ablated, device=device)
+    evidence = Evidence.of(trial, team, keep=wish.kept, ablated=settings.ablated, device=device)
     update_mask = wish.update_mask.to(device)
     with bar_of(
         settings.iterations,
@@ -235,7 +225,7 @@ def _optimize(
                     evidence,
                     settings=settings,
                     scored=scored_pixels(wish.mask, canvas.video_size),
-                    keep=wish.keep,
+                    keep=wish.kept,
                     clips_at_once=likelihood.windows_at_once * team[0].clip_stride,
                 )
                 run.history.append({"iteration": run.iteration} | row)
@@ -250,51 +240,21 @@ def _optimize(
 def _pack(trial: Trial, engines: Sequence[EncodingModel], runs: Sequence[_Run], wish: _Wish) -> Reconstruction:
     videos = torch.stack([wish.crop(run.movie) for run in runs])  # (teams, frames, height, width)
     video = videos.mean(dim=0).cpu().numpy().clip(0, 255)
-    shown = trial.replace(video=video, responses=None)
     rows = runs[0].history
-    return Reconstruction.build(
-        video=video,
-        frame_rate_hz=trial.frame_rate_hz,
-        trial=trial,
-        recording=trial.recording,
-        simulated=trial.simulated,
-        mask=None if wish.mask is None else mask_on_video(wish.mask, video.shape[1:]),
+    return wish.result(
+        trial,
+        video,
+        engines,
         start=np.full_like(video, MID_GREY),
         model_video=videos.cpu().numpy() if len(runs) > 1 else None,
-        predicted=predict(engines, shown),
-        predicted_truth=None if trial.video is None else predict(engines, trial),
         history={name: [row[name] for row in rows] for name in rows[0]} if rows else None,
-        neuron_mask=wish.keep,
-        settings={
-            "method": "bauer_2026",
-            **asdict(wish.settings),
-            "neurons_kept": int(wish.keep.sum()),
-            "models": len(engines),
-            "precision": ", ".join(sorted({precision_of(engine) for engine in engines})),
-            **declared(wish.models, trial),
-        },
-        hashes={
-            "models": ", ".join(wish.model_hashes),
-            "responses": hash_array(trial.needs_responses()),
-            **({} if wish.mask is None else {"mask": hash_array(wish.mask)}),
-        },
-        seed=wish.seed,
-        device=wish.compute.torch_device,
+        settings={"method": "bauer_2026", **asdict(wish.settings)},
+        hashes={} if wish.mask is None else {"mask": hash_array(wish.mask)},
     )
 
 
 def _snapshot_of(trial: Trial, ending: str, team: Sequence[EncodingModel], wish: _Wish) -> Snapshot:
-    file = wish.compute.checkpoint_file
+    file = wish.checkpoint(ending)
     if file is None:
         return Snapshot(None, fingerprint="")
-    made_of = fingerprint(
-        settings=asdict(wish.settings),
-        models=wish.model_hashes,
-        run=ending,
-        responses=hash_array(trial.needs_responses()),
-        covariates=hash_array(trial.covariates),
-        mask=None if wish.mask is None else hash_array(wish.mask),
-        keep=hash_array(wish.keep),
-        arithmetic=arithmetic_of(team),
-    )
-    return Snapshot(file.with_name(f"{file.stem}{ending}{file.suffix or '.pt'}"), fingerprint=made_of)
+    return Snapshot(file, fingerprint=wish.fingerprint(trial, team, settings=asdict(wish.settings), run=ending))

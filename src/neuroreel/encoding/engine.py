@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from neuroreel import __version__
+from neuroreel.compute import Compute
 from neuroreel.encoding.dwiseneuro.folded import FoldedDwiseNeuro
 from neuroreel.encoding.dwiseneuro.native import native_library
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro
-from neuroreel.encoding.interface import EncodingModel, device_of
+from neuroreel.encoding.interface import EncodingModel, device_of, frozen
 from neuroreel.encoding.readout import ReadoutModel
 from neuroreel.encoding.readout_frozen import FrozenReadoutModel
+from neuroreel.memory import memory_errors_told
 
 
 def engine_of(model: EncodingModel, *, precision: str = "float32") -> EncodingModel:
@@ -21,6 +24,14 @@ def engine_of(model: EncodingModel, *, precision: str = "float32") -> EncodingMo
     if isinstance(model, DwiseNeuro):
         return FoldedDwiseNeuro(model, precision=precision)
     return FrozenReadoutModel(model) if isinstance(model, ReadoutModel) else model
+
+
+@contextmanager
+def engines_of(models: Sequence[EncodingModel], compute: Compute) -> Iterator[list[EncodingModel]]:
+    """The models, frozen on the device, in that form; within the block it is told clearly where memory runs out."""
+    device = compute.torch_device
+    with memory_errors_told(device), frozen(models, device=device):
+        yield [engine_of(model, precision=compute.torch_precision) for model in models]
 
 
 def precision_of(engine: EncodingModel) -> str:

@@ -1,4 +1,4 @@
-"""Do trials, neurons and starting movies fit a posterior? Asked before any work starts."""
+"""Do neurons and starting movies fit a posterior? Asked before any work starts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neuroreel.arguments import as_array, instance_of
-from neuroreel.encoding.checks import check_movie_fits, check_not_trained_on, check_responses_fit, checked_neurons
+from neuroreel.arguments import as_array
+from neuroreel.encoding.checks import checked_neurons
 from neuroreel.errors import InputError
 from neuroreel.posterior.posterior import Posterior
-from neuroreel.recordings.checks import TrialSpec, check_most_responses
 from neuroreel.recordings.trial import Trial
 
 
@@ -40,19 +39,3 @@ def checked_starts(
             raise InputError(f"start has shape {movie.shape} or NaN; it must be a movie of shape {wanted}, grey 0..255")
         checked.append(movie)
     return checked
-
-
-def check_trials_fit(trials: Sequence[Trial], posterior: Posterior, *, allow_trained_on: bool = False) -> None:
-    """Raise InputError unless all trials can be reconstructed under this posterior."""
-    if not len(trials):
-        raise InputError("no trials were given; pass one, or a list of them")
-    specs = []
-    for trial in trials:
-        instance_of(trial, Trial, name="a trial")
-        check_not_trained_on(posterior.models, trial, allow=allow_trained_on)
-        for model in posterior.models:
-            check_responses_fit(model, trial)
-            if trial.video is not None:  # it is looked at for scores alone, but at the end of the work
-                check_movie_fits(model, trial)
-        specs.append(TrialSpec.of(trial))
-    check_most_responses(specs, what="trials to reconstruct")

@@ -13,11 +13,10 @@ from neuroreel.arguments import finite_number, instance_of, whole_number
 from neuroreel.compute import Compute
 from neuroreel.defaults import FACTORS, LIKELIHOOD_WEIGHT
 from neuroreel.encoding.checks import as_ensemble, check_movie_fits, check_responses_fit
-from neuroreel.encoding.engine import engine_of
-from neuroreel.encoding.interface import EncodingModel, frozen
+from neuroreel.encoding.engine import engines_of
+from neuroreel.encoding.interface import EncodingModel
 from neuroreel.encoding.training.recipe import WATCHED
 from neuroreel.errors import InputError
-from neuroreel.memory import memory_errors_told
 from neuroreel.posterior.movie_prior import MoviePrior, fit_movie_prior
 from neuroreel.posterior.noise import LEAST_RATE, fit_noise
 from neuroreel.posterior.posterior import Posterior
@@ -95,9 +94,8 @@ def fit_posterior(
     for what, given in (("training trials", trials), ("validation trials", validation)):
         _check_trials(given, ensemble, what=what, movie_prior=movie_prior, needed=given is trials)
     show = compute.progress
-    with memory_errors_told(compute.torch_device), frozen(ensemble, device=compute.torch_device):
+    with engines_of(ensemble, compute) as engines:
         prior = fit_movie_prior(trials, seed=seed) if movie_prior is None else movie_prior
-        engines = [engine_of(model, precision=compute.torch_precision) for model in ensemble]
         roots = partial(_roots, engines, device=compute.torch_device, show=show)
         recorded, predicted = roots(_some(trials, seed=seed), what="training trials")
         held_out = roots(_some(validation, seed=seed), what="validation trials") if len(validation) else None

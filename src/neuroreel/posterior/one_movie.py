@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroreel.budget import graphs_fit
-from neuroreel.compute import Compute
 from neuroreel.defaults import SKIP_FRAMES
-from neuroreel.encoding.checks import declared
-from neuroreel.encoding.engine import arithmetic_of, precision_of
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.encoding.predict import predict
+from neuroreel.encoding.wish import Wish
 from neuroreel.evaluation.scores import video_correlation
-from neuroreel.masks import mask_on_video, scored_pixels
+from neuroreel.masks import scored_pixels
 from neuroreel.posterior.linearized import scale_and_first_step
 from neuroreel.posterior.objective import Objective, Whitened
 from neuroreel.posterior.posterior import Posterior
@@ -29,29 +24,20 @@ from neuroreel.posterior.samples import deviation_of, draw
 from neuroreel.posterior.search import Progress, search
 from neuroreel.progress import bar_of, note
 from neuroreel.recordings.trial import Trial
-from neuroreel.results.provenance import hash_array, hash_model
+from neuroreel.results.provenance import hash_array
 from neuroreel.results.reconstruction import Reconstruction
-from neuroreel.snapshot import Snapshot, fingerprint
+from neuroreel.snapshot import Snapshot
 
 FARTHEST_START = 3.0  # standard deviations of the prior: what is less likely would only have to be undone
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class PosteriorWish(Wish):
     """What is asked for every trial, checked."""
 
     posterior: Posterior
-    mask: NDArray[np.float32] | None
-    kept: NDArray[np.bool_]
     samples: int
     passes: int
-    seed: int
-    compute: Compute
-
-    @cached_property
-    def model_hashes(self) -> list[str]:
-        """Fingerprints of the models' weights, taken once for all trials."""
-        return [hash_model(model) for model in self.posterior.models]
 
     @cached_property
     def scored(self) -> NDArray[np.bool_]:
@@ -62,7 +48,7 @@ class Wish:
 def reconstruct_one(
     trial: Trial,
     start: NDArray[np.float32] | None,
-    wish: Wish,
+    wish: PosteriorWish,
     engines: Sequence[EncodingModel],
     snapshot: Snapshot,
 ) -> Reconstruction:
@@ -87,52 +73,28 @@ def reconstruct_one(
     progress, history = _search(trial, begin, objective, wish, snapshot)
     video = whitened.movie(progress.coordinates).clamp(0, 255).cpu().numpy()
     drawn = _draws(objective, progress.coordinates, wish)
-    shown = trial.replace(video=video, responses=None)
-    scored_mask = None if wish.mask is None else mask_on_video(wish.mask, video.shape[1:])
-    return Reconstruction.build(
-        video=video,
-        frame_rate_hz=trial.frame_rate_hz,
-        trial=trial,
-        recording=trial.recording,
-        simulated=trial.simulated,
-        mask=scored_mask,
+    return wish.result(
+        trial,
+        video,
+        engines,
         samples=drawn,
         deviation=None if drawn is None else deviation_of(video, drawn),
         start=whitened.movie(begin).clamp(0, 255).cpu().numpy(),
-        predicted=predict(engines, shown),
-        predicted_truth=None if trial.video is None else predict(engines, trial),
         history=history,
-        neuron_mask=wish.kept,
-        settings=_settings(trial, wish, engines, progress),
-        hashes={
-            "models": ", ".join(wish.model_hashes),
-            "responses": hash_array(trial.needs_responses()),
+        settings={
+            "method": "posterior",
+            "passes": progress.passes,
+            "converged": progress.converged,
+            "samples": wish.samples,
+            "likelihood_weight": wish.posterior.likelihood_weight,
+            "noise_factors": wish.posterior.noise.loadings.shape[1],
+            "movie_components": len(wish.posterior.movie_prior.components),
         },
-        seed=wish.seed,
-        device=device,
     )
 
 
-def _settings(trial: Trial, wish: Wish, engines: Sequence[EncodingModel], progress: Progress) -> dict[str, Any]:
-    """What the result says of how it was made."""
-    posterior = wish.posterior
-    return {
-        "method": "posterior",
-        "passes": progress.passes,
-        "converged": progress.converged,
-        "samples": wish.samples,
-        "likelihood_weight": posterior.likelihood_weight,
-        "noise_factors": posterior.noise.loadings.shape[1],
-        "movie_components": len(posterior.movie_prior.components),
-        "neurons_kept": int(wish.kept.sum()),
-        "models": len(engines),
-        "precision": ", ".join(sorted({precision_of(engine) for engine in engines})),
-        **declared(posterior.models, trial),
-    }
-
-
 def _search(
-    trial: Trial, begin: Tensor, objective: Objective, wish: Wish, snapshot: Snapshot
+    trial: Trial, begin: Tensor, objective: Objective, wish: PosteriorWish, snapshot: Snapshot
 ) -> tuple[Progress, dict[str, list[float]]]:
     """The search from its start, or from its snapshot, to its end; and what it went through."""
     kept = snapshot.load(device=begin.device)
@@ -167,7 +129,7 @@ def _search(
     return progress, history
 
 
-def _draws(objective: Objective, coordinates: Tensor, wish: Wish) -> NDArray[np.float32] | None:
+def _draws(objective: Objective, coordinates: Tensor, wish: PosteriorWish) -> NDArray[np.float32] | None:
     """Movies (samples, frames, height, width) drawn from the posterior."""
     if not wish.samples:
         return None
@@ -187,25 +149,18 @@ def snapshot_of(
     trial: Trial,
     start: NDArray[np.float32] | None,
     number: int,
-    wish: Wish,
+    wish: PosteriorWish,
     engines: Sequence[EncodingModel],
 ) -> Snapshot:
-    """Where the progress of this movie is kept: a file for each trial, beside the one that was named."""
-    file: Path | None = wish.compute.checkpoint_file
+    """Where the progress of this movie is kept, if it is."""
+    file = wish.checkpoint(f"-trial{number}")
     if file is None:
         return Snapshot(None, fingerprint="")
-    made_of = fingerprint(
-        models=wish.model_hashes,
+    made_of = wish.fingerprint(
+        trial,
+        engines,
         posterior={name: hash_array(tensor.numpy()) for name, tensor in wish.posterior.tensors().items()},
         likelihood_weight=wish.posterior.likelihood_weight,
-        responses=hash_array(trial.needs_responses()),
-        covariates=hash_array(trial.covariates),
-        kept=hash_array(wish.kept),
         start=None if start is None else hash_array(start),
-        mask=None if wish.mask is None else hash_array(wish.mask),
-        arithmetic=arithmetic_of(engines),
     )
-    return Snapshot(
-        file.with_name(f"{file.stem}-trial{number}{file.suffix or '.pt'}"),
-        fingerprint=made_of,
-    )
+    return Snapshot(file, fingerprint=made_of)

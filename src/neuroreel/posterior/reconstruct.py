@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from neuroreel.allocator import keep_freed_memory
 from neuroreel.arguments import instance_of, whole_number
 from neuroreel.compute import Compute
-from neuroreel.encoding.engine import engine_of
-from neuroreel.encoding.interface import frozen
+from neuroreel.encoding.engine import engines_of
+from neuroreel.encoding.wish import check_trials_fit
 from neuroreel.masks import check_mask_values
-from neuroreel.memory import memory_errors_told
-from neuroreel.posterior.checks import check_trials_fit, checked_starts, usable_neurons
-from neuroreel.posterior.one_movie import Wish, reconstruct_one, snapshot_of
+from neuroreel.posterior.checks import checked_starts, usable_neurons
+from neuroreel.posterior.one_movie import PosteriorWish, reconstruct_one, snapshot_of
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.reconstruction import Reconstruction
@@ -144,7 +143,8 @@ def reconstruct_each(
     """
     instance_of(posterior, Posterior, name="posterior")
     chosen: Any = trials if isinstance(trials, Sequence) else list(trials)
-    wish = Wish(
+    wish = PosteriorWish(
+        models=posterior.models,
         posterior=posterior,
         mask=None if mask is None else check_mask_values(mask, what="the mask"),
         kept=usable_neurons(neurons, posterior),
@@ -154,17 +154,16 @@ def reconstruct_each(
         compute=Compute.of(compute),
     )
     _ = wish.scored  # refuses a mask of another size
-    check_trials_fit(chosen, posterior, allow_trained_on=allow_trained_on)
+    check_trials_fit(chosen, posterior.models, allow_trained_on=allow_trained_on)
     return _each(chosen, wish, checked_starts(starts, chosen, posterior))
 
 
 def _each(
-    trials: Sequence[Trial], wish: Wish, starts: Sequence[NDArray[np.float32] | None]
+    trials: Sequence[Trial], wish: PosteriorWish, starts: Sequence[NDArray[np.float32] | None]
 ) -> Iterator[Reconstruction]:
     keep_freed_memory()
-    device, finished = wish.compute.torch_device, []
-    with memory_errors_told(device), frozen(wish.posterior.models, device=device):
-        engines = [engine_of(model, precision=wish.compute.torch_precision) for model in wish.posterior.models]
+    finished = []
+    with engines_of(wish.models, wish.compute) as engines:
         for number, trial in enumerate(trials):  # zip would hold one trial more in memory
             start = starts[number]
             snapshot = snapshot_of(trial, start, number, wish, engines)

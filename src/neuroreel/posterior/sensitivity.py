@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from neuroreel.arguments import instance_of, whole_number
 from neuroreel.compute import Compute
 from neuroreel.encoding.checks import check_movie_fits
-from neuroreel.encoding.engine import engine_of
-from neuroreel.encoding.interface import frozen
+from neuroreel.encoding.engine import engines_of
 from neuroreel.errors import InputError
 from neuroreel.masks import Mask
 from neuroreel.posterior.noise import NoisePrecision
@@ -83,8 +82,7 @@ def posterior_mask(
     device, generator = compute.torch_device, torch.Generator().manual_seed(seed)
     noise, information = posterior.noise.select(posterior.usable).to(device), np.zeros(posterior.movie_prior.size)
     usable = posterior.usable.to(device)
-    with frozen(posterior.models, device=device):
-        engines = [engine_of(model, precision=compute.torch_precision) for model in posterior.models]
+    with engines_of(posterior.models, compute) as engines:
         warmup = max(model.warmup_frames for model in engines)
         for number in progress_bar(numbers, description="What responses tell of", enabled=compute.progress):
             trial = trials[number]

@@ -10,8 +10,7 @@ import torch
 from neuroreel.arguments import instance_of, whole_number
 from neuroreel.compute import Compute
 from neuroreel.encoding.checks import check_movie_fits
-from neuroreel.encoding.engine import engine_of
-from neuroreel.encoding.interface import frozen
+from neuroreel.encoding.engine import engines_of
 from neuroreel.posterior.noise import NoisePrecision
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.posterior.prediction import ensemble_responses
@@ -63,8 +62,7 @@ def _drawn(posterior: Posterior, trials: Sequence[Trial], *, seed: int, compute:
     device, generator = compute.torch_device, torch.Generator().manual_seed(seed)
     noise = posterior.noise.to(device)
     silent = ~posterior.usable
-    with frozen(posterior.models, device=device):
-        engines = [engine_of(model, precision=compute.torch_precision) for model in posterior.models]
+    with engines_of(posterior.models, compute) as engines:
         for trial in progress_bar(trials, description="Simulating responses", enabled=compute.progress):
             video = torch.from_numpy(trial.needs_video()).to(device)
             predicted = ensemble_responses(engines, video, torch.from_numpy(trial.covariates).to(device))
