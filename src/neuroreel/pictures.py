@@ -189,9 +189,7 @@ def draw_traces(ax: Axes, traces: Mapping[str, NDArray[Any]], *, frame_rate_hz: 
     ax.set(xlabel="time (s)", xlim=(0, max(map(len, traces.values())) / frame_rate_hz))
 
 
-def draw_images(
-    parent: Figure | SubFigure, images: Mapping[str, NDArray[Any]], *, signed: bool = False, mask: Any = None
-) -> None:
+def draw_images(parent: Figure | SubFigure, images: Mapping[str, NDArray[Any]], *, signed: bool = False) -> None:
     """Images (height, width) side by side, with their names above: grey levels, or signed, 0 in mid-grey."""
     for ax, (title, image) in zip(parent.subplots(1, len(images), squeeze=False)[0], images.items(), strict=True):
         most = float(np.abs(image).max()) or 1.0
@@ -199,7 +197,6 @@ def draw_images(
         if signed:
             colors |= {"vmin": -most, "vmax": most}
         ax.imshow(image, interpolation="nearest", **colors)
-        draw_outline(ax, mask)
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=TICK)
 

@@ -66,7 +66,7 @@ def write_manifest(to: Path, unpacked: Path, *, folder: Path, check_stopped: Cal
     _write_json(_manifests(to) / f"{inside.replace('/', '.')}.json", {"folder": inside, "files": files})
 
 
-def check_downloads(to: str | Path, *, progress: bool = True) -> list[str]:
+def check_downloads(to: str | Path) -> list[str]:
     """Read everything that was downloaded into a folder again; what is not as it was, one line each.
 
     Raises
@@ -78,7 +78,7 @@ def check_downloads(to: str | Path, *, progress: bool = True) -> list[str]:
     known: list[tuple[Path, Expected | list[int]]] = [*Ledger(to).files(), *_files_of_recordings(to)]
     if not known:
         raise InputError(f"nothing that was downloaded is in {to}; give the folder that the download was given")
-    bar = progress_bar(known, description="Checking", enabled=progress)
+    bar = progress_bar(known, description="Checking")
     return [fault for path, seen in bar if (fault := _fault(path, seen))]
 
 

@@ -22,14 +22,14 @@ SHOWN = 6
 _NOISE = 20.0  # grey levels: exactly at grey, a model may have no gradient
 
 
-def gradients_at_grey(model: EncodingModel, neurons: list[int], *, seed: int = 0) -> NDArray[np.float32]:
+def gradients_at_grey(model: EncodingModel, neurons: list[int]) -> NDArray[np.float32]:
     """Which pixels change these neurons' predicted responses to a nearly grey movie: (neurons, height, width).
 
     The gradient of the response in the last frame of one clip, at the moment before it that matters most.
     """
     from neuroreel.encoding.interface import device_of, frozen
 
-    device, noise = device_of(model), torch.Generator().manual_seed(seed)
+    device, noise = device_of(model), torch.Generator().manual_seed(0)
     frames, (height, width) = model.clip_frames, model.canvas.video_size
     video = MID_GREY + _NOISE * torch.randn(1, frames, height, width, generator=noise)
     video = video.to(device).requires_grad_()

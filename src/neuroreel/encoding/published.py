@@ -155,5 +155,6 @@ def _translate(name: str) -> str:
     return name
 
 
-def _some(names: list[str], most: int = 5) -> str:
+def _some(names: list[str]) -> str:
+    most = 5
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -228,6 +228,6 @@ def mask_video(
     return np.where(inside, movie, outside).astype(np.float32)
 
 
-def format_score(value: float, *, digits: int = 3) -> str:
-    """A score as a table shows it: fixed digits, and ``undefined`` for nan."""
-    return "undefined" if np.isnan(value) else f"{value:.{digits}f}"
+def format_score(value: float) -> str:
+    """A score as a table shows it: three digits, and ``undefined`` for nan."""
+    return "undefined" if np.isnan(value) else f"{value:.3f}"

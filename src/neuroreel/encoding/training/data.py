@@ -16,8 +16,7 @@ from neuroreel.errors import InputError
 from neuroreel.recordings.checks import TrialSpec, check_responses, check_trials, trial_specs
 from neuroreel.recordings.trial import Trial
 
-Trials = Sequence[Trial]
-TrialsOrRecordings = Trials | Mapping[str, Trials]
+TrialsOrRecordings = Sequence[Trial] | Mapping[str, Sequence[Trial]]
 
 MEMORY_BYTES = 2 * 2**30
 """Training trials that together take no more than this stay in memory; more are packed into files and mapped."""
@@ -30,8 +29,8 @@ class TrainingData:
     ``named`` says whether the recordings were given by name: of one that was not, the name is only what its trials say.
     """
 
-    training: Mapping[str, Trials]
-    validation: Mapping[str, Trials]
+    training: Mapping[str, Sequence[Trial]]
+    validation: Mapping[str, Sequence[Trial]]
     specs: Mapping[str, TrialSpec]
     named: bool
 
@@ -111,7 +110,7 @@ class TrainingData:
                     check_clock_fits(model, trials[index])
 
 
-def _by_name(given: Any, *, what: str) -> dict[str, Trials]:
+def _by_name(given: Any, *, what: str) -> dict[str, Sequence[Trial]]:
     if not isinstance(given, Mapping):
         first = given[0] if isinstance(given, Sequence) and len(given) else None
         return {(first.recording if isinstance(first, Trial) else "") or "recording": given}
