@@ -63,6 +63,12 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib refuses users that are not there
 
 
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk of a folder, which need not be there yet."""
+    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
 def refuse_existing(target: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Raise ExistsError if ``target`` exists and must not be replaced: called before long work starts."""
     target = user_path(target)

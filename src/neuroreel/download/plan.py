@@ -14,6 +14,7 @@ from neuroreel.download.client import Client, part_file
 from neuroreel.download.ledger import WORKPLACE, Ledger
 from neuroreel.download.snapshot import read_snapshot
 from neuroreel.errors import InputError, ResourceError
+from neuroreel.files import free_bytes
 from neuroreel.memory import in_words
 from neuroreel.recordings.sensorium import check_layout
 
@@ -116,7 +117,7 @@ class Transfers:
         return [
             *lines,
             f"{in_words(self.size)} to download{resumed}, to {self.to}",
-            f"{in_words(_free(self.to))} of disk are free there, at least {in_words(self.needed)} are needed; "
+            f"{in_words(free_bytes(self.to))} of disk are free there, at least {in_words(self.needed)} are needed; "
             f"at 100 Mbit/s it takes {time}",
         ]
 
@@ -177,17 +178,12 @@ def plan_transfers(
 
 def check_space(to: Path, needed: int, *, what: str) -> None:
     """ResourceError if ``needed`` bytes do not fit on the disk of a folder."""
-    free = _free(to)
+    free = free_bytes(to)
     if needed > free:
         raise ResourceError(
             f"{what} needs {in_words(needed)} of disk in {to}, of which {in_words(free)} are free; free some, choose "
             "another folder with to=, or ask for less at once"
         )
-
-
-def _free(folder: Path) -> int:
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(there).free
 
 
 def _is_there(target: Path, remote: Remote, ledger: Ledger) -> bool:

@@ -5,19 +5,16 @@ Published: Bauer, Margrie & Clopath, eLife 2026.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.studies.animals import published_number
-
-if TYPE_CHECKING:
-    import pandas as pd
+from neuroreel.studies.table import experiment_status, experiment_table
 
 Number = tuple[float, ...]
 """One number, or the smallest and the largest of a range."""
@@ -102,13 +99,11 @@ def write_comparison(folder: Path) -> str:
     rows = list(_rows(folder / "experiments"))
     if not rows:
         raise InputError(f"{folder / 'experiments'} holds no finished experiment")
-    if not any(row["published"] for row in rows):
-        rows = [{name: value for name, value in row.items() if name != "published"} for row in rows]
-    text, table = _markdown(rows), io.StringIO()
-    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    for name, content in (("table.csv", table.getvalue()), ("table.md", text + "\n")):
+    table = pd.DataFrame(rows)
+    if not (table["published"] != "").any():
+        table = table.drop(columns="published")
+    text = _markdown(table)
+    for name, content in (("table.csv", table.to_csv(index=False, lineterminator="\n")), ("table.md", text + "\n")):
         with atomic_path(folder / name, overwrite=True) as partial:
             partial.write_text(content)
     return text
@@ -116,8 +111,6 @@ def write_comparison(folder: Path) -> str:
 
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
     """A row a published number, with ours where the experiment was done."""
-    from neuroreel.studies.table import experiment_status, experiment_table
-
     for experiment in dict.fromkeys(each.experiment for each in PUBLISHED):
         if not (folder / experiment).is_dir():
             continue
@@ -153,7 +146,7 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
         yield "not smoothed"
 
 
-def _markdown(rows: list[dict[str, str]]) -> str:
-    head = list(rows[0])
-    lines = [head, ["---"] * len(head), *([row[key] or "-" for key in head] for row in rows)]
+def _markdown(table: pd.DataFrame) -> str:
+    cells = table.replace("", "-").to_numpy().tolist()
+    lines = [list(table.columns), ["---"] * len(table.columns), *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

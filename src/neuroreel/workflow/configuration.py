@@ -209,10 +209,6 @@ class Configuration(Block):
         """The paths in it."""
         return list(named_files(self.model_dump()))
 
-    def resources_of(self, step: str, name: str | None = None) -> Resources:
-        """Of an experiment by its name, else of the step, else the default."""
-        return next(self.resources[key] for key in (name, step, "default") if key in self.resources)
-
 
 def _both_settings(every: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Blocks of settings of all experiments and of one of them, put together."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroreel.errors import ResourceError
+from neuroreel.files import free_bytes
 from neuroreel.workflow.configuration import STEPS, Resources
 from neuroreel.workflow.plan import Plan
 
@@ -77,17 +76,10 @@ def cost_table(rows: Iterable[StepCost]) -> str:
     return "\n".join([*lines, total])
 
 
-def check_disk(rows: Iterable[StepCost], folder: Path) -> None:
-    """Raise ResourceError if the jobs left will write more than the disk has room for."""
-    if (shortage := disk_shortage(rows, folder)) is not None:
-        raise ResourceError(shortage)
-
-
 def disk_shortage(rows: Iterable[StepCost], folder: Path) -> str | None:
     """What is wrong if the jobs left will write more than the disk has room for; None if they will not."""
     needed = sum(row.disk_gb for row in rows)
-    place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    free = shutil.disk_usage(place).free / 1e9
+    free = free_bytes(folder) / 1e9
     if needed <= free:
         return None
     return (

@@ -227,8 +227,9 @@ class Plan:
     # resources
 
     def resources(self, step: str, name: str | None = None) -> Resources:
-        """What one job takes."""
-        return self.configuration.resources_of(step, name)
+        """What one job takes: of an experiment by its name, else of the step, else the default."""
+        given = self.configuration.resources
+        return next(given[key] for key in (name, step, "default") if key in given)
 
 
 def flags(options: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 from neuroreel.extras import needs
 from neuroreel.workflow.configuration import check_configuration, configuration_file, read_configuration
-from neuroreel.workflow.cost import check_disk, cost_table, costs, disk_shortage
+from neuroreel.workflow.cost import cost_table, costs, disk_shortage
 from neuroreel.workflow.plan import Plan
 from neuroreel.workflow.setup import RECORD, check_files, take_folder
 
@@ -39,22 +39,7 @@ def run_workflow(
     cores: int | None = None,
     say: Callable[[str], object],
 ) -> None:
-    """Do what is left of a workflow.
-
-    Parameters
-    ----------
-    configuration
-        A YAML file, or the name of one that comes with the package.
-    out
-        Folder for everything that is made; a second call resumes.
-    profile
-        "local" or "slurm".
-    dry_run
-        Only say what would be done and what it takes.
-    cores
-        How many cores of this machine jobs may use at once; all by default.
-    say
-        Called with lines of text.
+    """Do what is left of a workflow; a dry run only says what that is and what it takes.
 
     Raises
     ------
@@ -72,11 +57,12 @@ def run_workflow(
     options = [*(slurm_options(plan) if profile == "slurm" else []), *plan.configuration.snakemake]
     rows = costs(plan, out)
     say(cost_table(rows))
-    if dry_run:
-        if (shortage := disk_shortage(rows, out)) is not None:
-            say(f"note: {shortage}")
-    else:
-        check_disk(rows, out)
+    shortage = disk_shortage(rows, out)
+    if shortage and not dry_run:
+        raise ResourceError(shortage)
+    if shortage:
+        say(f"note: {shortage}")
+    if not dry_run:
         take_folder(out, plan, raw)
         if profile == "slurm":
             cancel_orphans(out, say=say)
@@ -85,8 +71,7 @@ def run_workflow(
 
 def configuration_text(name: str | Path) -> str:
     """A configuration as it is written."""
-    path = configuration_file(name)
-    return path.read_text(encoding="utf-8")
+    return configuration_file(name).read_text(encoding="utf-8")
 
 
 def slurm_options(plan: Plan) -> list[str]:
