@@ -189,7 +189,19 @@ def test_a_neuron_that_never_varies_has_no_noise() -> None:
         each[2] = 0.7
     noise = fit_noise(recorded, predicted, factors=1, warmup=0, seed=0)
     assert (noise.deviation > 0).tolist() == [True, True, False, True, True]
+    assert noise.explained[2] == 0
     assert all(torch.isfinite(value).all() for value in vars(noise).values() if isinstance(value, torch.Tensor))
+
+
+@pytest.mark.parametrize("level", [0.0, 0.7])
+def test_a_neuron_that_is_silent_in_held_out_trials_is_not_explained(level: float) -> None:
+    predicted = [1 + normal(5, 100, seed=trial).square() for trial in range(6)]
+    recorded = [m + 0.5 * normal(5, 100, seed=50 + trial) for trial, m in enumerate(predicted)]
+    for each in recorded[4:]:
+        each[2] = level
+    noise = fit_noise(recorded[:4], predicted[:4], factors=1, warmup=0, seed=0)
+    explained = noise.rescaled(recorded[4:], predicted[4:], warmup=0).explained
+    assert explained[2] == 0 and float(explained.min()) >= 0
 
 
 @given(frames=st.integers(8, 60))

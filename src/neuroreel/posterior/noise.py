@@ -13,6 +13,7 @@ from neuroreel.posterior.spectra import cosine_basis, mean_power, resampled
 MOST_GAIN = 3.0
 LEAST_RATE = 1e-4  # below it the square root is too steep for gradients
 LEAST_DEVIATION = 1e-6  # of a neuron that varies
+LEAST_VARIANCE = 1e-8  # of root responses: less is rounding
 LEAST_SHARE = 0.05  # of a neuron's noise that is private, at least
 
 
@@ -76,7 +77,7 @@ class NoiseModel:
         left = (y - slope * signal).square()
         ratio = float(left.mean())
         explained = torch.zeros_like(self.explained)
-        explained[varies] = 1 - left.sum(dim=1) / y.square().sum(dim=1).clamp_min(1e-12)
+        explained[varies] = _share_explained(left.sum(dim=1), y.square().sum(dim=1), frames=y.shape[1])
         return replace(
             self,
             gain=slope * self.gain,
@@ -194,8 +195,13 @@ def _regression(recorded: Sequence[Tensor], predicted: Sequence[Tensor]) -> tupl
             moment += product.sum(dim=1)
     both, m_square, y_square = moments
     gain = (both / m_square.clamp_min(1e-12)).clamp(0, MOST_GAIN)
-    explained = 1 - (y_square - 2 * gain * both + gain.square() * m_square) / y_square.clamp_min(1e-12)
+    explained = _share_explained(y_square - 2 * gain * both + gain.square() * m_square, y_square, frames=frames)
     return gain.float(), (y_mean - gain * m_mean).float(), explained.float()
+
+
+def _share_explained(left: Tensor, whole: Tensor, *, frames: int) -> Tensor:
+    """Share of sums of squares ``whole`` (neurons,) that is not ``left``; 0 where a neuron is silent."""
+    return torch.where(whole > LEAST_VARIANCE * frames, 1 - left / whole.clamp_min(LEAST_VARIANCE), 0)
 
 
 def _factor_loadings(standardized: Tensor, *, factors: int, seed: int) -> Tensor:
