@@ -182,6 +182,13 @@ def test_held_out_trials_rescale_gain_and_noise() -> None:
     assert float(rescaled.explained.mean()) < float(noise.explained.mean())
 
 
+def test_frames_that_warm_up_say_nothing_of_how_large_the_noise_is() -> None:
+    predicted = [1 + normal(5, 40, seed=trial).square() for trial in range(60)]
+    recorded = [m + normal(5, 40, seed=90 + trial) for trial, m in enumerate(predicted)]
+    noise = fit_noise(recorded, predicted, factors=1, warmup=20, seed=0)
+    assert float(noise.deviation.mean()) == pytest.approx(1.0, abs=0.03)
+
+
 def test_a_neuron_that_never_varies_has_no_noise() -> None:
     predicted = [1 + normal(5, 100, seed=trial).square() for trial in range(5)]
     recorded = [m + normal(5, 100, seed=50 + trial) for trial, m in enumerate(predicted)]

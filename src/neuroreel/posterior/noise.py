@@ -155,7 +155,7 @@ def fit_noise(
         residual = y - gain[:, None] * m - offset[:, None]
         residual[:, :warmup] = 0
         residuals.append(residual)
-    every = torch.cat(residuals, dim=1)
+    every = torch.cat([residual[:, warmup:] for residual in residuals], dim=1)
     deviation = every.square().mean(dim=1).sqrt()
     varies = deviation > LEAST_DEVIATION
     standardized = torch.where(varies[:, None], every / deviation.clamp_min(LEAST_DEVIATION)[:, None], 0)

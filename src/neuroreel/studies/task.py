@@ -14,7 +14,7 @@ from typing import Any
 
 from neuroreel.compute import Compute
 
-RESULTS_VERSION = 4
+RESULTS_VERSION = 5
 """Raised with every change of the package that changes results: what was made before is then made again."""
 
 Given = Mapping[str, Any]
