@@ -223,6 +223,16 @@ def test_a_new_version_of_results_does_them_again(
     assert len(run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=2), method=METHOD)) == 2
 
 
+def test_a_new_version_of_results_fits_posteriors_again(
+    animals: list[Animal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (8, 9):
+        for module in ("work", "posteriors"):
+            monkeypatch.setattr(f"neuroreel.studies.{module}.RESULTS_VERSION", version, raising=False)
+        run_experiment("natural", animals[:1], out=tmp_path, grid=small(movies=1), method=METHOD)
+    assert len(list((tmp_path / "posteriors").glob("*.json"))) == 2
+
+
 def test_equal_results_of_two_experiments_are_made_once(animals: list[Animal], tmp_path: Path) -> None:
     said: list[str] = []
     grid = small(movies=1)

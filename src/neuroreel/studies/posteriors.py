@@ -14,7 +14,7 @@ from neuroreel.posterior.posterior import Posterior, load_posterior
 from neuroreel.recordings.recording import Trials
 from neuroreel.studies.animals import Animal
 from neuroreel.studies.mouse import VALIDATION_FOLD, hash_statistics
-from neuroreel.studies.task import Task
+from neuroreel.studies.task import RESULTS_VERSION, Task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +47,7 @@ class AnimalPosterior(Task):
     def decided_by(self) -> Mapping[str, Any]:
         """Models, which trials, the recording's statistics."""
         return {
+            "results_version": RESULTS_VERSION,
             "models": [self.animal.model_hashes[number] for number in self.members],
             "trials": [list(numbers) for numbers in self._trials],
             "statistics": hash_statistics(self.animal.recording),
