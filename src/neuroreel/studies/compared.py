@@ -26,7 +26,7 @@ from neuroreel.studies.animals import hash_trial
 from neuroreel.studies.methods import METHODS, Case, Made
 from neuroreel.studies.mouse import Mouse
 from neuroreel.studies.run import Runner
-from neuroreel.studies.task import RESULTS_VERSION, Given, Task
+from neuroreel.studies.task import RESULTS_VERSION, Fit, Given, Task
 
 if TYPE_CHECKING:
     from neuroreel.studies.quality import Quality
@@ -77,10 +77,14 @@ class Subject:
     def rows(self, methods: Sequence[str], runner: Runner) -> list[Row]:
         """Rows of the table: everything is made that is not there."""
         movies = [self.movies[name, number] for number in self.numbers for name in methods]
-        identified = [Identified(subject=self, method=name) for name in methods]
-        runner.run([*movies, *identified], description=self.mouse.recording.name)
+        identified = {name: _identified(self, name) for name in methods}
+        runner.run([*movies, *identified.values()], description=self.mouse.recording.name)
         rows = [row for movie in movies for row in movie.rows(runner)]
-        return rows + [row for task in identified for row in task.rows(runner)]
+        for method, task in identified.items():
+            for score, values in zip(IDENTIFIED, runner.get(task), strict=True):
+                for number, value in zip(self.numbers, values, strict=True):
+                    rows.append({"trial": number, "method": method, "score": score, "value": float(value)})
+        return rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,65 +186,41 @@ class Movie(Task):
             yield {"trial": self.number, "method": self.method, "score": name, "value": float(value)}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Identified(Task):
-    """How often clips of one second of a method's movies are identified among two and among all."""
+def _identified(subject: Subject, method: str) -> Fit:
+    """The task that finds how often clips of one second of a method's movies are told from one other and from all."""
+    movies = {str(number): subject.movies[method, number] for number in subject.numbers}
+    return Fit(
+        place=f"{_folder(subject, method)}/identified.npy",
+        decides={"identified": list(IDENTIFIED)},
+        inputs={"mask": subject.mouse.mask, **movies},
+        fit=lambda given, compute: _shares_identified(subject, given),
+        save=_save_array,
+        load=np.load,
+    )
 
-    subject: Subject
-    method: str
 
-    @property
-    def place(self) -> str:  # type: ignore[override]
-        """Beside the movies."""
-        return f"{_folder(self.subject, self.method)}/identified.npy"
+def _shares_identified(subject: Subject, given: Given) -> NDArray[np.float64]:
+    """(kinds, movies) share of each movie's clips."""
+    trials = list(subject.trials.values())
+    second = round(trials[0].frame_rate_hz)
+    found = [
+        identify(
+            [trial.needs_video() for trial in trials],
+            [given[str(number)].video for number in subject.numbers],
+            ways=ways,
+            clip_frames=second,
+            every=second,
+            mask=given["mask"],
+            skip=frames_to_skip(trials[0].frames),
+        )
+        for ways in IDENTIFIED.values()
+    ]
+    return np.array([each.by_movie for each in found])
 
-    @cached_property
-    def needs(self) -> Mapping[str, Task]:
-        """The mask, and all movies of the method."""
-        movies = {str(number): self.subject.movies[self.method, number] for number in self.subject.numbers}
-        return {"mask": self.subject.mouse.mask, **movies}
 
-    @cached_property
-    def decided_by(self) -> Mapping[str, Any]:
-        """The movies and the mask."""
-        return {
-            "results_version": RESULTS_VERSION,
-            "identified": list(IDENTIFIED),
-            "needs": {name: task.hash for name, task in self.needs.items()},
-        }
-
-    def make(self, given: Given, compute: Compute) -> NDArray[np.float64]:
-        """(kinds, movies) share of each movie's clips."""
-        trials = list(self.subject.trials.values())
-        second = round(trials[0].frame_rate_hz)
-        found = [
-            identify(
-                [trial.needs_video() for trial in trials],
-                [given[str(number)].video for number in self.subject.numbers],
-                ways=ways,
-                clip_frames=second,
-                every=second,
-                mask=given["mask"],
-                skip=frames_to_skip(trials[0].frames),
-            )
-            for ways in IDENTIFIED.values()
-        ]
-        return np.array([each.by_movie for each in found])
-
-    def write(self, result: NDArray[np.float64], file: Path) -> None:
-        """An array."""
-        with atomic_path(file, overwrite=True) as partial, partial.open("wb") as opened:
-            np.save(opened, result)
-
-    def read(self, file: Path) -> NDArray[np.float64]:
-        """What was written."""
-        return np.asarray(np.load(file))
-
-    def rows(self, runner: Runner) -> Iterator[Row]:
-        """A row for each movie and kind."""
-        for name, values in zip(IDENTIFIED, runner.get(self), strict=True):
-            for number, value in zip(self.subject.numbers, values, strict=True):
-                yield {"trial": number, "method": self.method, "score": name, "value": float(value)}
+def _save_array(array: NDArray[np.float64], file: Path) -> None:
+    with atomic_path(file, overwrite=True) as partial, partial.open("wb") as opened:
+        np.save(opened, array)
 
 
 def _folder(subject: Subject, method: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from neuroreel import __version__
 from neuroreel.evaluation.comparison import evaluation_mask
@@ -18,9 +20,6 @@ from neuroreel.studies.run import Runner
 from neuroreel.studies.store import Store, write_json
 from neuroreel.studies.table import experiment_table
 from neuroreel.studies.work import Work
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FEW_PIXELS = 0.01  # of the movie: scores over fewer say little
 

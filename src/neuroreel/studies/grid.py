@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from neuroreel.arguments import whole_number
 from neuroreel.errors import InputError
 from neuroreel.files import user_path
 from neuroreel.stimuli.gratings import (
@@ -69,9 +70,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         for name in ("movies", "repeats", "noise_repeats", "stimulus_frames", "stimulus_animals", "field_size_px"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1")
+            whole_number(getattr(self, name), name=name)
         for name in _NUMBERS:
             values = getattr(self, name)
             if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):

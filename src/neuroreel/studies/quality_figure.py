@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from neuroreel.studies.compared import BAND_NAMES
 from neuroreel.studies.methods import CEILINGS, FLOORS
 from neuroreel.studies.quality import summarize
 from neuroreel.style import BLUE, COLORS, FAINT, INK, LABEL, PAGE, TICK, inches, style
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 IN_BANDS = ("ridge", "convolutional", "posterior")
 
 
 def quality_figure(table: pd.DataFrame) -> Figure:
-    """One row a group of recordings: video correlation of each method with 95 % intervals, and by spatial band.
+    """One row a group of recordings in the table of :func:`~neuroreel.studies.quality.compare_methods`.
 
-    Parameters
-    ----------
-    table
-        From ``neuroreel.studies.quality.compare_methods``.
+    Left the video correlation of each method with 95 % intervals, right by spatial band.
     """
     from matplotlib.figure import Figure
 

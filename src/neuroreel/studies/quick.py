@@ -17,17 +17,7 @@ TRAINING = Training(models=3, epochs=2, batches_per_epoch=20)
 
 
 def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) -> list[Animal]:
-    """Simulated mice with an ensemble and a mask each; what an earlier call left behind is taken as it is.
-
-    Parameters
-    ----------
-    folder
-        Gets ``recordings/NAME`` and ``models/NAME``.
-    seed
-        Random seed; each mouse has seeds of its own.
-    say
-        Called with a line of text before each step.
-    """
+    """Simulated mice with an ensemble and a mask each; what an earlier call left in the folder is taken as it is."""
     wanted = f"{SIZE} {TRAINING} seed={seed}\n"
     lock = folder.parent / ".locks" / "simulated"
     with file_lock(lock, what="simulated mice", say=say):  # parts may start at once, and need the same mice

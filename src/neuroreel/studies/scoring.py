@@ -30,14 +30,7 @@ def score_reconstruction(
 ) -> dict[str, float]:
     """Scores of the video inside the evaluation mask, and of the responses predicted for it.
 
-    Parameters
-    ----------
-    made
-        With the true movie.
-    scoring
-        ``skip``, ``mask_threshold`` and ``smoothing``.
-    keep
-        (neurons,) boolean: those that were not ablated.
+    ``scoring`` has ``skip``, ``mask_threshold`` and ``smoothing``; ``keep`` the neurons that were not ablated.
     """
     truth = made.truth
     assert truth is not None  # jobs are about movies that are known

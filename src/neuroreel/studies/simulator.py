@@ -29,11 +29,6 @@ class TrueSimulator(EncodingModel):
 
     The same equations as ``Population.expect``, with the trial's behavior; before and after the trial the behavior is
     taken to stay as it is at its ends, for a trial does not tell.
-
-    Parameters
-    ----------
-    truth
-        Of the recording.
     """
 
     any_length = True

@@ -60,10 +60,9 @@ class NoiseStimulus:
 
     def movie(self, recording: Recording) -> NDArray[np.float32]:
         """(frames, height, width) of the recording's frame size, grey levels 0..255."""
-        height, width = recording.video_size
-        chosen = {"repeat": self.repeat, "spatial_px": self.spatial_px, "temporal_frames": self.temporal_frames}
         if self.file is not None:
-            return _one_of(_noise_of(self.file), {**chosen, "inverted": self.inverted})
+            return _one_of(_noise_of(self.file), self.columns)
+        height, width = recording.video_size
         stimuli = noise_stimuli(
             repeats=(self.repeat,),
             spatial_px=(self.spatial_px,),

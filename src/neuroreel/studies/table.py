@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from neuroreel.errors import InputError
 from neuroreel.files import user_path
 from neuroreel.studies.store import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CONDITIONS = {  # column: type
     "experiment": "object",
@@ -79,8 +78,6 @@ def experiment_table(folder: str | Path, *, mixed: bool = False) -> pd.DataFrame
     InputError
         No finished job, a damaged record, or mixed results.
     """
-    import pandas as pd
-
     folder = user_path(folder)
     store = Store(folder.parent)
     records = store.records(f"{folder.name}/jobs")
