@@ -40,23 +40,9 @@ QUICK = DemoSize(
 
 
 def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[[str], None] = lambda _: None) -> Path:
-    """Simulate a mouse, fit decoder, encoding models, posterior and mask, reconstruct, score, report.
+    """Simulate a mouse, fit decoder, encoding models, posterior and mask, reconstruct, score; the report's file.
 
-    Parameters
-    ----------
-    folder
-        Gets the recording, the models, the results and the report; a second call resumes.
-    quick
-        A smaller mouse and less training: shows that everything works, not how well.
-    seed
-        Random seed.
-    say
-        Called with a line of text before each step.
-
-    Returns
-    -------
-    Path
-        The report.
+    Everything lies in the folder, where a second call resumes. A quick demo shows that all works, not how well.
     """
     import neuroreel as nr
     from neuroreel.evaluation.table import format_table, score_table

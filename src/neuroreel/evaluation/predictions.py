@@ -95,27 +95,16 @@ def predict_to_files(
 ) -> PredictionTable:
     """Predict the responses to each trial's movie, write them, and compare them with the recorded ones.
 
-    An existing file, made by the same models from the same movie and behavior, is kept and read.
+    An existing file, made by the same models from the same movie and behavior, is kept and read. Trials are opened one
+    at a time, and not kept.
 
     Parameters
     ----------
-    models
-        An encoding model, or an ensemble.
-    trials
-        Opened one at a time, and not kept.
-    files
-        One for each trial, ending in ``.nc`` or ``.zarr``.
-    neuron_ids
-        One for each neuron; 0, 1, 2, ... by default.
     settings
         What else distinguishes predictions, for the provenance: the session, for instance.
     skip
         Frames left out of the correlations at the start of each trial: 50 in the Sensorium 2023 competition, whose
         single-trial correlation this is (see :func:`~neuroreel.encoding.correlation.encoder_correlation`).
-    device
-        "auto", "cpu", "cuda", "cuda:1", "mps".
-    overwrite
-        Predict anew, and replace files that are there.
 
     Raises
     ------

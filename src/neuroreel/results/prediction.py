@@ -29,22 +29,9 @@ def save_prediction(
     device: object = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write predicted responses with the ids of their neurons, the times of their frames, and how they were made.
+    """Write predicted responses (neurons, frames) with the ids of their neurons, times, and how they were made.
 
-    Parameters
-    ----------
-    path
-        Ends in ``.nc`` (NetCDF, which any NetCDF reader opens) or ``.zarr``.
-    predicted
-        (neurons, frames).
-    trial
-        What the responses were predicted for.
-    settings, hashes, device
-        See :func:`~neuroreel.results.provenance.collect_provenance`.
-    neuron_ids
-        One per neuron; 0, 1, 2, ... by default.
-    overwrite
-        Replace a file that is there.
+    The name ends in ``.nc`` (NetCDF, which any NetCDF reader opens) or ``.zarr``.
 
     Raises
     ------
