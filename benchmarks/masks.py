@@ -1,8 +1,9 @@
 """Do masks of two ensembles and two seeds agree, and with the truth? The posterior's rule beside the published one.
 
-    python benchmarks/masks.py [--neurons 400] [--out masks.png]
+    python benchmarks/masks.py [--neurons 400] [--folder mice] [--out masks.png]
 
-Simulates a mouse, trains two pairs of encoding models, learns each pair's mask twice. Prints correlations of masks,
+Simulates a mouse, trains two pairs of encoding models, learns each pair's mask twice; what lies in the folder already
+is taken. Prints correlations of masks,
 overlaps (intersection over union) of the scored areas (mask >= 1), and the correlation with how much of the simulated
 population sees each pixel; draws all masks.
 """
@@ -10,7 +11,6 @@ population sees each pixel; draws all masks.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from itertools import combinations
 from pathlib import Path
 
@@ -19,33 +19,35 @@ from numpy.typing import NDArray
 
 import neuroreel as nr
 from neuroreel.recordings.simulate.truth import load_truth
+from neuroreel.studies.mouse import Mouse, SimulatedMouse, Training
+from neuroreel.studies.quality import simulated_recordings
+from neuroreel.studies.run import Runner
+from neuroreel.studies.store import Store
 
-TRAINING = [f"fold_{number}" for number in range(2, 7)]
-RECIPE = {"epochs": 3, "batches_per_epoch": 30}
+TRAINING = Training(models=2, epochs=3, batches_per_epoch=30)
 
 
 def main() -> None:
     """Make the mouse and its masks; print and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("mice"))
     parser.add_argument("--neurons", type=int, default=400)
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--steps", type=int, default=200, help="of the published rule")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("masks.png"))
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "mouse"
-        recording = nr.simulate(folder, trials=args.trials, neurons=args.neurons, seed=args.seed)
-        truth = load_truth(folder).coverage()
-        train = list(recording.select(*TRAINING))
-        posterior_masks, published_masks = {}, {}
-        for pair in range(2):
-            models = [nr.fit_encoder(train, seed=2 * pair + number, recipe=RECIPE) for number in range(2)]
-            posterior = nr.fit_posterior(models, train)
-            for seed in range(2):
-                name = f"models {pair}, seed {seed}"
-                posterior_masks[name] = nr.posterior_mask(posterior, train, seed=2 * pair + seed)
-                published_masks[name] = nr.learn_mask(models[0], train, steps=args.steps, seed=2 * pair + seed)
+    size = SimulatedMouse(trials=args.trials, seconds=10.0, neurons=args.neurons)
+    (recording,) = simulated_recordings(args.folder / "recordings", [size], [args.seed])
+    truth, runner = load_truth(recording.folder).coverage(), Runner(Store(args.folder))
+    posterior_masks, published_masks = {}, {}
+    for pair in range(2):
+        mouse = Mouse(recording=recording, training=TRAINING, home=f"{recording.name}_{pair}", seed=2 * pair)
+        posterior, encoder = runner.get(mouse.posterior), runner.get(mouse.encoders["encoder_0"])
+        for seed in range(2):
+            name = f"models {pair}, seed {seed}"
+            posterior_masks[name] = nr.posterior_mask(posterior, mouse.train, seed=2 * pair + seed)
+            published_masks[name] = nr.learn_mask(encoder, mouse.train, steps=args.steps, seed=2 * pair + seed)
     for rule, masks in (("posterior", posterior_masks), (f"published, {args.steps} steps", published_masks)):
         for (name, one), (other_name, other) in combinations(masks.items(), 2):
             print(f"{rule}: {name} and {other_name}: correlation {correlation(one, other):.3f}, "
