@@ -642,7 +642,7 @@ def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
         from pynwb import TimeSeries
 
         nwb.add_acquisition(TimeSeries(name="pupil_area", data=np.ones(120), unit="pixels", rate=30.0))
-        return nwb, {}, "2 series that could be its pupil; choose with pupil='NAME', or leave it out with none"
+        return nwb, {}, "2 series that could be its pupil; name one with pupil='NAME', or leave it out with none"
     if case == "backwards":
         nwb = empty_file()
         stamps = np.arange(40) / RATE

@@ -16,6 +16,7 @@ from neuroreel.files import user_path
 from neuroreel.recordings.disk import check_fetched
 
 AUTO, NONE = "auto", "none"
+_NEEDED = ("responses", "stimulus")  # of a recording; others may be left out
 
 _RUNNING = ("run", "speed", "veloc", "treadmill", "locomot", "wheel")
 _EYE = ("pupil", "eye", "gaze")
@@ -197,7 +198,8 @@ def choose(found: Sequence[Found], names: Sequence[str], *, option: str) -> list
         if len(found) == 1:
             return _readable(found, option=option)
         problem = f"the file has {len(found)} series that could be its {option.replace('_', ' ')}"
-        raise InputError(f"{problem}; name one with {option}='NAME':{listing}")
+        none = "" if option in _NEEDED else ", or leave it out with none"
+        raise InputError(f"{problem}; name one with {option}='NAME'{none}:{listing}")
     chosen: list[Found] = []
     for name in names:
         matching = [each for each in found if _is_called(each.path, name)]
@@ -213,7 +215,7 @@ def choose(found: Sequence[Found], names: Sequence[str], *, option: str) -> list
 def _readable(chosen: Sequence[Found], *, option: str) -> list[Found]:
     for each in chosen:
         if isinstance(each.series, Unreadable):
-            none = "" if option in ("responses", "stimulus") else " (none leaves it out)"
+            none = "" if option in _NEEDED else " (none leaves it out)"
             raise InputError(f"{each}; please correct the file, or choose another with {option}={none}")
     return list(chosen)
 
@@ -222,10 +224,6 @@ def choose_optional(found: Sequence[Found], name: str, *, option: str) -> Found 
     """Like :func:`choose`, for what may be absent: "none" leaves it out, "auto" takes the only one where there is."""
     if name == NONE or (name == AUTO and not found):
         return None
-    if name == AUTO and len(found) > 1:
-        listing = "".join(f"\n  {each}" for each in found)
-        problem = f"the file has {len(found)} series that could be its {option.replace('_', ' ')}"
-        raise InputError(f"{problem}; choose with {option}='NAME', or leave it out with none:{listing}")
     chosen = choose(found, () if name == AUTO else (name,), option=option)
     if len(chosen) > 1:
         raise InputError(f"{option}={name!r} fits {', '.join(each.path for each in chosen)}; name one of them")
