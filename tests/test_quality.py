@@ -23,7 +23,7 @@ from neuroreel.recordings.recording import Recording, open_recordings
 from neuroreel.recordings.simulate import load_truth
 from neuroreel.recordings.simulate.behavior import Behavior
 from neuroreel.studies import quality
-from neuroreel.studies.methods import METHODS, SLOW
+from neuroreel.studies.methods import METHODS, SLOW, Case
 from neuroreel.studies.mouse import SimulatedMouse, Training
 from neuroreel.studies.simulator import TrueSimulator
 
@@ -95,6 +95,22 @@ def test_the_nearest_training_movie_is_one(compared: tuple[Path, pd.DataFrame]) 
     train = nr.open_recording(folder / "recordings" / home.name).select(*[f"fold_{k}" for k in range(2, 7)])
     movies = [np.load(file)["video"] for file in sorted((home / "movies" / "nearest_training_movie").glob("*.npz"))]
     assert movies and all(any(np.array_equal(movie, trial.needs_video()) for trial in train) for movie in movies)
+
+
+def test_the_nearest_training_movie_is_never_the_one_in_question(compared: tuple[Path, pd.DataFrame]) -> None:
+    """Not even where it is longer than all others."""
+    folder, _ = compared
+    (home,) = folder.glob("20_neurons*")
+    recording = nr.open_recording(folder / "recordings" / home.name)
+    decoder, whole = nr.load_decoder(home / "decoder.safetensors"), recording.select("fold_0")[0]
+    train: Any = [
+        nr.Trial(video=trial.needs_video()[:40], responses=trial.needs_responses()[:, :40], frame_rate_hz=30.0)
+        for trial in recording.select("fold_2")
+    ]
+    case = Case(trial=whole, number=0, train=train, truth=None, samples=0, iterations=1)
+    made = METHODS["nearest training movie"].make(case, {"decoder": decoder}).video
+    assert made.shape == whole.video.shape
+    assert any(np.array_equal(made[:40], trial.needs_video()) for trial in train) and (made[40:] == made[39]).all()
 
 
 def test_the_summary_pairs_movies() -> None:

@@ -89,16 +89,12 @@ def _shuffled(case: Case, given: Given) -> Made:
 
 
 def _nearest(case: Case, given: Given) -> Made:
-    """The training movie whose responses are most like these."""
-    features = given["decoder"].features
+    """The training movie whose responses are most like these; where it is shorter, its last frame is held."""
+    features, frames = given["decoder"].features, case.trial.frames
     wanted = features.standardized(case.trial)
-    best, movie = -np.inf, case.trial.needs_video()
-    for other in case.train:
-        frames = min(len(wanted), other.frames)
-        likeness = float((wanted[:frames] * features.standardized(other)[:frames]).mean())
-        if other.frames >= case.trial.frames and likeness > best:
-            best, movie = likeness, other.needs_video()[: case.trial.frames]
-    return Made(video=movie)
+    likeness = [float((wanted[: other.frames] * features.standardized(other)[:frames]).sum()) for other in case.train]
+    movie = case.train[int(np.argmax(likeness))].needs_video()[:frames]
+    return Made(video=np.pad(movie, ((0, frames - len(movie)), (0, 0), (0, 0)), mode="edge"))
 
 
 def _decoded(case: Case, given: Given) -> Made:
