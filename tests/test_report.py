@@ -155,6 +155,15 @@ def test_scores_and_baselines_are_there_by_default(tmp_path: Path) -> None:
     assert default_scores([make_result(0, mask=np.zeros((HEIGHT, WIDTH)))], decoder=None, movies={}) is None
 
 
+def test_two_results_of_a_trial_have_their_own_scores(tmp_path: Path) -> None:
+    better = make_result(0)
+    worse = better.smooth(1.5)
+    page = write_report(tmp_path / "report.html", [better, worse]).read_text()
+    first, second = (trial["movies"][1]["score"] for trial in page_data(page))
+    assert f"video correlation {better.score():.3f}," in first and f"video correlation {worse.score():.3f}," in second
+    assert first != second
+
+
 def test_a_decoder_adds_its_movie_and_its_baselines(tmp_path: Path) -> None:
     results = [make_result(number) for number in range(3)]
     trials = [Trial(video=r.truth, responses=r.responses, frame_rate_hz=RATE, name=r.name) for r in results]

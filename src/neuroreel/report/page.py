@@ -123,7 +123,10 @@ def report_page(
             title=title or f"{len(results)} reconstructed movie{'s' if len(results) > 1 else ''}",
             notes=[part.strip() for part in (notes or "").split("\n\n") if part.strip()],
             panels=[_panel(result, name, key) for key, (result, name) in enumerate(zip(results, names, strict=True))],
-            data=[_data(result, film, table, trials=len(results)) for result, film in zip(results, films, strict=True)],
+            data=[
+                _data(result, film, table, known=known, trials=len(results))
+                for result, film, known in zip(results, films, _names_in_tables(results), strict=True)
+            ],
             table=table,
             score_plot=_score_plot(table),
             scored=_scored(results),
@@ -165,6 +168,15 @@ def _names(results: Sequence[Reconstruction]) -> list[str]:
     short = [str(r.dataset.attrs.get("trial", "")).rpartition("/")[2] or r.name for r in results]
     names = short if len(recordings) == 1 else [result.name for result in results]
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _names_in_tables(results: Sequence[Reconstruction]) -> list[list[str]]:
+    """What a table of scores may call the trial of each result: further ones of a name have numbers, as it has them."""
+    names = [result.name for result in results]
+    trials = [str(result.dataset.attrs.get("trial", "")) for result in results]
+    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    numbered = [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
+    return [[name] if trials.count(trial) > 1 else [trial, name] for trial, name in zip(trials, numbered, strict=True)]
 
 
 def _extra(movies: Mapping[str, Sequence[ArrayLike]], number: int, results: int) -> dict[str, ArrayLike]:
@@ -237,13 +249,17 @@ def _panel(result: Reconstruction, name: str, number: int) -> dict[str, Any]:
 
 
 def _data(
-    result: Reconstruction, films: Mapping[str, NDArray[np.float32]], table: ScoreTable | None, *, trials: int
+    result: Reconstruction,
+    films: Mapping[str, NDArray[np.float32]],
+    table: ScoreTable | None,
+    *,
+    known: Sequence[str],
+    trials: int,
 ) -> dict[str, Any]:
     """One trial of several for the player: its movies, and under each the first score."""
     packed = pack_trial(films, mask=result.mask, threshold=_outline_threshold(result.mask), trials=trials)
     if table is not None:
         score = table.scores[0]
-        known = [str(result.dataset.attrs.get("trial", "")), result.name]
         trial = next((name for name in known if name in table.trials), None)
         for movie in packed["movies"]:
             if trial is not None and movie["label"] in table.methods:
