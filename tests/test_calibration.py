@@ -64,5 +64,10 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         nr.coverage(plain)
     with pytest.raises(nr.InputError, match="between 0 and 1"):
         nr.coverage(result(claimed=20.0), levels=(0.5, 1.0))
+    for skip in (60, -5):
+        with pytest.raises(nr.InputError, match=f"skip={skip} leaves none of the 60 frames"):
+            nr.coverage(result(claimed=20.0), skip=skip)
+        with pytest.raises(nr.InputError, match=f"skip={skip} leaves none of the 60 frames"):
+            nr.rank_histogram(result(claimed=20.0), skip=skip)
     with pytest.raises(nr.InputError, match="9 and 4 samples"):
         nr.rank_histogram([result(claimed=20.0), result(claimed=20.0, samples=4)])

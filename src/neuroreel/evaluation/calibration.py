@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.errors import InputError
-from neuroreel.evaluation.comparison import evaluation_mask
+from neuroreel.evaluation.comparison import check_skip, evaluation_mask
 from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.showing import shown
 
@@ -51,9 +51,9 @@ def coverage(
     Raises
     ------
     InputError
-        A result without samples or true movie, levels outside 0..1.
+        A result without samples or true movie, or that is no longer than ``skip``; levels outside 0..1.
     """
-    if not levels or not all(0 < level < 1 for level in levels):
+    if not len(levels) or not all(0 < level < 1 for level in levels):
         raise InputError(f"levels is {levels!r}; they must be probabilities between 0 and 1")
     errors = np.concatenate(
         [
@@ -136,6 +136,7 @@ def _scored(
                 f"{result.name} has no {'samples' if result.truth is not None else 'true movie'}; reconstruct trials "
                 "with known movies and samples=8"
             )
+        check_skip(skip, frames=len(result.video), what=f"movie of {result.name}")
     for result in group:
         inside = evaluation_mask(result.mask if mask is None else mask, result.video.shape[1:])
         arrays: Any = (result.truth, result.video, result.samples, result.deviation)

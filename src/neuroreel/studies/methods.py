@@ -14,6 +14,7 @@ from neuroreel.bauer_2026.inversion import reconstruct as reconstruct_as_publish
 from neuroreel.decoding.decoder import decode
 from neuroreel.evaluation.baselines import shuffle_neurons
 from neuroreel.evaluation.calibration import coverage
+from neuroreel.evaluation.comparison import frames_to_skip
 from neuroreel.posterior.reconstruct import reconstruct
 from neuroreel.recordings.recording import Trials
 from neuroreel.recordings.simulate.truth import SimulatedTruth
@@ -109,7 +110,8 @@ def _posterior(case: Case, given: Given, *, samples: bool = False) -> Made:
     result = reconstruct(case.trial, posterior, samples=case.samples if samples else 0)
     facts = {"passes": float(result.dataset["iteration"].values[-1])}
     if result.samples is not None:
-        facts |= {f"coverage_{level:.0%}": share for level, share in coverage(result, levels=(0.68, 0.95)).items()}
+        held = coverage(result, levels=(0.68, 0.95), skip=frames_to_skip(case.trial.frames))
+        facts |= {f"coverage_{level:.0%}": share for level, share in held.items()}
     return Made(video=result.video, facts=facts)
 
 
