@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import neuroreel as nr
 from experiment_mice import GRID, HEIGHT, METHOD, NEURONS, WIDTH, open_mice, small
 from neuroreel.compute import Compute
+from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.results.datasets import read_dataset
 from neuroreel.studies import (
     EXPERIMENTS,
@@ -349,6 +350,17 @@ def test_whatever_changes_data_or_models_changes_the_fingerprint(animals: list[A
     # where files lie, and how results are scored, decide no result
     again = Work(job=job, animal=open_mice(mice)[0], method=replace(METHOD, skip=4, smoothing=1.0))
     assert again.hash == versions[0].hash
+
+
+def test_readouts_of_one_network_have_fingerprints_of_their_own(animals: list[Animal]) -> None:
+    """In memory too: else the receptive fields of one mouse would be taken for those of another."""
+    sizes: dict[str, Any] = {"core_features": (4, 4), "spatial_strides": (2, 2), "cortex_features": (8,)}
+    network = DwiseNeuroNetwork(DwiseNeuroConfig(in_channels=1, readout_neurons=(NEURONS, NEURONS), **sizes))
+    first, second = (DwiseNeuro(network, readout=number, video_size=(HEIGHT, WIDTH)) for number in (0, 1))
+    both = [Animal(animal.recording, [model]) for animal, model in zip(animals, (first, second), strict=True)]
+    job: dict[str, Any] = {"product": "fields", "settings": {"size_px": 4}}
+    maps = {Work(job=Job(recording=each.name, **job), animal=each, method=METHOD).hash for each in both}
+    assert len(maps) == 2
 
 
 def test_mixed_results_are_refused(animals: list[Animal], tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ class Animal:
     @cached_property
     def model_hashes(self) -> tuple[str, ...]:
         """A fingerprint of each model, without loading those in files."""
-        return tuple(m.fingerprint if isinstance(m, ModelFile) else hash_model(m) for m in self._models)
+        return tuple(m.fingerprint if isinstance(m, ModelFile) else _fingerprint(m) for m in self._models)
 
     @cached_property
     def mask_hash(self) -> str:
@@ -205,6 +205,11 @@ class Animal:
 @lru_cache(maxsize=16)
 def _load_network(file: Path) -> EncodingModel:
     return load_encoder(file)
+
+
+def _fingerprint(model: EncodingModel) -> str:
+    """Of a model's weights and, as a network may have readouts of several recordings, of which one it predicts."""
+    return _sha(hash_model(model), model.readout) if isinstance(model, DwiseNeuro) else hash_model(model)
 
 
 def hash_trial(trial: Trial) -> str:
