@@ -71,15 +71,15 @@ def test_the_page_has_the_numbers_that_were_measured(name: str, benchmark_module
     assert len(measured) > 2 and [line for line in measured if line not in lines] == []
 
 
-def test_a_pass_of_the_small_model(benchmark_module: Any) -> None:
+def test_a_pass_of_the_small_model(benchmark_module: Benchmark) -> None:
     row = benchmark_module("readout").measured(20, repeats=2)
     assert row["gradient_error"] < 1e-5 and row["ratio"] == row["as_trained"] / row["for_inversion"] > 0
     assert [len(seconds) for seconds in row["all_seconds"].values()] == [2, 2]
 
 
-def test_gains_of_distillation_are_paired(benchmark_module: Any) -> None:
+def test_gains_of_distillation_are_paired(benchmark_module: Benchmark) -> None:
     found = {"one model": [0.5, 0.7, 0.6], "distilled model": [0.6, 0.8, 0.7]}
-    seconds, predicted = dict.fromkeys(found, [1.0, 3.0]), dict.fromkeys(found, 0.4)
+    seconds, predicted = {way: [1.0, 3.0] for way in found}, dict.fromkeys(found, 0.4)
     table = benchmark_module("distillation").summary(found, seconds, predicted)
     row = table.loc["distilled model"]
     assert row["difference"] == pytest.approx(0.1) and row["interval"] == pytest.approx(0) and row["seconds"] == 2

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from neuroreel.bauer_2026.inversion import reconstruct as reconstruct_as_published
 from neuroreel.decoding.decoder import decode
+from neuroreel.defaults import frames_to_skip
 from neuroreel.evaluation.baselines import shuffle_neurons
 from neuroreel.evaluation.calibration import coverage
-from neuroreel.evaluation.comparison import frames_to_skip
 from neuroreel.posterior.reconstruct import reconstruct
 from neuroreel.recordings.recording import Trials
 from neuroreel.recordings.simulate.truth import SimulatedTruth
