@@ -15,8 +15,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import neuroreel as nr
-from neuroreel.bauer_2026 import inversion
 from neuroreel.budget import LiveTensors
+from neuroreel.encoding import engine
 from neuroreel.encoding.dwiseneuro.folded import FoldedDwiseNeuro
 from neuroreel.encoding.dwiseneuro.native import native_library
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
@@ -202,7 +202,7 @@ def test_reconstructions_are_the_same() -> None:
         )
         reconstruct = partial(nr.bauer_2026.reconstruct, trial, chosen, iterations=4, compute=QUIET)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(inversion, "engine_of", lambda each, **_: each)
+            patch.setattr(engine, "engine_of", lambda each, **_: each)
             plain = reconstruct()
         folded = reconstruct()
         error = np.linalg.norm(folded.video - plain.video) / np.linalg.norm(plain.video - 127.5)
