@@ -84,7 +84,7 @@ def test_open_retina_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         OpenRetina(nn.Linear(2, 2))
     turned = StandInOpenRetina()
     turned.data_info["input_shape"] = (2, 9, 8)
-    with pytest.raises(nr.InputError, match="cannot answer a grey movie of 240 frames of 8x9 pixels"):
+    with pytest.raises(nr.InputError, match="fails on a grey movie of 240 frames of 8x9 pixels"):
         OpenRetina(turned)
     with pytest.raises(nr.RefusedError, match=r"a pickle .* pass trust=True"):
         nr.load_encoder("hoefling_2024_low_res", kind="open_retina")
@@ -300,7 +300,7 @@ def test_sensorium_2023_bad_input(mouse: nr.Recording, tmp_path: Path) -> None:
     with pytest.raises(nr.InputError, match="weights of another architecture"):
         nr.load_encoder(tmp_path / "weights.pth", model=baseline(mouse, cut=3), **options)
     torch.save(baseline(mouse), tmp_path / "whole.pth")
-    with pytest.raises(nr.InputError, match="is not a file of weights alone"):
+    with pytest.raises(nr.InputError, match="is not a plain file of weights"):
         nr.load_encoder(tmp_path / "whole.pth", model=baseline(mouse), **options)
 
 
@@ -383,7 +383,7 @@ def test_exported_without_a_batch(tmp_path: Path, kind: str, output: dict[str, A
         ({"responses": {"axes": "batch neurons"}}, r"must be batch \(if there is one\), neurons, frames"),
         ({"neurons": 5}, "the program predicts 4 neurons, not 5"),
         ({"clip_frames": None}, "is damaged"),
-        ({"clip_frames": 2}, "cannot answer a grey movie of 2 frames of 10x8 pixels"),
+        ({"clip_frames": 2}, "fails on a grey movie of 2 frames of 10x8 pixels"),
     ],
 )
 def test_side_cars_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -117,7 +117,7 @@ def test_unknown_names() -> None:
 
 DECODER = nr.fit_decoder(TRIALS, progress=False)
 WRONG_KINDS: dict[str, tuple[Callable[[], Any], str]] = {
-    "no model": (lambda: nr.predict(None, TRIALS[0]), "NoneType is no EncodingModel"),
+    "no model": (lambda: nr.predict(None, TRIALS[0]), "NoneType is not an EncodingModel"),
     "trials": (lambda: nr.predict(MODEL, TRIALS), "the trial is a list; it must be one Trial"),
     "a movie": (lambda: nr.predict(MODEL, VIDEO), "the trial is a ndarray"),
     "no trials": (lambda: nr.bauer_2026.reconstruct(None, MODEL), "a trial is a NoneType; it must be one Trial"),

@@ -60,7 +60,7 @@ EITHER_METHOD: list[tuple[str, Make, str]] = [
     ("other neurons", lambda t: {"trials": t.replace(responses=t.responses[:7])}, "7 neurons, the model predicts 10"),
     ("withheld", lambda t: {"trials": t.replace(responses=None)}, "no responses"),
     ("rate", lambda t: {"trials": t.replace(frame_rate_hz=60)}, "60 Hz, the model at 30 Hz"),
-    ("behavior", lambda t: {"trials": t.replace(behavior=None)}, "0 behaviour channels, the model needs 1"),
+    ("behavior", lambda t: {"trials": t.replace(behavior=None)}, "0 behavior channels, the model needs 1"),
     ("movie size", lambda t: {"trials": t.replace(video=t.video[:, :5])}, r"8x5 pixels .* takes 8x6"),
     ("too short", lambda t: {"trials": cut(t, 7)}, "7 frames, the model's window is 8 frames"),
     ("one too short", lambda t: {"trials": [t, cut(t, 7)]}, "7 frames"),
@@ -75,7 +75,7 @@ EITHER_METHOD: list[tuple[str, Make, str]] = [
 ]
 PUBLISHED_METHOD: list[tuple[str, Make, str]] = [
     ("no models", lambda _: {"models": []}, "no encoding model was given"),
-    ("no model", lambda _: {"models": [torch.nn.Linear(2, 2)]}, "Linear is no EncodingModel"),
+    ("no model", lambda _: {"models": [torch.nn.Linear(2, 2)]}, "Linear is not an EncodingModel"),
     ("ensemble", lambda _: {"models": [ToyEncoder(neurons=10), ToyEncoder(neurons=9)]}, "must agree in neurons"),
     ("mask size", lambda _: {"mask": np.ones((6, 9))}, r"mask is \(6, 9\) .* must be \(8, 8\).* or \(6, 8\)"),
     ("mask empty", lambda _: {"mask": np.full((6, 8), 0.4)}, "no pixel of the mask reaches 0.5 .*0.4"),
@@ -157,7 +157,7 @@ BAD_FITS: list[tuple[str, Make, str]] = [
     ("neurons differ", lambda t: {"trials": [t, t.replace(responses=t.responses[:7])]}, "7 neurons instead of 10"),
     ("rate", lambda t: {"trials": [t.replace(frame_rate_hz=60)] * 2}, "60 Hz, the model at 30 Hz"),
     ("movie size", lambda t: {"trials": [t.replace(video=t.video[:, :5])] * 2}, r"8x5 pixels .* takes 8x6"),
-    ("behavior", lambda t: {"trials": [t.replace(behavior=None)] * 2}, "0 behaviour channels, the model needs 1"),
+    ("behavior", lambda t: {"trials": [t.replace(behavior=None)] * 2}, "0 behavior channels, the model needs 1"),
     ("too few frames", lambda t: {"trials": [t]}, "training trials have 40 frames.* need at least 60"),
     ("negative", lambda t: {"trials": [t.replace(responses=-1 - t.responses)] * 2}, "are negative"),
     ("validation", lambda t: {"validation": [t.replace(responses=t.responses[:7])]}, "7 neurons"),
@@ -230,7 +230,7 @@ BAD_COMPUTE: list[tuple[dict[str, Any], str]] = [
 def test_a_compute_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         nr.Compute(**options)
-    with pytest.raises(ResourceError, match="'cuda:99' is not there"):
+    with pytest.raises(ResourceError, match="'cuda:99' is not available"):
         nr.Compute(device="cuda:99")
 
 
@@ -522,7 +522,7 @@ BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
         lambda p: p.command("mask", "--encoder", str(p.root / "cut.safetensors")),
         "damaged",
     ),
-    ("readout", lambda _: 0, lambda p: p.command("mask", "--session", "3"), "readout 3 is not there"),
+    ("readout", lambda _: 0, lambda p: p.command("mask", "--session", "3"), "there is no readout 3"),
     ("mask size", lambda _: 0, lambda p: p.command("reconstruct", "--mask", str(p.root / "small.npy")), r"\(3, 4\)"),
     ("mask NaN", lambda _: 0, lambda p: p.command("reconstruct", "--mask", str(p.root / "nan.npy")), "NaN"),
     (
@@ -550,7 +550,7 @@ BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
         "8 neurons",
     ),
     ("fit, fold", lambda _: 0, lambda p: p.command("fit", "--test-fold", "fold_9"), "fold_9"),
-    ("fit, there already", lambda _: 0, lambda p: p.command("fit", "--out", str(p.root / "nine")), "exists already"),
+    ("fit, there already", lambda _: 0, lambda p: p.command("fit", "--out", str(p.root / "nine")), "already exists"),
     ("fit, weight", lambda _: 0, lambda p: p.command("fit", "--likelihood-weight", "0"), "--likelihood-weight is 0"),
     (
         "trial number",
@@ -570,8 +570,8 @@ BAD_COMMANDS: list[tuple[str, Spoil, Callable[[Place], list[str]], str]] = [
     ("iterations", lambda _: 0, lambda p: p.command("reconstruct", "--passes", "0"), "--passes is 0"),
     ("epochs", lambda _: 0, lambda p: p.command("train", "--epochs", "0"), "epochs is 0"),
     ("steps", lambda _: 0, lambda p: p.command("mask", "--steps", "0"), "steps is 0"),
-    ("device, train", lambda _: 0, lambda p: p.command("train", "--device", "cuda:99"), "'cuda:99' is not there"),
-    ("device, mask", lambda _: 0, lambda p: p.command("mask", "--device", "cuda:99"), "'cuda:99' is not there"),
+    ("device, train", lambda _: 0, lambda p: p.command("train", "--device", "cuda:99"), "'cuda:99' is not available"),
+    ("device, mask", lambda _: 0, lambda p: p.command("mask", "--device", "cuda:99"), "'cuda:99' is not available"),
     ("memory", lambda _: 0, lambda p: p.command("reconstruct", "--max-memory", "lots"), "--max-memory is 'lots'"),
     (
         "too little memory",
@@ -736,11 +736,11 @@ def test_advice_is_about_what_is_wrong(
 
 def test_what_exists_is_named_in_the_command_lines_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(["simulate", str(tmp_path)], capsys)
-    assert said.endswith("exists already and is not overwritten; choose another name or pass --overwrite\n")
+    assert said.endswith("already exists and is not overwritten; choose another name or pass --overwrite\n")
     page = tmp_path / "page.html"
     page.write_text("mine")
     said = refusal(["report", str(tmp_path), "--out", str(page)], capsys)
-    assert said.endswith("page.html exists already and is not overwritten; choose another name or pass --overwrite\n")
+    assert said.endswith("page.html already exists and is not overwritten; choose another name or pass --overwrite\n")
     assert page.read_text() == "mine"
 
 
@@ -855,12 +855,12 @@ BAD_CHECKPOINTS: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("other clips", spoiled("params/frame_stack/step", 3), "trained with frame_stack step 3; only 2 is known"),
     ("other canvas", spoiled("params/inputs_processor/1/size", [32, 32]), r"size .* only \(64, 64\) is known"),
     ("kind", lambda c: c["params"].update(nn_module=("resnet", {})), "kind 'resnet'; only 'dwiseneuro'"),
-    ("no kind", lambda c: c["params"].pop("nn_module"), "no checkpoint of the published kind .*nn_module"),
+    ("no kind", lambda c: c["params"].pop("nn_module"), "not a published checkpoint .*nn_module"),
     ("only weights", lambda c: c.pop("params"), "must hold model_name, params and nn_state_dict"),
     ("NaN", first_weight(lambda w: w * np.nan), r"NaN or infinite \(stem\.0\.weight\)"),
-    ("complex", first_weight(lambda w: w.to(torch.complex64)), "no plain tensor"),
-    ("sparse", first_weight(lambda w: w.to_sparse()), "no plain tensor"),
-    ("no tensor", first_weight(lambda w: w.tolist()), "no plain tensor"),
+    ("complex", first_weight(lambda w: w.to(torch.complex64)), "not a plain tensor"),
+    ("sparse", first_weight(lambda w: w.to_sparse()), "not a plain tensor"),
+    ("no tensor", first_weight(lambda w: w.tolist()), "not a plain tensor"),
     ("expanded", first_weight(lambda w: torch.zeros(1).expand(w.shape)), "fewer values than its shape"),
 ]
 
@@ -881,7 +881,7 @@ def test_published_checkpoints_of_other_models(
 
 def test_weights_that_are_only_weights(checkpoint: dict[str, Any], tmp_path: Path) -> None:
     torch.save(checkpoint["nn_state_dict"], tmp_path / "weights.pth")
-    with pytest.raises(InputError, match=r"no checkpoint of the published kind \(KeyError: .*params"):
+    with pytest.raises(InputError, match=r"not a published checkpoint \(KeyError: .*params"):
         nr.load_encoder(tmp_path / "weights.pth")
 
 

@@ -196,7 +196,7 @@ def test_notes() -> None:
     assert report.wrong == ()
     text = " ".join(report.notes)
     assert "50% of the pixels never change a response" in text
-    assert "below 0 they are taken for 0" in text
+    assert "values below 0 are set to 0" in text
     assert "behavior changes no response" in text
 
 

@@ -211,7 +211,7 @@ def test_from_a_simulated_mouse_to_a_report(tmp_path: Path, capsys: pytest.Captu
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
     for command in ("train", "reconstruct"):
         main([command, *map(str, commands[command])])
-        assert "is there already" in capsys.readouterr().out
+        assert "already exists" in capsys.readouterr().out
     for command in ("simulate", "mask", "fit", "evaluate", "report"):
         with pytest.raises(SystemExit) as stopped:
             main([command, *map(str, commands[command])])

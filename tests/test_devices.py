@@ -41,7 +41,7 @@ def test_too_high_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_mps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(nr.ResourceError, match="'mps' is not there"):
+    with pytest.raises(nr.ResourceError, match="'mps' is not available"):
         choose_device("mps")
 
 

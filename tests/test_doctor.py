@@ -171,5 +171,5 @@ def test_programs_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     disk = examine(tmp_path).sections["Memory and disk"][1]
-    assert disk.status == MISSING and "may not be written" in disk.detail
+    assert disk.status == MISSING and "is not writable" in disk.detail
     assert BROKEN not in disk.status

@@ -164,7 +164,7 @@ def test_a_lock_opens_when_its_process_is_killed(tmp_path: Path) -> None:
         pass
     (tmp_path / "file").touch()
     for taken in (tmp_path / "file", tmp_path / "file" / "inner"):
-        with pytest.raises(nr.InputError, match="lies in, a file"), folder_lock(taken):
+        with pytest.raises(nr.InputError, match="is a file, or inside one"), folder_lock(taken):
             pass
     with folder_lock(tmp_path / "new" / "folder"):
         assert (tmp_path / "new" / "folder").is_dir()

@@ -59,7 +59,7 @@ def test_golden_readouts_are_the_two_mice(golden: Path) -> None:
     assert nr.load_encoder(file, session=0).neurons != 33
     last = len(published(golden)["params"]["nn_module"][1]["readout_outputs"]) - 1
     for wrong in (last + 1, -1):
-        with pytest.raises(nr.InputError, match=rf"readout {wrong} is not there.*0\.\.{last}"):
+        with pytest.raises(nr.InputError, match=rf"there is no readout {wrong};.*0\.\.{last}"):
             nr.load_encoder(file, session=wrong)
 
 
@@ -150,7 +150,7 @@ def test_truncated_checkpoint(golden: Path, tmp_path: Path, kept: float) -> None
     whole = checkpoint(golden, 0).read_bytes()
     file = tmp_path / "cut.pth"
     file.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    with pytest.raises(nr.InputError, match="no readable checkpoint"):
+    with pytest.raises(nr.InputError, match="not a readable published checkpoint"):
         nr.load_encoder(file)
 
 
@@ -219,6 +219,6 @@ def test_hostile_pickle_does_not_run(tmp_path: Path, legacy: bool) -> None:
         file.write_bytes(pickle.dumps({"params": Hostile(target)}))
     else:
         torch.save({"params": Hostile(target), "nn_state_dict": {}}, file)
-    with pytest.raises(nr.InputError, match="no readable checkpoint"):
+    with pytest.raises(nr.InputError, match="not a readable published checkpoint"):
         nr.load_encoder(file)
     assert not target.exists()

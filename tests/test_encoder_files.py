@@ -63,7 +63,7 @@ def test_round_trip(tmp_path: Path, build: Any) -> None:
 
 @pytest.mark.parametrize("readout", [1, -1])
 def test_unknown_readout(saved: Path, readout: int) -> None:
-    with pytest.raises(nr.InputError, match=f"readout {readout} is not there"):
+    with pytest.raises(nr.InputError, match=f"there is no readout {readout}"):
         nr.load_encoder(saved, session=readout)
 
 
@@ -117,7 +117,7 @@ def test_damaged_description(saved: Path, damage: Any) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"null"])
 def test_side_car_that_is_no_json(saved: Path, content: bytes) -> None:
     saved.with_suffix(".json").write_bytes(content)
-    with pytest.raises(nr.InputError, match="damaged or describes no encoding model"):
+    with pytest.raises(nr.InputError, match="damaged or does not describe an encoding model"):
         nr.load_encoder(saved)
 
 
@@ -133,7 +133,7 @@ def test_newer_format(saved: Path) -> None:
 def test_truncated_weights(saved: Path, kept: float) -> None:
     whole = saved.read_bytes()
     saved.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(nr.InputError, match="damaged or no safetensors file"):
+    with pytest.raises(nr.InputError, match="damaged or not a safetensors file"):
         nr.load_encoder(saved)
 
 
@@ -149,7 +149,7 @@ def test_weights_of_another_size(saved: Path) -> None:
 @pytest.mark.parametrize("there", ["model.safetensors", "model.json"])
 def test_nothing_is_overwritten(tmp_path: Path, there: str) -> None:
     (tmp_path / there).write_text("mine")
-    with pytest.raises(nr.InputError, match=f"{there} exists already"):
+    with pytest.raises(nr.InputError, match=f"{there} already exists"):
         nr.save_encoder(readout_model(), tmp_path / "model.safetensors")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(there, "mine")]
 

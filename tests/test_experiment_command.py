@@ -52,7 +52,7 @@ def test_listed_done_in_parts_and_kept(mice: Path, tmp_path: Path, capsys: pytes
     assert len(listed([*ablation, "--jobs", "*_kept-*"], capsys)) == 4
 
     main(ablation)
-    assert capsys.readouterr().out.count("is there already") == 4
+    assert capsys.readouterr().out.count("already exists") == 4
     table = experiment_table(tmp_path / "out" / "ablation")
     assert list(table["fraction"]) == [1.0, 0.25, 0.5] * 2
     assert list(table["recording"]) == ["mouse_a"] * 3 + ["mouse_b"] * 3

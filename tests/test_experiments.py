@@ -190,7 +190,7 @@ def test_finished_jobs_are_kept_and_changed_ones_done_again(animals: list[Animal
     first = run_experiment("ablation", animals[:1], out=tmp_path, grid=grid, method=METHOD)
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nc")}
     run_experiment("ablation", animals[:1], out=tmp_path, grid=grid, method=METHOD, say=said.append)
-    assert all("is there already" in line for line in said) and len(said) == 2
+    assert all("already exists" in line for line in said) and len(said) == 2
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nc")} == before
 
     other = replace(METHOD, settings={"passes": 3})

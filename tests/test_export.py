@@ -148,7 +148,7 @@ def test_bad_requests_are_refused_and_nothing_is_written(tmp_path: Path, movie: 
         write_tiff(tmp_path / "movie.tif", movie[0], frame_rate_hz=30.0)
     assert list(tmp_path.iterdir()) == []
     path = write_tiff(tmp_path / "movie.tif", movie, frame_rate_hz=30.0)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         write_tiff(path, movie, frame_rate_hz=30.0)
 
 

@@ -101,7 +101,7 @@ def test_bad_names_are_refused_and_nothing_is_overwritten(tmp_path: Path) -> Non
     with pytest.raises(nr.InputError, match="no reconstructions to write"):
         write_nwb(tmp_path / "a.nwb", {})
     (tmp_path / "a.nwb").write_text("mine")
-    with pytest.raises(nr.InputError, match="exists already"):
+    with pytest.raises(nr.InputError, match="already exists"):
         build().to_nwb(tmp_path / "a.nwb")
     assert (tmp_path / "a.nwb").read_text() == "mine"
     build().to_nwb(tmp_path / "a.nwb", overwrite=True)

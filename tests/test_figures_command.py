@@ -133,7 +133,7 @@ def test_bad_input_is_said_in_one_line(results: Path, tmp_path: Path, capsys: py
     assert "holds results of none of natural, " in refusal(capsys, "all", "--results", tmp_path)
     (tmp_path / "figures" / "convergence").mkdir(parents=True)
     said = refusal(capsys, "natural", "--results", results, "--out", tmp_path / "figures")
-    assert "exists already" in said and not (tmp_path / "figures" / "natural").exists(), (
+    assert "already exists" in said and not (tmp_path / "figures" / "natural").exists(), (
         "found before anything is drawn"
     )
 

@@ -186,7 +186,7 @@ def test_partial_and_simulated_are_said_everywhere(tmp_path: Path) -> None:
 def test_nothing_is_overwritten_in_silence(tmp_path: Path) -> None:
     folder = write_figure("responses", material("responses"), tmp_path)
     (folder / "my_notes.txt").write_text("mine")
-    with pytest.raises(nr.InputError, match="exists already"):
+    with pytest.raises(nr.InputError, match="already exists"):
         write_figure("responses", material("responses"), tmp_path)
     assert (folder / "my_notes.txt").exists()
     write_figure("responses", material("responses"), tmp_path, overwrite=True)

@@ -194,7 +194,7 @@ def test_of_many_writers_one_gets_the_name(
 def test_moving_to_a_name_that_is_taken(kind: str, tmp_path: Path) -> None:
     for name, text in (("old", "old"), ("one", "one"), ("two", "two")):
         write(tmp_path / name, text, kind)
-    with pytest.raises(ExistsError, match="old exists already"):
+    with pytest.raises(ExistsError, match="old already exists"):
         move_new(tmp_path / "one", tmp_path / "old")
     move_new(tmp_path / "two", tmp_path / "free")
     assert [read(tmp_path / name) for name in names(tmp_path)] == ["two", "old", "one"]

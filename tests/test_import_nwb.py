@@ -549,7 +549,7 @@ def test_a_movie_in_a_file_beside(tmp_path: Path) -> None:
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a")
     np.testing.assert_array_equal(read.trials[0].video, np.concatenate(movies))
     (tmp_path / "0.npy").unlink()
-    with pytest.raises(nr.InputError, match=r"0\.npy, which is not there"):
+    with pytest.raises(nr.InputError, match=r"0\.npy, which does not exist"):
         nr.import_nwb(tmp_path / "a.nwb", tmp_path / "b")
 
 
@@ -717,7 +717,7 @@ def test_what_is_no_nwb_is_refused(tmp_path: Path) -> None:
     with pytest.raises(nr.InputError, match="there is no file"):
         nr.import_nwb(tmp_path / "missing.nwb", tmp_path / "out")
     nr.import_nwb(tmp_path / "whole.nwb", tmp_path / "out")
-    with pytest.raises(nr.InputError, match="exists already"):
+    with pytest.raises(nr.InputError, match="already exists"):
         nr.import_nwb(tmp_path / "whole.nwb", tmp_path / "out")
 
 

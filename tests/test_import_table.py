@@ -109,7 +109,7 @@ def test_a_video_file_tells_its_rate(files: dict[str, np.ndarray], tmp_path: Pat
         (("video,responses", ",", ","), "has no rows; give one per trial"),
         (("video;responses,tier", "a;b,c"), "unknown columns"),
         (("video,responses", "video_a.npy,"), "trial 0, of tier 'train', names no responses"),
-        (("video,responses", "video_a.npy,gone.npy"), r"names .*gone\.npy as its responses, which is not there"),
+        (("video,responses", "video_a.npy,gone.npy"), r"names .*gone\.npy as its responses, which does not exist"),
         (("video,responses", "trials.csv,responses_a.npy"), r"names .*trials\.csv as its video; it must end in \.npy"),
         (
             ("video,responses,frame_rate_hz", "video_a.npy,responses_a.npy,fast"),

@@ -35,7 +35,7 @@ def test_the_second_is_told_who_has_it(tmp_path: Path) -> None:
 
 def test_folders(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="lies in, a file; give the name of a folder"):
+    with pytest.raises(InputError, match="is a file, or inside one; give the name of a folder"):
         folder_lock(tmp_path / "file").__enter__()
     with (
         folder_lock(tmp_path / "folder", what="download"),

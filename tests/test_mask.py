@@ -91,7 +91,7 @@ def test_mask_files_round_trip(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).random((6, 8)).astype(np.float32)
     nr.save_mask(tmp_path / "mask.npy", mask)
     np.testing.assert_array_equal(nr.load_mask(tmp_path / "mask.npy"), mask)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         nr.save_mask(tmp_path / "mask.npy", mask)
     nr.save_mask(tmp_path / "mask.npy", mask + 1, overwrite=True)
     assert nr.load_mask(tmp_path / "mask.npy").min() >= 1

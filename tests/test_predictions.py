@@ -87,7 +87,7 @@ def test_trials_are_predicted_and_scored(
     run(*arguments)
     again = capsys.readouterr().out.splitlines()
     assert again[3:] == said[3:]  # the same table, of two files kept and one made anew
-    assert sum("is there already" in line for line in again) == 2
+    assert sum("already exists" in line for line in again) == 2
     after = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert {file.name for file in before if after[file] != before[file]} == {"trial_005.nc"}
 

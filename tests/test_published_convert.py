@@ -85,7 +85,7 @@ def test_what_cannot_be_converted(golden: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("there", ["model.safetensors", "model.json"])
 def test_nothing_is_overwritten_unasked(golden: Path, tmp_path: Path, there: str) -> None:
     (tmp_path / there).write_text("mine")
-    with pytest.raises(nr.InputError, match=f"{there} exists already"):
+    with pytest.raises(nr.InputError, match=f"{there} already exists"):
         nr.convert_published(checkpoint(golden, 0), tmp_path / "model.safetensors")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(there, "mine")]
     nr.convert_published(checkpoint(golden, 0), tmp_path / "model.safetensors", overwrite=True)
@@ -121,7 +121,7 @@ def test_many_files_at_once(golden: Path, tmp_path: Path, capsys: pytest.Capture
     assert names == {f"{each}.{ending}" for each in weights for ending in ("safetensors", "json")} | stimuli
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     main(command)
-    assert capsys.readouterr().out.count("is there already") == 4
+    assert capsys.readouterr().out.count("already exists") == 4
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 

@@ -191,7 +191,7 @@ def test_validation_trials_make_the_noise_honest(models: list[ToyEncoder], trial
     checked = nr.fit_posterior(models, trials[FITTED], validation=noisy, compute=QUIET)
     assert checked.noise.deviation.mean() > plain.noise.deviation.mean()
     assert checked.noise.explained.mean() < plain.noise.explained.mean()
-    assert "on validation trials" in repr(checked) and "no training log to say by how much" in repr(plain)
+    assert "on validation trials" in repr(checked) and "by how much is unknown without training logs" in repr(plain)
 
 
 def test_the_repr_says_how_optimistic_noise_of_training_trials_is(trials: list[nr.Trial]) -> None:
@@ -222,7 +222,7 @@ def test_a_posterior_is_kept_in_a_folder(tmp_path: Path) -> None:
     assert repr(loaded) == repr(posterior)
     trial = recording.select("fold_0")[0]
     np.testing.assert_array_equal(run(trial, loaded).video, run(trial, posterior).video)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         posterior.save(tmp_path / "posterior")
     with pytest.raises(InputError, match="holds its encoding models; leave out models"):
         nr.load_posterior(tmp_path / "posterior", models=model)

@@ -465,7 +465,7 @@ def test_a_link_to_nowhere_and_an_empty_subdataset(folder, tmp_path):
     file = file_of(folder, "videos", 0)
     file.unlink()
     file.symlink_to("gone.npy")
-    with pytest.raises(InputError, match=r"0\.npy is a link to .*gone\.npy, which is not there"):
+    with pytest.raises(InputError, match=r"0\.npy is a link to .*gone\.npy, which does not exist"):
         open_recording(folder)
     (tmp_path / "subdataset").mkdir()
     with pytest.raises(InputError, match="it is empty: if it is a DataLad subdataset, run 'datalad get"):
@@ -640,7 +640,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing_behind(tmp_path, monkey
 
 def test_nothing_is_overwritten_in_silence(folder, tmp_path):
     before = open_recording(folder).trials[0]
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         write_recording(folder, [make_trial(seed=9)])
     assert_same(open_recording(folder).trials[0], before)
     replaced = write_recording(folder, [make_trial(seed=9)], overwrite=True)

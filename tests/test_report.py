@@ -283,7 +283,7 @@ def test_bad_requests_are_refused_before_anything_is_written(tmp_path: Path) -> 
         write_report(path, result, scores={"trial 0": {"ridge": 0.5}})  # type: ignore[dict-item]
     assert list(tmp_path.iterdir()) == []
     path.write_text("mine")
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         write_report(path, result)
     assert path.read_text() == "mine"
     assert write_report(path, result, overwrite=True).read_text().startswith("<!doctype html>")

@@ -107,7 +107,7 @@ def test_text_ids_and_minimal_results_are_kept(tmp_path: Path, ending: str) -> N
 def test_nothing_is_overwritten_in_silence(tmp_path: Path, ending: str) -> None:
     path = build().save(tmp_path / f"result.{ending}")
     other = build(video=np.zeros((20, 6, 8)))
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         other.save(path)
     assert Reconstruction.load(path).video.max() > 0
     other.save(path, overwrite=True)
@@ -299,9 +299,9 @@ def test_history_responses_and_map_are_drawn_as_they_are() -> None:
     np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), expected)
     assert "17% of the screen is scored" in axes.get_title("left")
     bare = build(history=None)
-    with pytest.raises(InputError, match="nothing was recorded on the way"):
+    with pytest.raises(InputError, match="no history was recorded"):
         bare.plot_history()
-    with pytest.raises(InputError, match="no responses were kept"):
+    with pytest.raises(InputError, match="no responses were saved"):
         Reconstruction(bare.dataset.drop_vars("responses")).plot_responses()
 
 

@@ -103,7 +103,7 @@ def test_files_hold_what_was_found(
     again = nr.video_correlation(saved.truth, saved.video, mask=outcome.inside, skip=0)
     assert float(rows["reconstruction"]["video_correlation"]) == pytest.approx(again, abs=1e-4)
     assert int(rows["ridge"]["pixels"]) == outcome.inside.sum()
-    with pytest.raises(nr.InputError, match="exists already"):
+    with pytest.raises(nr.InputError, match="already exists"):
         retina.write([outcome], tmp_path, overwrite=False)
 
 

@@ -454,7 +454,7 @@ def test_files_that_are_no_decoder(tmp_path):
     with pytest.raises(InputError, match="not a file"):
         RidgeDecoder.load(tmp_path / "nothing")
     (tmp_path / "text").write_text("hello, this is no decoder")
-    with pytest.raises(InputError, match="no safetensors file"):
+    with pytest.raises(InputError, match="not a safetensors file"):
         RidgeDecoder.load(tmp_path / "text")
     save_file({"weights": np.zeros(3, np.float32)}, tmp_path / "other")
     with pytest.raises(InputError, match="unnamed arrays"):
@@ -530,7 +530,7 @@ def test_bad_trials():
         ([*trials, trials[0].replace(video=None)], "no video"),
         ([*trials, trials[0].replace(responses=None)], "no responses"),
         ([*trials, make_trials(1, neurons=4)[0]], "4 neurons instead of 6"),
-        ([*trials, make_trials(1, frame_rate_hz=15)[0]], "15 frames a second"),
+        ([*trials, make_trials(1, frame_rate_hz=15)[0]], "15 frames per second"),
         ([*trials, trials[0].replace(video=trials[0].video[:, :2])], "pixels"),
         ([trial.replace(responses=np.ones((6, 50))) for trial in trials], "constant"),
         ([trial.replace(responses=np.zeros((6, 50))) for trial in trials], "constant"),

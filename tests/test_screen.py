@@ -60,6 +60,6 @@ def test_pixels_that_cannot_be(width: Any) -> None:
 
 
 @pytest.mark.parametrize("degrees", [0, 90, -1, math.nan])
-def test_pixels_of_degrees_that_cannot_be(degrees: float) -> None:
-    with pytest.raises(InputError, match="degrees cannot be"):
+def test_pixels_of_impossible_size(degrees: float) -> None:
+    with pytest.raises(InputError, match="degrees is impossible"):
         nr.Screen.with_pixels_of(degrees, width=64)

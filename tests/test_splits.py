@@ -276,7 +276,7 @@ def test_a_folds_file_that_does_not_fit_is_refused(tmp_path, content, message):
 def test_a_folder_that_may_not_be_written_warns_once(tmp_path, monkeypatch):
     @contextmanager
     def refuse(target, **_):
-        raise ResourceError(f"{target.parent} may not be written")
+        raise ResourceError(f"{target.parent} is not writable")
         yield
 
     recording = make_recording(tmp_path / "mouse", tiers=["train"] * 3)

@@ -62,7 +62,7 @@ def test_seven_seeds_are_one_command(
 
     train(folders, tmp_path, *seeds)
     said = capsys.readouterr().out
-    assert said.count("is there already") == 2 and "5 models to train" in said
+    assert said.count("already exists") == 2 and "5 models to train" in said
     assert said.count("validation correlation") == 5
     decoders = {"decoder_first.safetensors", "decoder_second.safetensors"}
     models = {f"encoder_{seed}.{ending}" for seed in SEEDS for ending in ("safetensors", "json")}
@@ -76,7 +76,7 @@ def test_seven_seeds_are_one_command(
 
     train(folders, tmp_path, *seeds)
     said = capsys.readouterr().out
-    assert said.count("is there already") == 7 and "to train" not in said.rpartition("is there already")[2]
+    assert said.count("already exists") == 7 and "to train" not in said.rpartition("already exists")[2]
 
 
 def test_two_commands_at_once(
@@ -124,7 +124,7 @@ def test_a_model_that_another_command_has_made_meanwhile(
     monkeypatch.setattr(Train, "_fit", second_is_made)
     train(folders, tmp_path, "--seeds", 0, 1, "--no-decoder")
     said = capsys.readouterr().out
-    assert "encoder_1.safetensors is there already" in said and "Training" not in said
+    assert "encoder_1.safetensors already exists" in said and "Training" not in said
 
 
 def test_a_second_stage(folders: list[Path], tmp_path: Path) -> None:

@@ -336,7 +336,7 @@ def other_rate(trials: list[nr.Trial]) -> list[nr.Trial]:
         (TRIALS, {"devices": 0}, "devices is 0"),
         (TRIALS, {"devices": 2, "device": "cuda:1"}, "'cuda:1'"),
         (TRIALS, {"strategy": "fsdp"}, "strategy is 'fsdp'; it must be one of auto, ddp"),
-        (TRIALS, {"devices": 2, "device": "cpu", "strategy": "ddp"}, "must meet in a folder"),
+        (TRIALS, {"devices": 2, "device": "cpu", "strategy": "ddp"}, "need a common folder"),
         (TRIALS["mouse 0"], {"teachers": "of one"}, "there are none here"),
         (
             TRIALS["mouse 0"],

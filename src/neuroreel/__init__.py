@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from lazy_loader import attach_stub
 
-# The names are listed in __init__.pyi and imported at first use: PyTorch and its company take seconds to load, and
+# The names are listed in __init__.pyi and imported at first use: PyTorch and its dependencies take seconds to load, and
 # `neuroreel --help` should not wait for them.
 __getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
 

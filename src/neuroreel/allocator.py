@@ -1,4 +1,4 @@
-"""Keeping freed memory in the process: a third of the time of a pass on a CPU went into returning and asking for it."""
+"""Keep freed memory in the process: a third of a pass on a CPU was spent returning memory and requesting it again."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import suppress
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-_MOST_OF_OLD_GLIBC = 32 << 20  # half of a heap; newer ones take what they are given
+_MOST_OF_OLD_GLIBC = 32 << 20  # half of a heap; newer versions accept any value
 
 
 def keep_freed_memory() -> None:
     """Tell glibc not to hand large blocks back to the system after each use; does nothing elsewhere.
 
     Every pass allocates the same tens of megabytes. By default glibc maps and unmaps them each time, and the kernel
-    clears every page anew; what the environment variables ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` set
-    at the start of a process, ``mallopt`` sets while it runs.
+    clears every page again. ``mallopt`` sets at run time what ``MALLOC_MMAP_THRESHOLD_`` and
+    ``MALLOC_TRIM_THRESHOLD_`` set when a process starts.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -30,7 +30,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Hand what is freed back to the system after all, once: before asking how much memory is free."""
+    """Return freed memory to the system once, before asking how much memory is free."""
     if not sys.platform.startswith("linux"):
         return
     with suppress(OSError, AttributeError):  # another C library

@@ -1,4 +1,4 @@
-"""Checks that many functions share: of numbers, arrays, kinds of objects, and names that may be misspelled."""
+"""Shared checks of numbers, arrays, types, and names that may be misspelled."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _bound(least: float) -> str:
 
 
 def instance_of(value: Any, kind: type, *, name: str) -> Any:
-    """The value; InputError unless it is of this kind, and not a file that holds one, or a list of them."""
+    """The value; InputError unless it is of this type (not a file that holds one, or a list)."""
     if not isinstance(value, kind):
         raise InputError(f"{name} is a {type(value).__name__}; it must be one {kind.__name__}")
     return value

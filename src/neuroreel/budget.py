@@ -1,4 +1,4 @@
-"""What a pass takes in memory, measured on one window, and what follows from it."""
+"""How much memory a pass needs, measured on one window, and what fits."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from neuroreel.errors import ResourceError
 from neuroreel.memory import free_bytes, in_words, is_out_of_memory, used_bytes
 
 SLACK, CLIP_SLACK = 2.0, 1.5
-"""Of the tensors' bytes: libraries take some, and allocators lose some between blocks, more so in later passes. Models
-of any length were seen to take 1.3 to 2.1 times those bytes, models of clips 0.9 to 1.2 times."""
+"""A multiple of the tensors' bytes: libraries use some, and allocators lose some between blocks, more in later passes.
+Models of any length used 1.3 to 2.1 times those bytes, clip models 0.9 to 1.2 times."""
 
 
 class TooMuchError(Exception):
-    """What is measured takes more than it may."""
+    """The measured work needs more memory than allowed."""
 
 
 class LiveTensors(TorchDispatchMode):
-    """Counts the bytes of all tensors made within it that are still alive, and what they were at most.
+    """Counts the bytes of all live tensors made within it, and their peak.
 
     Parameters
     ----------
     most
-        TooMuchError is raised where they become more than this.
+        TooMuchError is raised above this many bytes.
     """
 
     def __init__(self, most: float = float("inf")) -> None:
@@ -47,11 +47,11 @@ class LiveTensors(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """PyTorch need not load its compiler only to leave it out here: that takes a second."""
+        """Keeps PyTorch from loading its compiler just to skip it here, which takes a second."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Each operation of PyTorch comes through here."""
+        """Called for each PyTorch operation."""
         made = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):
@@ -75,11 +75,10 @@ class LiveTensors(TorchDispatchMode):
 
 
 def window_bytes(model: EncodingModel, *, frames: int, device: torch.device, most: float) -> int:
-    """Bytes that one window of ``frames`` frames takes at most, forward and backward, beside the weights.
+    """Peak bytes of one window of ``frames`` frames, forward and backward, without the weights.
 
-    It is computed with the model, which lies on the device, once for each kind of model in the life of the process.
-    Where it takes more than ``most`` bytes it is given up, and computed on a device without memory; where the model
-    cannot be, it is said to take what it had taken when it was given up.
+    Measured on the model's device, once per kind of model and process. Above ``most`` bytes the measurement stops and
+    is repeated on PyTorch's "meta" device; if the model cannot run there, the bytes reached so far are returned.
     """
 
     def one_window(model: EncodingModel, where: torch.device) -> None:
@@ -89,15 +88,15 @@ def window_bytes(model: EncodingModel, *, frames: int, device: torch.device, mos
 
     key = (frames, device, _kind(model))
     peak = _KNOWN.get(key) or _peak(model, one_window, device=device, most=most)
-    if peak <= most:  # else it was given up perhaps
+    if peak <= most:  # otherwise it may have been stopped
         _KNOWN[key] = peak
     return peak
 
 
 def graphs_fit(models: Sequence[EncodingModel], *, frames: int, device: torch.device, max_bytes: int | None) -> bool:
-    """Whether all windows of all models fit into memory together, with what their gradients need.
+    """Whether all windows of all models fit into memory together, gradients included.
 
-    If not, each window is computed again for its gradient: half as much time again, in the memory of one window.
+    If not, each window is recomputed for its gradient: 50% more time, in the memory of one window.
 
     Raises
     ------
@@ -108,16 +107,16 @@ def graphs_fit(models: Sequence[EncodingModel], *, frames: int, device: torch.de
     together = 0.0
     for model in models:
         length = frames if model.any_length else model.window_frames
-        warmup = min(model.warmup_frames, length - 1)  # windows overlap by as much
+        warmup = min(model.warmup_frames, length - 1)  # windows overlap by that much
         together += _window_with_slack(model, length, device, room) * math.ceil((frames - warmup) / (length - warmup))
     return together <= room.bytes
 
 
 def windows_that_fit(model: EncodingModel, *, frames: int, device: torch.device, max_bytes: int | None) -> int:
-    """How many windows of so many frames are worth while at once and fit into memory.
+    """How many windows of ``frames`` frames to compute at once: as many as help and fit into memory.
 
-    On a CPU a window of a clip model fills the processor's caches and cores by itself: more take memory and no less
-    time. A GPU needs many to be busy.
+    On a CPU one window of a clip model keeps all cores and caches busy: more windows take more memory and save no time.
+    A GPU needs many to be busy.
 
     Raises
     ------
@@ -131,7 +130,7 @@ def windows_that_fit(model: EncodingModel, *, frames: int, device: torch.device,
 
 
 def _window_with_slack(model: EncodingModel, frames: int, device: torch.device, room: Room) -> float:
-    """Bytes of a window, with what allocators lose; ResourceError where there is no room for one."""
+    """Bytes of a window, allocator losses included; ResourceError if not even one fits."""
     slack = SLACK if model.any_length else CLIP_SLACK
     needed = slack * window_bytes(model, frames=frames, device=device, most=room.bytes / slack)
     if needed > room.bytes:
@@ -144,14 +143,14 @@ def _window_with_slack(model: EncodingModel, frames: int, device: torch.device, 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """Bytes that may still be taken on a device, infinite where the system does not say, and why no more."""
+    """Bytes still available on a device (infinite if the system does not say), and what limits them."""
 
     bytes: float
     why: str
 
     @classmethod
     def now(cls, device: torch.device, max_bytes: int | None) -> Room:
-        """What is free at present, or what ``max_bytes`` for the process leaves of it."""
+        """What is free now, or what ``max_bytes`` still allows the process."""
         give_back_freed_memory()
         free, held = free_bytes(device), used_bytes(device)
         rooms = [cls(bytes=math.inf, why="")]
@@ -159,9 +158,7 @@ class Room:
             advice = "close other programs, use another device, a smaller model or shorter trials"
             rooms.append(cls(bytes=free, why=f"{in_words(free)} are free: {advice}"))
         if max_bytes is not None:
-            why = (
-                f"max_memory is {in_words(max_bytes)}, of which the process holds {in_words(held)} already: allow more"
-            )
+            why = f"max_memory is {in_words(max_bytes)}, of which the process already uses {in_words(held)}: allow more"
             rooms.append(cls(bytes=max(0, max_bytes - held), why=why))
         return min(rooms, key=lambda room: room.bytes)
 
@@ -195,8 +192,8 @@ def _peak(
 
 
 def _peak_without_memory(model: EncodingModel, work: Callable[[EncodingModel, torch.device], object]) -> int | None:
-    """Peak on the device "meta"; None where the model cannot be computed there."""
-    with suppress(Exception):  # models do what they like: some cannot be copied, some look at values
+    """Peak on the device "meta"; None if the model cannot run there."""
+    with suppress(Exception):  # any model may be passed: some cannot be copied, some look at values
         shapes_alone = _without_memory(model)
         with LiveTensors() as live:
             work(shapes_alone, torch.device("meta"))
@@ -205,7 +202,7 @@ def _peak_without_memory(model: EncodingModel, work: Callable[[EncodingModel, to
 
 
 def _peak_of_gpu(work: Callable[[], object], device: torch.device) -> int:
-    """As PyTorch's allocator counts it, with what libraries take."""
+    """Peak counted by PyTorch's allocator, plus what libraries use."""
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)

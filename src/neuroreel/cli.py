@@ -1,4 +1,4 @@
-"""The command line: finds the command, and says in one line what the user can fix."""
+"""The command line: runs a command, and reports in one line what the user can fix."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; a refusal prints its message alone and exits with status 2, Ctrl-C with 130."""
-    # before PyTorch is imported: its threads would spin while they wait, and beside another busy process on two cores
-    # that takes twice the time; alone it makes no difference
+    """Run one command; an InputError prints only its message and exits with status 2, Ctrl-C with 130."""
+    # before PyTorch is imported: its waiting threads would spin, which doubles the time when another process keeps
+    # two cores busy; on an idle machine it makes no difference
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = [_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     name = given[0] if given else "--help"
@@ -67,20 +67,20 @@ def main(arguments: list[str] | None = None) -> None:
         refuse_unknown([name], COMMANDS, what="command")
         parse(COMMANDS[name], given[1:], name=f"neuroreel {name}")()
     except KeyboardInterrupt:
-        exec("")  # Python forgets that Ctrl-C came while a string was executed: else it ends by SIGINT, not with 130
+        exec("")  # after Ctrl-C inside exec(), Python would end by SIGINT, not with 130
         _stop("stopped; give the same command again to resume", status=130)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains on exit
             sys.exit(128 + signal.SIGPIPE)
         message = _in_one_line(error)
-        if message is None:  # a fault of ours: its traceback is what we need to see
+        if message is None:  # a bug: its traceback is needed
             raise
         _stop(as_typed(message, COMMANDS.get(name)), status=2)
 
 
 def overview() -> str:
-    """All commands with a line each, grouped in the order of work."""
+    """All commands, one line each, grouped in the order of use."""
     lines = [
         "usage: neuroreel COMMAND [OPTIONS]",
         "",
@@ -95,7 +95,7 @@ def overview() -> str:
 
 
 def as_typed(message: str, command: Any) -> str:
-    """A message with arguments as the shell spells them: "skip is -1" and "overwrite=True" become options."""
+    """A message with arguments spelled as shell options, such as "skip is -1" or "overwrite=True"."""
     for each in fields(command) if command is not None else ():
         flag = f"--{each.name.replace('_', '-')}"
         start = r"\b" if "_" in each.name else "^"  # other names may be words of the sentence
@@ -110,13 +110,13 @@ def _with_value(flag: str, found: re.Match[str]) -> str:
 
 
 def _at_home(word: str) -> str:
-    """A word with ``~`` as the user's home, also behind ``--out=``, where many shells leave it as it is."""
+    """Expand ``~`` in a word, also after ``--out=``, where many shells do not."""
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return f"{option}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - pathlib refuses users that are not there
+    return f"{option}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - pathlib raises for unknown users
 
 
 def _in_one_line(error: Exception) -> str | None:
-    """The message of an error that the user can fix; None for a fault of the program."""
+    """The message of an error that the user can fix; None for a bug."""
     if isinstance(error, NeuroreelError):
         return str(error)
     if isinstance(error, MemoryError | RuntimeError):
@@ -131,7 +131,7 @@ def _in_one_line(error: Exception) -> str | None:
 
 
 def _advice(error: OSError) -> str:
-    """What to check after an error of the operating system, where that is known."""
+    """What to check after an operating system error, if known."""
     if error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "; check the path, its permissions and the space on its disk"
     if error.errno in _NETWORK or isinstance(error, ConnectionRefusedError | TimeoutError | socket.gaierror):
@@ -142,7 +142,7 @@ def _advice(error: OSError) -> str:
 
 
 def _nobody_reads_on() -> bool:
-    """True if our output goes to a program that has ended, as ``head`` does once it has seen enough."""
+    """True if our output goes to a program that has ended, as ``head`` does after its last line."""
     output = select.poll()
     output.register(sys.stdout.fileno(), 0)
     return any(event & select.POLLERR for _, event in output.poll(0))

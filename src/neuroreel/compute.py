@@ -1,4 +1,4 @@
-"""How a computation is done: where, how exactly, in how much memory. What is computed is another question."""
+"""How to compute: device, precision, memory. What is computed is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from neuroreel.memory import parse_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where and how to compute. Checked when it is made; it changes results by rounding alone.
+    """Where and how to compute. Checked on creation; changes results only by rounding.
 
     Parameters
     ----------
     device
-        "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
     precision
-        "float32", or "bfloat16": faster on GPUs, where "auto" takes it. Only a DwiseNeuro computes in bfloat16; other
+        "float32", "bfloat16" (faster on GPUs) or "auto" (bfloat16 on GPUs). Only DwiseNeuro computes in bfloat16; other
         models, pixels, responses and the search are always float32.
     max_memory
-        How much memory the process may take on the device, "8 GB" or a number of bytes. By default what is free.
+        How much memory the process may use on the device, "8 GB" or a number of bytes. By default all that is free.
     checkpoint
-        A file that keeps the progress: the same call resumes there after a kill. The trials' numbers are put into its
-        name; the files are deleted at the end.
+        A file for the progress: after a kill, the same call resumes from it. Trial numbers are added to its name; the
+        files are deleted at the end.
     progress
-        Show progress where somebody looks.
+        Show a progress bar in terminals and notebooks.
 
     Raises
     ------
     InputError
-        A value that cannot be.
+        An invalid value.
     ResourceError
-        The device is not there.
+        The device does not exist.
     """
 
     device: str = "auto"
@@ -57,18 +57,18 @@ class Compute:
 
     @classmethod
     def of(cls, compute: Compute | None) -> Compute:
-        """What was passed as ``compute=``, the defaults for None; InputError for anything else."""
+        """The value of ``compute=``, or the defaults for None; InputError for anything else."""
         given: Compute = cls() if compute is None else instance_of(compute, cls, name="compute")
         return given
 
     @property
     def torch_device(self) -> torch.device:
-        """The device, chosen."""
+        """The device, with "auto" resolved."""
         return choose_device(self.device)
 
     @property
     def torch_precision(self) -> str:
-        """The word "float32" or "bfloat16", chosen."""
+        """Either "float32" or "bfloat16", with "auto" resolved."""
         return choose_precision(self.precision, self.torch_device)
 
     @property

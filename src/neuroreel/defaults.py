@@ -1,8 +1,8 @@
-"""Defaults that functions and commands share; here, as ``neuroreel --help`` must not import PyTorch to show them."""
+"""Defaults shared by functions and commands; kept here so that ``neuroreel --help`` need not import PyTorch."""
 
 from __future__ import annotations
 
-FACTORS = 8  # of the noise, which neurons share
+FACTORS = 8  # noise factors that neurons share
 LIKELIHOOD_WEIGHT = 0.5
 MASK_STEPS = 1000  # of the published rule (Bauer et al. 2026)
 SKIP_FRAMES = 30  # at the start of a movie, which scores leave out

@@ -10,12 +10,12 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def choose_precision(precision: str, device: torch.device) -> str:
-    """The word "float32" or "bfloat16"; "auto" takes bfloat16 on a GPU that computes with it, float32 elsewhere.
+    """Either "float32" or "bfloat16"; "auto" means bfloat16 on GPUs that support it, float32 elsewhere.
 
     Raises
     ------
     InputError
-        Another word.
+        Any other value.
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
@@ -25,14 +25,14 @@ def choose_precision(precision: str, device: torch.device) -> str:
 
 
 def choose_device(device: str = "auto") -> torch.device:
-    """The torch device of this name; "auto" takes a GPU where there is one.
+    """The torch device of this name; "auto" takes a GPU if there is one.
 
     Raises
     ------
     InputError
-        The name is no device name.
+        Not the name of a device.
     ResourceError
-        There is no such device on this machine.
+        This machine has no such device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -47,7 +47,9 @@ def choose_device(device: str = "auto") -> torch.device:
         if (chosen.index or 0) < there:
             return chosen
         found = f"{there} CUDA device(s) are" if there else "no CUDA device is"
-        raise ResourceError(f"device {device!r} is not there: {found} visible to PyTorch; use device='auto' or 'cpu'")
+        raise ResourceError(
+            f"device {device!r} is not available: {found} visible to PyTorch; use device='auto' or 'cpu'"
+        )
     if chosen.type == "mps" and torch.backends.mps.is_available():
         return chosen
-    raise ResourceError(f"device {device!r} is not there; use device='auto' or 'cpu'")
+    raise ResourceError(f"device {device!r} is not available; use device='auto' or 'cpu'")

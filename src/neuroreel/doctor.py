@@ -20,11 +20,11 @@ from neuroreel.memory import machine_bytes, memory_limit
 
 OK, MISSING, BROKEN, NOTE = "ok", "missing", "broken", "note"
 
-CORE = (  # import name: nothing works without these
+CORE = (  # import names; nothing works without these
     *("numpy", "scipy", "torch", "lightning", "safetensors", "xarray", "h5py", "h5netcdf", "PIL", "imagehash"),
     *("skimage", "sklearn", "matplotlib", "jinja2", "tyro", "tqdm", "pandas", "filelock", "lazy_loader"),
 )
-EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {  # of pyproject.toml: what they bring, and what for
+EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {  # from pyproject.toml: their libraries, and what they are for
     "export": (("tifffile", "imageio_ffmpeg", "zarr"), "TIFF, MP4 and Zarr: export, movies in files"),
     "download": (("requests", "urllib3"), "download"),
     "nwb": (("pynwb", "hdmf"), "import and export of NWB files"),
@@ -39,7 +39,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {  # of pyproject.toml: what th
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the answer: what was looked at, whether it is as it should be, and how to fix it."""
+    """One line of the answer: what was checked, whether it is fine, and how to fix it."""
 
     name: str
     status: str
@@ -59,7 +59,7 @@ class Health:
 
     @property
     def broken(self) -> bool:
-        """True if something is broken that every command needs."""
+        """True if something that every command needs is broken."""
         return any(finding.status == BROKEN for findings in self.sections.values() for finding in findings)
 
     def __str__(self) -> str:
@@ -72,12 +72,12 @@ class Health:
 
 
 def examine(folder: Path | None = None) -> Health:
-    """Look at everything that a command may need; nothing is changed, and no network is used.
+    """Check everything that a command may need, without changing anything or using the network.
 
     Parameters
     ----------
     folder
-        Whose disk is looked at; the current folder by default.
+        Folder whose disk is checked; the current folder by default.
     """
     return Health(
         {
@@ -96,7 +96,7 @@ def _core() -> list[Finding]:
     for name in CORE:
         try:
             module = importlib.import_module(name)
-        except Exception as error:  # a library that is damaged fails with nearly anything
+        except Exception as error:  # a damaged library can raise nearly anything
             why = f"cannot be imported ({type(error).__name__}: {error})"
             found.append(Finding(name, BROKEN, why, "pip install --force-reinstall neuroreel"))
         else:
@@ -110,7 +110,7 @@ def _core() -> list[Finding]:
 def _devices() -> list[Finding]:
     try:
         import torch
-    except Exception:  # told under Core
+    except Exception:  # reported under Core
         return []
     found = [_cuda_device(number) for number in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
@@ -125,7 +125,7 @@ def _devices() -> list[Finding]:
 
 
 def _cuda_device(number: int) -> Finding:
-    """A GPU that PyTorch sees; it is told to add two numbers, as it may be seen and yet be too new or too old."""
+    """A GPU that PyTorch sees; adding two numbers on it shows whether it is too new or too old for this PyTorch."""
     import torch
 
     name = f"cuda:{number}"
@@ -133,7 +133,7 @@ def _cuda_device(number: int) -> Finding:
         properties = torch.cuda.get_device_properties(number)
         torch.ones(1, device=name).add(1).cpu()
         free, total = torch.cuda.mem_get_info(number)
-    except Exception as error:  # torch raises several kinds, and out-of-memory where others fill the GPU
+    except Exception as error:  # torch raises several types, out-of-memory among them if other processes fill the GPU
         fix = "choose another with --device, or install the PyTorch built for it: https://pytorch.org/get-started"
         return Finding(name, MISSING, f"seen, but cannot compute ({str(error).partition(chr(10))[0]})", fix)
     return Finding(name, OK, f"{properties.name}, {_size(free)} of {_size(total)} free")
@@ -182,7 +182,7 @@ def _disk(folder: Path) -> Finding:
     usage = shutil.disk_usage(folder)
     detail = f"{_size(usage.free)} of {_size(usage.total)} free"
     if not os.access(folder, os.W_OK):
-        return Finding(str(folder), MISSING, f"{detail}, but it may not be written", "change to a folder of yours")
+        return Finding(str(folder), MISSING, f"{detail}, but it is not writable", "change to a folder of your own")
     return Finding(str(folder), OK, detail)
 
 
@@ -195,7 +195,7 @@ def _threads() -> list[Finding]:
         import torch
 
         threads = torch.get_num_threads()
-    except Exception:  # told under Core
+    except Exception:  # reported under Core
         return found
     asked = os.environ.get("OMP_NUM_THREADS")
     detail = f"{threads} (OMP_NUM_THREADS {'is not set' if asked is None else 'is ' + asked})"
@@ -206,7 +206,7 @@ def _threads() -> list[Finding]:
 
 
 def physical_cores() -> int | None:
-    """Cores of the processors this process may use, without hyper-threads; None where the system does not tell."""
+    """Cores of the processors this process may use, without hyper-threads; None if the system does not say."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     siblings = set()
@@ -249,7 +249,7 @@ PROGRAMS: Sequence[tuple[str, tuple[str, ...], str, str]] = (
     (
         "C++ compiler",
         COMPILERS,
-        "without one, reconstructing through DwiseNeuro models takes a CPU twice the time",
+        "without one, reconstructing with DwiseNeuro models takes twice as long on a CPU",
         "Debian, Ubuntu: apt-get install g++",
     ),
 )

@@ -1,19 +1,19 @@
 """The errors that neuroreel raises on purpose.
 
-Each message says what was got, what is allowed and what to do about it, and spells arguments as Python does: "skip is
--1", "pass overwrite=True". The command line prints the message alone, with its options in place of the arguments, and
-exits with a status that is not zero; from Python they are ordinary exceptions.
+Each message says what was passed, what is allowed and what to do, and spells arguments as Python does: "skip is -1",
+"pass overwrite=True". The command line prints only the message, with options in place of arguments, and exits with a
+nonzero status; in Python they are ordinary exceptions.
 """
 
 from __future__ import annotations
 
 
 class NeuroreelError(Exception):
-    """Anything that neuroreel refuses to do, with a message meant for the person at the keyboard."""
+    """Base class of all neuroreel errors; the message is written for the user."""
 
 
 class InputError(NeuroreelError, ValueError):
-    """Data, a file or an argument that cannot be used as it is."""
+    """Unusable data, file or argument."""
 
 
 class ExistsError(InputError):
@@ -21,7 +21,7 @@ class ExistsError(InputError):
 
 
 class RefusedError(InputError):
-    """A file asks for something that no file of its kind needs, and that could be made to run code."""
+    """A file contains something that no file of its kind needs and that could run code."""
 
 
 class ResourceError(NeuroreelError, RuntimeError):

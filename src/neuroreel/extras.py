@@ -1,4 +1,4 @@
-"""Libraries that not everybody installs."""
+"""Optional libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from neuroreel.errors import ResourceError
 
 
 def needs(name: str, *, extra: str = "export") -> ModuleType:
-    """Import a library of an extra, ``export`` unless told otherwise; ResourceError if it is not installed."""
+    """Import a library of an extra, ``export`` by default; ResourceError if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

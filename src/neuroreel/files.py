@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one behind, nor takes the old one away."""
+"""Write files so that a crash, a full disk or Ctrl-C never leaves half a file or loses the old one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neuroreel.errors import ExistsError, InputError, ResourceError
 
 _PARTIAL = re.compile(r"\..+\.[a-z0-9_]{8}\.partial")
 _ASIDE = ".neuroreel-replaced"
-_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)  # the name belongs to something else by now
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)  # the name was taken in the meantime
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # disks without hard links
 
 
@@ -32,7 +32,7 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
     ExistsError
         ``target`` exists and ``overwrite`` is False, even if another process made it during the block.
     ResourceError
-        The disk is full, the folder may not be written, or another process replaces it at the same time.
+        The disk is full, the folder is not writable, or another process is replacing it.
     """
     target = user_path(target)
     refuse_existing(target, overwrite=overwrite)
@@ -52,15 +52,15 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
 
 
 def move_new(path: Path, target: Path) -> None:
-    """Rename a finished file or folder to a name that is free; ExistsError if it is not."""
+    """Rename a finished file or folder; ExistsError if the new name is taken."""
     _publish(path, target)
-    if path.exists():  # a file, whose second name is the target
+    if path.exists():  # a file that now has two names
         path.unlink()
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path as a user gives it: ``~`` is their home."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib refuses users that are not there
+    """A path with ``~`` expanded."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib raises for unknown users
 
 
 def free_bytes(folder: Path) -> int:
@@ -70,7 +70,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def refuse_existing(target: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raise ExistsError if ``target`` exists and must not be replaced: called before long work starts."""
+    """Raise ExistsError if ``target`` exists and must not be replaced; called before long work starts."""
     target = user_path(target)
     _put_back(target)
     if not overwrite and os.path.lexists(target):
@@ -78,7 +78,7 @@ def refuse_existing(target: str | os.PathLike[str], *, overwrite: bool) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what killed processes left in a folder that nobody writes to; folders that were moved aside return."""
+    """Delete what killed processes left in an unused folder; put back folders that were moved aside."""
     for path in list(folder.rglob(".*")):
         if path.name.endswith(_ASIDE):
             target = path.with_name(path.name[1:].removesuffix(_ASIDE))
@@ -89,10 +89,10 @@ def sweep(folder: Path) -> None:
 
 
 def _publish(partial: Path, target: Path) -> None:
-    """Give what was written its name, unless that name is taken: there is no moment between the look and the name."""
+    """Rename the finished file unless the name is taken; check and rename are one atomic step."""
     try:
         if partial.is_dir() and not partial.is_symlink():
-            partial.rename(target)  # fails onto a file, and onto a folder that has something in it
+            partial.rename(target)  # fails if the target is a file or a folder that is not empty
             return
         try:
             os.link(partial, target, follow_symlinks=False)
@@ -108,11 +108,11 @@ def _publish(partial: Path, target: Path) -> None:
 
 
 def _exists(target: Path) -> ExistsError:
-    return ExistsError(f"{target} exists already and is not overwritten; choose another name or pass overwrite=True")
+    return ExistsError(f"{target} already exists and is not overwritten; choose another name or pass overwrite=True")
 
 
 def _replace(target: Path, partial: Path) -> None:
-    """Rename onto what is there. A folder cannot be renamed onto a full one, so the old one is moved aside first."""
+    """Replace an existing target. A folder cannot be renamed onto a full one, so the old one is moved aside first."""
     if not partial.is_dir():
         if target.is_dir():
             raise InputError(f"{target} is a folder; a file never replaces one: choose another name")
@@ -120,12 +120,12 @@ def _replace(target: Path, partial: Path) -> None:
         return
     try:
         if os.path.lexists(target):
-            _delete(_aside(target))  # of a process killed after its new folder had got the name
+            _delete(_aside(target))  # left by a process killed after its new folder got the name
             target.rename(_aside(target))
         partial.rename(target)
     except OSError as error:
         if error.errno in _TAKEN:
-            raise ResourceError(f"another process replaces {target} at the same time; run again") from error
+            raise ResourceError(f"another process is replacing {target}; run again") from error
         raise
     finally:
         _put_back(target)
@@ -137,7 +137,7 @@ def _aside(target: Path) -> Path:
 
 
 def _put_back(target: Path) -> None:
-    """Return what was moved aside to its name, unless something has that name."""
+    """Move what was moved aside back to its name, unless that name is taken."""
     if os.path.lexists(_aside(target)) and not os.path.lexists(target):
         _aside(target).rename(target)
 
@@ -150,7 +150,7 @@ def _delete(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file, or all of a folder, to the disk: no name may survive a power cut that its content does not."""
+    """Flush a file, or all of a folder, to disk, so that no name survives a power cut without its content."""
     for file in path.rglob("*") if path.is_dir() else [path]:
         if not (file.is_dir() or file.is_symlink()):
             with file.open("rb") as stream:
@@ -159,7 +159,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def explain_disk_errors(target: Path) -> Iterator[None]:
-    """Within the block, a full disk or a folder that may not be written raises ResourceError, naming ``target``."""
+    """Within the block, a full disk or a read-only folder raises ResourceError, naming ``target``."""
     try:
         yield
     except OSError as error:
@@ -168,6 +168,6 @@ def explain_disk_errors(target: Path) -> Iterator[None]:
         if short_write or error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ResourceError(f"no space left on the disk while writing {target}; free some and run again") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            why = f"{target.parent} may not be written ({error.strerror})"
+            why = f"{target.parent} is not writable ({error.strerror})"
             raise ResourceError(f"{why}; choose another folder") from error
         raise

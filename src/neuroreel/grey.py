@@ -13,18 +13,19 @@ CONTRAST_GREY = 51.0  # standard deviation of the published stimuli, in grey lev
 
 
 def check_white(video: NDArray[Any], *, what: str, advice: str = "multiply the movie by 255") -> None:
-    """Raise InputError if a movie's white seems to be 1: floats from 0 to 1, booleans, or integers that are 0 and 1.
+    """Raise InputError if white seems to be 1 in a movie: floats from 0 to 1, booleans, or integers 0 and 1.
 
-    Taken as grey levels, such a movie would be black to the eye and to every model. One that is 0 throughout is black.
+    Read as grey levels, such a movie would look black to the eye and to every model. A movie of zeros is accepted as
+    black.
 
     Parameters
     ----------
     video
         Any shape, real numbers.
     what
-        What it is, in the message.
+        What to call the movie in the message.
     advice
-        What to do where white is 1.
+        What to do if white is 1.
     """
     if 0 < (highest := float(video.max())) <= 1:
         raise InputError(

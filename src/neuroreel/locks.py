@@ -1,4 +1,4 @@
-"""One process at a time at a piece of work, or in a folder. The system frees the lock of a process that was killed."""
+"""One process at a time per job or folder. The system frees the lock of a killed process."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def file_lock(
     tidy: bool = False,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[bool]:
-    """Hold a lock until the block ends; hands out whether this process has it.
+    """Hold a lock until the block ends; yields whether this process has it.
 
     Parameters
     ----------
     file
-        The lock's file, made where it is missing; nothing may be kept in it. While the lock is held, a note beside it
-        says who has it.
+        The lock's file, created if missing; keep nothing in it. While the lock is held, a note beside it names the
+        process that has it.
     what
-        What is being done, for whoever waits: "download", "training".
+        What is being done, for the process that waits: "download", "training".
     wait
-        Wait for a process that has the lock; else hand out False.
+        Wait for the process that has the lock; otherwise yield False.
     tidy
-        Delete the lock's file at the end: among results it would be litter. Not for locks that many processes take at
-        once, some of which may then be told that the lock cannot be taken.
+        Delete the lock's file at the end, to keep it out of results. Not for locks that many processes request at
+        once: some may then fail to take it.
     say
-        Called with a line of text that says who is waited for.
+        Called with a line of text that names the other process.
 
     Raises
     ------
     InputError
-        The folder of the lock's file is, or lies in, a file.
+        The folder of the lock's file is a file, or inside one.
     ResourceError
-        The file may not be written, or its file system has no locks.
+        The file is not writable, or its file system has no locks.
     """
     lock, note = FileLock(file), _note(file)
     with _explained(file):
@@ -74,26 +74,25 @@ def file_lock(
 
 @contextmanager
 def folder_lock(folder: str | Path, *, what: str = "run") -> Iterator[None]:
-    """Keep ``folder`` to this process until the block ends; it is made where it is missing.
+    """Reserve ``folder`` for this process until the block ends; it is created if missing.
 
-    The lock is the system's own, on the file ``.neuroreel.lock``: it opens by itself when a process is killed, so
-    that file need not be deleted, and nothing has to be waited for. Jobs of one run that share a folder on purpose
-    must not take it each.
+    The lock is the system's own, on the file ``.neuroreel.lock``: it is released when a process is killed, so
+    the file need not be deleted and nothing has to time out. Jobs that share a folder on purpose must not each take it.
 
     Parameters
     ----------
     folder
         The folder.
     what
-        What is being done there, for the message of the other one: "download", "workflow".
+        What is being done there, for the other process's message: "download", "workflow".
 
     Raises
     ------
     InputError
-        A file is in its place.
+        ``folder`` is a file.
     ResourceError
-        Another process has it, the folder may not be written, or its file system has no locks. The message names that
-        process, its machine and when it began.
+        Another process has it, the folder is not writable, or its file system has no locks. The message names that
+        process, its machine and its start time.
     """
     with exclusive(user_path(folder) / LOCK, what=what, place=Path(folder)):
         yield
@@ -112,7 +111,7 @@ def exclusive(file: Path, *, what: str, place: Path, tidy: bool = False) -> Iter
 
 
 def lock_of(file: Path) -> Path:
-    """The lock of whoever makes a file."""
+    """The lock file of the process that makes ``file``."""
     return file.with_name(f".{file.name}.lock")
 
 
@@ -121,7 +120,7 @@ def holder(file: Path) -> str:
     try:
         return _note(file).read_text(encoding="utf-8") or "starting just now"
     except OSError:
-        return "which did not leave its name"
+        return "which left no name"
 
 
 def _note(file: Path) -> Path:
@@ -138,12 +137,12 @@ def _acquire(lock: FileLock, *, timeout: float) -> bool:
 
 @contextmanager
 def _explained(file: Path) -> Iterator[None]:
-    """Within the block, what keeps a lock from being taken is said in words."""
+    """Within the block, errors of the file system are explained."""
     try:
         with explain_disk_errors(file):
             yield
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{file.parent} is, or lies in, a file; give the name of a folder") from error
+        raise InputError(f"{file.parent} is a file, or inside one; give the name of a folder") from error
     except OSError as error:
         raise ResourceError(
             f"{file} cannot be locked ({error.strerror or error}): its file system has no working locks, which keep "

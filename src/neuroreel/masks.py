@@ -1,4 +1,4 @@
-"""Transparency masks: one image, on a video's pixels or on a canvas around it; checked, cut, shown, in files."""
+"""Transparency masks: one image, as large as the video or as a canvas around it; checked, cropped, plotted, saved."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def centered_place(size: tuple[int, ...], canvas: tuple[int, ...]) -> tuple[int,
 
 
 def mask_on_video(mask: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
-    """The mask on the pixels of a video of ``size`` (height, width): the one place where masks are cut.
+    """The mask on the pixels of a video of ``size`` (height, width); the only place where masks are cropped.
 
-    A mask says nothing of where its video lies, so one that is larger, as the published 64 x 64 around 36 x 64 pixels,
-    has it in its center. Models that place it elsewhere learn and take masks of the video's size.
+    A mask does not say where its video lies, so a larger mask (the published 64 x 64 around 36 x 64 pixels) is assumed
+    to have the video in its center. Models that place it elsewhere learn and take masks of the video's size.
 
     Raises
     ------
     InputError
-        A mask that is smaller than the video, or not of two axes.
+        A mask that is smaller than the video, or does not have two axes.
     """
     if mask.ndim != 2 or any(spread < pixels for spread, pixels in zip(mask.shape, size, strict=True)):
         raise InputError(
@@ -55,16 +55,16 @@ def mask_on_video(mask: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
 
 
 def scored_pixels(mask: NDArray[Any] | None, size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(height, width): pixels scored on the way, mask >= 1; all of them without a mask or where none reaches 1."""
+    """(height, width): pixels scored during a run, mask >= 1; all if there is no mask or none reaches 1."""
     chosen = np.ones(size, bool) if mask is None else mask_on_video(mask, size) >= 1
     return chosen if chosen.any() else np.ones(size, bool)
 
 
 class Mask(np.ndarray):
-    """A mask as an array that a notebook shows as a picture; what is computed from it is a plain array."""
+    """A mask as an array that notebooks show as a picture; computing with it gives plain arrays."""
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        """The plain array, or number."""
+        """The plain array or number."""
         return np.asarray(array)[()] if return_scalar else np.asarray(array)
 
     def plot(self) -> Figure:
@@ -91,7 +91,7 @@ def load_mask(file: str | Path) -> Mask:
     Raises
     ------
     InputError
-        No such file, another kind of file, another shape, NaN or infinite values.
+        No such file, a file of another kind, a wrong shape, NaN or infinite values.
     """
     file = user_path(file)
     check_fetched(file)

@@ -1,4 +1,4 @@
-"""How much memory there is and how much is taken: the one place that asks the system, and says it in words."""
+"""How much memory there is and how much is in use: the one place that asks the system."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from neuroreel.allocator import give_back_freed_memory
 from neuroreel.errors import InputError, NeuroreelError, ResourceError
 
 if TYPE_CHECKING:
-    import torch  # the rest is of use where PyTorch is broken: neuroreel doctor says so
+    import torch  # neuroreel doctor uses the rest even if PyTorch is broken
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _PROC = Path("/proc")
 _NO_LIMIT = 2**60
 _CGROUPS = Path("/sys/fs/cgroup")
-_CGROUP_FILES = (  # the limit, what is taken, and what of that the kernel gives back when it is needed
+_CGROUP_FILES = (  # the limit, what is in use, and how much of that the kernel can reclaim
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
 def free_bytes(device: torch.device | None = None) -> int | None:
-    """Memory that can still be had on a device (by default the CPU); None where the system does not say.
+    """Memory still available on a device (by default the CPU); None if the system does not say.
 
-    On Linux it is the least of what the machine has, what the control groups of a container or of a cluster's job
+    On Linux it is the smallest of what the machine has free, what the control groups of a container or a cluster job
     allow, and what ``ulimit -v`` leaves.
     """
     if device is not None and device.type == "cuda":
@@ -45,7 +45,7 @@ def free_bytes(device: torch.device | None = None) -> int | None:
 
 
 def used_bytes(device: torch.device) -> int:
-    """Memory that this process has taken on a device; 0 where the system does not say."""
+    """Memory that this process uses on a device; 0 if the system does not say."""
     if device.type == "cuda":
         import torch
 
@@ -54,21 +54,21 @@ def used_bytes(device: torch.device) -> int:
         pages = int((_PROC / "self" / "statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return 0
-    import resource  # there is none on Windows, and no /proc either
+    import resource  # Windows has neither this module nor /proc
 
     return pages * resource.getpagesize()
 
 
 @dataclass
 class Taken:
-    """Memory that a block took; None while it runs, and where the system does not say."""
+    """Memory that a block took; None while it runs, or if the system does not say."""
 
     bytes: int | None = None
 
 
 @contextmanager
 def extra_memory(device: torch.device) -> Iterator[Taken]:
-    """Hand out what the block takes of a device's memory at most, beyond what was taken when it began.
+    """Measure the peak memory of the block on a device, beyond what was in use before.
 
     On a CPU this is Linux's own record of the process, which is reset first.
     """
@@ -82,7 +82,7 @@ def extra_memory(device: torch.device) -> Iterator[Taken]:
         taken.bytes = torch.cuda.max_memory_allocated(device) - before
         return
     give_back_freed_memory()
-    with suppress(OSError):  # another system, or one that does not allow it
+    with suppress(OSError):  # not Linux, or not allowed
         (_PROC / "self" / "clear_refs").write_text("5")
     began = _largest_bytes()
     yield taken
@@ -91,7 +91,7 @@ def extra_memory(device: torch.device) -> Iterator[Taken]:
 
 
 def _largest_bytes() -> int | None:
-    """The most resident memory of this process since its record was reset; None where the system does not say."""
+    """Peak resident memory of this process since its record was reset; None if the system does not say."""
     try:
         lines = (_PROC / "self" / "status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
@@ -121,7 +121,7 @@ def in_words(amount: float) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True if an error says that memory ran out: of a GPU, of the CPU, or of Python."""
+    """True if an error says that memory ran out, on a GPU, on the CPU or in Python."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -135,7 +135,7 @@ def first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0].rstrip(". ") or type(error).__name__
 
 
-# the last is what oneDNN, which convolves on CPUs, says where it gets no memory
+# the last is the message of oneDNN, which convolves on CPUs
 _OUT_OF_MEMORY = (
     r"can't allocate memory|cannot allocate memory|out of memory|ALLOC_FAILED|bad_alloc|could not create a primitive$"
 )
@@ -143,7 +143,7 @@ _OUT_OF_MEMORY = (
 
 @contextmanager
 def memory_errors_told(device: torch.device) -> Iterator[None]:
-    """Within the block ResourceError says what to do where memory runs out."""
+    """If memory runs out within the block, raise ResourceError that says what to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -156,7 +156,7 @@ def memory_errors_told(device: torch.device) -> Iterator[None]:
 
 
 def free_after_failure(device: torch.device) -> None:
-    """Hand freed memory back to the system and the GPU, once the error that told of its end is no longer held."""
+    """Return freed memory to the system and the GPU, once the out-of-memory error is no longer referenced."""
     give_back_freed_memory()
     if device.type == "cuda":
         import torch
@@ -165,7 +165,7 @@ def free_after_failure(device: torch.device) -> None:
 
 
 def machine_bytes(what: str) -> int | None:
-    """What Linux calls "MemTotal", "MemAvailable" ... of the machine; None where the system does not say."""
+    """The machine's "MemTotal", "MemAvailable" ... on Linux; None if the system does not say."""
     try:
         lines = (_PROC / "meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
@@ -180,13 +180,13 @@ def memory_limit() -> int | None:
 
 
 def _free_in_cgroups() -> Iterator[int]:
-    """What each control group that this process is in, and each above it, leaves."""
+    """What each control group of this process, and each above it, has left."""
     for folder in _cgroups():
         yield from _left_in(folder)
 
 
 def _cgroups() -> Iterator[Path]:
-    """Folders of the control groups that this process is in, and of those above: version 2, and the memory of 1."""
+    """Folders of this process's control groups and those above: version 2, and the memory controller of version 1."""
     try:
         lines = (_PROC / "self" / "cgroup").read_text().splitlines()
     except OSError:
@@ -197,12 +197,12 @@ def _cgroups() -> Iterator[Path]:
         if controllers and "memory" not in controllers.split(","):
             continue
         top = _CGROUPS / "memory" if controllers else _CGROUPS
-        inside = top / path.lstrip("/")  # in a container the path may be one of the host, which is not there
+        inside = top / path.lstrip("/")  # in a container this may be a path of the host, which does not exist here
         yield from (folder for folder in [inside, *inside.parents] if folder.is_relative_to(top) and folder != top)
 
 
 def _limit_in(file: Path) -> int | None:
-    """Bytes; None where there is no limit ("max", or in version 1 a number near 2^63) and no such file."""
+    """Bytes; None without a limit ("max", or a number near 2^63 in version 1) or without the file."""
     try:
         limit = int(file.read_text())
     except (OSError, ValueError):

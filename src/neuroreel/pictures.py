@@ -1,6 +1,6 @@
-"""Pictures of what people hold: frames of movies, responses, behavior, images; masks and the area that is scored.
+"""Pictures of movie frames, responses, behavior, images, masks and the scored area.
 
-Everything is drawn outside pyplot, in the package's style, into axes that are given or into a figure of its own.
+Everything is drawn outside pyplot, in the package's style, into given axes or a new figure.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 Floats = NDArray[np.float32]
-_GAP = 0.06  # between frames, of their width
+_GAP = 0.06  # between frames, as a fraction of their width
 _TIMES = 0.3  # room for a line of times, likewise
-_MOST_ROWS = 256  # of a raster: more would be thinner than what is printed
-_CUT = 2.5  # percent of a raster's values beyond the darkest color
+_MOST_ROWS = 256  # of a raster: more rows would be too thin to print
+_CUT = 2.5  # percent of a raster's values that are clipped at the darkest color
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class Strip:
     Parameters
     ----------
     name
-        Which trial of which animal, in a few words.
+        The animal and trial, in a few words.
     rows
-        What each movie is called, and the movie: (frames, height, width), grey 0..255.
+        The label of each movie, and the movie: (frames, height, width), grey 0..255.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     mask
         (height, width), the transparency mask; None if there was none.
     beside
@@ -59,7 +59,7 @@ class Strip:
 
 @contextmanager
 def new_figure(width: float, height: float, *, simulated: bool = False) -> Iterator[Figure]:
-    """A figure (millimeters) to draw into; everything is drawn in our style, whatever the caller's is later."""
+    """A figure (millimeters) to draw into; everything is drawn in our style, whatever style the caller uses."""
     from matplotlib.figure import Figure
 
     with style():
@@ -92,7 +92,7 @@ def draw_strips(ax: Axes, strips: Sequence[Strip], *, frames: Sequence[Sequence[
     strips
         From top to bottom.
     frames
-        Of each strip, the numbers of the frames to show.
+        For each strip, the numbers of the frames to show.
     """
     below, names = 0.0, dict[float, str]()
     for number, (strip, chosen) in enumerate(zip(strips, frames, strict=True)):
@@ -135,7 +135,7 @@ def draw_outline(ax: Axes, mask: NDArray[Any] | None) -> None:
 
 
 def _draw_lines(ax: Axes, lines: Sequence[NDArray[Any]]) -> None:
-    """Closed lines, blue on a thin white one: seen on light, on dark, and in grey."""
+    """Closed lines, blue on a thin white one: visible on light, on dark, and in grey."""
     common: dict[str, Any] = {"solid_joinstyle": "round", "scalex": False, "scaley": False}
     for line in lines:
         ax.plot(*line.T, color="white", linewidth=1.3, **common)
@@ -143,10 +143,10 @@ def _draw_lines(ax: Axes, lines: Sequence[NDArray[Any]]) -> None:
 
 
 def scaled_responses(*responses: NDArray[Any], most_rows: int = _MOST_ROWS) -> list[NDArray[Any]]:
-    """Responses (neurons, frames) in standard deviations of the first ones, as few rows as can be seen.
+    """Responses (neurons, frames) in standard deviations of the first array, with no more rows than can be seen.
 
     Each neuron is divided by its own deviation, but at least by a quarter of the neurons' upper quartile: otherwise
-    what is predicted for a neuron that was silent would be divided by next to nothing.
+    predictions for a silent neuron would be divided by almost zero.
     """
     deviation = responses[0].std(axis=1, keepdims=True)
     floor = np.percentile(deviation, 75) / 4 or deviation.max() or 1.0
@@ -154,7 +154,7 @@ def scaled_responses(*responses: NDArray[Any], most_rows: int = _MOST_ROWS) -> l
 
 
 def _few_rows(rows: NDArray[Any], most: int) -> NDArray[Any]:
-    """At most so many rows: means of neighbors."""
+    """At most ``most`` rows, as means of neighbors."""
     if len(rows) <= most:
         return rows
     starts = np.arange(0, len(rows), -(-len(rows) // most))
@@ -164,7 +164,7 @@ def _few_rows(rows: NDArray[Any], most: int) -> NDArray[Any]:
 
 
 def draw_rasters(axes: Sequence[Axes], responses: Mapping[str, NDArray[Any]], *, frame_rate_hz: float) -> None:
-    """Responses (neurons, frames), one raster per axes, on one scale: dark is active. Names stand above."""
+    """Responses (neurons, frames), one raster per axes, on one scale: dark is active. Names go above."""
     scaled = scaled_responses(*responses.values())
     low, high = range_with_zero(*scaled, narrowest=1.0, cut=_CUT)
     neurons, frames = next(iter(responses.values())).shape
@@ -180,7 +180,7 @@ def draw_rasters(axes: Sequence[Axes], responses: Mapping[str, NDArray[Any]], *,
 
 
 def draw_traces(ax: Axes, traces: Mapping[str, NDArray[Any]], *, frame_rate_hz: float) -> None:
-    """Traces (frames,) below each other, each over its own range: what it is called stands beside it."""
+    """Traces (frames,) below each other, each scaled to its own range, with its name beside it."""
     for number, trace in enumerate(traces.values()):
         spread = float(np.ptp(trace)) or 1.0
         ax.plot(np.arange(len(trace)) / frame_rate_hz, 0.8 * (trace - trace.min()) / spread - number, color=COLORS[0])
@@ -210,7 +210,7 @@ def mask_figure(mask: NDArray[Any]) -> Figure:
 
 
 def draw_map(ax: Axes, values: NDArray[Any], *, label: str, mask: NDArray[Any] | None = None) -> None:
-    """Values (height, width) on the screen as colors, which print in grey too, with the outline of the scored area."""
+    """Values (height, width) on the screen as colors that also print in grey, with the outline of the scored area."""
     low, high = range_with_zero(values, narrowest=1e-6)
     image = ax.imshow(values, cmap=HEAT, vmin=low, vmax=high, interpolation="nearest")
     draw_outline(ax, mask)

@@ -14,18 +14,18 @@ Item = TypeVar("Item")
 def progress(
     iterable: Iterable[Item], *, description: str, total: int | None = None, enabled: bool = True
 ) -> Iterator[Item]:
-    """Pass items on and show how far the work is, on stderr or in the notebook.
+    """Iterate over items and show the progress, on stderr or in the notebook.
 
     Parameters
     ----------
     iterable
-        What is worked through.
+        The items.
     description
         A few words before the bar.
     total
-        How many items there are, where ``iterable`` cannot tell.
+        How many items there are, if ``iterable`` has no length.
     enabled
-        False hides the bar. True shows it where somebody looks: in a terminal or a notebook, not in a log file.
+        False hides the bar. True shows it in a terminal or a notebook, not in a log file.
     """
     if not (enabled and somebody_looks()):
         yield from iterable
@@ -37,7 +37,7 @@ def progress(
 def bar_of(
     total: int, *, description: str, done: int = 0, enabled: bool = True, unit: str = "it"
 ) -> Iterator[Callable[..., object]]:
-    """A bar for work that is no iterable: hands out the function that moves it on by one, or by its argument.
+    """A bar for work that is not an iterable: yields a function that advances it by one, or by its argument.
 
     The unit "B" counts bytes, and shows them as MB and GB.
     """
@@ -57,7 +57,7 @@ def note(line: str, *, enabled: bool = True) -> None:
 
 @contextmanager
 def above_bars() -> Iterator[None]:
-    """Lines that are printed in the block stand above the bars, which are drawn anew below them."""
+    """Lines printed in the block appear above the bars, which are redrawn below them."""
     if not somebody_looks():
         yield
         return
@@ -71,7 +71,7 @@ def somebody_looks() -> bool:
 
 
 def bar_class() -> Any:
-    """The bar of tqdm for where we are: a notebook needs ipywidgets for its own, and shows one in letters without."""
+    """The bar class of tqdm: in a notebook the widget if ipywidgets is installed, otherwise the text bar."""
     if find_spec("ipywidgets") is None:  # tqdm.auto would warn about it
         from tqdm import tqdm
     else:

@@ -1,4 +1,4 @@
-"""Ranges of colors and axes that neither single values nor an empty or constant panel spoil."""
+"""Ranges of colors and axes that outliers and empty or constant panels do not spoil."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from numpy.typing import ArrayLike
 
 
 def range_with_zero(*values: ArrayLike, narrowest: float = 0.0, cut: float = 0.0) -> tuple[float, float]:
-    """Where a scale that shows 0 begins and ends; 1 apart where all values are the same 0.
+    """The ends of a scale that includes 0; 1 apart if all values are 0.
 
     Parameters
     ----------
     values
-        All that share the scale, in arrays of any shape. NaN and infinite values do not count.
+        All values that share the scale, in arrays of any shape. NaN and infinite values do not count.
     narrowest
         The least distance between the ends.
     cut
-        Percent of the values that may lie beyond each end.
+        Percentage of the values that may lie beyond each end.
 
     Returns
     -------

@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def shown(figure: Figure) -> Figure:
-    """The same figure, which a notebook now draws.
+    """The same figure, which the notebook can now draw.
 
-    IPython learns to draw figures when pyplot is imported, and ours are made without it.
+    IPython learns to draw figures when pyplot is imported; ours are made without pyplot.
     """
-    ipython: Any = sys.modules.get("IPython")  # where it is not loaded, nothing is shown
+    ipython: Any = sys.modules.get("IPython")  # without it there is no notebook
     shell = None if ipython is None else ipython.get_ipython()
     if shell is None or shell.display_formatter is None:
         return figure
     try:
         shell.display_formatter.formatters["image/png"].lookup_by_type(type(figure))
-    except KeyError:  # never over a format that the user has chosen
+    except KeyError:  # keep a format that the user has chosen
         importlib.import_module("IPython.core.pylabtools").select_figure_formats(shell, {"png"})
     return figure
 
 
 def figure_html(figure: Figure | None, *, title: str, facts: Sequence[str], alt: str = "") -> str:
-    """What a notebook shows of an object: its name, one line per fact, and a figure below them, if there is one."""
+    """HTML of an object for notebooks: its name, one line per fact, and a figure if there is one."""
     rows = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
     head = f"<b>{html.escape(title)}</b><ul>{rows}</ul>"
     if figure is None:

@@ -1,4 +1,4 @@
-"""Snapshots: the state of long work in a file, which a killed run takes up again; only of the same work."""
+"""Snapshots: files from which a killed run resumes, if it is the same run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Snapshot:
     Parameters
     ----------
     file
-        Where; None keeps nothing.
+        Where to save; None saves nothing.
     fingerprint
-        Of everything that decides the result; a snapshot of another run is refused.
+        Hash of everything that decides the result; a snapshot of another run is refused.
     """
 
     def __init__(self, file: Path | None, *, fingerprint: str) -> None:
@@ -40,7 +40,7 @@ class Snapshot:
         return self.file is not None and time.monotonic() - self._saved >= EVERY_S
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep this state: tensors and plain values."""
+        """Save this state: tensors and plain values."""
         if self.file is None:
             return
         buffer = io.BytesIO()  # in memory first: PyTorch hides why a write to a file failed
@@ -50,12 +50,12 @@ class Snapshot:
         self._saved = time.monotonic()
 
     def load(self, *, device: torch.device) -> dict[str, Any] | None:
-        """The state kept, with tensors on the device; None where there is no snapshot.
+        """The saved state, with tensors on the device; None if there is no snapshot.
 
         Raises
         ------
         InputError
-            The file is damaged, or belongs to other settings, data or models, another device or version.
+            The file is damaged, or made with other settings, data or models, or on another device or version.
         """
         if self.file is None or not self.file.exists():
             return None
@@ -63,7 +63,7 @@ class Snapshot:
             kept: dict[str, Any] = torch.load(self.file, map_location=device, weights_only=True)
             fingerprint, state = kept["fingerprint"], dict(kept["state"])
         except (RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError, pickle.UnpicklingError) as error:
-            # without what PyTorch says: it advises to open damaged files unsafely
+            # without PyTorch's message: it advises opening damaged files unsafely
             raise InputError(
                 f"{self.file} is not a readable snapshot ({type(error).__name__}); delete it to start over"
             ) from error

@@ -1,4 +1,4 @@
-"""One look for all figures: sizes in print, fonts that stay text, colors told apart with every kind of vision."""
+"""One look for all figures: print sizes, fonts that stay text, colors that everyone can tell apart."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PINK, SKY, AMBER, BLACK = "#cc79a7", "#56b4e9", "#e69f00", "#000000"
 COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT, WARNING = "#222222", "#9a9a9a", "#b3261e"
-HEAT = "cividis"  # the same to all kinds of color vision, and in grey
-SIMULATED = "simulated mouse, not a real one"  # stands in every picture of one
+HEAT = "cividis"  # looks the same with any color vision, and in grey
+SIMULATED = "simulated mouse, not a real one"  # shown in every picture of one
 
 LABEL, TICK, LETTER = 7.0, 6.0, 9.0  # points at print size
 
 _RC: Any = {
     "font.family": "sans-serif",
-    # what journals ask for, its free twins, and what comes with Matplotlib
+    # what journals ask for, free equivalents, and Matplotlib's own
     "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "Arimo", "Nimbus Sans", "DejaVu Sans"],
     "font.size": LABEL,
     "axes.labelsize": LABEL,
@@ -38,7 +38,7 @@ _RC: Any = {
     "axes.edgecolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
-    "text.parse_math": False,  # a $ in somebody's name for a mouse is a $
+    "text.parse_math": False,  # a $ in a mouse's name stays a $
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
@@ -56,7 +56,7 @@ _RC: Any = {
     "figure.constrained_layout.hspace": 0.02,
     "pdf.fonttype": 42,  # TrueType: text stays text, and can be edited
     "svg.fonttype": "none",
-    "svg.hashsalt": "neuroreel",  # the same picture gives the same file
+    "svg.hashsalt": "neuroreel",  # the same figure gives the same file
     "savefig.dpi": 300,
 }
 
@@ -65,8 +65,8 @@ _RC: Any = {
 def style() -> Iterator[None]:
     """Within the block, Matplotlib draws and saves in our style.
 
-    Only what the style sets is set back: Matplotlib's own context would also undo that a notebook, at its first figure
-    within the block, turned the drawing of figures on.
+    Only what the style sets is restored: Matplotlib's own context would also undo the notebook's inline backend if the
+    first figure is drawn within the block.
     """
     from matplotlib import rcParams
 
@@ -93,20 +93,20 @@ def animal_looks(recordings: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def short_name(recording: str) -> str:
-    """An animal's name as it fits into a legend: dynamic29515-10-12-Video-9b4f… is 29515-10-12."""
+    """An animal's name shortened for a legend: dynamic29515-10-12-Video-9b4f… becomes 29515-10-12."""
     name = recording.partition("-Video-")[0].removeprefix("dynamic")
     return name if len(name) <= 18 else f"{name[:17]}…"
 
 
 def axis_start(low: float, high: float) -> float:
-    """Where an axis of scores from ``low`` to ``high`` begins: at 0, unless that would press all of them together."""
+    """Where an axis of scores from ``low`` to ``high`` begins: at 0, unless that would squeeze them together."""
     if low < 0:
         return low * 1.1
     return 0.0 if low < 0.6 * high else max(0.0, low - max(0.3 * (high - low), 0.05))
 
 
 def correlation_axis(ax: Axes, low: float, high: float) -> str:
-    """Limits that show differences and leave room above for brackets; what the caption must say of them, or nothing."""
+    """Set limits that show differences and leave room for brackets; returns a note for the caption, or nothing."""
     bottom = axis_start(low, high)
     ax.set_ylim(bottom, max(high, 0.05, bottom + 0.1) + 0.04 * (max(high, 0.05) - bottom))
     if bottom < 0:

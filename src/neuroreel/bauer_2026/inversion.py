@@ -2,8 +2,8 @@
 
 Bauer, Margrie & Clopath, eLife 2026 (doi 10.7554/eLife.105081): the pixels are the parameters of a Poisson loss between
 predicted and recorded responses, over overlapping windows, with gradients of unit norm and a momentum rule. There is
-no prior and no noise model; the movie gets better and then worse, and 1000 passes are made. Whatever is odd about it
-is kept, for results to be compared; ``docs/differences.md`` says what that is.
+no prior and no noise model; the movie gets better and then worse, and 1000 passes are made. Its quirks are kept so
+that results can be compared; ``docs/differences.md`` lists them.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def reconstruct(
     Parameters
     ----------
     trials
-        With responses; behavior too if the models use it. The video is used only for scores during the run.
+        With responses, and behavior if the models use it. The video is used only for scores during the run.
     models
         An encoding model of these neurons, or an ensemble.
     mask
@@ -91,9 +91,9 @@ def reconstruct(
     neurons
         (neurons,) boolean: the neurons that may be used; the others are ablated.
     allow_trained_on
-        Also reconstruct movies that a model declares to be in its training set. The result says so.
+        Also reconstruct movies from a model's declared training set. The result says so.
     seed
-        Kept with the result; nothing is random.
+        Saved with the result; nothing is random.
     compute
         Device, precision, memory, checkpoint, progress.
     **settings
@@ -107,9 +107,9 @@ def reconstruct(
     Raises
     ------
     InputError
-        Trials, mask, neurons or settings that do not fit; raised before any work.
+        Trials, mask, neurons or settings that do not fit; raised before any work starts.
     ResourceError
-        The device is not available, or its memory is too little for a single window.
+        The device is not available, or its memory is too small for a single window.
     """
     single = isinstance(trials, Trial)
     given: Any = trials if isinstance(trials, Iterable) else [trials]  # anything but a trial is refused below
@@ -145,7 +145,7 @@ class _Wish(Wish):
     update_mask: Tensor
 
     def crop(self, movie: Tensor) -> Tensor:
-        """The video out of the movie that is optimized."""
+        """The video, cropped from the movie that is optimized."""
         return self.models[0].canvas.crop(movie) if self.settings.optimize_padding else movie
 
 
@@ -157,7 +157,7 @@ def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
             windows_that_fit(engine, frames=window_length(engine), device=device, max_bytes=wish.compute.max_bytes)
             for engine in engines
         )
-        # in log files too: they should explain why the work slows down
+        # in log files too, to explain why the work slows down
         say = partial(note, enabled=wish.compute.progress)
         likelihood = PoissonLikelihood(unit_norm=wish.settings.window_norm, windows_at_once=at_once, say=say)
         for number, trial in enumerate(trials):
@@ -184,9 +184,9 @@ class _Run:
 def _optimize(
     trial: Trial, team: Sequence[EncodingModel], likelihood: PoissonLikelihood, wish: _Wish, snapshot: Snapshot
 ) -> _Run:
-    """The loop. Each pass: gradients of all windows, averaged over the models; outside the mask zero; a step.
+    """The loop. Each pass averages the gradients of all windows and models, zeroes them outside the mask, and steps.
 
-    Pass 0 moves nothing: it only records.
+    Pass 0 only records.
     """
     settings, device = wish.settings, wish.compute.torch_device
     canvas = team[0].canvas

@@ -1,4 +1,4 @@
-"""The Poisson loss of overlapping windows, and which way each pixel should move to lower it (Bauer et al. 2026)."""
+"""The Poisson loss over overlapping windows, and its gradient (Bauer et al. 2026)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ WINDOW_FRAMES, WINDOW_STEP = 32, 8
 
 
 def window_length(model: EncodingModel) -> int:
-    """Frames of a window: 32, on top of those that a model of any length needs to warm up."""
+    """Frames of a window: 32, plus the warm-up frames of a model of any length."""
     return WINDOW_FRAMES + model.warmup_frames if model.any_length else model.window_frames
 
 
 def window_starts(frames: int, length: int) -> list[int]:
-    """First frames of the windows: every eighth, and one more that ends with the movie.
+    """First frames of the windows: every eighth frame, and one more window that ends with the movie.
 
-    There are 2 + (frames - length) // 8 of them. Where the movie's length suits the step, the last two coincide and
-    count twice, as in the published code.
+    There are 2 + (frames - length) // 8 of them. If the movie's length is a multiple of the step, the last two windows
+    coincide
+    and count twice, as in the published code.
     """
     if frames < length:
         raise InputError(
@@ -41,7 +42,7 @@ def window_starts(frames: int, length: int) -> list[int]:
 
 @dataclass(kw_only=True)
 class Evidence:
-    """What was measured in a trial, as tensors on the device.
+    """A trial's measurements, as tensors on the device.
 
     Attributes
     ----------
@@ -67,33 +68,33 @@ class Evidence:
         ablated: str,
         device: torch.device,
     ) -> Evidence:
-        """From a trial with responses; ``ablated`` says how the neurons that are not kept are treated."""
+        """From a trial with responses; ``ablated`` says how to treat neurons that are not kept."""
         responses, kept = torch.from_numpy(trial.needs_responses()), torch.from_numpy(keep)
         if ablated == "silenced":  # published fault 1: ablated neurons stay, with a target of zero
             responses = responses * kept[:, None]
             kept = torch.ones_like(kept)
-        used = max(model.covariates for model in models)  # trials may have recorded more
+        used = max(model.covariates for model in models)  # trials may have more channels
         covariates = torch.from_numpy(trial.covariates[:used])
         return cls(responses=responses.to(device), covariates=covariates.to(device), keep=kept.to(device))
 
     @cached_property
     def kept(self) -> Tensor | None:
-        """Numbers of the neurons that count; None if all do. Looked up once: a GPU has to wait for it."""
+        """Indices of the neurons that count; None for all. Computed once, because it makes a GPU wait."""
         return None if self.keep.all() else self.keep.nonzero().flatten()
 
 
 @dataclass(kw_only=True)
 class Fit:
-    """What one pass over all windows finds for the current movie.
+    """The result of one pass over all windows for the current movie.
 
     Attributes
     ----------
     loss
         Mean over windows.
     gradient
-        (frames, height, width), of the model's canvas: mean over the windows that hold a frame.
+        (frames, height, width), on the model's canvas: mean over the windows that contain a frame.
     predicted
-        (neurons, frames): mean over the windows that hold a frame.
+        (neurons, frames): mean over the windows that contain a frame.
     """
 
     loss: Tensor
@@ -110,7 +111,7 @@ class PoissonLikelihood:
     unit_norm
         Divide each window's gradient by its norm over the model's whole input, behavior included, as published.
     windows_at_once
-        Windows that go through the model together: bounds memory, changes nothing else. Halved when memory runs out.
+        Windows that go through the model together; only affects memory. Halved when memory runs out.
     say
         Called with a message when that happens.
     """
@@ -120,7 +121,7 @@ class PoissonLikelihood:
     say: Callable[[str], object] = lambda _: None
 
     def __call__(self, model: EncodingModel, movie: Tensor, evidence: Evidence) -> Fit:
-        """One pass: movie (frames, height, width). Windows are added in one order, whatever the batch."""
+        """One pass: movie (frames, height, width). Windows are added in a fixed order, whatever the batch size."""
         frames, length = len(movie), window_length(model)
         starts = window_starts(frames, length)
         gradient = torch.zeros_like(movie)
@@ -143,13 +144,13 @@ class PoissonLikelihood:
         return Fit(loss=loss, gradient=gradient / coverage[:, None, None], predicted=predicted / coverage)
 
     def _batch(self, windows: int) -> int:
-        """Batches of one size, not full ones and a rest: a GPU computes them as fast, in less memory."""
+        """Batches of equal size, without a smaller last one: as fast on a GPU, in less memory."""
         return math.ceil(windows / math.ceil(windows / self.windows_at_once))
 
     def _windows_or_none(
         self, model: EncodingModel, movie: Tensor, evidence: Evidence, starts: list[int], length: int
     ) -> tuple[Tensor, Tensor, Tensor] | None:
-        """``windows``, but None where memory ran out: fewer windows are taken from then on."""
+        """Like ``windows``, but None if memory ran out: batches are smaller from then on."""
         try:
             return self.windows(model, movie, evidence, starts, length)
         except (RuntimeError, MemoryError) as error:
@@ -194,7 +195,7 @@ class PoissonLikelihood:
 
 
 def mean_fit(likelihood: PoissonLikelihood, models: Sequence[EncodingModel], movie: Tensor, evidence: Evidence) -> Fit:
-    """Mean of the models' fits, one at a time: memory does not grow with their number.
+    """Mean of the models' fits, computed one at a time: memory does not grow with the number of models.
 
     A movie smaller than a model's canvas is placed on it, and the gradient is cropped again.
     """
@@ -209,6 +210,6 @@ def mean_fit(likelihood: PoissonLikelihood, models: Sequence[EncodingModel], mov
         total.loss += fit.loss
         total.gradient += fit.gradient
         total.predicted += fit.predicted
-    assert total is not None  # as_ensemble saw to it
+    assert total is not None  # as_ensemble refuses empty ensembles
     count = len(models)
     return Fit(loss=total.loss / count, gradient=total.gradient / count, predicted=total.predicted / count)

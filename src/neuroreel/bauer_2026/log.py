@@ -1,4 +1,4 @@
-"""What is logged during a reconstruction: how well the movie explains the responses, and matches the true one."""
+"""The log of a reconstruction: how well the movie explains the responses and matches the true movie."""
 
 from __future__ import annotations
 
@@ -61,18 +61,20 @@ def response_log(
     ablated: str = "silenced",
     clips_at_once: int = 4,
 ) -> tuple[float, float]:
-    """Loss and correlation of the responses predicted for a movie (frames, height, width), as the published code logs.
+    """Loss and correlation of the responses predicted for a movie (frames, height, width), as in the published log.
 
-    Pixels outside the evaluation mask ``scored`` are grey and the canvas's padding is what the models were trained
-    with, unlike in the loop; the prediction is the mean over all clips and models (Bauer et al. 2026). Neurons not in
+    Unlike in the loop, pixels outside the evaluation mask ``scored`` are grey and the canvas's padding has the value
+    that
+    the models were trained with; the prediction is the mean over all clips and models (Bauer et al. 2026). Neurons not
+    in
     ``keep`` count with recorded and predicted responses of zero if they are "silenced", as published, and do not count
     if they are "left_out".
 
     Returns
     -------
     tuple of float
-        Mean Poisson loss from frame 32 on (NaN where the trial ends before), and Pearson correlation over all neurons
-        and frames together (0 where either is constant).
+        Mean Poisson loss from frame 32 on (NaN if the trial is shorter), and Pearson correlation over all neurons
+        and frames together (0 if either is constant).
     """
     seen = np.where(scored, video, np.float32(MID_GREY)).clip(0, 255)
     predicted = predict(models, trial.replace(video=seen, responses=None), clips_at_once=clips_at_once)
@@ -88,17 +90,17 @@ def response_log(
 
 
 def pass_log(fit: Fit, evidence: Evidence) -> tuple[float, float]:
-    """Loss and mean correlation of neurons that the pass itself found, for the movie it started from: no extra cost."""
+    """Loss and mean correlation of neurons from the pass itself, for the movie it started from, at no extra cost."""
     keep = evidence.keep
-    # a neuron that is constant counts as 0, as in the competition
+    # a constant neuron counts as 0, as in the competition
     correlation = row_correlations(fit.predicted[keep], evidence.responses[keep], constant=0.0)
     return float(fit.loss), float(correlation.mean())
 
 
 def movie_log(trial: Trial, video: NDArray[np.float32], *, scored: NDArray[np.bool_], skip: int) -> tuple[float, float]:
-    """Video correlation and root mean squared error over the scored pixels; NaN where the true movie is unknown.
+    """Video correlation and root mean squared error over the scored pixels; NaN if the true movie is unknown.
 
-    The correlation is also NaN where the movie is grey.
+    The correlation is also NaN if the movie is grey.
     """
     if trial.video is None or skip >= trial.frames:
         return float("nan"), float("nan")

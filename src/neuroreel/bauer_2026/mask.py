@@ -25,7 +25,7 @@ from neuroreel.recordings.trial import Trial
 
 LARGEST_START = 0.05
 STEP_SIZE = 10.0
-BLUR_SIGMA = 5.0 / 64  # of the canvas width: 5 pixels on the published 64
+BLUR_SIGMA = 5.0 / 64  # of the canvas width: 5 pixels of the published 64
 BLUR_RADIUS = 7.0 / 64
 
 
@@ -42,7 +42,7 @@ def learn_mask(
     """Learn which pixels matter for a model's responses.
 
     Each step shows the model one trial's movie through the mask, with another trial's movie behind it, and makes the
-    mask more opaque where that brings the predicted responses closer to the recorded ones: (1) draw a trial and a
+    mask more opaque wherever that brings the predicted responses closer to the recorded ones: (1) draw a trial and a
     background; (2) blend; (3) mean squared error of the prediction; (4) gradient over the whole input, divided by its
     norm, clipped, averaged over frames and blurred; (5) move the mask against it.
 
@@ -57,7 +57,7 @@ def learn_mask(
     first_frame
         Where in each trial the window starts; moved forward in shorter trials.
     seed
-        Random seed of the initial mask and the draws of trials. Every trial can be drawn; the published code never
+        Random seed for the initial mask and the draws of trials. Every trial can be drawn; the published code never
         draws the last one.
     device
         "auto", "cpu", "cuda", ...
@@ -67,8 +67,8 @@ def learn_mask(
     Returns
     -------
     ndarray
-        (height, width) on the model's canvas, float32; on the video's pixels where the canvas does not have the video
-        in its center, because scores and files do not know where it is. Values are not bounded: published masks
+        (height, width) on the model's canvas, float32; on the video's pixels if the video is not in the center of the
+        canvas, because scores and files do not know where it is. Values are not bounded: published masks
         reach 1.4. Pixels of at least 0.5 are usually updated, those of at least 1 scored.
 
     Raises
@@ -124,7 +124,7 @@ def train_mask(
     *,
     first_frame: int,
 ) -> NDArray[np.float32]:
-    """Train from an initial mask (frames, height, width) with given (trial, background) pairs; frame 0 is returned."""
+    """Train an initial mask (frames, height, width) on the given (trial, background) pairs; returns frame 0."""
     device = device_of(model)
     mask = initial.to(device)
     frames = mask.shape[0]
@@ -152,7 +152,7 @@ def train_mask(
 def _mask_gradient(
     model: EncodingModel, mask: Tensor, video: Tensor, background: Tensor, covariates: Tensor, target: Tensor
 ) -> Tensor:
-    """Gradient of the squared error over the mask (frames, height, width), at unit norm over the whole input.
+    """Gradient of the squared error by the mask (frames, height, width), at unit norm over the whole input.
 
     The input is video, mask and behavior planes: all of them count in the norm, as published.
     """

@@ -1,4 +1,4 @@
-"""The published update rule, as an optimizer of PyTorch."""
+"""The published update rule, as a PyTorch optimizer."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from neuroreel.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that decides what the published method computes; by default as published.
+    """All settings that determine what the published method computes; by default as published.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ class Settings:
     learning_rate
         Learning rate of the update rule.
     mask_threshold
-        The responses move pixels where the transparency mask is at least this; without a mask all.
+        Pixels move where the transparency mask is at least this; without a mask, all pixels move.
     ensemble
-        "gradients": the models' gradients are averaged. "videos": each model makes a video, the videos are averaged.
+        "gradients": average the models' gradients. "videos": make a video with each model, and average the videos.
     ablated
-        Neurons left out by ``neurons=``: "silenced", they stay in the loss with a target of zero, as published; or
-        "left_out" of it.
+        How to treat neurons excluded by ``neurons=``: "silenced" keeps them in the loss with a target of zero, as
+        published; "left_out" drops them.
     window_norm
         Divide each window's gradient by its norm over the model's whole input.
     optimize_padding
@@ -34,7 +34,7 @@ class Settings:
     record
         What is recorded about the responses. "published": loss and correlation of responses predicted anew for the
         movie after the pass, with grey outside the evaluation mask (mask >= 1), which takes as long as a pass. "pass":
-        those that the pass itself found, which belong to the movie before it and cost nothing.
+        those from the pass itself, which belong to the movie before it and cost nothing.
     record_every
         Iterations between recorded losses and correlations.
 
@@ -67,6 +67,6 @@ class Settings:
 
     @classmethod
     def of(cls, changes: dict[str, Any]) -> Settings:
-        """Settings with some values changed; InputError for a name that is not one."""
+        """Settings with some values changed; InputError for an unknown name."""
         refuse_unknown(changes, cls.__dataclass_fields__, what="setting of the published method")
         return cls(**changes)

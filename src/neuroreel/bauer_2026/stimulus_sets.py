@@ -32,7 +32,7 @@ UNITS = {
     "spatial_frequency": "cycles/degree",
     "temporal_frequency_hz": "Hz",
 }
-_Axes = Mapping[str, tuple[str, str | None]]  # ours: the file's axis, and its labels
+_Axes = Mapping[str, tuple[str, str | None]]  # our axis: the file's axis, and its labels
 _NOISE_AXES: _Axes = {
     "repeat": ("repeat", None),
     "spatial_px": ("spatial", "spatial_length_px"),
@@ -43,7 +43,7 @@ _GRATING_AXES: _Axes = {
     "spatial_frequency": ("spatial", "spatial_frequency_cpd"),
     "temporal_frequency_hz": ("temporal", "temporal_frequency_hz"),
 }
-_NEAR = 0.01  # two frequencies are the same if they differ by less than this share: labels are often rounded
+_NEAR = 0.01  # two frequencies are the same if they differ by less than this fraction: labels are often rounded
 
 
 def noise_stimuli(
@@ -63,11 +63,11 @@ def noise_stimuli(
     Parameters
     ----------
     file
-        The authors' ``gaussian_noise_movies.npz``, to be shown as by ``published_noise``. By default the movies are
+        The authors' ``gaussian_noise_movies.npz``, converted with ``published_noise``. By default the movies are
         drawn with ``gaussian_noise``.
     repeats
-        Number of each, or a list of which ones; by default five, or all in the file. Ours of one number
-        come from the same white noise, and do not change with what else is asked for.
+        Number of repeats, or a list of their indices; by default five, or all in the file. Our movies with the same
+        index share their white noise, and do not change with the other arguments.
     spatial_px, temporal_frames
         Length constants.
     inverted
@@ -84,7 +84,7 @@ def noise_stimuli(
     Raises
     ------
     InputError
-        A value out of range, or one that the file does not have; no such file, or a file of another kind.
+        A value out of range or not in the file; no such file, or a file of another kind.
     """
     video = None if file is None else _read(user_path(file), _NOISE_AXES, kind="noise")
     if repeats is None:
@@ -123,9 +123,9 @@ def grating_stimuli(
         The authors' ``grating_movies.npz``, whose values are used as they are, under the labels in the file. By
         default the gratings are made with ``drifting_grating``.
     directions_deg, spatial_frequencies, temporal_frequencies_hz
-        Degrees, cycles per degree, Hz. In a file, labels may differ by up to 1 %, as they are rounded.
+        Degrees, cycles per degree, Hz. Labels in a file are rounded and may differ by up to 1 %.
     frames, height, width, frame_rate_hz, screen, published_labels
-        Of our gratings: see ``drifting_grating``. A file has its own.
+        For our gratings, see ``drifting_grating``. A file has its own.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def grating_stimuli(
     Raises
     ------
     InputError
-        Frequencies that these pixels and frames cannot show, or that the file does not have; no such file.
+        Frequencies that these pixels and frames cannot show, or that are not in the file; no such file.
     """
     asked = dict(zip(_GRATING_AXES, (directions_deg, spatial_frequencies, temporal_frequencies_hz), strict=True))
     _check_asked(asked)
@@ -151,7 +151,7 @@ def grating_stimuli(
 def _made(
     make: Callable[..., NDArray[np.float32]], asked: Mapping[str, Sequence[Any]], size: Mapping[str, int]
 ) -> NDArray[np.float32]:
-    """A movie for each combination of the values asked for."""
+    """A movie for each combination of the requested values."""
     movies = np.empty((*map(len, asked.values()), *(whole_number(size[name], name=name) for name in size)), np.float32)
     for place in np.ndindex(movies.shape[: len(asked)]):
         movies[place] = make(**{name: asked[name][index] for name, index in zip(asked, place, strict=True)})
@@ -159,7 +159,7 @@ def _made(
 
 
 def _published_noise(video: xr.DataArray, asked: Mapping[str, Sequence[Any]], file: str) -> NDArray[np.float32]:
-    """The movies asked for; the mean and deviation of all stimuli in the file are part of how they are shown."""
+    """The requested movies, scaled with the mean and deviation of all stimuli in the file."""
     everything = video.values.astype(np.float64)
     chosen = _chosen(video, _NOISE_AXES, asked, file).values.astype(np.float64)
     return shown_as_published(chosen, mean=float(everything.mean()), deviation=float(everything.std()))
@@ -181,7 +181,7 @@ def _read(file: Path, axes: _Axes, *, kind: str) -> xr.DataArray:
 
 
 def _chosen(video: xr.DataArray, axes: _Axes, asked: Mapping[str, Sequence[Any]], file: str) -> xr.DataArray:
-    """The stimuli of a file with the values asked for, in their order."""
+    """The stimuli of a file with the requested values, in that order."""
     for name, (axis, labels) in axes.items():
         if labels is not None and labels not in video.coords:
             raise InputError(

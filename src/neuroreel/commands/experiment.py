@@ -1,4 +1,4 @@
-"""``neuroreel experiment``: the jobs of an experiment, listed or done."""
+"""``neuroreel experiment``: list or run the jobs of an experiment."""
 
 from __future__ import annotations
 
@@ -30,30 +30,31 @@ class Experiment:
     """Run an experiment of the paper.
 
     NAME is natural, gradient_ensembling, predicted_activity, masks, ablation, noise, gratings, receptive_fields,
-    responses, or all. Each is a list of jobs, most of them reconstructions. Finished jobs are kept, and done again
-    where something that decides their result has changed; an interrupted one resumes. `neuroreel experiment all
+    responses, or all. Each is a list of jobs, most of them reconstructions. Finished jobs are kept, and run again if
+    something that affects their result has changed; an interrupted job resumes. `neuroreel experiment all
     --quick` does everything on simulated mice.
 
     Args:
         name: Which experiment.
         out: Folder; each experiment gets one of its own in it.
         recordings: Folders of recordings; with --quick and none given, mice are simulated.
-        encoders: Encoding models; with several recordings, in paths that have their names, or with sessions for each.
+        encoders: Encoding models; with several recordings, in paths that contain their names, or with a session for
+        each.
         masks: One transparency mask (.npy) for each recording.
-        sessions: One for each recording, where the models' sessions have no names (published .pth).
+        sessions: One for each recording, if the models' sessions have no names (published .pth).
         quick: Fewer movies and conditions.
-        settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with what differs.
-        trials: Trials by their numbers in each recording, in place of the first ones of the fold.
+        settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with changed values.
+        trials: Numbers of trials in each recording, instead of the first ones of the fold.
         fold: Which trials; fold_0 by default.
         movies: How many of the fold; 10 by default, 2 with --quick.
-        fractions: In ablation: which fractions of the neurons are kept.
-        repeats: In ablation: how often each fraction is drawn.
-        stimuli: In noise and gratings: the authors' movies (.npz) in place of ours.
-        passes: How often a movie passes through the models at most; 25 by default, 1000 with bauer_2026.
-        show: Print the jobs with their state and cost, and do none.
+        fractions: For ablation: which fractions of the neurons to keep.
+        repeats: For ablation: how often to draw each fraction.
+        stimuli: For noise and gratings: the authors' movies (.npz) instead of generated ones.
+        passes: Most passes of a movie through the models; 25 by default, 1000 with bauer_2026.
+        show: Print the jobs with their state and cost, without running them.
         as_json: With --list: print JSON.
         part: Run part I of N (every Nth job, starting at job I), for instance 3/10.
-        jobs: Run these alone: numbers of the list, or patterns of keys.
+        jobs: Run only these: numbers from the list, or patterns of keys.
     """
 
     name: Annotated[str, Positional, arg(metavar="NAME")]
@@ -80,7 +81,7 @@ class Experiment:
     device: Device = "auto"
 
     def __call__(self) -> None:
-        """Print the jobs, or do those that are not done and say what came out."""
+        """Print the jobs, or run the missing ones and print their scores."""
         if self.as_json and not self.show:
             raise InputError("--json goes with --list")
         if self.show:
@@ -90,7 +91,7 @@ class Experiment:
 
     @cached_property
     def grid(self) -> Grid:
-        """Of the paper, or the quick one, with what was changed."""
+        """The paper's grid or the quick one, with the changes."""
         from neuroreel.studies import FULL, QUICK
 
         typed = {name: getattr(self, name) for name in ("trials", "fold", "movies", "fractions", "repeats")}
@@ -104,7 +105,7 @@ class Experiment:
 
     @cached_property
     def how(self) -> How:
-        """How movies are reconstructed and scored."""
+        """How to reconstruct and score movies."""
         from neuroreel.studies import Method as How
 
         settings = dict(self._file.get("settings", {}))
@@ -126,7 +127,7 @@ class Experiment:
         return content
 
     def _entries(self, say: Callable[[str], None]) -> list[Work]:
-        """All jobs; simulated mice are made first where they are asked for."""
+        """All jobs; simulated mice are made first if requested."""
         from neuroreel.devices import choose_device
         from neuroreel.studies import EXPERIMENTS
         from neuroreel.studies.plan import expand
@@ -134,7 +135,7 @@ class Experiment:
         names = list(EXPERIMENTS) if self.name == "all" else [self.name]
         refuse_unknown(names, [*EXPERIMENTS, "all"], what="experiment")
         choose_device(self.device)
-        grid, how = self.grid, self.how  # what is wrong with them is said before mice are made
+        grid, how = self.grid, self.how  # errors in them appear before mice are made
         return expand(names, self._animals(say), grid=grid, method=how)
 
     def _animals(self, say: Callable[[str], None]) -> list[Animal]:
@@ -155,7 +156,7 @@ class Experiment:
         from neuroreel.studies.plan import as_rows, choose, format_rows
         from neuroreel.studies.store import Store
 
-        aside = partial(print, file=sys.stderr, flush=True)  # what is printed may be read by a program
+        aside = partial(print, file=sys.stderr, flush=True)  # a program may read stdout
         rows = as_rows(choose(self._entries(aside), part=self.part, jobs=self.jobs), Store(self.out))
         if self.as_json:
             say(json.dumps({"experiment": self.name, "out": str(self.out), "jobs": rows}, indent=1))

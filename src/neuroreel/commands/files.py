@@ -1,4 +1,4 @@
-"""What several commands share: files named on the command line, opened and checked."""
+"""Shared by several commands: open and check files named on the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_FOLD = "none"
 
 
 def training_trials(opened: Any, test_fold: str, validation_fold: str = NO_FOLD) -> tuple[Any, Any]:
-    """Trials of all folds but the test and validation ones, and those of the validation fold, which may be "none"."""
+    """Trials of all folds except test and validation, and trials of the validation fold, which may be "none"."""
     folds = sorted({word for word in opened.folds() if word.startswith("fold_")})
     validates = validation_fold.lower() != NO_FOLD
     for asked in (test_fold, validation_fold) if validates else (test_fold,):
@@ -33,7 +33,7 @@ def training_trials(opened: Any, test_fold: str, validation_fold: str = NO_FOLD)
 
 
 def trial_numbers(opened: Any, trials: tuple[int, ...], fold: str) -> tuple[int, ...]:
-    """The trials asked for, each of them there."""
+    """The requested trials, after checking that they exist."""
     last = len(opened.trials) - 1
     for number in trials:
         if not 0 <= number <= last:
@@ -43,7 +43,7 @@ def trial_numbers(opened: Any, trials: tuple[int, ...], fold: str) -> tuple[int,
 
 @contextmanager
 def to_make(file: Path, *, what: str, overwrite: bool) -> Iterator[bool]:
-    """Whether a file is still to be made; then no other process makes it until the block ends."""
+    """Whether a file has yet to be made; if so, no other process makes it until the block ends."""
     if file.exists() and not overwrite:
         yield False
         return
@@ -66,7 +66,7 @@ def load_posterior(folder: Path, models: list[Any]) -> Any:
 
 
 def result_files(paths: tuple[Path, ...]) -> list[Path]:
-    """The .nc files among the paths and in the folders among them; InputError if there are none."""
+    """The .nc files among the paths and in their folders; InputError if there are none."""
     if not paths:
         raise InputError("no results were given; give .nc files that `neuroreel reconstruct` wrote, or folders of them")
     return [file for path in paths for file in _results_at(path)]
@@ -94,11 +94,11 @@ def load_results(paths: tuple[Path, ...]) -> list[Any]:
 
 
 def say(line: str) -> None:
-    """Print at once, also where the output is a file or a pipe."""
+    """Print at once, even to a file or a pipe."""
     print(line, flush=True)
 
 
 def say_if_simulated(*recordings: Any) -> None:
-    """A reader of scores must know what they are of."""
+    """Say that the scores are from a simulated mouse."""
     if any(each.simulated for each in recordings):
         say("(a simulated mouse, not a real one)")

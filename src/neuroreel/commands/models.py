@@ -1,4 +1,4 @@
-"""Commands for what is fitted to a recording: the posterior, the mask, predictions of its responses."""
+"""Commands for what is fitted to a recording: posterior, mask, predictions."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from neuroreel.files import refuse_existing
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Fit the posterior that movies are reconstructed from.
+    """Fit the posterior from which movies are reconstructed.
 
-    It joins the encoding models with what movies are like and with the noise of the responses.
+    It combines the encoding models with a movie prior and a noise model.
 
     Args:
         encoders: One or more encoding models of the recording's neurons (.safetensors, or published .pth).
         out: Folder for the posterior, encoding models included.
-        validation_fold: Fold that the models were not trained on: its trials say how large their errors are; or "none".
+        validation_fold: Fold that the models were not trained on, used to measure their errors; or "none".
         factors: How many noise factors the neurons share.
-        likelihood_weight: Power of the likelihood: how far the responses are trusted against what movies are like,
-            above 0, 1 at most.
+        likelihood_weight: Power of the likelihood: how much to trust the responses over the movie prior, above 0, at
+        most 1.
     """
 
     recording: Recording
@@ -49,7 +49,7 @@ class Fit:
     overwrite: Overwrite = False
 
     def __call__(self) -> None:
-        """Fit it, save it, and say how good the models are."""
+        """Fit and save it, and say how good the models are."""
         import neuroreel as nr
 
         refuse_existing(self.out, overwrite=self.overwrite)
@@ -68,10 +68,11 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class Mask:
-    """Learn which pixels the responses tell of: the transparency mask.
+    """Learn the transparency mask: which pixels affect the responses.
 
-    Movies are scored inside it. Learned from a posterior (in seconds, and nearly the same mask from any seed), or from
-    an encoding model by the rule of the paper.
+    Movies are scored inside it. It is learned from a posterior (in seconds, with nearly the same mask from any seed)
+    or,
+    by the paper's rule, from an encoding model.
 
     Args:
         out: The mask, a .npy file.
@@ -94,7 +95,7 @@ class Mask:
     overwrite: Overwrite = False
 
     def __call__(self) -> None:
-        """Learn it, save it, and say how many pixels will be scored."""
+        """Learn and save it, and say how many pixels will be scored."""
         import neuroreel as nr
 
         if self.posterior is None and self.encoder is None:
@@ -110,7 +111,7 @@ class Mask:
             learned = nr.learn_mask(models[0], training, steps=self.steps, seed=self.seed, device=self.device)
         nr.save_mask(self.out, learned, overwrite=self.overwrite)
         scored = int((learned >= 1).sum())
-        say(f"wrote {self.out}; {scored} of its {learned.size} pixels reach 1: scored where the movie is")
+        say(f"wrote {self.out}; {scored} of its {learned.size} pixels reach 1 and are scored")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +123,8 @@ class Predict:
     Args:
         encoders: One or more encoding models of the recording's neurons; their predictions are averaged.
         out: Folder for one .nc file per movie.
-        videos: Movies in files (.npy, .tif, .mp4, ...), in place of trials; behavior is held at the recording's mean.
-        skip: Frames left out of the correlation at the start of each trial.
+        videos: Movie files (.npy, .tif, .mp4, ...) instead of trials; behavior is held at the recording's mean.
+        skip: Frames at the start of each trial that do not count.
     """
 
     recording: Recording
@@ -167,6 +168,6 @@ class Predict:
             overwrite=self.overwrite,
         )
         for file in files:
-            say(f"{file} is there already" if file in kept else f"wrote {file}")
+            say(f"{file} already exists" if file in kept else f"wrote {file}")
         say(str(table))
         say_if_simulated(opened)

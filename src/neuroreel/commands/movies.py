@@ -1,4 +1,4 @@
-"""Commands for reconstructions: made, scored, shown, exported, and those of the paper's authors converted."""
+"""Commands that make, score, show and export reconstructions, and convert the authors' files."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Reconstruct:
         samples: Draws from the posterior beside the most likely movie, which show how sure it is.
         passes: How often the movie passes through the models at most; 25 by default, 1000 with bauer_2026.
         mask_threshold: With bauer_2026: pixels may move where the mask is at least this.
-        allow_trained_on: Reconstruct also movies that an encoding model was trained on; results say so.
-        max_memory: How much memory may be used, for instance 8GB; all that is free by default.
+        allow_trained_on: Also reconstruct movies that an encoding model was trained on; results say so.
+        max_memory: Memory to use at most, for instance 8GB; all that is free by default.
     """
 
     recording: Recording
@@ -83,7 +83,7 @@ class Reconstruct:
     overwrite: Overwrite = False
 
     def __call__(self) -> None:
-        """Reconstruct the trials that are not there yet."""
+        """Reconstruct the trials that are missing."""
         import neuroreel as nr
         from neuroreel.encoding.checks import check_responses_fit
 
@@ -98,14 +98,14 @@ class Reconstruct:
             file = self.out / f"trial_{number:03d}.nc"
             with to_make(file, what="reconstruction", overwrite=self.overwrite) as missing:
                 if not missing:
-                    say(f"{file} is there already")
+                    say(f"{file} already exists")
                     continue
                 compute = nr.Compute(device=self.device, max_memory=self.max_memory, checkpoint=file.with_suffix(".pt"))
                 made = make(opened.trials[number], compute=compute)
                 say(f"wrote {made.save(file, overwrite=self.overwrite)}")
 
     def _as_published(self) -> tuple[nr.EncodingModel, Callable[..., nr.Reconstruction]]:
-        """One of the models, and the published method with all that was typed."""
+        """One of the models, and the published method with the options given."""
         import neuroreel as nr
 
         if not self.encoders or self.posterior is not None or self.samples:
@@ -117,7 +117,7 @@ class Reconstruct:
         return models[0], partial(nr.bauer_2026.reconstruct, models=models, **asked)
 
     def _from_posterior(self) -> tuple[nr.EncodingModel, Callable[..., nr.Reconstruction]]:
-        """One of the models, and the search under the posterior with all that was typed."""
+        """One of the models, and the posterior search with the options given."""
         import neuroreel as nr
 
         if self.posterior is None:
@@ -138,7 +138,7 @@ class Reconstruct:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Score reconstructions, beside the baselines.
+    """Score reconstructions and baselines.
 
     The baselines need the linear decoder that `neuroreel train` fitted. With several movies the table also says how
     often a frame or a clip is identified among the others (nr.identify).
@@ -156,7 +156,7 @@ class Evaluate:
     overwrite: Overwrite = False
 
     def __call__(self) -> None:
-        """Print the table, and write it where that was asked for."""
+        """Print the table, and write it if requested."""
         import neuroreel as nr
         from neuroreel.evaluation.table import format_identification, format_table, score_table, table_json
 
@@ -178,7 +178,7 @@ class Evaluate:
 class Report:
     """Write a page with the movies side by side and their scores.
 
-    One HTML file that plays the movies without a network, with settings and provenance.
+    One HTML file that plays the movies offline, with settings and provenance.
 
     Args:
         out: The page; its name ends in .html.
@@ -214,9 +214,9 @@ class Export:
 
     Args:
         to: A name ending in .nwb (all results in one file), .tif, .mp4 or .gif; {} in it stands for each result's name.
-        metadata: JSON file with fields of the NWB file, such as {"lab": "...", "subject": {"subject_id": "..."}}.
+        metadata: JSON file of NWB fields, such as {"lab": "...", "subject": {"subject_id": "..."}}.
         with_truth: Put the true movie beside the reconstruction (TIFF, MP4 and GIF; NWB has it anyway).
-        exact: MP4 that is exact to the grey level, which some players do not show.
+        exact: Write a lossless MP4, which some players do not show.
     """
 
     results: Results
@@ -251,13 +251,13 @@ class Convert:
     """Convert the files of the paper's authors to open formats.
 
     Weights become .safetensors, results and stimuli .nc; nothing in them is executed. Masks (mask_m0.npy) need no
-    conversion: --mask opens them as they are. Files that are there already are kept.
+    conversion: --mask opens them as they are. Existing files are kept.
 
     Args:
         files: Encoding models (.pth), results (.npy), stimuli (.npz), or folders of results, each of which becomes one
             file.
         out: Folder for what they are converted to.
-        run: Which run, where a folder of results has several, for instance "*_pop50_*".
+        run: Which run, if a folder of results has several, for instance "*_pop50_*".
     """
 
     files: Annotated[tuple[Path, ...], Positional, arg(metavar="FILE ...")]
@@ -266,13 +266,13 @@ class Convert:
     overwrite: Overwrite = False
 
     def __call__(self) -> None:
-        """Convert what is not there yet."""
+        """Convert what is missing."""
         import neuroreel as nr
         from neuroreel.bauer_2026.files.convert import converted_names
 
         for file, name in converted_names(self.files, run=self.run).items():
             target = self.out / name
             if target.exists() and not self.overwrite:
-                say(f"{target} is there already")
+                say(f"{target} already exists")
                 continue
             say(f"wrote {nr.convert_published(file, target, run=self.run, overwrite=self.overwrite)}")

@@ -1,4 +1,4 @@
-"""Options as the shell has them: a command is a dataclass, its fields are the options, its docstring is the help."""
+"""Shell options: a command is a dataclass, its fields are the options, its docstring is the help."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveTypeInfo, Unsupporte
 
 Command = TypeVar("Command")
 
-# options of several commands, each explained once
+# options shared by several commands
 
 Recording = Annotated[Path, Positional, arg(metavar="RECORDING", help="Folder of a recording.")]
 Results = Annotated[
@@ -27,15 +27,15 @@ Results = Annotated[
 ]
 Device = Annotated[str, arg(help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1 or mps.")]
 Seed = Annotated[int, arg(help="Random seed.")]
-Overwrite = Annotated[bool, arg(help="Replace what is there already.")]
-TestFold = Annotated[str, arg(help="Fold that is kept for testing: its trials are not used here.")]
-Fold = Annotated[str, arg(help="Which trials: those of this fold.")]
-TrialNumbers = Annotated[tuple[int, ...], arg(help="Trials by their numbers in the recording, in place of a fold.")]
+Overwrite = Annotated[bool, arg(help="Replace what already exists.")]
+TestFold = Annotated[str, arg(help="Fold kept for testing; its trials are not used here.")]
+Fold = Annotated[str, arg(help="Use the trials of this fold.")]
+TrialNumbers = Annotated[tuple[int, ...], arg(help="Numbers of trials in the recording, instead of a fold.")]
 Session = Annotated[
     int | str,
     arg(
         metavar="N|NAME",
-        help="For models of several mice, which mouse this is: its number from 0, or the name of its recording.",
+        help="For models of several mice: which mouse this is, as a number from 0 or the name of its recording.",
     ),
 ]
 Trust = Annotated[bool, arg(help="Open also exported models (.pt2, .ts), which are programs and may do anything.")]
@@ -54,7 +54,7 @@ EXPERIMENTS = (
     "gratings",
     "receptive_fields",
     "responses",
-)  # of neuroreel.studies, whose import takes seconds
+)  # copied from neuroreel.studies, which takes seconds to import
 List = Annotated[bool, arg(name="list")]  # `list` itself means something else in Python
 
 METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
@@ -62,7 +62,7 @@ REGISTRY = ConstructorRegistry()
 
 
 def parse(command: type[Command], arguments: Sequence[str], *, name: str) -> Command:
-    """The command that was typed; prints its help, or what is wrong with an option, and exits where that is due."""
+    """Parse the command; prints help or an error and exits if needed."""
     hints = get_type_hints(command, include_extras=True)
     helping = not {"-h", "--help"}.isdisjoint(arguments)
     shown = {each.name: _shown(hints[each.name], each, helping) for each in fields(command)}  # type: ignore[arg-type]
@@ -78,24 +78,24 @@ def parse(command: type[Command], arguments: Sequence[str], *, name: str) -> Com
 
 
 def explanation(command: type) -> list[str]:
-    """The paragraphs before the list of options; the first one is a line."""
+    """The paragraphs before the list of options; the first is one line."""
     text = inspect.cleandoc(command.__doc__ or "").partition("\nArgs:\n")[0]
     return [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
 
 
 def _wrapped(paragraphs: list[str]) -> str:
-    """In lines as wide as the terminal; tyro joins lines again that do not begin with a space."""
+    """Wrap to the terminal's width; tyro joins lines that do not begin with a space."""
     lines = (textwrap.fill(each, line_width(), initial_indent="  ", subsequent_indent="  ") for each in paragraphs)
     return "\n".join(lines)
 
 
 def line_width() -> int:
-    """Letters in a line of the terminal; not so many that lines are hard to read."""
+    """Width of the terminal in characters, capped so that lines stay readable."""
     return min(shutil.get_terminal_size().columns, 120)
 
 
 def _shown(hint: Any, field: Field[Any], helping: bool) -> Any:
-    """A type hint with what the help shows for it: a placeholder, and what holds where the option is left out."""
+    """A type hint with what the help shows for it: a placeholder and the default."""
     kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     single, *others = [part for part in get_args(kind) if part is not NoneType] or [kind]
     if get_origin(single) is tuple:  # and None
@@ -104,12 +104,12 @@ def _shown(hint: Any, field: Field[Any], helping: bool) -> Any:
     if metavar and others:
         metavar = f"{metavar} ..." if others == [...] else None
     if field.default is False and helping:
-        extras = [FlagCreatePairsOff, *extras]  # --no-quick is understood, and no news to anybody
+        extras = [FlagCreatePairsOff, *extras]  # --no-quick works, but the help need not list it
     return Annotated[(kind, arg(metavar=metavar, help_behavior_hint=_hint(field)), *extras)]
 
 
 def _hint(field: Field[Any]) -> str:
-    """What stands behind an option's help: that it must be given, or what it is if it is not."""
+    """The note after an option's help: that it is required, or its default."""
     if field.default is MISSING:
         return "(required)"
     if field.default is None or field.default is False or field.default in ((), ""):
@@ -120,7 +120,7 @@ def _hint(field: Field[Any]) -> str:
 
 @REGISTRY.primitive_rule
 def _optional(info: PrimitiveTypeInfo) -> Any:
-    """The shell has no None: who does not want an option leaves it out."""
+    """The shell has no None: an unwanted option is simply left out."""
     parts = [part for part in get_args(info.type) if part is not NoneType]
     if info.type_origin not in (Union, UnionType) or len(parts) == len(get_args(info.type)):
         return None
@@ -128,4 +128,4 @@ def _optional(info: PrimitiveTypeInfo) -> Any:
     spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(without, info.markers))
     if isinstance(spec, UnsupportedTypeAnnotationError):
         return spec
-    return replace(spec, str_from_instance=lambda value: [str(value)])  # also of None, where it is the default
+    return replace(spec, str_from_instance=lambda value: [str(value)])  # also for a default of None

@@ -20,7 +20,7 @@ from neuroreel.recordings.simulate.settings import SimulationSettings
 class Simulate(SimulationSettings):
     """Simulate a recording of mouse visual cortex (not a real mouse).
 
-    Written as a folder in the Sensorium layout, which every other command takes.
+    Written as a folder in the Sensorium layout, which all other commands accept.
 
     Args:
         folder: Where to write the recording.
@@ -30,7 +30,7 @@ class Simulate(SimulationSettings):
     overwrite: Overwrite = False
 
     def __post_init__(self) -> None:
-        """Leave the checks to nr.simulate: an error while options are read would be shown as one of their spelling."""
+        """Leave the checks to nr.simulate: an error raised here would look like a misspelled option."""
 
     def __call__(self) -> None:
         """Write the recording, and say what it is."""
@@ -44,16 +44,16 @@ class Simulate(SimulationSettings):
 class Download:
     """Download the Sensorium 2023 recordings and the authors' files.
 
-    An interrupted download resumes, and what is there already is kept.
+    An interrupted download resumes; existing files are kept.
 
     Args:
         names: new, old, recordings, weights, masks, stimuli, reconstructions, one mouse or file, or all; see --list.
         to: Folder for them.
         only: Parts, such as fold_0 or oracle of recordings, fold_0 of weights, m1 of masks.
         parallel: How many files are fetched at once.
-        yes: Start without asking. Without a terminal, where nobody can be asked, nothing starts without it.
+        yes: Start without asking. Required if there is no terminal to ask at.
         show: Print what can be downloaded, and stop.
-        check: Read what was downloaded into the folder again, and say what has changed since.
+        check: Verify what was downloaded into the folder, and report what has changed.
         catalogue: A file like the package's catalogue.toml, for a mirror or another archive.
     """
 
@@ -92,7 +92,7 @@ class Download:
 
 
 def _agreed() -> bool:
-    """Ask somebody at a terminal; InputError where there is none."""
+    """Ask at the terminal; InputError if there is none."""
     if not sys.stdin.isatty():
         raise InputError("nobody is at a terminal to agree to this download; pass --yes to start it")
     return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
@@ -100,11 +100,11 @@ def _agreed() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """Make a recording of an NWB file, or of a table that names files.
+    """Make a recording from an NWB file, or from a table that names files.
 
     Series of an NWB file are named by their path, its end, or a pattern; `--list` shows them. A table has the columns
-    video, responses, behavior, pupil_center, tier, fold and frame_rate_hz; of the options only --out, --frame-rate-hz
-    and --overwrite apply to it.
+    video, responses, behavior, pupil_center, tier, fold and frame_rate_hz; only the options --out,
+    --frame-rate-hz and --overwrite apply to it.
 
     Args:
         source: The NWB file (.nwb), or a table (.csv, .tsv) that names the files of each trial.
@@ -112,9 +112,8 @@ class Import:
         show: Print what the NWB file holds, and stop.
         responses: Series of responses; several series are concatenated along neurons.
         stimulus: Series of images.
-        trials: Table of intervals that defines the trials, or "stimulus" to cut at its pauses; found by itself where
-            possible.
-        tier_column: Column of that table with a tier per trial; "tier" or "split" by default.
+        trials: Table of intervals that defines the trials, or "stimulus" to cut at its pauses; detected if possible.
+        tier_column: Column of that table with each trial's tier; "tier" or "split" by default.
         trial_seconds: Cut trials into pieces of this length.
         leave_out: Numbers of trials to leave out.
         pupil: Series of pupil dilation; "none" leaves it out.
@@ -123,8 +122,8 @@ class Import:
         neurons: A .npy file of booleans or numbers: which neurons to keep.
         frame_rate_hz: Frames per second; that of the stimulus by default.
         grey_levels: Stored values of black and white; 0 and 255 by default.
-        size: Height and width to which frames are scaled.
-        image_axes: Which side of stored images comes first; by default height, unless the series' "dimension" says
+        size: Scale frames to this height and width.
+        image_axes: Which axis of stored images comes first; by default height, unless the series' "dimension" says
             otherwise.
     """
 
@@ -133,7 +132,7 @@ class Import:
     show: List = False
     frame_rate_hz: float | None = None
     overwrite: Overwrite = False
-    # of NWB files; what is not given is left to nr.import_nwb
+    # for NWB files; nr.import_nwb decides what is not given
     responses: tuple[str, ...] | None = None
     stimulus: tuple[str, ...] | None = None
     trials: str | None = None
@@ -149,7 +148,7 @@ class Import:
     image_axes: Literal["auto", "height-width", "width-height"] | None = None
 
     def __call__(self) -> None:
-        """List what an NWB file holds, or make the recording and say what it is."""
+        """List what an NWB file holds, or make and describe the recording."""
         from neuroreel.recordings.nwb.contents import open_nwb, read_contents
         from neuroreel.recordings.nwb.importing import import_nwb
         from neuroreel.recordings.table import ENDINGS_OF_TABLES, import_table
@@ -172,7 +171,7 @@ class Import:
             )
         elif self._nwb:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in self._nwb)
-            raise InputError(f"{flags}: of NWB files only; a table tells everything but the frame rate")
+            raise InputError(f"{flags}: only for NWB files; a table has everything but the frame rate")
         else:
             made = import_table(
                 self.source, self.out, frame_rate_hz=self.frame_rate_hz, overwrite=self.overwrite, say=say

@@ -1,4 +1,4 @@
-"""Commands that do many steps: the demo, a comparison of methods, figures; and the machine for them."""
+"""Commands of many steps: demo, comparison of methods, figures; and the check of the machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Demo:
     seed: Seed = 0
 
     def __call__(self) -> None:
-        """Run what is missing."""
+        """Run the missing steps."""
         from neuroreel.demo import run_demo
 
         run_demo(self.out, quick=self.quick, seed=self.seed, say=say)
@@ -37,27 +37,28 @@ class Demo:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """Compare every way to reconstruct a movie on the same data.
+    """Compare all reconstruction methods on the same data.
 
-    Ridge, convolutional decoder, posterior and others, on simulated mice or on your own recordings. Each method is
-    fitted to folds 2 to 6; fold 1 validates, fold 0 is scored once. Finished parts are kept; an interrupted run
+    Ridge, convolutional decoder, posterior and others, on simulated mice or on your own recordings. Each method
+    is fitted to folds 2 to 6, validated on fold 1, and scored once on fold 0. Finished parts are kept; an interrupted
+    run
     resumes. Methods, movies and recordings can be added later.
 
     Args:
-        name: What to compare: the quality of the movies.
+        name: What to compare: quality is that of the movies.
         out: Folder for everything: table.csv, summary.csv, summary.json, quality.png, quality.pdf.
-        recordings: Folders of recordings in the Sensorium layout, in place of simulated mice.
-        neurons: Simulated mice: one for each of these sizes, noise levels and seeds.
-        signal_to_noise: Simulated mice: variance of the signal over that of the noise.
+        recordings: Folders of recordings in the Sensorium layout, instead of simulated mice.
+        neurons: Simulated mice: numbers of neurons; one mouse for each size, noise level and seed.
+        signal_to_noise: Simulated mice: signal variance divided by noise variance.
         seeds: Simulated mice: random seeds.
         trials: Simulated mice: movies of 10 s in each recording.
-        methods: Some of the methods; all but the slow ones by default ('bauer_2026', 'mean of samples').
+        methods: Methods to compare; by default all but the slow ones ('bauer_2026', 'mean of samples').
         movies: Test movies of each recording.
-        models: Encoding models in the ensemble.
-        epochs: Training epochs of each.
+        models: Number of encoding models in the ensemble.
+        epochs: Training epochs of each model.
         decoder_steps: Training steps of the convolutional decoder.
-        samples: Draws of the posterior, for the coverage of its intervals; each costs as much as the movie.
-        iterations: Of the published method.
+        samples: Draws from the posterior, to test its intervals; each costs as much as the movie.
+        iterations: Iterations of the published method.
         published_mask: Also score inside the mask that the published rule learns.
         quick: One small mouse, two movies, little training: shows in 3 minutes that everything works, not how well.
     """
@@ -126,9 +127,9 @@ class Figures:
     responses, or all. Incomplete results are drawn as far as they go, and marked as partial.
 
     Args:
-        experiment: Whose figures; all draws every experiment that has results.
+        experiment: Which experiment's figures; "all" draws every experiment that has results.
         results: Folder that `neuroreel experiment` wrote into.
-        published: In its place, a folder of the authors' results (reconstruction_summary_*.npy, in folders modelfold*).
+        published: Instead, a folder of the authors' results (reconstruction_summary_*.npy, in folders modelfold*).
         out: Folder; each figure gets one of its own in it.
     """
 
@@ -156,8 +157,8 @@ class Figures:
 class Doctor:
     """Say what this machine has, what is missing, and how to get it.
 
-    What is missing comes with the commands that need it. The exit status is 1 where something is broken that every
-    command needs.
+    Missing software is listed with the commands that need it. The exit status is 1 if something that every command
+    needs is broken.
 
     Args:
         as_json: Print it as JSON.
@@ -166,7 +167,7 @@ class Doctor:
     as_json: Annotated[bool, arg(name="json")] = False
 
     def __call__(self) -> None:
-        """Look, and exit with 1 where something is broken that every command needs."""
+        """Print the findings; exit with 1 if something that every command needs is broken."""
         from neuroreel.doctor import examine
 
         health = examine()

@@ -1,4 +1,4 @@
-"""``neuroreel train``: an ensemble, one model per seed, and the linear decoders; a killed command is given again."""
+"""``neuroreel train``: an ensemble, one model per seed, and the linear decoders; run it again after a kill."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Train:
     """Train encoding models, and a linear decoder as a baseline.
 
-    Finished models are kept; an interrupted training resumes. With several recordings (dwiseneuro only) each model has
+    Finished models are kept; an interrupted run resumes. With several recordings (dwiseneuro only) each model has
     a session for each of them.
 
     Args:
@@ -37,10 +37,10 @@ class Train:
         out: Folder for encoder_SEED.safetensors and decoder.safetensors (decoder_NAME.safetensors with several
             recordings).
         kind: A small convolutional model that trains in a minute, or the architecture of the paper.
-        seeds: Random seeds: one encoding model for each; none to fit decoders only.
-        validation_fold: Fold whose trials stop the training early, or "none".
-        epochs: How long to train at most; the kind decides by default.
-        settings: JSON file {"recipe": {...}, "architecture": {...}} with what differs from the kind's own.
+        seeds: Random seeds, one encoding model for each; give none to fit only decoders.
+        validation_fold: Fold used for early stopping, or "none".
+        epochs: Most epochs to train; by default it depends on the kind.
+        settings: JSON file {"recipe": {...}, "architecture": {...}} with values that differ from the kind's defaults.
         teachers: Finished models of the same recordings: learn their predictions too (distillation).
         decoder: Also fit a linear decoder for each recording.
         devices: How many devices share each batch.
@@ -65,14 +65,14 @@ class Train:
         from neuroreel.encoding.training.recipe import Devices
 
         Devices.choose(self.device, count=self.devices, strategy="auto")
-        _ = self.options, self.trials  # what is wrong with them is said before anything is trained
+        _ = self.options, self.trials  # errors in them appear before any training
         self.train_models()
         if self.decoder:
             self._fit_decoders()
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """Recipe and architecture, with the epochs that were typed."""
+        """Recipe and architecture, with the epochs given."""
         if self.epochs is not None and self.epochs < 1:
             raise InputError(f"epochs is {self.epochs}; it must be at least 1")
         options = {} if self.settings is None else read_json(self.settings)
@@ -95,7 +95,7 @@ class Train:
         return {each.name: training_trials(each, self.test_fold, self.validation_fold) for each in opened}
 
     def train_models(self) -> None:
-        """Train what is not there yet, one model per seed; what is shared on the way is deleted at the end."""
+        """Train the missing models, one per seed; shared temporary files are deleted at the end."""
         from neuroreel.encoding.training.recipe import resolve_recipe
 
         wanted = [seed for seed in self.seeds if self._is_wanted(seed)]
@@ -111,7 +111,7 @@ class Train:
 
     def _is_wanted(self, seed: int) -> bool:
         if self._file(seed).exists() and not self.overwrite:
-            say(f"{self._file(seed)} is there already")
+            say(f"{self._file(seed)} already exists")
             return False
         return True
 
@@ -120,10 +120,10 @@ class Train:
         from neuroreel.encoding.training.recipe import WATCHED
 
         file, work = self._file(seed), self._work(seed)
-        if not self._is_wanted(seed):  # trained by another command since this one began
+        if not self._is_wanted(seed):  # trained by another command in the meantime
             return
         say(f"Training {file}")
-        with self._packed_alone():  # another command deletes the packed trials before this, or not at all
+        with self._packed_alone():  # another command deletes the packed trials before this block, or not at all
             work.mkdir(parents=True, exist_ok=True)
         model = self._fit(seed)
         save_encoder(model, file, overwrite=self.overwrite)
@@ -178,11 +178,11 @@ class Train:
 
 
 def cost_of(kind: str, recipe: Recipe, *, models: int) -> str:
-    """What a training takes, in a sentence; how long that is, the progress bar tells after the first batches."""
+    """The size of a training run, in a sentence; the progress bar shows the time left after the first batches."""
     batches = recipe.epochs * recipe.batches_per_epoch
     sample = "clips" if kind == "dwiseneuro" else "windows"
     epochs = f"{recipe.epochs} epochs of {recipe.batches_per_epoch:,} batches of {recipe.batch_size} {sample}"
     return (
         f"{models} model{'s' if models > 1 else ''} to train, each in at most {epochs}: "
-        f"{batches * recipe.batch_size:,} {sample} a model, {models * batches:,} batches in all"
+        f"{batches * recipe.batch_size:,} {sample} per model, {models * batches:,} batches in all"
     )

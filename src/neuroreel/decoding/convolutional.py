@@ -1,4 +1,4 @@
-"""A convolutional decoder: ridge regression's movie, corrected by a small space-time network that sees every neuron."""
+"""A convolutional decoder: the ridge movie, corrected by a small space-time network that sees every neuron."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neuroreel.recordings.trial import Trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELLS = 600  # of the grid that neurons are laid on, about
+CELLS = 600  # about how many cells the grid of neurons has
 CHUNK_FRAMES = 600  # decoded at once
 CONTRAST = 60.0  # grey levels: the unit of the network's movies
 
@@ -32,15 +32,15 @@ class ConvolutionalConfig:
     Parameters
     ----------
     neurons, video_height, video_width
-        Of the recording.
+        As in the recording.
     lags
-        Frames of the responses that a frame is decoded from, in frames after it: first and last.
+        First and last frame of the responses that decode a frame, counted from that frame.
     channels
-        Numbers that each neuron contributes at its place.
+        Channels per neuron on the grid.
     hidden_channels, blocks, temporal_kernel
-        Of the space-time convolutions.
+        Sizes of the space-time convolutions.
     dropout
-        Share of hidden channels left out of each training clip.
+        Fraction of hidden channels dropped in each training clip.
     """
 
     neurons: int
@@ -55,7 +55,7 @@ class ConvolutionalConfig:
 
     @property
     def stride(self) -> int:
-        """Pixels that share a cell of the grid, along each axis."""
+        """Pixels per grid cell, along each axis."""
         return max(1, round((self.video_height * self.video_width / CELLS) ** 0.5))
 
     @property
@@ -65,12 +65,13 @@ class ConvolutionalConfig:
 
 
 class ConvolutionalNetwork(nn.Module):
-    """What ridge regression gets wrong, from all neurons and the ridge movie.
+    """Predicts the error of ridge regression from all neurons and the ridge movie.
 
-    1. Each neuron lays its response, in several channels with weights of its own, on the grid where it looks; 2. a
-    filter over the lags for each channel; 3. the ridge movie's pixels join, as channels of the cell they lie in;
-    4. residual blocks of a spatial convolution and one over time for each channel; 5. the cells' pixels, as a
-    correction of the ridge movie. The last layer starts at zero: before any training the movie is ridge's.
+    1. Each neuron adds its response, in several channels with its own weights, to the grid at its receptive field; 2.
+    each
+    channel is filtered over the lags; 3. the ridge movie's pixels join, as channels of their cell; 4. residual blocks
+    convolve in space, and over time within each channel; 5. the output is a correction of each cell's pixels. The last
+    layer starts at zero: before training the movie is the ridge movie.
     """
 
     def __init__(self, config: ConvolutionalConfig, positions: Tensor) -> None:
@@ -98,12 +99,12 @@ class ConvolutionalNetwork(nn.Module):
         responses
             (batch, neurons, frames), z-scored roots.
         ridge
-            (batch, frames, height, width): what ridge regression makes of them, as (grey level - 127.5) / 60.
+            (batch, frames, height, width): the ridge movie, as (grey level - 127.5) / 60.
 
         Returns
         -------
         (batch, frames, height, width) Tensor
-            In the unit of ``ridge``.
+        In units of ``ridge``.
         """
         batch, frames, height, width = ridge.shape
         rows, columns = self.config.grid
@@ -120,7 +121,7 @@ class ConvolutionalNetwork(nn.Module):
         return ridge + correction[:, 0, :height, :width].unflatten(0, (batch, frames))
 
     def _lay(self, responses: Tensor) -> Tensor:
-        """Each neuron's channels, shared among the four cells around its position: (batch, channels, frames, cells)."""
+        """Each neuron's channels, split among the four cells around its position: (batch, channels, frames, cells)."""
         rows, columns = self.config.grid
         batch, _, frames = responses.shape
         channels = responses.permute(1, 0, 2)[..., None] * self.weight[:, None, None]
@@ -139,7 +140,7 @@ class ConvolutionalNetwork(nn.Module):
         return laid.view(rows * columns, batch, frames, -1).permute(1, 3, 2, 0)
 
     def _around(self, laid: Tensor) -> Tensor:
-        """With the frames before and after that the lags reach: zeros, which stand for average responses."""
+        """Pad with the frames that the lags reach before and after: zeros, which mean average responses."""
         first, last = self.config.lags
         kept = laid[:, :, max(0, first) : laid.shape[2] + min(0, last)]
         return nn.functional.pad(kept, (0, 0, max(0, -first), max(0, last)))
@@ -171,17 +172,17 @@ class ConvolutionalDecoder(Decoder):
     Parameters
     ----------
     frame_rate_hz
-        Of the trials it was fitted to, and of those it decodes.
+        Frame rate of the trials it was fitted to and decodes.
     ridge
-        The ridge decoder whose movie is corrected.
+        The ridge decoder that the network corrects.
     network
         In evaluation mode, on the CPU.
     log
-        One row for each time that the network was validated: "step", and root mean squared errors in grey levels on
-        validation trials ("validation_error") and on training clips since the row before ("training_error"). The row
-        of step 0 is ridge's, and has no training error.
+        One row per validation: "step", and root mean squared errors in grey levels on validation trials
+        ("validation_error") and on training clips since the last row ("training_error"). Step 0 is the ridge movie and
+        has no training error.
     residual_covariance, residual_autocorrelation
-        Of truth - decoded on validation trials, as in ``RidgeDecoder``.
+        Statistics of truth - decoded on validation trials, as in ``RidgeDecoder``.
     """
 
     FORMAT: ClassVar[str] = "neuroreel convolutional decoder"
@@ -195,7 +196,7 @@ class ConvolutionalDecoder(Decoder):
 
     @property
     def neurons(self) -> int:
-        """How many neurons it decodes from."""
+        """Number of neurons."""
         return self.ridge.neurons
 
     def movie(self, trial: Trial) -> NDArray[np.float32]:
@@ -221,7 +222,7 @@ class ConvolutionalDecoder(Decoder):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> ConvolutionalDecoder:
-        """The decoder that ``save`` took apart."""
+        """Rebuild the decoder from the arrays that ``save`` wrote."""
 
         def part(name: str) -> dict[str, NDArray[Any]]:
             return {key.removeprefix(name): array for key, array in arrays.items() if key.startswith(name)}
@@ -239,7 +240,7 @@ class ConvolutionalDecoder(Decoder):
         )
 
     def plot(self) -> Figure:
-        """As of a ridge decoder, with the validation error over training; outside pyplot."""
+        """Like a ridge decoder's, plus the validation error over training; drawn without pyplot."""
         from neuroreel.decoding.pictures import decoder_figure
 
         return decoder_figure(self.ridge, self.log)
@@ -253,13 +254,13 @@ class ConvolutionalDecoder(Decoder):
         best = min(self.log, key=lambda row: row["validation_error"])
         return (
             f"ConvolutionalDecoder({self.neurons} neurons; {best['step']:.0f} steps; error on validation trials "
-            f"{best['validation_error']:.1f} grey levels, of ridge {self.log[0]['validation_error']:.1f})"
+            f"{best['validation_error']:.1f} grey levels, {self.log[0]['validation_error']:.1f})"
         )
 
 
 @torch.no_grad()
 def corrected(network: ConvolutionalNetwork, responses: Tensor, ridge: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The network's movie (frames, height, width) in grey levels 0..255, some frames at a time.
+    """The network's movie (frames, height, width) in grey levels 0..255, computed in chunks of frames.
 
     Parameters
     ----------

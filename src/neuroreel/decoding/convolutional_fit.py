@@ -1,4 +1,4 @@
-"""Training of the convolutional decoder: clips of training trials, each with a ridge movie that never saw its trial."""
+"""Training of the convolutional decoder, on clips with ridge movies that were decoded without seeing their trial."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_array
 from neuroreel.snapshot import Snapshot, fingerprint
 
-CLIPS, CLIP_FRAMES = 6, 48  # a step
+CLIPS, CLIP_FRAMES = 6, 48  # per step
 LEARNING_RATE, WEIGHT_DECAY = 1e-2, 0.02
-WARM_UP = 0.05  # of the steps
-AVERAGE = 0.97  # of the weights over steps
-SILENCED = 0.15  # of the neurons, in each clip: no neuron is relied upon
+WARM_UP = 0.05  # fraction of the steps
+AVERAGE = 0.97  # decay of the weights' moving average over steps
+SILENCED = 0.15  # fraction of the neurons in each clip, so that no single neuron is relied upon
 JITTER = 0.3  # standard deviation of noise added to z-scored responses
 VALIDATE_EVERY = 25  # steps
 PATIENCE = 6  # validations without a better one
@@ -61,9 +61,9 @@ def train_convolutional(
     Parameters
     ----------
     held_out
-        Which of ``trials`` validate, where there are no ``validation`` trials.
+        Which of ``trials`` validate if there are no ``validation`` trials.
     centers
-        (neurons, 2): row and column where each neuron looks, 0..1; None: where its ridge weights are largest.
+        (neurons, 2): row and column of each neuron's receptive field, 0..1; None: where its ridge weights are largest.
     """
     decoder, features = ridge.decoder, ridge.decoder.features
     movies = ridge.cross_fitted(trials, progress=progress)
@@ -138,16 +138,16 @@ def _descend(
 
 @dataclass(frozen=True)
 class _Material:
-    """Trials, and for each the movie of a ridge regression that did not see it."""
+    """Trials, each with the movie of a ridge regression that did not see it."""
 
     trials: Sequence[Trial]
     movies: Sequence[NDArray[np.float32]]
     features: ResponseFeatures
 
     def clips(self, step: int, *, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Random clips, decided by the step and the seed: responses (clips, neurons, frames), ridge movies, true ones.
+        """Random clips, set by step and seed: responses (clips, neurons, frames), ridge movies, true movies.
 
-        Movies are (clips, frames, height, width), in the network's unit.
+        Movies are (clips, frames, height, width), in the network's units.
         """
         rng = np.random.default_rng([seed, step])
         frames = min(CLIP_FRAMES, *(len(movie) for movie in self.movies))
@@ -172,13 +172,13 @@ class _Material:
 
 
 def _step(network: ConvolutionalNetwork, training: _Material, step: int, *, seed: int) -> float:
-    """Set the gradients of a step; its mean squared error."""
+    """Set the gradients of a step; returns its mean squared error."""
     device = network.weight.device
     responses, ridge, shown = (each.to(device) for each in training.clips(step, seed=seed))
     network.train()
     network.zero_grad()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed + 1_000_003 * step)  # of dropout: a resumed run draws the same
+        torch.manual_seed(seed + 1_000_003 * step)  # for dropout: a resumed run draws the same
         loss = (network(responses, ridge) - shown).square().mean()
     if not torch.isfinite(loss):
         raise InputError("the training of the convolutional decoder diverged; check responses and movies for outliers")

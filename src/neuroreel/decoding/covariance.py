@@ -1,13 +1,13 @@
 """The second moments that ridge regression needs, summed trial by trial.
 
 Let X (frames, features) and Y (frames, pixels), with a column of ones in X for the intercept. Ridge weights are
-(X'X + a D)^-1 X'Y, where D is the identity but for a 0 at the intercept: two sums over frames are all that is needed.
+(X'X + a D)^-1 X'Y, where D is the identity, but 0 for the intercept: two sums over frames are all that is needed.
 
 primal form
     frames >= features: X'X and X'Y are summed, and frames are never kept.
 dual form
     frames < features: the frames are kept (fewer numbers than X'X has). With the eigenvectors U and eigenvalues s of
-    XX' (X centered), the axes V = X'U diag(s)^(-1/2) hold all of X, and the frames' coordinates on them replace the
+    XX' (X centered), the axes V = X'U diag(s)^(-1/2) span all of X, and the frames' coordinates on them replace the
     features: at most as many as there are frames.
 """
 
@@ -22,13 +22,13 @@ from torch import Tensor
 from neuroreel.decoding.symmetric import add_products, filled
 from neuroreel.errors import InputError
 
-DOUBLE_UP_TO = 1024  # features; so few cost nothing in double precision
+DOUBLE_UP_TO = 1024  # features; for so few, double precision costs nothing
 MAX_COVARIANCE_PIXELS = 10_000  # a covariance of 10,000 pixels takes 400 MB
 
 
 @dataclass(frozen=True, kw_only=True)
 class RidgeProblem:
-    """The sums, and how features get the coordinates in which they were taken.
+    """The sums, and the coordinates in which they were taken.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class RidgeProblem:
 
     @property
     def feature_variance(self) -> float:
-        """Summed variance of the features: about neurons x lags, where all are z-scored and kept."""
+        """Summed variance of the features: about neurons x lags if all are z-scored and kept."""
         squares, sums = self.products.diagonal()[:-1], self.products[-1, :-1]
         return float((squares - sums**2 / self.frames).sum()) / self.frames
 
@@ -69,7 +69,7 @@ class RidgeProblem:
         Raises
         ------
         InputError
-            ``ridge`` is so small that rounding hides it.
+            ``ridge`` is so small that it is lost in rounding.
         """
         matrix = self.products.clone()
         matrix.diagonal()[:-1].add_(ridge)
@@ -95,7 +95,7 @@ def cholesky(matrix: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """What one pass over the training trials leaves.
+    """The result of one pass over the training trials.
 
     Parameters
     ----------
@@ -113,14 +113,14 @@ class Moments:
 
 
 def stream_moments(batches: Iterable[tuple[Tensor, Tensor]], *, features: int, pixels: int, frames: int) -> Moments:
-    """Sum the moments of features and pixels, in the form that is cheaper.
+    """Sum the moments of features and pixels, in the cheaper form.
 
     Parameters
     ----------
     batches
         Pairs of (some frames, features) and (the same frames, pixels); pixels as grey level - ``MID_GREY``.
     features, pixels, frames
-        How many there are in all.
+        Total numbers.
     """
     dtype = torch.float64 if features <= DOUBLE_UP_TO else torch.float32
     sums = (_KeptFrames if frames < features else _SummedProducts)(features, pixels, dtype=dtype)
@@ -173,7 +173,7 @@ class _KeptFrames:
         mean = x.mean(0)
         x -= mean
         power, u = torch.linalg.eigh(x @ x.T)
-        real = power > power[-1] * frames * torch.finfo(x.dtype).eps  # centering takes one axis, silence may take more
+        real = power > power[-1] * frames * torch.finfo(x.dtype).eps  # centering and silent neurons remove axes
         power, u = power[real], u[:, real]
         return RidgeProblem(
             products=torch.diag(torch.cat([power, power.new_tensor([frames])])),

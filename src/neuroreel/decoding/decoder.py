@@ -1,4 +1,4 @@
-"""The interface of decoders, which read the movie straight from the responses, and their files."""
+"""The interface of decoders, which decode the movie directly from responses, and their files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Decoder(ABC):
     @property
     @abstractmethod
     def neurons(self) -> int:
-        """How many neurons it decodes from."""
+        """Number of neurons."""
 
     @abstractmethod
     def movie(self, trial: Trial) -> NDArray[np.float32]:
@@ -44,19 +44,19 @@ class Decoder(ABC):
         InputError
             The file exists and ``overwrite`` is False.
         ResourceError
-            The disk is full, or the folder may not be written.
+            The disk is full, or the folder is not writable.
         """
 
 
 def decode(decoder: Decoder, trial: Trial) -> NDArray[np.float32]:
-    """The movie that the decoder reads from a trial's responses.
+    """Decode the movie from a trial's responses.
 
     Parameters
     ----------
     decoder
         From ``fit_decoder``, on other trials of the same neurons.
     trial
-        With responses; its video, if any, is not looked at.
+        With responses; its video, if any, is ignored.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def decode(decoder: Decoder, trial: Trial) -> NDArray[np.float32]:
     Raises
     ------
     InputError
-        No responses, another number of neurons, another frame rate.
+        No responses, or another number of neurons or frame rate.
     """
     instance_of(decoder, Decoder, name="decoder")
     check_decodable(decoder, trial)
@@ -95,7 +95,7 @@ def load_decoder(file: str | Path) -> Decoder:
     Raises
     ------
     InputError
-        No such file, a damaged one, or one that holds something else.
+        No such file, a damaged file, or a file of another kind.
     """
     from neuroreel.decoding.convolutional import ConvolutionalDecoder
     from neuroreel.decoding.ridge_decoder import RidgeDecoder
@@ -108,7 +108,7 @@ def load_decoder(file: str | Path) -> Decoder:
 def write_arrays(
     path: str | Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], *, kind: str, overwrite: bool
 ) -> Path:
-    """One safetensors file of arrays and plain facts; ``kind`` is what ``read_arrays`` asks for."""
+    """Write arrays and plain facts to one safetensors file; ``kind`` is what ``read_arrays`` checks."""
     from safetensors.numpy import save
 
     metadata = {"format": kind, "version": VERSION, "facts": json.dumps(dict(facts))}
@@ -141,4 +141,4 @@ def read_arrays(file: str | Path, *, formats: tuple[str, ...]) -> tuple[dict[str
                 str(metadata["format"]),
             )
     except SafetensorError as error:
-        raise InputError(f"{path} is no safetensors file, or a damaged one: {error}") from error
+        raise InputError(f"{path} is not a safetensors file, or is damaged: {error}") from error

@@ -1,8 +1,7 @@
-"""From a trial's responses to what a linear decoder sees: standardized, reduced if need be, at several lags.
+"""Turn a trial's responses into features for a linear decoder: standardized, reduced if needed, at several lags.
 
 Steps: clip at 0, square root (evens out the variance of counts and of deconvolved calcium), z-score each neuron
-over the training frames, project onto leading principal components where there are too many neurons, lay the lags
-side by side.
+over the training frames, project onto leading principal components if there are too many neurons, concatenate the lags.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from neuroreel.recordings.trial import Trial
 
 MAX_FEATURES = 6000
 FIRST_LAG_S, LAST_LAG_S = -1 / 30, 9 / 30
-BATCH_FRAMES = 1200  # frames multiplied at once: one 10 s trial leaves the cores waiting for memory
+BATCH_FRAMES = 1200  # frames multiplied at once: with a single 10 s trial the cores wait for memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class ResponseFeatures:
         (neurons, components): principal components of the z-scored neurons, orthonormal. None: every neuron is a
         component.
     lags
-        In frames, increasing. Lag 2 means: the frame is decoded from responses 2 frames later.
+        In frames, increasing. At lag 2, a frame is decoded from responses 2 frames later.
     """
 
     mean: NDArray[np.float32]
@@ -51,17 +50,17 @@ class ResponseFeatures:
 
     @property
     def neurons(self) -> int:
-        """How many neurons go in."""
+        """Number of neurons."""
         return len(self.mean)
 
     @property
     def components(self) -> int:
-        """How many numbers are left of them at each lag."""
+        """Number of components at each lag."""
         return self.neurons if self.axes is None else self.axes.shape[1]
 
     @property
     def count(self) -> int:
-        """Features a frame: components x lags."""
+        """Features per frame: components x lags."""
         return self.components * len(self.lags)
 
     def standardized(self, trial: Trial) -> Tensor:
@@ -72,7 +71,7 @@ class ResponseFeatures:
     def of(self, trial: Trial) -> Tensor:
         """The features of each frame: (frames, lags x components) float32.
 
-        A response before the trial's start or after its end is missing, and counts as average (zero).
+        Responses before the trial's start or after its end are missing, and count as average (zero).
         """
         scores = self.standardized(trial)
         if self.axes is not None:
@@ -107,9 +106,9 @@ def fit_features(
     ----------
     components
         Leading components to keep. None: every neuron while neurons x lags is at most ``MAX_FEATURES``, else as many
-        components as fit into it.
+        components as fit that limit.
     seed
-        For the search for the components of many neurons.
+        Random seed for the search for components of many neurons.
 
     Raises
     ------
@@ -119,7 +118,7 @@ def fit_features(
     neurons = trials[0].neurons
     kept = _kept_components(neurons, lags=len(lags), components=components)
     moments, covariance = _response_moments(trials, with_covariance=kept < neurons, progress=progress)
-    varies = moments.std > 1e-6 * np.abs(moments.mean)  # less is rounding
+    varies = moments.std > 1e-6 * np.abs(moments.mean)  # below this it is rounding
     if not varies.any():
         raise InputError(
             "the responses of every neuron are constant over the training trials: there is nothing to decode"
@@ -146,9 +145,9 @@ def _kept_components(neurons: int, *, lags: int, components: int | None) -> int:
 def _response_moments(
     trials: Sequence[Trial], *, with_covariance: bool, progress: bool
 ) -> tuple[Moments, Tensor | None]:
-    """Mean and deviation of the rooted responses, and if asked for their covariance (neurons, neurons).
+    """Mean and deviation of root responses, and their covariance (neurons, neurons) if requested.
 
-    Products are summed around the first batch's mean: single precision would lose a small variance to a large mean.
+    Products are summed around the first batch's mean: in single precision a large mean would swamp a small variance.
     """
     moments, shift = Moments(), np.zeros(0, np.float32)
     products = torch.zeros(trials[0].neurons, trials[0].neurons) if with_covariance else None
@@ -165,7 +164,7 @@ def _response_moments(
 
 
 def _each(trials: Sequence[Trial]) -> Iterator[Trial]:
-    """The trials by index, so that lazy ones are opened one at a time."""
+    """Iterate by index, so that lazy trials are opened one at a time."""
     for index in range(len(trials)):
         yield trials[index]
 

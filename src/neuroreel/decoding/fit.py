@@ -23,7 +23,7 @@ from neuroreel.recordings.checks import check_responses, check_trials
 from neuroreel.recordings.trial import Trial
 
 STEPS = 350
-HELD_OUT_SHARE = 0.15  # of the trials, where none are given for validation
+HELD_OUT_SHARE = 0.15  # of the trials, if no validation trials are given
 
 
 @overload
@@ -81,56 +81,58 @@ def fit_decoder(
     ``kind="ridge"`` is linear regression from the responses around each frame to its pixels:
 
     1. Responses are clipped at 0, square-rooted and z-scored over the training frames.
-    2. Too many neurons are reduced to their leading principal components.
-    3. Moments of features and pixels are summed trial by trial and diagonalized: primal form, or dual form where there
-       are fewer frames than features.
-    4. Trials are held out in turn, with the trials of the same movie, and the penalty with the smallest squared error
-       is taken.
-    5. What is still wrong on the held-out trials is kept: its covariance over pixels, its autocorrelation over time.
+    2. If there are too many neurons, they are reduced to their leading principal components.
+    3. Moments of features and pixels are summed trial by trial and diagonalized, in dual form if there are fewer frames
+       than features.
+    4. Groups of trials with the same movie are held out in turn, and the penalty with the smallest squared error is
+       chosen.
+    5. The residual on the held-out trials is kept: its covariance over pixels and its autocorrelation over time.
 
-    ``kind="convolutional"`` starts from it, and trains a space-time network to correct its movie: neurons lie on the
-    image where they look, a few convolutions mix them with the ridge movie. Each training trial's ridge movie is
-    decoded by a regression that did not see the trial. Neurons are silenced and noise is added at random; validation
-    trials decide when training ends and which weights are kept (ridge's own movie counts as the first).
+    ``kind="convolutional"`` starts from it, and trains a space-time network to correct its movie: neurons are placed on
+    the image at their receptive fields, and a few convolutions mix them with the ridge movie. Each training trial's
+    ridge movie is decoded by a regression that did not see the trial. Neurons are silenced and noise is added at
+    random;
+    validation trials decide when training ends and which weights are kept (the ridge movie counts as the first).
 
     Parameters
     ----------
     trials
-        With videos and responses; a lazy sequence is read three times (the third time in part), a few trials at once.
+        With videos and responses; a lazy sequence is read three times (the third time in part), a few trials at a time.
     lags_s
-        Times of the responses that a frame is decoded from, in seconds after it; rounded to frames. Default: every
+        Times of the responses that decode a frame, in seconds after it, rounded to frames. Default: every
         frame from 1/30 s before to 9/30 s after, which covers the delay and smear of calcium responses.
     penalties
-        To choose from, relative to the features' summed variance (neurons x lags, where all are z-scored and kept):
+        Penalties to choose from, relative to the features' summed variance (neurons x lags if all are z-scored and
+        kept):
         penalty x summed variance x the sum of squared weights is added to the summed squared error. They are tried from
-        the middle one outwards while the error falls; in simulations the best were 3 to 30. One number is taken as it
-        is.
+        the middle outward while the error falls; in simulations the best were 3 to 30. A single number is used as is.
     components
         Principal components of the neurons to keep. Default: every neuron while neurons x lags is at most 6000, else as
-        many components as fit into it: 545 of 8,000 neurons at 11 lags.
+        many components as fit that limit: 545 for 8,000 neurons at 11 lags.
     groups
         One label per trial; trials with the same label are held out together. Default: trials with the same movie.
     held_out_frames
-        Groups are held out, drawn at random, until they have this many frames (but at least two). The first 3000 of
-        these frames, in whole groups, choose the penalty; all of them give the residual's statistics.
+        Random groups (at least two) are held out until they have this many frames. The first 3000 of these frames, in
+        whole groups, choose the penalty; all of them give the residual's statistics.
     validation
         Convolutional only: trials that decide when to stop. Default: some of ``trials``, about one in seven.
     simulated
-        Convolutional only: more training trials, whose responses need not be recorded; ``nr.simulate_responses`` makes
-        them from movies of any kind.
+        Convolutional only: more training trials with simulated responses; ``nr.simulate_responses`` makes them from
+        movies of any kind.
     encoders
-        Convolutional only: encoding models of these neurons, which may know where each one looks. Default: where its
+        Convolutional only: encoding models of these neurons, to look up receptive fields. Default: where a neuron's
         ridge weights are largest.
     steps
-        Convolutional only: at most so many training steps.
+        Convolutional only: most training steps.
     seed
-        Draws the groups, and starts the search for the components of more than 4096 neurons; decides the network's
-        first weights and what each training step sees.
+        Random seed for the groups, the search for components of more than 4096 neurons, the network's initial weights
+        and the training clips.
     device
         Convolutional only: where the network is trained, "auto", "cpu", "cuda", "cuda:1", "mps".
     checkpoint
-        Convolutional only: a file that keeps the training's progress. The same call resumes there after a kill; it is
-        deleted at the end.
+        Convolutional only: a file for the training's progress. After a kill the same call resumes from it; it is
+        deleted
+        at the end.
     progress
         Show progress bars.
 
@@ -146,14 +148,16 @@ def fit_decoder(
 
     Notes
     -----
-    The memory of ridge regression does not grow with the number of trials; the convolutional decoder keeps the ridge
-    movie of each training trial as well. With N neurons, P pixels, f = components x lags features, h held-out
-    frames, and b = 1200 frames or those of the longest trial or group, no more than this many numbers of 4 bytes are
-    held at once: while components are searched (only if fewer than N) 3 N^2 + 2 b N; then 3 f^2 (5 f^2 in dual form)
+    The memory of ridge regression does not grow with the number of trials; the convolutional decoder also keeps the
+    ridge
+    movie of each training trial. With N neurons, P pixels, f = components x lags features, h held-out frames, and
+    b = 1200 frames or the length of the longest trial or group, at most this many 4-byte numbers are held at once:
+    during
+    the search for components (only if fewer than N) 3 N^2 + 2 b N; then 3 f^2 (5 f^2 in dual form)
     + 3 f P + 3 P^2 + 4 b (f + P) + h (f + 2 P). For 8,000 neurons, 11 lags and 36 x 64 pixels that is 1.1 GB. Up to
     1024 features are summed in double precision, twice the size.
 
-    The means, deviations and components of steps 1 and 2 are those of all training trials, held-out ones too.
+    The means, deviations and components of steps 1 and 2 come from all training trials, including held-out ones.
     """
     if kind not in ("ridge", "convolutional"):
         raise InputError(f"kind is {kind!r}; it must be 'ridge' or 'convolutional'")
@@ -167,7 +171,7 @@ def fit_decoder(
     }
     given = [name for name, value in of_network.items() if value is not None and value != ()]
     if kind == "ridge" and given:
-        raise InputError(f"{' and '.join(given)} say how a network is trained; pass kind='convolutional' with them")
+        raise InputError(f"{' and '.join(given)} are for training a network; pass kind='convolutional' with them")
     networks = as_ensemble(encoders) if encoders != () else []
     whole_number(steps := STEPS if steps is None else steps, name="steps")
     chosen = choose_device("auto" if device is None else device)
@@ -208,10 +212,10 @@ def fit_decoder(
 
 
 def _held_out(groups: Sequence[Sequence[int]], trials: int) -> list[int]:
-    """Trials of the first groups, until they are one in seven."""
+    """Trials of the first groups, until they are about one in seven."""
     if len(groups) < 2:
         raise InputError(
-            "there is only one movie (or one group), so none can be held out to say when training ends; give trials "
+            "there is only one movie (or one group), so none can be held out for early stopping; give trials "
             "of several movies, or validation trials"
         )
     held_out: list[int] = []

@@ -1,7 +1,7 @@
-"""What the decoder gets wrong on trials it was not fitted to, without fitting it again.
+"""Errors of a decoder on held-out trials, without fitting it again.
 
 Leaving the frames b out of a ridge regression changes its residual there from e to (I - H)^-1 e, where H = x A^-1
-x' is the block b of the matrix that maps the true pixels to the fitted ones (x: the features of b; A = X'X +
+x' is block b of the matrix that maps the true pixels to the fitted ones (x: the features of b; A = X'X +
 penalty, over all frames). This is exact, and follows from the Woodbury identity; for one frame it is the
 leave-one-out formula of Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, section 7.10.
 """
@@ -25,7 +25,7 @@ MAX_SCORED_PIXELS = 300
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Trials that are left out together, because they show the same movie.
+    """Trials that are left out together because they show the same movie.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class HeldOut:
 def held_out_residuals(
     groups: Iterable[HeldOut], problem: RidgeProblem, *, ridge: float, pixels: Tensor | None = None
 ) -> Iterator[Tensor]:
-    """For each group in turn, its video minus what a decoder fitted to all other trials makes of it: (frames, pixels).
+    """For each group in turn, its video minus the movie decoded by a fit to all other trials: (frames, pixels).
 
     ``pixels`` picks some by index; None: all.
     """
@@ -76,7 +76,7 @@ def _leave_out(x: Tensor, factor: Tensor, residual: Tensor) -> Tensor:
 
 
 def scored_pixels(height: int, width: int) -> Tensor:
-    """Indices of an even grid of at most about 300 pixels: their neighbors would say the same of a penalty."""
+    """Indices of an even grid of at most about 300 pixels: neighboring pixels would add nothing."""
     step = max(1, int(np.ceil(np.sqrt(height * width / MAX_SCORED_PIXELS))))
     return torch.arange(height * width).reshape(height, width)[step // 2 :: step, step // 2 :: step].flatten()
 
@@ -117,7 +117,7 @@ def residual_statistics(residuals: Iterable[Tensor], *, pixels: int, frame_rate_
 
 
 def held_out_trials(groups: Sequence[HeldOut], problem: RidgeProblem, *, ridge: float) -> Iterator[Tensor]:
-    """The residual (frames, pixels) of each trial of the groups, of movies clipped to 0..255 as ``decode`` does."""
+    """The residual (frames, pixels) of each trial of the groups, for movies clipped to 0..255 as in ``decode``."""
     for group, unclipped in zip(groups, held_out_residuals(groups, problem, ridge=ridge), strict=True):
         yield from _clipped_residual(group.video, unclipped).split(list(group.lengths))
 

@@ -1,4 +1,4 @@
-"""What a decoder looks like: what it adds to the movie when a neuron is active, and how it was chosen."""
+"""Pictures of a decoder: its filters, and how it was chosen."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SHOWN = 4
 
 
 def strongest_filters(decoder: RidgeDecoder, count: int) -> dict[str, NDArray[np.float32]]:
-    """What one standard deviation more of a neuron's activity adds to the movie, (height, width) in grey levels.
+    """What one more standard deviation of a neuron's activity adds to the movie, (height, width) in grey levels.
 
-    Of the neurons for which that is most, each at the lag at which it is most.
+    For the neurons that add most, each at its strongest lag.
     """
     features = decoder.features
     weights = decoder.weights.reshape(len(features.lags), -1, decoder.video_height * decoder.video_width)
     axes = np.eye(features.neurons, dtype=np.float32) if features.axes is None else features.axes
-    # squared norms of axes @ weights, of which all neurons' would take gigabytes
+    # squared norms of axes @ weights; the product for all neurons would take gigabytes
     strength = np.stack([np.einsum("nc,nc->n", axes @ (each @ each.T), axes) for each in weights])
     chosen = np.argsort(-strength.max(axis=0), kind="stable")[:count]
     lags = strength.argmax(axis=0)
@@ -42,7 +42,7 @@ def strongest_filters(decoder: RidgeDecoder, count: int) -> dict[str, NDArray[np
 
 
 def decoder_figure(decoder: RidgeDecoder, log: Sequence[Mapping[str, float]] = ()) -> Figure:
-    """The mean movie, filters of the neurons that count most, the held-out error by penalty (or training step)."""
+    """The mean frame, the strongest filters, the held-out error by penalty (or training step)."""
     images = strongest_filters(decoder, SHOWN)
     size = PAGE * 0.8 / (len(images) + 1) * decoder.video_height / decoder.video_width
     with new_figure(PAGE, max(size + 10, 32)) as figure:
@@ -55,7 +55,7 @@ def decoder_figure(decoder: RidgeDecoder, log: Sequence[Mapping[str, float]] = (
 
 
 def _draw_errors(ax: Axes, decoder: RidgeDecoder, log: Sequence[Mapping[str, float]]) -> None:
-    """Held-out errors by penalty; of a network, by training step, from ridge's on."""
+    """Held-out errors by penalty, or for a network by training step, starting with ridge."""
     if log:
         ax.plot([row["step"] for row in log], [row["validation_error"] for row in log], color=BLUE, marker="o")
         ax.set(xlabel="training step")
@@ -70,9 +70,9 @@ def _draw_errors(ax: Axes, decoder: RidgeDecoder, log: Sequence[Mapping[str, flo
 
 
 def decoder_html(decoder: RidgeDecoder, said: str, log: Sequence[Mapping[str, float]] = ()) -> str:
-    """What the decoder says of itself, and the figure."""
+    """The decoder's repr and figure, for notebooks."""
     filters = (
-        "Filters: what one standard deviation more of a neuron adds to the movie (white: lighter), each on its own "
+        "Filters: what one more standard deviation of a neuron adds to the movie (white: lighter), each on its own "
     )
-    filters += "scale; times: of the response, after the frame"
+    filters += "scale; times are those of the response, after the frame"
     return figure_html(decoder_figure(decoder, log), title="Decoder", facts=[said, filters])

@@ -33,21 +33,21 @@ from neuroreel.recordings.trial import Trial
 
 PENALTIES = tuple(float(f"{10**exponent:.1g}") for exponent in np.arange(-2, 4.1, 0.5))  # 0.01, 0.03 … 10000
 HELD_OUT_FRAMES = 6000
-COMPARED_FRAMES = 3000  # enough to tell penalties apart: they are compared on the same frames
+COMPARED_FRAMES = 3000  # enough to rank penalties, which are compared on the same frames
 
 
 @dataclass(frozen=True, kw_only=True)
 class RidgeFit:
-    """A fitted ridge regression, with what leaving trials out of it needs."""
+    """A fitted ridge regression, with what is needed to leave trials out."""
 
     decoder: RidgeDecoder
     moments: Moments
     groups: list[list[int]]
 
     def cross_fitted(self, trials: Sequence[Trial], *, progress: bool) -> list[NDArray[np.float32]]:
-        """Movies (frames, height, width) of the trials it was fitted to, each decoded by a fit without its movie.
+        """Movies (frames, height, width) of the training trials, each decoded by a fit without its movie.
 
-        Where there is only one movie, none can be left out: by the fit to all.
+        If there is only one movie, it cannot be left out, and the fit to all is used.
         """
         if len(self.groups) < 2:
             return [self.decoder.movie(trials[index]) for index in range(len(trials))]
@@ -76,11 +76,11 @@ def fit_ridge(
     seed: int,
     progress: bool,
 ) -> RidgeFit:
-    """Fit the regression to trials that were found to be alike; ``nr.fit_decoder`` explains how, and the parameters."""
+    """Fit the regression to checked trials; ``nr.fit_decoder`` explains the method and parameters."""
     check_responses(trials, spec, what="training trials")
     choices = _checked_penalties(penalties)
     if groups is not None and len(groups) != len(trials):
-        raise InputError(f"groups has {len(groups)} labels for {len(trials)} trials; give one label a trial")
+        raise InputError(f"groups has {len(groups)} labels for {len(trials)} trials; give one label per trial")
     whole_number(held_out_frames, name="held_out_frames")
     whole_number(seed, name="seed", least=0)
     lags = lag_frames(lags_s, frame_rate_hz=spec.frame_rate_hz)
@@ -118,7 +118,7 @@ def _checked_penalties(penalties: Sequence[float] | float) -> tuple[float, ...]:
 def _batches(
     trials: Sequence[Trial], features: ResponseFeatures, movies: list[Hashable], *, progress: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features and pixels of some trials at a time; a hash of each trial's movie is added to ``movies``."""
+    """Features and pixels in batches of trials; adds a hash of each trial's movie to ``movies``."""
     waiting: list[tuple[Tensor, Tensor]] = []
     for index in progress_bar(range(len(trials)), description="decoder", enabled=progress):
         trial = trials[index]
@@ -131,7 +131,7 @@ def _batches(
 
 
 def _pixels(trial: Trial) -> Tensor:
-    """(frames, pixels), as grey level - ``MID_GREY``: single precision then keeps what differs between frames."""
+    """(frames, pixels), as grey level - ``MID_GREY`` so that single precision keeps the differences between frames."""
     return torch.from_numpy(trial.needs_video() - np.float32(MID_GREY)).flatten(1)
 
 
@@ -147,7 +147,7 @@ def _drawn_groups(labels: Sequence[Hashable], *, seed: int) -> list[list[int]]:
 def _hold_out(
     trials: Sequence[Trial], groups: list[list[int]], features: ResponseFeatures, problem: RidgeProblem, *, frames: int
 ) -> list[HeldOut]:
-    """The first groups, until they have enough frames; none if there is but one, which leaves nothing to fit to."""
+    """The first groups, until they have enough frames; none if there is only one, which leaves nothing to fit to."""
     held_out: list[HeldOut] = []
     for group in groups if len(groups) > 1 else []:
         if _enough(held_out, frames):
@@ -167,7 +167,7 @@ def _enough(held_out: list[HeldOut], frames: int) -> bool:
 def _choose(
     penalties: tuple[float, ...], held_out: list[HeldOut], problem: RidgeProblem, spec: TrialSpec
 ) -> tuple[float, dict[float, float]]:
-    """Walk from the middle penalty to where the held-out error is smallest; all errors seen on the way."""
+    """Walk from the middle penalty to the smallest held-out error; returns all errors seen."""
     if not held_out and len(penalties) > 1:
         raise InputError(
             "there is only one movie (or one group), so none can be held out to choose among several penalties; give "

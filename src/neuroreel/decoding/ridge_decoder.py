@@ -1,4 +1,4 @@
-"""A fitted linear decoder: what it holds, how it decodes a trial, how it is kept in a file."""
+"""A fitted linear decoder, and how it decodes trials and is saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RidgeDecoder(Decoder):
-    """A linear map from the responses around a frame to its pixels, and what it gets wrong. Made by ``fit_decoder``.
+    """A linear map from the responses around a frame to its pixels, with its error statistics. Made by ``fit_decoder``.
 
     Parameters
     ----------
@@ -30,22 +30,23 @@ class RidgeDecoder(Decoder):
     weights, intercept
         (features, pixels) and (pixels,), in grey levels; pixels run along rows.
     video_height, video_width, frame_rate_hz
-        Of the movies it was fitted to, and of those it decodes.
+        Size and rate of the movies it was fitted to and decodes.
     penalty
-        The penalty that was chosen, in the units of ``fit_decoder``.
+        The chosen penalty, in the units of ``fit_decoder``.
     held_out_errors
         Root mean squared error in grey levels on held-out trials, by penalty, over an even grid of about 300 pixels;
-        empty where nothing could be held out.
+        empty if nothing could be held out.
     mean_video
         (height, width): mean frame of the training movies.
     video_covariance
-        (pixels, pixels): of the training movies around ``mean_video``. None above 10,000 pixels.
+        (pixels, pixels): covariance of the training movies. None above 10,000 pixels.
     residual_covariance
         (pixels, pixels): mean of residual x residual over the frames of held-out trials, residual = truth - decoded.
-        None above 10,000 pixels, or where nothing could be held out.
+        None above 10,000 pixels, or if nothing could be held out.
     residual_autocorrelation
-        (lags,): of that residual over time, averaged over pixels, from lag 0 (which is 1) to one second, in frames.
-        None where nothing could be held out.
+        (lags,): autocorrelation of that residual, averaged over pixels, from lag 0 (which is 1) to one second, in
+        frames.
+        None if nothing could be held out.
     """
 
     FORMAT: ClassVar[str] = "neuroreel ridge decoder"
@@ -65,7 +66,7 @@ class RidgeDecoder(Decoder):
 
     @property
     def neurons(self) -> int:
-        """How many neurons it decodes from."""
+        """Number of neurons."""
         return self.features.neurons
 
     @property
@@ -89,7 +90,7 @@ class RidgeDecoder(Decoder):
         return cls.from_arrays(arrays, facts)
 
     def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Everything it knows, as arrays and plain facts."""
+        """The decoder as arrays and plain facts."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {name: getattr(self.features, name) for name in _FEATURE_ARRAYS}
         facts = {name: getattr(self, name) for name in _FACTS}
@@ -98,7 +99,7 @@ class RidgeDecoder(Decoder):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> RidgeDecoder:
-        """The decoder that ``to_arrays`` took apart."""
+        """Rebuild the decoder from what ``to_arrays`` returned."""
         parts: dict[str, Any] = {name: arrays.get(name) for name in _FEATURE_ARRAYS}
         features = ResponseFeatures(lags=tuple(facts["lags"]), **parts)
         errors = {float(penalty): float(error) for penalty, error in facts["held_out_errors"]}
@@ -106,7 +107,7 @@ class RidgeDecoder(Decoder):
         return cls(features=features, held_out_errors=errors, **rest)
 
     def plot(self) -> Figure:
-        """The mean frame, what the neurons that count most add to the movie, the held-out error; outside pyplot."""
+        """The mean frame, the strongest filters, the held-out error; drawn without pyplot."""
         from neuroreel.decoding.pictures import decoder_figure
 
         return decoder_figure(self)

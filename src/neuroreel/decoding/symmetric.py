@@ -1,4 +1,4 @@
-"""Sums of products, which are symmetric matrices: half the multiplications, and their leading eigenvectors."""
+"""Symmetric matrices: sums of products in half the multiplications, and leading eigenvectors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EXACT_UP_TO = 4096  # rows; above, the leading eigenvectors come from subspace i
 
 
 def add_products(total: Tensor, rows: Tensor) -> None:
-    """Add rows' x rows to the lower triangle of ``total`` (columns, columns), in place; ``filled`` makes the upper one.
+    """Add rows' x rows to the lower triangle of ``total`` (columns, columns), in place; ``filled`` adds the upper one.
 
-    Block row by block row up to the diagonal, which leaves out nearly half of the products.
+    Computed block row by block row up to the diagonal, which saves nearly half of the products.
     """
     step = -(-len(total) // BLOCK_ROWS)
     for first in range(0, len(total), step):
@@ -22,7 +22,7 @@ def add_products(total: Tensor, rows: Tensor) -> None:
 
 
 def filled(lower: Tensor) -> Tensor:
-    """The whole of a symmetric matrix whose lower triangle is given; works in place."""
+    """Fill in the upper triangle of a symmetric matrix from the lower one, in place."""
     step = -(-len(lower) // BLOCK_ROWS)
     for first in range(0, len(lower), step):
         block = slice(first, min(first + step, len(lower)))

@@ -73,7 +73,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Transfers:
-    """All files of a download, and what is there already."""
+    """All files of a download, and what already exists."""
 
     to: Path
     transfers: list[Transfer]
@@ -99,7 +99,7 @@ class Transfers:
 
     def lines(self) -> list[str]:
         """The plan for the person at the terminal: a line for each file; where there are many, one for each folder."""
-        lines = [f"{path} is there already" for path in self.there]
+        lines = [f"{path} already exists" for path in self.there]
         if len(lines) > MOST_LINES:
             lines = [f"{len(self.there)} files are there already"]
         if not self.transfers:

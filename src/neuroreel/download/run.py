@@ -43,7 +43,7 @@ def download(
 ) -> list[Path]:
     """Download recordings of Sensorium 2023 and the files of the paper's authors, and unpack them.
 
-    It resumes where an earlier run stopped or was killed, whatever the moment. What is there already is kept. A file
+    It resumes where an earlier run stopped or was killed, whatever the moment. What already exists is kept. A file
     appears under its name when all of it has arrived and its length and checksum fit: that of the catalogue or of the
     archive (git-annex) where one is known, else that of the first download into this folder, which ``checksums.json``
     there keeps.

@@ -1,4 +1,4 @@
-"""Does this trial fit that model? Asked before any work starts."""
+"""Check, before any work starts, that trials fit models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def as_ensemble(models: EncodingModel | Sequence[EncodingModel]) -> list[Encodin
         raise InputError("no encoding model was given; pass one, or a list of them as an ensemble")
     for model in ensemble:
         if not isinstance(model, EncodingModel):
-            raise InputError(f"{type(model).__name__} is no EncodingModel; wrap it in one (see 'Bring your own model')")
+            raise InputError(f"{type(model).__name__} is not an EncodingModel; wrap it (see 'Bring your own model')")
     first = ensemble[0]
     for index, model in enumerate(ensemble):
         same = {"neurons": model.neurons == first.neurons}
@@ -68,11 +68,11 @@ def check_responses_fit(model: EncodingModel, trial: Trial) -> None:
 
 
 def checked_neurons(neurons: ArrayLike | None, count: int) -> NDArray[np.bool_]:
-    """(neurons,) boolean: the neurons that may be used, all by default; InputError for anything else, or none."""
+    """(neurons,) boolean: the neurons to use, all by default; InputError for anything else, or if none is left."""
     if neurons is None:
         return np.ones(count, bool)
     keep = as_array(neurons, name="neurons")
-    if keep.dtype != bool or keep.shape not in ((count,), (count, 1)):  # published ones are columns
+    if keep.dtype != bool or keep.shape not in ((count,), (count, 1)):  # published masks are columns
         raise InputError(
             f"neurons has shape {keep.shape} and type {keep.dtype}; it must be ({count},) boolean: "
             "True for the neurons to use"
@@ -83,7 +83,7 @@ def checked_neurons(neurons: ArrayLike | None, count: int) -> NDArray[np.bool_]:
 
 
 def check_can_be_scored(models: Sequence[EncodingModel], trial: Trial, *, skip: int) -> None:
-    """Raise InputError unless the models can predict the trial, and frames are left to compare after ``skip``."""
+    """Raise InputError unless the models can predict the trial and it has frames after ``skip``."""
     check_responses_fit(models[0], trial)
     for model in models:
         check_movie_fits(model, trial)
@@ -107,7 +107,7 @@ def check_not_trained_on(models: Sequence[EncodingModel], trial: Trial, *, allow
 
 
 def declared(models: Sequence[EncodingModel], trial: Trial) -> dict[str, Any]:
-    """What models say of themselves that belongs into a result's provenance; empty if they say nothing."""
+    """What models declare about themselves, for a result's provenance; may be empty."""
     splits = [model.training_split for model in models if model.training_split is not None]
     facts: dict[str, Any] = {}
     if splits:
@@ -119,7 +119,7 @@ def declared(models: Sequence[EncodingModel], trial: Trial) -> dict[str, Any]:
 
 
 def check_clock_fits(model: EncodingModel, trial: Trial) -> None:
-    """Raise InputError unless frame rate, behaviour channels and length suit the model."""
+    """Raise InputError unless frame rate, behavior channels and length suit the model."""
     if not same_rate(trial.frame_rate_hz, model.frame_rate_hz):
         raise InputError(
             f"{trial.name} runs at {trial.frame_rate_hz:g} Hz, the model at {model.frame_rate_hz:g} Hz: "
@@ -128,8 +128,8 @@ def check_clock_fits(model: EncodingModel, trial: Trial) -> None:
     covariates = len(trial.covariates)
     if covariates < model.covariates:
         raise InputError(
-            f"{trial.name} has {covariates} behaviour channels, the model needs {model.covariates} "
-            "(behaviour, then pupil centre): record them, pass their means, or train a model without behaviour"
+            f"{trial.name} has {covariates} behavior channels, the model needs {model.covariates} "
+            "(behavior, then pupil center): record them, pass their means, or train a model without behavior"
         )
     if trial.frames < model.shortest_trial_frames:
         raise InputError(

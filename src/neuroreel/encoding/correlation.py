@@ -1,4 +1,4 @@
-"""How well responses are predicted: the one place where neuroreel computes correlations of rows over time."""
+"""How well responses are predicted; the only place that computes correlations of rows over time."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Rows = Tensor | NDArray[np.floating[Any]]
 
 
 class RunningCorrelation:
-    """Pearson correlation of each row with its counterpart, for rows that come in pieces and are not kept.
+    """Pearson correlation of each row with its counterpart, for rows that arrive in pieces and are not kept.
 
     Means and sums of squares and products are merged by the pairwise rule of Chan, Golub & LeVeque 1983 ("Algorithms
-    for computing the sample variance"): in float64 for arrays, in their own type and on their device for tensors.
+    for computing the sample variance"): in float64 for arrays, in their own type and device for tensors.
 
     Parameters
     ----------
     sums
-        (6, ...): frames, two means, two sums of squares, the sum of products; of what another one has seen.
+        (6, ...): frames, two means, two sums of squares, the sum of products; from another instance.
     """
 
     def __init__(self, sums: Tensor | None = None) -> None:
@@ -37,14 +37,14 @@ class RunningCorrelation:
 
     @classmethod
     def of_nothing(cls, rows: int) -> RunningCorrelation:
-        """For a process that may see no piece at all, and yet must tell the others its sums."""
+        """For a process that may see no data but must still share its sums."""
         return cls(torch.zeros(6, rows, dtype=torch.float64))
 
     def add(self, first: Rows, second: Rows) -> None:
-        """Take in the next frames: (..., frames) twice, at least one frame."""
+        """Add frames: (..., frames) twice, at least one frame."""
         both = torch.stack([_as_tensor(first), _as_tensor(second)])
         origin = both[..., 0]
-        both = both - origin[..., None]  # a row that is constant becomes exactly 0, whatever rounding does to its mean
+        both = both - origin[..., None]  # a constant row becomes exactly 0, despite rounding of its mean
         mean = both.mean(dim=-1)
         both = both - mean[..., None]
         frames = torch.full_like(mean[:1], both.shape[-1])
@@ -52,7 +52,7 @@ class RunningCorrelation:
         self.merge(torch.cat([frames, origin + mean, both.square().sum(dim=-1), products[None]]))
 
     def merge(self, sums: Tensor) -> None:
-        """Take in the ``sums`` of what another one, or another process, has seen."""
+        """Add the ``sums`` of another instance, perhaps from another process."""
         if self.sums is None:
             self.sums = sums
             return
@@ -63,15 +63,15 @@ class RunningCorrelation:
         self.sums = torch.cat([frames, self.sums[1:3] + gap * share, self.sums[3:] + sums[3:] + between])
 
     def rows(self, *, constant: float = float("nan")) -> Tensor:
-        """(...): between -1 and 1; ``constant`` where either row is, for then the correlation is undefined."""
+        """(...): between -1 and 1; ``constant`` if either row is constant, when the correlation is undefined."""
         if self.sums is None:
-            raise ValueError("no frames were taken in, so there are no rows yet")
+            raise ValueError("no frames were added, so there are no rows yet")
         norms = self.sums[3:5].sqrt().prod(dim=0)
         return torch.where(norms > 0, (self.sums[5] / norms).clamp(-1, 1), constant)
 
 
 def row_correlations(first: Rows, second: Rows, *, constant: float = float("nan")) -> Tensor:
-    """Pearson correlation over the last axis, (..., frames) twice to (...); ``constant`` where either row is."""
+    """Pearson correlation over the last axis, (..., frames) twice to (...); ``constant`` if either is."""
     running = RunningCorrelation()
     running.add(first, second)
     return running.rows(constant=constant)
@@ -80,7 +80,7 @@ def row_correlations(first: Rows, second: Rows, *, constant: float = float("nan"
 def neuron_correlations(
     recorded: NDArray[np.floating[Any]], predicted: NDArray[np.floating[Any]]
 ) -> NDArray[np.float64]:
-    """Correlation over frames of each neuron, (neurons, frames) twice to (neurons,); 0 where either is constant."""
+    """Correlation over frames of each neuron, (neurons, frames) twice to (neurons,); 0 if either is constant."""
     return row_correlations(recorded, predicted, constant=0.0).numpy()
 
 
@@ -99,15 +99,16 @@ def encoder_correlation(
 
     With ``skip=50`` it is the *single-trial correlation* of the Sensorium 2023 competition (Turishcheva et al. 2024,
     arXiv:2407.09100), which leaves out the first 50 frames of each trial; with ``skip=0`` the score that encoding
-    models are validated with. A neuron that is constant, recorded or predicted, counts as 0. Recorded responses are
-    clipped at 0 from below, as in training.
+    models are validated with. A neuron with constant recorded or predicted responses counts as 0. Negative recorded
+    responses
+    are set to 0, as in training.
 
     Parameters
     ----------
     models
         One encoding model, or an ensemble, whose predictions are averaged.
     trials
-        With video and responses. They are opened one at a time and laid one after another in time.
+        With video and responses. They are opened one at a time and concatenated in time.
     skip
         Frames left out at the start of each trial.
     device
@@ -116,10 +117,10 @@ def encoder_correlation(
     Raises
     ------
     InputError
-        No trials, one that does not fit the model (pixels, frame rate, neurons, behavior channels or length), or one
-        that has no frames left.
+        No trials, or a trial that does not fit the model (pixels, frame rate, neurons, behavior channels or length) or
+        has no frames left.
     ResourceError
-        The device is not there.
+        The device does not exist.
     """
     ensemble = as_ensemble(models)
     check_trials(trials, what="trials to predict")

@@ -27,14 +27,14 @@ def load_encoder(
 ) -> EncodingModel:
     """Load an encoding model: one that :func:`save_encoder` wrote, a published ``.pth`` checkpoint, another lab's.
 
-    Nothing in the file is executed. Kinds that cannot do without are refused unless you pass ``trust=True``.
+    Nothing in the file is executed. Kinds that need to run code are refused unless you pass ``trust=True``.
 
     Parameters
     ----------
     file
-        ``….safetensors`` (its side-car ``….json`` lies beside it) or ``….pth``.
+        ``….safetensors`` (with its side-car ``….json`` in the same folder) or ``….pth``.
     session
-        Which mouse's neurons in a model of several mice: counted from 0, or by the name of the recording.
+        Which mouse's neurons in a model of several mice: a number from 0, or the name of the recording.
     kind
         Of another lab's model: "open_retina", "viv1t", "fnn", "sensorium_2023", "exported"; see "Bring your own model".
         By default the file's ending tells: ``.pt2`` and ``.ts`` are exported.
@@ -51,7 +51,7 @@ def load_encoder(
     Raises
     ------
     InputError
-        No such file, a damaged one, weights of another architecture, a session that is not there.
+        No such file, a damaged file, weights of another architecture, or no such session.
     RefusedError
         A file that can run code, without ``trust=True``.
     ResourceError
@@ -86,7 +86,7 @@ def load_encoder(
 
 
 def _load_adapted(kind: str, file: str | Path, **options: Any) -> EncodingModel:
-    """By the adapter of this kind, in evaluation mode."""
+    """Load with the adapter of this kind, in evaluation mode."""
     try:
         model: EncodingModel = importlib.import_module(KINDS[kind]).load(file, **options)
     except TypeError as error:
@@ -97,12 +97,12 @@ def _load_adapted(kind: str, file: str | Path, **options: Any) -> EncodingModel:
 
 
 def save_encoder(model: EncodingModel, file: str | Path, *, overwrite: bool = False) -> Path:
-    """Write weights to ``file`` (ending in .safetensors) and the description beside it (.json).
+    """Write weights to ``file`` (ending in .safetensors) and a description next to it (.json).
 
     Raises
     ------
     InputError
-        Another ending, a file that is there already, or a model that is none of ours.
+        A wrong extension, an existing file, or a model that is not one of ours.
     """
     from safetensors.torch import save
 
@@ -114,8 +114,9 @@ def save_encoder(model: EncodingModel, file: str | Path, *, overwrite: bool = Fa
     for target in (file, side_car):
         refuse_existing(target, overwrite=overwrite)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    # Both are complete before either gets its name: weights and side-car are of no use without each other. The bytes
-    # are written here, not by the library, whose errors do not say that the disk is full.
+    # Both files are complete before either is renamed: weights and side-car are useless without each other. The bytes
+    # are
+    # written here because the library's errors do not say that the disk is full.
     with (
         atomic_path(file, overwrite=overwrite) as weights_partial,
         atomic_path(side_car, overwrite=overwrite) as partial,
@@ -171,30 +172,30 @@ def _build(description: dict[str, Any], readout: int | str) -> EncodingModel:
             readout=readout,
             video_size=(height, width),
             frame_rate_hz=description["frame_rate_hz"],
-            readout_names=description.get("readout_names", ()),  # files of 0.1.0.dev had none
+            readout_names=description.get("readout_names", ()),  # files from 0.1.0.dev had none
         )
     if readout != 0:
-        raise InputError(f"readout {readout!r} is not there; this model has one readout, number 0")
+        raise InputError(f"there is no readout {readout!r}; this model has one readout, number 0")
     return ReadoutModel(ReadoutConfig(**config))
 
 
 def _read_side_car(file: Path) -> dict[str, Any]:
     check_fetched(file)
     if not file.is_file():
-        raise InputError(f"{file} is missing: the description that lies beside the weights; copy both files")
+        raise InputError(f"{file} is missing: it describes the weights next to it; copy both files")
     try:
         description: dict[str, Any] = json.loads(file.read_text())
         ours, version = description["format"] == FORMAT, int(description["format_version"])
         kind = description["kind"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is damaged or describes no encoding model ({error})") from error
-    if ours and version > FORMAT_VERSION:  # before the kind, which may be one that is not known yet
+        raise InputError(f"{file} is damaged or does not describe an encoding model ({error})") from error
+    if ours and version > FORMAT_VERSION:  # before the kind, which may not exist in this version
         raise InputError(
             f"{file} was written by a newer neuroreel (format {version}, this one reads up to {FORMAT_VERSION}): "
             "update neuroreel"
         )
     if not ours or kind not in ("core_readout", "dwiseneuro"):
-        raise InputError(f"{file} describes no encoding model of neuroreel")
+        raise InputError(f"{file} does not describe a neuroreel encoding model")
     return description
 
 
@@ -205,4 +206,4 @@ def _read_weights(file: Path) -> dict[str, Any]:
     try:
         return dict(load_file(file))
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} is damaged or no safetensors file ({error}); copy or train it again") from error
+        raise InputError(f"{file} is damaged or not a safetensors file ({error}); copy or train it again") from error

@@ -1,4 +1,4 @@
-"""The interface that every encoding model implements, and how other code borrows a model."""
+"""The interface of encoding models, and how other code borrows a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Canvas:
-    """How a video lies on a model's input: the input's size, the video's place on it, the grey around it.
+    """Where a video is placed on a model's input: the input's size, the video's position, the grey around it.
 
     Sizes and offsets in pixels, ``padding`` in grey levels 0..255.
     """
@@ -48,7 +48,7 @@ class Canvas:
 
     @property
     def is_centered(self) -> bool:
-        """Whether the video lies in the center, where it is looked for in masks of the canvas's size."""
+        """Whether the video is in the center, as assumed for masks of the canvas's size."""
         return (self.top, self.left) == centered_place(self.video_size, self.size)
 
     @property
@@ -58,7 +58,7 @@ class Canvas:
 
     @property
     def video_size(self) -> tuple[int, int]:
-        """(height, width) of the video that lies on it."""
+        """(height, width) of the video."""
         return self.video_height, self.video_width
 
     def place(self, video: Tensor, *, padding: float | None = None) -> Tensor:
@@ -80,42 +80,43 @@ class Canvas:
 
 
 class EncodingModel(nn.Module, ABC):
-    """Video (and behavior, if it uses any) in, responses out; differentiable in its input.
+    """Maps video (and behavior, if used) to responses; differentiable with respect to its input.
 
-    A subclass sets the attributes below and writes ``forward``; everything else follows. It sees *clips*:
+    A subclass sets the attributes below and writes ``forward``; everything else follows. It sees *clips* of
     ``clip_frames`` frames, every ``clip_stride``-th of the movie. A *window* is a run of consecutive movie frames that
-    holds ``clip_stride`` interleaved clips. Other code calls ``responses`` and ``window_responses``.
+    contains ``clip_stride`` interleaved clips. Other code calls ``responses`` and ``window_responses``.
 
     Attributes
     ----------
     canvas
-        How a video lies on the model's input.
+        Where the video is placed on the model's input.
     clip_frames, clip_stride
-        Frames in a clip, and movie frames from one to the next.
+        Frames in a clip, and the step between them in movie frames.
     any_length
-        True if clips may be longer than ``clip_frames`` (convolutions in time, no position code).
+        True if clips may be longer than ``clip_frames`` (for instance convolutions in time without position code).
     warmup_frames
         Movie frames at the start of a window whose responses do not count, because they depend on what came before.
     neurons
-        How many neurons it predicts.
+        Number of predicted neurons.
     covariates
-        How many behavior channels it takes (0: none), in the order of ``Trial.covariates``.
+        Number of behavior channels it uses (0: none), in the order of ``Trial.covariates``.
     behavior_as
         "planes": each behavior channel fills a plane of the input. "vectors": ``forward`` takes it as a second argument
         (batch, covariates, clip frames).
     output_axes
         Order of the axes that ``forward`` returns.
     standardize_video, standardize_behavior, standardize_responses
-        How grey levels and behavior are standardized before ``forward`` sees them, and the recorded responses were
-        before the model was trained: what it returns is turned back. None where nothing is.
+        How grey levels and behavior are standardized before ``forward``, and how responses were standardized in
+        training,
+        which is undone on the output. None if not standardized.
     frame_rate_hz
         Frame rate of the movies and responses it was trained on.
     training_log
-        One row per epoch, if ``fit_encoder`` made it.
+        One row per epoch, if ``fit_encoder`` made the model.
     training_split
         Which movies it was trained on, if that is declared.
     license
-        Of its weights.
+        License of its weights.
     """
 
     canvas: Canvas
@@ -143,12 +144,13 @@ class EncodingModel(nn.Module, ABC):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Clips (batch, 1 + covariates, clip frames, height, width) to responses (batch, neurons, clip frames).
 
-        With behavior as vectors: clips (batch, 1, ...) and behavior (batch, covariates, clip frames). Fewer frames may
-        be returned, the last ones: those that are missing belong to ``warmup_frames``.
+        With behavior as vectors: clips (batch, 1, ...) and behavior (batch, covariates, clip frames). It may return
+        only the
+        last frames, if the missing ones are within ``warmup_frames``.
         """
 
     def plot(self) -> Figure:
-        """Where some of the neurons look, and which light they like there; outside pyplot."""
+        """Receptive fields of some of the neurons; drawn without pyplot."""
         from neuroreel.encoding.pictures import model_figure
 
         return model_figure(self)
@@ -159,7 +161,7 @@ class EncodingModel(nn.Module, ABC):
         return model_html(self)
 
     def receptive_field_centers(self) -> Tensor | None:
-        """(neurons, 2): row and column where each neuron looks, 0..1 across the movie; None where it is not known."""
+        """(neurons, 2): row and column of each neuron's receptive field, 0..1 across the movie; None if unknown."""
         return None
 
     @property
@@ -169,11 +171,11 @@ class EncodingModel(nn.Module, ABC):
 
     @property
     def shortest_trial_frames(self) -> int:
-        """Frames that a trial must have at least."""
+        """The fewest frames that a trial may have."""
         return self.warmup_frames + 1 if self.any_length else self.window_frames
 
     def assemble(self, canvas_video: Tensor, covariates: Tensor) -> Tensor:
-        """The model's input: the video on its canvas, then each behavior channel filling a canvas of its own.
+        """The model's input: the video on its canvas, then each behavior channel as a constant plane.
 
         (batch, frames, height, width) and (batch, channels, frames) to (batch, 1 + covariates, frames, height, width).
         """
@@ -181,7 +183,7 @@ class EncodingModel(nn.Module, ABC):
         return torch.cat([canvas_video[:, None], planes], dim=1)
 
     def answers(self, clips: Tensor) -> Tensor:
-        """What ``forward`` has to say of clips: (batch, neurons, frames answered), in the recording's units."""
+        """The output of ``forward`` for clips, (batch, neurons, frames returned), in the recording's units."""
         inputs: tuple[Tensor, ...] = (clips,)
         if self.behavior_as == "vectors" or self.standardize_video or self.standardize_behavior:
             video, behavior = clips[:, :1], clips[:, 1:]
@@ -199,14 +201,14 @@ class EncodingModel(nn.Module, ABC):
     def responses(self, clips: Tensor) -> Tensor:
         """Responses to every frame of clips (batch, 1 + covariates, frames, ...): (batch, neurons, frames).
 
-        Answers belong to the last frames. The first answer stands for the frames before it, which do not count.
+        Output belongs to the last frames. Earlier frames, which do not count, repeat the first response.
         """
         answers = self.answers(clips)
         missing = clips.shape[2] - answers.shape[2]
         return pad(answers, (missing, 0), mode="replicate") if missing else answers
 
     def window_responses(self, inputs: Tensor) -> Tensor:
-        """Responses to every frame of windows: split them into interleaved clips, predict, lay the clips together.
+        """Responses to every frame of windows: split them into interleaved clips, predict, and merge.
 
         (batch, channels, frames, height, width) to (batch, neurons, frames).
         """
@@ -220,13 +222,13 @@ class EncodingModel(nn.Module, ABC):
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where a model lies; the CPU for one without parameters, as a user's may be."""
+    """A model's device; the CPU for a model without parameters."""
     return next(model.parameters(), torch.empty(0)).device
 
 
 @contextmanager
 def frozen(models: Sequence[EncodingModel], *, device: torch.device | None = None) -> Iterator[None]:
-    """Models in evaluation mode, without gradients of their weights, on ``device``; afterwards exactly as they were."""
+    """Models in evaluation mode, with weights frozen, on ``device``; restored afterwards."""
     places = [device_of(model) for model in models]
     modes = [(module, module.training) for model in models for module in model.modules()]
     learning = [[weight.requires_grad for weight in model.parameters()] for model in models]

@@ -1,4 +1,4 @@
-"""What an encoding model looks like: where some of its neurons look, and what they like to see there."""
+"""Pictures of an encoding model: receptive fields of some of its neurons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOISE = 20.0  # grey levels: exactly at grey, a model may have no gradient
 def gradients_at_grey(model: EncodingModel, neurons: list[int]) -> NDArray[np.float32]:
     """Which pixels change these neurons' predicted responses to a nearly grey movie: (neurons, height, width).
 
-    The gradient of the response in the last frame of one clip, at the moment before it that matters most.
+    The gradient of the response in a clip's last frame, with respect to the most effective frame.
     """
     from neuroreel.encoding.interface import device_of, frozen
 
@@ -55,7 +55,7 @@ def model_figure(model: EncodingModel) -> Figure:
 
 
 def model_html(model: EncodingModel) -> str:
-    """Its sizes, and the figure."""
+    """The model's sizes and figure, for notebooks."""
     canvas = model.canvas
     facts = [
         f"{model.neurons:,} neurons",

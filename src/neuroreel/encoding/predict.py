@@ -1,4 +1,4 @@
-"""Responses of an encoding model, or of an ensemble, to a whole trial."""
+"""Responses of an encoding model or an ensemble to a whole trial."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def predict(
     clips_at_once: int = 4,
     device: str | None = None,
 ) -> NDArray[np.float32]:
-    """Predicted responses (neurons, frames) to a trial's movie and behaviour; an ensemble's are averaged.
+    """Predicted responses (neurons, frames) to a trial's movie and behavior, averaged over an ensemble.
 
     A model of fixed clip length sees the clip that ends at every frame it can; each frame's response is the mean over
-    the clips that hold it (Baikulov 2023). A model of any length sees the trial at once.
+    the clips that contain it (Baikulov 2023). A model of any length sees the trial at once.
 
     Parameters
     ----------
@@ -36,19 +36,19 @@ def predict(
     trial
         Its video must have the models' size and frame rate.
     clips_at_once
-        How many clips go through the model together: bounds memory. A DwiseNeuro of the paper's size needs about
-        0.6 GiB a clip.
+        Number of clips that go through the model together; limits memory. A DwiseNeuro of the paper's size needs about
+        0.6 GiB per clip.
     device
-        "auto", "cpu", "cuda", "cuda:1", "mps"; the models go there and come back. By default each computes where it
-        lies.
+        "auto", "cpu", "cuda", "cuda:1", "mps"; the models are moved there and back. By default each runs on its own
+        device.
 
     Raises
     ------
     InputError
-        The trial does not fit the model: pixels, frame rate, behaviour channels or length. Or the predictions
-        are not finite.
+        The trial does not fit the model (pixels, frame rate, behavior channels or length), or the predictions are not
+        finite.
     ResourceError
-        The device is not there.
+        The device does not exist.
     """
     whole_number(clips_at_once, name="clips_at_once")
     ensemble = as_ensemble(models)
@@ -59,8 +59,8 @@ def predict(
     responses: NDArray[np.float32] = np.asarray(np.mean(predictions, axis=0, dtype=np.float32))
     if not np.isfinite(responses).all():
         raise InputError(
-            f"the models predict NaN or infinite responses to {trial.name}: their weights are no use, or its behaviour "
-            "is far from what they were trained on"
+            f"the models predict NaN or infinite responses to {trial.name}: the weights are unusable, or its behavior "
+            "is far from their training data"
         )
     return responses
 
@@ -78,7 +78,7 @@ def _predict_one(model: EncodingModel, trial: Trial, clips_at_once: int) -> NDAr
 def _blend_clips(model: EncodingModel, inputs: Tensor, clips_at_once: int) -> Tensor:
     """(channels, frames, height, width) to (neurons, frames): every clip that fits, averaged where they overlap.
 
-    A clip's answers to frames that it only warms up with count where no clip has more of the past: at the beginning.
+    A clip's responses in its warm-up count only where no clip has more of the past: at the beginning.
     """
     frames = inputs.shape[1]
     offsets = torch.arange(0, model.clip_frames * model.clip_stride, model.clip_stride, device=inputs.device)

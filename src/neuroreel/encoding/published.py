@@ -1,4 +1,4 @@
-"""Reading the authors' DwiseNeuro checkpoints (Bauer et al. 2026): names of parameters translated, no code executed."""
+"""Read the authors' DwiseNeuro checkpoints (Bauer et al. 2026): parameters are renamed, no code is executed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.errors import InputError, RefusedError
 
-# The published module names that differ from ours, in the order in which they are replaced.
+# Published module names that differ from ours, in order of replacement.
 _RENAMED = (
     ("core.stem.", "stem."),
     ("core.blocks.", "core."),
@@ -29,7 +29,7 @@ _RENAMED = (
 )
 
 
-# How the published models see a movie: what our DwiseNeuro feeds them. Checkpoints that say otherwise are refused.
+# The inputs of the published models, as our DwiseNeuro provides them. Checkpoints with other inputs are refused.
 _INPUTS: dict[str, dict[str, Any]] = {
     "frame_stack": {"size": 16, "step": 2, "position": "last"},
     "inputs_processor": {"size": (64, 64), "pad_fill_value": 0.0},
@@ -42,17 +42,17 @@ def read_published_checkpoint(file: str | Path) -> DwiseNeuroNetwork:
     Raises
     ------
     RefusedError
-        The file asks for something that no checkpoint holds (the message names it); nothing of it has run.
+        The file contains something that no checkpoint needs (the message names it); nothing was run.
     InputError
-        The file is truncated, is no such checkpoint, was trained on other inputs, or its parameters do not fit the
-        model it describes (the missing and unexpected ones are named).
+        The file is truncated, is not such a checkpoint, was trained on other inputs, or its parameters do not fit the
+        model it describes (the message names missing and unexpected ones).
     """
     config, weights = _read_contents(file)
     try:
-        # without memory first: a damaged description may ask for any amount, the weights in the file are what they are
+        # without memory first: a damaged description may claim any amount, but the weights in the file are real
         with torch.device("meta"):
             expected = DwiseNeuroNetwork(config).state_dict()
-    except Exception as error:  # sizes that are no sizes, groups that do not divide channels, and so on
+    except Exception as error:  # invalid sizes, groups that do not divide channels, and so on
         raise InputError(f"{file}: no DwiseNeuro can be built from its description ({_shortened(error)})") from None
     check_weights_fit(expected, weights, source=file)
     network = DwiseNeuroNetwork(config)
@@ -61,18 +61,18 @@ def read_published_checkpoint(file: str | Path) -> DwiseNeuroNetwork:
 
 
 def _read_contents(file: str | Path) -> tuple[DwiseNeuroConfig, dict[str, Tensor]]:
-    """The description and the weights, whose names are ours."""
+    """The description and the weights, under our names."""
     try:
         checkpoint: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive or pickle raises nearly anything
         if refused := re.search(r"GLOBAL (\S+)", str(error)):
             raise RefusedError(
-                f"{file} is no readable checkpoint of the published kind: it asks for {refused[1][:100]}, which these "
-                "do not need, and may be made to run code. Nothing was run. Do not open it with "
+                f"{file} is not a readable published checkpoint: it asks for {refused[1][:100]}, which these "
+                "do not need and which could run code. Nothing was run. Do not open it with "
                 "torch.load(weights_only=False)"
             ) from None
         raise InputError(
-            f"{file} is no readable checkpoint of the published kind: it is truncated, damaged or something else "
+            f"{file} is not a readable published checkpoint: it is truncated, damaged or something else "
             f"({_shortened(error)}); download it again"
         ) from None
     try:
@@ -82,7 +82,7 @@ def _read_contents(file: str | Path) -> tuple[DwiseNeuroConfig, dict[str, Tensor
         translated = {_translate(name): _plain_tensor(value) for name, value in weights.items()}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(
-            f"{file} is no checkpoint of the published kind ({_shortened(error)}); it must hold model_name, params and "
+            f"{file} is not a published checkpoint ({_shortened(error)}); it must hold model_name, params and "
             "nn_state_dict as pytorch-argus writes them"
         ) from None
     if kind != "dwiseneuro":
@@ -95,10 +95,10 @@ def _read_contents(file: str | Path) -> tuple[DwiseNeuroConfig, dict[str, Tensor
 
 
 def _plain_tensor(value: Any) -> Tensor:
-    """A tensor of real numbers that holds each of them; PyTorch also reads sparse, quantised and expanded ones."""
+    """A plain dense tensor of real numbers; PyTorch also reads sparse, quantized and expanded ones."""
     plain = isinstance(value, Tensor) and value.layout is torch.strided
     if not plain or value.is_quantized or value.is_complex():
-        raise TypeError("a weight that is no plain tensor")
+        raise TypeError("a weight that is not a plain tensor")
     if value.device.type != "cpu" or value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise TypeError("a weight with fewer values than its shape says")
     return value.detach()
@@ -117,14 +117,14 @@ def _check_inputs(inputs: dict[str, Any]) -> None:
 
 
 def _shortened(error: Exception) -> str:
-    """Why, in one line, without PyTorch's advice to open the file unsafely."""
+    """The error in one line, without PyTorch's advice to open the file unsafely."""
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     unsafe = text.startswith("Weights only load failed")
     return f"{type(error).__name__}: {'not readable' if unsafe else text.partition(chr(10))[0][:200]!a}"
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], *, source: str | Path) -> None:
-    """Load weights, naming what is missing, unexpected or of another shape."""
+    """Load weights; errors name what is missing, unexpected or of another shape."""
     check_weights_fit(module.state_dict(), weights, source=source)
     module.load_state_dict(weights)
 

@@ -1,7 +1,7 @@
 """A small convolutional core with a spatial readout: an encoding model that trains in a minute on two cores.
 
 The core filters space, then time, then space again; each neuron reads the core's features at one learned position of
-the image (a "what" vector and a "where" point, as in Lurz et al. 2021 and Sinz et al. 2018), and behaviour scales its
+the image (a "what" vector and a "where" point, as in Lurz et al. 2021 and Sinz et al. 2018), and behavior scales its
 response.
 """
 
@@ -18,22 +18,22 @@ from neuroreel.encoding.interface import Canvas, EncodingModel
 
 @dataclass(frozen=True, kw_only=True)
 class ReadoutConfig:
-    """Sizes of the model: the input (frames a second, pixels, neurons, behaviour channels) and the filters.
+    """Sizes of the model: the input (frame rate, pixels, neurons, behavior channels) and the filters.
 
     Attributes
     ----------
     neurons, video_height, video_width, frame_rate_hz, covariates
-        The input; it comes from the trials. ``covariates`` may be fewer than the behavior channels, down to 0.
+        The input, taken from the trials. ``covariates`` may be fewer than the behavior channels, down to 0.
     channels, spatial_kernel, stride
-        Of the first convolution: filters, pixels on a side, and pixels from one place to the next.
+        First convolution: number of filters, width in pixels, and stride in pixels.
     temporal_kernel
-        Frames of the past that each of these filters sees.
+        Number of past frames that each of these filters sees.
     hidden_channels, hidden_kernel
-        Of the second convolution: filters, and places on a side.
+        Second convolution: number of filters, and width in places.
     position_jitter
-        Standard deviation of a neuron's position while training; the frame is 2 wide.
+        Standard deviation of a neuron's position during training; the frame is 2 wide.
     clip_frames
-        Frames in a clip, where a movie is cut into clips (as the published method does).
+        Frames in a clip, if a movie is cut into clips (as in the published method).
     """
 
     neurons: int
@@ -66,12 +66,12 @@ class ReadoutConfig:
 
 
 class ReadoutModel(EncodingModel):
-    """Convolutions shared by all neurons; each neuron has a position, a feature vector, an offset and a behaviour gain.
+    """Convolutions shared by all neurons; each neuron has a position, a feature vector, an offset and a behavior gain.
 
-    1. standardise grey levels; 2. spatial convolution with stride; 3. causal depthwise convolution in time; 4. SiLU;
-    5. 3x3 convolution, SiLU; 6. bilinear sample at each neuron's position (jittered while training, so that the
-    position feels a gradient from afar); 7. softplus of the weighted features; 8. times exp(gain) of the standardised
-    behaviour.
+    1. standardize grey levels; 2. spatial convolution with stride; 3. causal depthwise convolution in time; 4. SiLU;
+    5. 3x3 convolution, SiLU; 6. bilinear sample at each neuron's position (jittered during training, to give the
+    position
+    a long-range gradient); 7. softplus of the weighted features; 8. times exp(gain) of the standardized behavior.
     """
 
     any_length = True
@@ -108,13 +108,13 @@ class ReadoutModel(EncodingModel):
 
     @torch.no_grad()
     def standardize(self, response_mean: Tensor, covariate_mean: Tensor, covariate_std: Tensor) -> None:
-        """Set the scales: mean response (neurons,), the behaviour's mean and standard deviation (covariates,)."""
+        """Set the scales: mean response (neurons,), the behavior's mean and standard deviation (covariates,)."""
         self.response_scale.copy_(response_mean.clamp_min(1e-3))
         self.covariate_mean.copy_(covariate_mean[: self.covariates])
         self.covariate_std.copy_(covariate_std[: self.covariates].clamp_min(1e-6))
 
     def receptive_field_centers(self) -> Tensor:
-        """(neurons, 2): row and column where each neuron looks, 0..1 across the movie."""
+        """(neurons, 2): row and column of each neuron's receptive field, 0..1 across the movie."""
         return (self.position.detach().clamp(-1, 1).flip(1) + 1) / 2
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class ReadoutModel(EncodingModel):
     def features(self, filtered: Tensor, *, batch: int, frames: int) -> Tensor:
         """What the first convolution found, to what neurons read: (batch * frames, channels, rows, columns).
 
-        Channels lie last in memory throughout: the depthwise and 3x3 convolutions then run several times faster on
+        Channels are last in memory throughout, which makes the depthwise and 3x3 convolutions several times faster on
         a CPU.
         """
         rows, columns = filtered.shape[-2:]
@@ -161,7 +161,7 @@ class ReadoutModel(EncodingModel):
         if not self.covariates:
             return 1.0
         z = (covariates - self.covariate_mean[:, None]) / self.covariate_std[:, None]
-        # the bound keeps a behaviour never seen while training from making responses explode
+        # the bound keeps unfamiliar behavior from making responses explode
         return torch.einsum("bct,nc->bnt", z.clamp(-5, 5), self.gain).clamp(-3, 3).exp()
 
 
@@ -176,7 +176,7 @@ def channels_last(images: Tensor) -> Tensor:
 
 
 def gabor_filters(count: int, size: int) -> Tensor:
-    """Random Gabor filters (count, 1, size, size) of unit norm, in quadrature pairs: where the training starts from."""
+    """Random Gabor filters (count, 1, size, size) of unit norm, in quadrature pairs, to start training from."""
     axis = torch.linspace(-1, 1, size)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     pairs = (count + 1) // 2
@@ -190,8 +190,8 @@ def gabor_filters(count: int, size: int) -> Tensor:
 
 
 def delay_kernels(count: int, taps: int) -> Tensor:
-    """Causal kernels (count, 1, taps, 1): a delayed bump, in every other pair of channels minus a later one."""
-    lag = torch.arange(taps).flip(0).float()  # the last tap is the present frame
+    """Causal kernels (count, 1, taps, 1): a delayed bump, minus a later one in every other pair of channels."""
+    lag = torch.arange(taps).flip(0).float()  # the last tap is the current frame
     peak = taps * (0.15 + 0.35 * torch.rand((count + 1) // 2, 1)).repeat_interleave(2, dim=0)[:count]
     width = taps * 0.12
     bump = torch.exp(-0.5 * ((lag - peak) / width) ** 2)

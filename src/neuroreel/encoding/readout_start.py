@@ -1,4 +1,4 @@
-"""A first guess of the readout, by regression on the untrained core: descent need not find positions and weights."""
+"""Initialize the readout by regression on the untrained core, so that training need not find positions and weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuroreel.encoding.readout import ReadoutModel
 if TYPE_CHECKING:
     from neuroreel.encoding.training.store import TimeFirst
 
-EVERY = 3  # frames from one used frame to the next: neighbors say nearly the same
+EVERY = 3  # use every third frame: neighbors are nearly the same
 RIDGE = 0.1  # of a feature's variance
 SLOPE = 0.632  # softplus(0.542) = 1 with this slope: the readout is linear around the mean response
 OFFSET = 0.5413
@@ -22,10 +22,10 @@ OFFSET = 0.5413
 
 @torch.no_grad()
 def start_readout(model: ReadoutModel, trials: Sequence[TimeFirst]) -> None:
-    """Place each neuron where the core's features explain its response best, with the weights that do.
+    """Place each neuron where the core's features explain its response best, with the best weights.
 
     1. Sum moments of features and responses over a third of all frames; 2. regress each neuron's response on the
-    features of every position; 3. take the position with the most explained variance, looking at a blurred map.
+    features of every position; 3. take the position with the most explained variance in a blurred map.
     """
     count, rows, columns = 0, 0, 0
     features, responses, products, cross = torch.zeros(4, 1).unbind()
@@ -54,10 +54,10 @@ def start_readout(model: ReadoutModel, trials: Sequence[TimeFirst]) -> None:
 
 
 def _regress(covariance: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (neurons, positions, hidden) and explained variance (neurons, positions) of every position.
+    """Weights (neurons, positions, hidden) and explained variance (neurons, positions) for every position.
 
-    From the covariance of the features (positions, hidden, hidden) and theirs with the responses (positions, neurons,
-    hidden).
+    Takes the covariance of the features (positions, hidden, hidden) and their cross-covariance with the responses
+    (positions, neurons, hidden).
     """
     ridge = RIDGE * covariance.diagonal(dim1=1, dim2=2).mean(dim=1)
     regular = covariance + (ridge + 1e-8)[:, None, None] * torch.eye(covariance.shape[1])

@@ -1,4 +1,4 @@
-"""Models that see one frame after the other and keep a state: back-propagated through time in bounded memory."""
+"""Models that see one frame at a time and keep a state, with backpropagation through time in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from neuroreel.encoding.interface import EncodingModel
 class RecurrentModel(EncodingModel):
     """An encoding model of one frame at a time.
 
-    A subclass writes ``step``. Where gradients are wanted, the movie is cut into stretches of as many frames as there
-    are stretches. Only the state between them is kept; each stretch is computed again for its gradient. Memory grows
-    with the square root of the movie's length, and the time is a third longer than if everything were kept
-    (Chen et al. 2016).
+    A subclass writes ``step``. For gradients, the movie is cut into sqrt(frames) segments. Only the state between them
+    is
+    kept; each segment is computed again for its gradient. Memory grows with the square root of the movie's length, and
+    the time is a third longer than if everything were kept (Chen et al. 2016).
     """
 
     any_length = True
@@ -31,18 +31,18 @@ class RecurrentModel(EncodingModel):
         Parameters
         ----------
         frame
-            (batch, height, width), standardized if the model says how.
+            (batch, height, width), standardized if the model says so.
         behavior
             (batch, covariates).
         state
-            What the step before returned: tensors, or tuples, lists and dicts of them. None at the first frame.
+            The state returned by the last step: tensors, or tuples, lists and dicts of them. None for the first frame.
 
         Returns
         -------
         responses
             (batch, neurons).
         state
-            For the next step; not changed in place.
+            The state for the next step; not changed in place.
         """
 
     def forward(self, clips: Tensor, behavior: Tensor) -> Tensor:

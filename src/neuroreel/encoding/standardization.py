@@ -1,4 +1,4 @@
-"""Mean 0 and standard deviation 1, and back: what models were trained on is seldom what was recorded."""
+"""Standardize to mean 0 and standard deviation 1, and back: models are seldom trained on raw values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Standardization(nn.Module):
     Raises
     ------
     InputError
-        Another shape, NaN, or a std that is not above 0.
+        A wrong shape, NaN, or a std that is not above 0.
     """
 
     mean: Tensor
@@ -38,15 +38,15 @@ class Standardization(nn.Module):
                     f"{name} has shape {array.shape} or holds NaN; it must be a number or (channels,) numbers"
                 )
             if name == "std" and not (array > 0).all():
-                raise InputError(f"std is {array.min():g} at its least; it must be above 0")
+                raise InputError(f"the smallest std is {array.min():g}; it must be above 0")
             self.register_buffer(name, torch.from_numpy(np.array(array)))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Values (batch, channels, ...) as the model was trained on them."""
+        """Raw to standardized values (batch, channels, ...)."""
         return (values - _along(self.mean, values)) / _along(self.std, values)
 
     def inverse(self, standardized: Tensor) -> Tensor:
-        """Standardized values (batch, channels, ...) as they were recorded."""
+        """Standardized to raw values (batch, channels, ...)."""
         return standardized * _along(self.std, standardized) + _along(self.mean, standardized)
 
 

@@ -20,9 +20,9 @@ class TrainingSplit:
     description
         In words, for messages and provenance.
     trials
-        Names of trials, as ``Trial.name`` has them.
+        Names of trials, as in ``Trial.name``.
     movies
-        Fingerprints of movies: the same movie in another trial was trained on too.
+        Hashes of movies: the same movie in another trial was trained on too.
     recordings
         Beginnings of the names of recordings of which any trial may have been trained on.
     refused

@@ -160,7 +160,7 @@ def _check_is_the_same(file: Path, trial: Trial, *, settings: Any, hashes: Mappi
     made = json.loads(load_prediction(file).attrs["provenance"])
     if (made["settings"], made["hashes"]) != (settings, hashes):
         raise InputError(
-            f"{file} is there already, predicted by other models or for another movie than {trial.name}; "
+            f"{file} already exists, predicted by other models or for another movie than {trial.name}; "
             "choose another folder, or pass overwrite=True"
         )
 

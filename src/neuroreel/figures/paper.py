@@ -271,7 +271,7 @@ def write_figure(name: str, material: Material, folder: Path, *, overwrite: bool
     Raises
     ------
     InputError
-        It is there already, or the results lack what the figure needs.
+        It already exists, or the results lack what the figure needs.
     """
     functions = {figure: draw for figures in FIGURES.values() for figure, draw in figures.items()}
     return write_sheet(functions[name], material, folder / name, overwrite=overwrite)

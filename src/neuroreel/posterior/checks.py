@@ -16,7 +16,7 @@ from neuroreel.recordings.trial import Trial
 
 
 def usable_neurons(neurons: ArrayLike | None, posterior: Posterior) -> NDArray[np.bool_]:
-    """(neurons,) boolean: those asked for whose responses vary; InputError where none is left."""
+    """(neurons,) boolean: the requested neurons whose responses vary; InputError if none is left."""
     usable = checked_neurons(neurons, posterior.neurons) & posterior.usable.numpy()
     if not usable.any():
         raise InputError("neurons keeps none whose responses varied in the training trials; keep others")
@@ -30,7 +30,7 @@ def checked_starts(
     if starts is None:
         return [None] * len(trials)
     if len(starts) != len(trials):
-        raise InputError(f"start has {len(starts)} movies for {len(trials)} trials; give one a trial")
+        raise InputError(f"start has {len(starts)} movies for {len(trials)} trials; give one per trial")
     checked: list[NDArray[np.float32] | None] = []
     for start, trial in zip(starts, trials, strict=True):
         movie = as_array(start, name="start").astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a posterior knows, in one figure."""
+"""A figure of a posterior."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN_COMPONENTS = 8
 
 
 def posterior_figure(posterior: Posterior) -> Figure:
-    """Signal and noise of the neurons, spectra of movies and noise, components of movies: outside pyplot."""
+    """Signal and noise of the neurons, spectra of movies and noise, components of movies; drawn without pyplot."""
     with new_figure(PAGE, 75) as figure:
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(2.4, 1)))
         signal, noise, movies = above.subplots(1, 3)
@@ -63,7 +63,7 @@ def _draw_movie_spectra(posterior: Posterior, ax: Axes) -> None:
     hertz = _frequencies(posterior, power.shape[1])
     numbers = sorted({0, min(9, len(power) - 1), min(99, len(power) - 1), len(power) - 1})
     for look, number in enumerate(numbers):
-        line = ("-", "--", "-.", ":")[look]  # told apart in grey too
+        line = ("-", "--", "-.", ":")[look]  # can be told apart in grey too
         ax.plot(hertz, power[number], color=COLORS[look], linestyle=line, label=f"component {number + 1}")
     _log_axes(ax, ylabel="movie amplitude (grey levels)", legend="upper right")
 
@@ -87,7 +87,7 @@ def _draw_component(posterior: Posterior, number: int, ax: Axes) -> None:
 
 
 def _frequencies(posterior: Posterior, bins: int) -> np.ndarray:
-    """Hz of each cosine coefficient; a constant is put at half the slowest oscillation, for a logarithmic axis."""
+    """Frequency (Hz) of each cosine coefficient; for a log axis the constant is at half the slowest oscillation."""
     hertz = np.arange(bins) * posterior.movie_prior.frame_rate_hz / (2 * bins)
     hertz[0] = hertz[min(1, bins - 1)] / 2
     return hertz

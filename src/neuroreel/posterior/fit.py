@@ -1,4 +1,4 @@
-"""``nr.fit_posterior``: what movies are like, and what the encoding models leave unexplained, learned from trials."""
+"""``nr.fit_posterior``: learn a movie prior and a noise model from trials."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from neuroreel.recordings.trial import Trial
 from neuroreel.results.provenance import hash_model
 
 FEWEST_FRAMES = 60
-MOST_VALUES = 10**8  # of responses that the noise is fitted to: 40 trials of 10 s and 8,000 neurons, at 30 Hz
+MOST_VALUES = 10**8  # responses for the noise fit: 40 trials of 10 s and 8,000 neurons, at 30 Hz
 
 
 def fit_posterior(
@@ -42,12 +42,12 @@ def fit_posterior(
     seed: int = 0,
     compute: Compute | None = None,
 ) -> Posterior:
-    """Learn what a reconstruction needs beside the encoding models: a prior of movies and a model of the noise.
+    """Learn what a reconstruction needs besides the encoding models: a movie prior and a noise model.
 
-    1. Movie prior: principal components of the movies' frames, a spectrum over time for each.
-    2. Predicted responses of the ensemble to every trial. Square roots of recorded responses are regressed on square
-       roots of predicted ones, neuron by neuron.
-    3. Noise: what is left, as a few factors that neurons share and a private part, a spectrum for each.
+    1. Movie prior: principal components of the movies' frames, each with a temporal spectrum.
+    2. Signal: for each neuron, square roots of recorded responses are regressed on square roots of the ensemble's
+       predictions.
+    3. Noise: the residual, modeled as a few shared factors and a private part, each with a temporal spectrum.
 
     Parameters
     ----------
@@ -56,34 +56,35 @@ def fit_posterior(
     trials
         Training trials, with videos and responses.
     validation
-        Trials that the models were not trained on. Models fit the noise of their own training trials a little, so
-        gains and noise are scaled to what is found here. Without them the repr says how optimistic the noise is, by
-        the models' training logs.
+        Trials that the models were not trained on. Models overfit their own training trials a little, so
+        gains and noise are rescaled to these trials. Without them the repr says how optimistic the noise is, according
+        to the models' training logs.
     movie_prior
-        A prior to use in place of that of the trials' movies: ``MoviePrior.natural(...)``, for instance, where the
+        A prior to use instead of one fitted to the trials' movies, for instance ``MoviePrior.natural(...)`` if the
         movies to reconstruct are of another kind.
     factors
-        How many factors neurons share in their noise.
+        Number of noise factors that neurons share.
     likelihood_weight
-        Power of the likelihood in the posterior. 1 would trust the encoding models as if they erred only as they do
-        on the movies that were shown; the search looks for movies where they err more.
+        Power of the likelihood in the posterior. 1 assumes that the encoding models are as accurate everywhere as on
+        the
+        movies that were shown; but the search finds movies where they are worse.
     seed
-        Random seed: of the search for factors, and of the trials that are used where they are too many.
+        Random seed for the search for factors, and for drawing trials if there are too many.
     compute
         Device, precision, memory, progress.
 
     Returns
     -------
     Posterior
-        For ``nr.reconstruct``; ``.save(folder)`` keeps it, models included.
+        For ``nr.reconstruct``; ``.save(folder)`` writes it, models included.
 
     Raises
     ------
     InputError
-        Trials that do not belong together or do not fit the models, too few frames, no neuron that ever varies, or
-        arguments out of range. Raised before any work.
+        Trials that do not belong together or do not fit the models, too few frames, no neuron that varies, or
+        arguments out of range. Raised before any work starts.
     ResourceError
-        The device is not there, or memory is too small.
+        The device does not exist, or memory is too small.
     """
     compute = Compute.of(compute)
     ensemble = as_ensemble(models)
@@ -124,10 +125,10 @@ def fit_posterior(
 def _noise_growth(
     ensemble: Sequence[EncodingModel], recorded: list[Tensor], predicted: list[Tensor], *, warmup: int
 ) -> float | None:
-    """How many times the noise's variance would grow on trials that the models did not see; None where no log tells.
+    """Factor by which noise variance would grow on trials that the models did not see; None without training logs.
 
-    By the share of the responses' variance that is left, 1 - r^2, with r the mean correlation over neurons: of the
-    ensemble on these trials, and the best in each model's training log.
+    Ratio of the unexplained shares of variance, 1 - r^2, where r is the mean correlation over neurons: the best in each
+    model's training log, and the ensemble's on these trials.
     """
     logged = [[row.get(WATCHED) for row in model.training_log] for model in ensemble]
     best = [max(values) for log in logged if (values := [value for value in log if value is not None])]
@@ -147,7 +148,7 @@ def _check_trials(
     movie_prior: MoviePrior | None,
     needed: bool,
 ) -> None:
-    given: object = trials  # what is no sequence is refused below
+    given: object = trials  # anything but a sequence is refused below
     if not needed and isinstance(given, Sized) and not len(given):
         return
     spec = check_trials(trials, what=what, needs=("video", "responses"))
@@ -167,18 +168,18 @@ def _check_trials(
     instance_of(movie_prior, MoviePrior, name="movie_prior")
     if movie_prior.size != ensemble[0].canvas.video_size:
         raise InputError(
-            f"the movie prior is of movies of {movie_prior.size} pixels (height, width), the models take "
+            f"the movie prior has {movie_prior.size} pixels (height, width), the models take "
             f"{ensemble[0].canvas.video_size}: fit or make one of this size"
         )
     if not same_rate(movie_prior.frame_rate_hz, ensemble[0].frame_rate_hz):
         raise InputError(
-            f"the movie prior is of movies at {movie_prior.frame_rate_hz:g} Hz, the models of "
+            f"the movie prior is at {movie_prior.frame_rate_hz:g} Hz, the models at "
             f"{ensemble[0].frame_rate_hz:g} Hz: fit or make one of this rate"
         )
 
 
 def _some(trials: Sequence[Trial], *, seed: int) -> list[Trial]:
-    """All trials, or as many of them, drawn at random, as the noise needs and memory holds."""
+    """All trials, or a random draw of as many as the noise fit needs and memory holds."""
     most = max(2, int(MOST_VALUES / max(1, trials[0].neurons * trials[0].frames)))
     chosen = sorted(np.random.default_rng(seed).permutation(len(trials))[:most].tolist())
     return [trials[index] for index in chosen]
@@ -195,7 +196,7 @@ def _roots(
         responses = ensemble_responses(engines, video, torch.from_numpy(trial.covariates).to(device))
         if not torch.isfinite(responses).all():
             raise InputError(
-                f"the models predict NaN or infinite responses to {trial.name}: their weights are no use, or its "
+                f"the models predict NaN or infinite responses to {trial.name}: their weights are unusable, or its "
                 "behavior is far from what they were trained on"
             )
         recorded.append(torch.from_numpy(trial.needs_responses()).sqrt())

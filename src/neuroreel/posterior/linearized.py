@@ -1,7 +1,7 @@
-"""The posterior around one movie, with the models' responses taken as linear there.
+"""The posterior around one movie, where the models' responses are linearized.
 
-J is the derivative of the expected root responses by the movie's white coordinates, S the noise's covariance, w the
-likelihood's weight. Nothing of the size (neurons, neurons) or (pixels, pixels) is formed.
+J is the derivative of the expected root responses with respect to the movie's white coordinates, S the noise
+covariance, w the likelihood weight. No (neurons, neurons) or (pixels, pixels) matrix is ever formed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Tensor
 from neuroreel.posterior.objective import Objective
 from neuroreel.posterior.spectra import smoothed
 
-STEP = 0.05  # of white coordinates, root mean square: for derivatives by differences
-SCALE_DRAWS = 2  # of the noise, for the scale of a search
+STEP = 0.05  # root mean square step in white coordinates, for finite differences
+SCALE_DRAWS = 2  # draws of noise that set the scale of a search
 
 
 class Linearized:
     """The objective at one movie: its gradient, and its curvature I + w J' S^-1 J.
 
-    Products with J are differences of two predictions, products with J' gradients of one that is kept.
+    Products with J are differences of two predictions, products with J' are gradients of a stored one.
     """
 
     def __init__(self, objective: Objective, coordinates: Tensor) -> None:
@@ -42,7 +42,7 @@ class Linearized:
         return (behind - ahead) / (2 * step)
 
     def gradient(self) -> Tensor:
-        """The objective's (components, frames)."""
+        """Gradient of the objective (components, frames)."""
         weighed = self.objective.precision.apply(self.residual.detach())
         return self.at.detach() - self.objective.likelihood_weight * self.pull_back(weighed)
 
@@ -57,24 +57,24 @@ class Linearized:
         return torch.stack([self.pull_back(precision.apply(precision.sample(generator))) for _ in range(count)])
 
     def diagonal(self, pulled: Tensor) -> Tensor:
-        """The curvature's diagonal (components, frames), by draws of the noise that are pulled back.
+        """The curvature's diagonal (components, frames), estimated from pulled-back draws of noise.
 
-        Neighbors in frequency share what a few draws tell.
+        The few draws are averaged over neighboring frequencies.
         """
         return 1 + self.objective.likelihood_weight * smoothed(pulled.square().mean(dim=0))
 
 
 def scale_and_first_step(objective: Objective, coordinates: Tensor) -> tuple[Tensor, float]:
-    """Units in which the objective curves alike in all directions, nearly, and how far its gradient is to be followed.
+    """Units in which the curvature is about equal in all directions, and the length of the first step.
 
-    Costs three passes or so, and spares a search more than these. The draws are always the same.
+    Costs about three passes, and saves a search more than that. The draws are always the same.
 
     Returns
     -------
     scale
-        (components, frames): roots of the inverse of the curvature's diagonal, rounded to powers of two.
+        (components, frames): inverse square roots of the curvature's diagonal, rounded to powers of two.
     first_step
-        Where the linearized objective is least along its gradient, in these units.
+        Step to the minimum of the linearized objective along its gradient, in these units.
     """
     here = Linearized(objective, coordinates)
     diagonal = here.diagonal(here.pulled_noise(SCALE_DRAWS, torch.Generator().manual_seed(0)))

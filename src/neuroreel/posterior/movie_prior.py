@@ -1,4 +1,4 @@
-"""What movies are like before any response is seen: a Gaussian with a spectrum of its own for each component."""
+"""The movie prior: a Gaussian over spatial components, each with its own temporal spectrum."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ LEAST_DEVIATION = 1e-2  # grey levels: no component is certain
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MoviePrior:
-    """Movies scatter around a mean frame: independent spatial components, each with its own spectrum over time.
+    """Movies vary around a mean frame along independent spatial components, each with its own temporal spectrum.
 
-    Coarse components of natural movies are slow, fine ones fast. A covariance that is separable in time and space
-    would lose that.
+    Coarse components of natural movies are slow, fine ones fast. A covariance that is separable in space and time would
+    miss
+    that.
 
     Parameters
     ----------
@@ -39,9 +40,9 @@ class MoviePrior:
         (components, bins): variance of each component's cosine coefficients over time, slowest first (grey levels
         squared).
     frame_rate_hz
-        Frames a second of the movies.
+        Frames per second of the movies.
     source
-        Where it comes from, for people.
+        Where it comes from, in words.
     """
 
     mean: Tensor
@@ -52,20 +53,20 @@ class MoviePrior:
 
     @classmethod
     def natural(cls, *, height: int, width: int, frame_rate_hz: float, seconds: float = 10.0) -> MoviePrior:
-        """The prior of natural movies where none were seen, around grey.
+        """A generic prior for natural movies, around mid-grey.
 
-        Pixels correlate less with distance, exponentially along rows and columns, so that power falls with the square
-        of spatial frequency (Field 1987); frames likewise, so that it falls with the square of temporal frequency
-        (Dong & Atick 1995).
+        Correlations fall exponentially with distance along rows, columns and time, so that power falls with the square
+        of
+        spatial frequency (Field 1987) and of temporal frequency (Dong & Atick 1995).
 
         Parameters
         ----------
         height, width
-            Of the movies, in pixels.
+            Size of the movies, in pixels.
         frame_rate_hz
-            Frames a second.
+            Frames per second.
         seconds
-            Of the spectrum's finest detail; movies may be shorter or longer.
+            Duration that sets the spectrum's resolution; movies may be shorter or longer.
         """
         axes = [np.abs(np.subtract.outer(np.arange(n), np.arange(n))) for n in (height, width)]
         (row_values, rows), (column_values, columns) = (
@@ -96,7 +97,7 @@ class MoviePrior:
         return height, width
 
     def deviations(self, frames: int) -> Tensor:
-        """Standard deviation (components, frames) of the cosine coefficients of a movie of so many frames."""
+        """Standard deviation (components, frames) of the cosine coefficients of a movie of ``frames`` frames."""
         return resampled(self.power, frames).clamp_min(LEAST_DEVIATION**2).sqrt()
 
     def coefficients(self, video: Tensor) -> Tensor:
@@ -110,15 +111,15 @@ class MoviePrior:
         return (courses.T @ self.components.flatten(1)).unflatten(1, self.size) + self.mean
 
     def to(self, device: torch.device) -> MoviePrior:
-        """The same on another device."""
+        """A copy on another device."""
         tensors = {name: getattr(self, name).to(device) for name in ("mean", "components", "power")}
         return MoviePrior(**tensors, frame_rate_hz=self.frame_rate_hz, source=self.source)
 
 
 def fit_movie_prior(trials: Sequence[Trial], *, seed: int = 0) -> MoviePrior:
-    """The prior of the movies of these trials: principal components and the mean spectrum of each one's course.
+    """The prior of these trials' movies: principal components, and the mean temporal spectrum of each.
 
-    As many components are kept as hold 99.5 % of the variance, at most 600. Trials are read twice, one at a time.
+    Keeps the components that hold 99.5 % of the variance, at most 600. Trials are read twice, one at a time.
     """
     height, width = trials[0].needs_video().shape[1:]
     pixels = height * width
@@ -147,5 +148,5 @@ def fit_movie_prior(trials: Sequence[Trial], *, seed: int = 0) -> MoviePrior:
 
 
 def _centered(trial: Trial) -> Tensor:
-    """(frames, pixels), around mid grey: single precision then keeps what differs between frames."""
+    """(frames, pixels), centered on mid-grey so that single precision keeps the differences between frames."""
     return torch.from_numpy(trial.needs_video()).flatten(1) - MID_GREY

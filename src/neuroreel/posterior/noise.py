@@ -1,4 +1,4 @@
-"""What the encoding model leaves unexplained: factors that neurons share, a private part of each, their spectra."""
+"""The noise model of the responses: shared factors, a private part for each neuron, and their spectra."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NoiseModel:
     explained
         (neurons,): share of the variance of root responses that the models explain.
     held_out
-        Gains, variances and that share are of trials that the models were not trained on.
+        True if gains, variances and that share come from trials that the models were not trained on.
     """
 
     gain: Tensor
@@ -50,23 +50,24 @@ class NoiseModel:
 
     @property
     def neurons(self) -> int:
-        """How many neurons it knows."""
+        """Number of neurons."""
         return len(self.gain)
 
     def expected(self, predicted: Tensor) -> Tensor:
-        """Expected root responses (neurons, frames) of predicted responses."""
+        """Expected root responses (neurons, frames), given predicted responses."""
         return self.gain[:, None] * predicted.clamp_min(LEAST_RATE).sqrt() + self.offset[:, None]
 
     @property
     def deviation(self) -> Tensor:
-        """(neurons,): standard deviation of the noise; 0 of neurons that never vary."""
+        """(neurons,): standard deviation of the noise; 0 for neurons that never vary."""
         return (self.private_power.mean(dim=1) + self.loadings.square().sum(dim=1)).sqrt()
 
     def rescaled(self, recorded: Sequence[Tensor], predicted: Sequence[Tensor], *, warmup: int) -> NoiseModel:
-        """The same with one factor on all gains and one on all variances, as these trials have them.
+        """A copy with all gains and all variances rescaled, each by one factor, to fit these trials.
 
-        They are roots of responses as ``fit_noise`` takes them, of trials that the models were not trained on: too few
-        for a gain and a variance of each neuron.
+        The arguments are as for ``fit_noise``, from trials that the models were not trained on, which are too few to
+        fit a
+        gain and a variance for each neuron.
         """
         y, m = (torch.cat([each[:, warmup:] for each in roots], dim=1) for roots in (recorded, predicted))
         varies = self.deviation > 0
@@ -89,7 +90,7 @@ class NoiseModel:
         )
 
     def select(self, neurons: Tensor) -> NoiseModel:
-        """The noise of some neurons, by numbers or a boolean mask: the others simply leave."""
+        """The noise of some neurons, by indices or a boolean mask; the others are dropped."""
         chosen = {name: getattr(self, name)[neurons] for name in _PER_NEURON}
         return replace(self, **chosen)
 
@@ -102,10 +103,10 @@ _PER_NEURON = ("gain", "offset", "loadings", "private_power", "explained")
 
 
 class NoisePrecision:
-    """The inverse covariance of the noise of a trial, for one number of frames.
+    """The inverse noise covariance of a trial, for one number of frames.
 
-    Neither (neurons, neurons) nor (frames, frames) is ever formed: in cosine coefficients each frequency stands alone,
-    and there Woodbury's identity leaves matrices of (factors, factors).
+    No (neurons, neurons) or (frames, frames) matrix is ever formed: cosine coefficients of different frequencies are
+    independent, and for each, Woodbury's identity needs only (factors, factors).
     """
 
     def __init__(self, noise: NoiseModel, frames: int) -> None:
@@ -136,18 +137,18 @@ class NoisePrecision:
 def fit_noise(
     recorded: Sequence[Tensor], predicted: Sequence[Tensor], *, factors: int, warmup: int, seed: int
 ) -> NoiseModel:
-    """The noise model of root responses (neurons, frames) of trials, and of what was predicted for them.
+    """Fit the noise model to recorded and predicted root responses (neurons, frames) of trials.
 
     Parameters
     ----------
     recorded, predicted
-        Roots of the recorded and of the predicted responses, one (neurons, frames) a trial.
+        Square roots of recorded and predicted responses, one (neurons, frames) per trial.
     factors
         How many factors neurons share.
     warmup
         Frames at the start of a trial that do not count.
     seed
-        Starts the search for the factors.
+        Random seed for the search for factors.
     """
     gain, offset, explained = _regression([y[:, warmup:] for y in recorded], [m[:, warmup:] for m in predicted])
     residuals = []
@@ -182,7 +183,7 @@ def fit_noise(
 
 
 def _regression(recorded: Sequence[Tensor], predicted: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Gain, offset and explained share of each neuron: recorded roots on predicted ones."""
+    """Gain, offset and explained share of each neuron: recorded roots regressed on predicted ones."""
     frames = sum(y.shape[1] for y in recorded)
     y_mean, m_mean = (
         torch.stack([each.sum(dim=1, dtype=torch.float64) for each in roots]).sum(dim=0) / frames
@@ -207,8 +208,8 @@ def _share_explained(left: Tensor, whole: Tensor, *, frames: int) -> Tensor:
 def _factor_loadings(standardized: Tensor, *, factors: int, seed: int) -> Tensor:
     """Loadings (neurons, factors) of standardized noise (neurons, frames), by iterated principal factors.
 
-    The correlation matrix less the private variances is approximated by its leading eigenvectors, the private
-    variances are what is left, and so on (Harman 1976). Products with the noise take the place of the matrix.
+    Alternates between approximating the correlation matrix minus the private variances by its leading eigenvectors, and
+    setting the private variances to the remainder (Harman 1976). The matrix itself is never formed.
     """
     neurons, frames = standardized.shape
     factors = min(factors, neurons - 1)

@@ -1,4 +1,4 @@
-"""How unlikely a movie is, given the responses: the posterior's negative logarithm, and its gradient."""
+"""The negative log posterior of a movie given the responses, and its gradient."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Whitened:
 
     @classmethod
     def of_prior(cls, prior: MoviePrior, frames: int) -> Whitened:
-        """Coordinates of movies of so many frames, zero at the prior's mean."""
+        """Coordinates of movies of ``frames`` frames, zero at the prior's mean."""
         return cls(prior=prior, deviation=prior.deviations(frames))
 
     def movie(self, z: Tensor) -> Tensor:
-        """The movie (frames, height, width) of coordinates."""
+        """The movie (frames, height, width) at these coordinates."""
         return self.prior.movie(self.deviation * z)
 
     def of(self, video: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class Whitened:
 
 
 class Objective:
-    """Half the squared residual, weighed by the noise's precision, plus half the squared white coordinates."""
+    """Half the squared residual, weighted by the noise precision, plus half the squared white coordinates."""
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Objective:
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.models, self.whitened, self.covariates = models, whitened, covariates
-        self.kept, self.say = kept.nonzero().flatten(), say  # looked up once: a GPU has to wait for it
+        self.kept, self.say = kept.nonzero().flatten(), say  # computed once, because it makes a GPU wait
         self.noise = noise.select(self.kept)
         self.roots = responses[self.kept].clamp_min(0).sqrt()
         self.precision = NoisePrecision(self.noise, responses.shape[1])
         self.warmup, self.likelihood_weight, self.keep_graphs = warmup, likelihood_weight, keep_graphs
 
     def residual(self, z: Tensor) -> Tensor:
-        """Recorded less expected root responses (neurons, frames) of the movie of these coordinates."""
+        """Recorded minus expected root responses (neurons, frames) for the movie at these coordinates."""
         video = self.whitened.movie(z).clamp(0, 255)
         predicted = ensemble_responses(self.models, video, self.covariates, keep_graphs=self.keep_graphs)
         residual = self.roots - self.noise.expected(predicted[self.kept])
@@ -78,9 +78,9 @@ class Objective:
         return self.within_memory(lambda: self._evaluated(z), device=z.device)
 
     def within_memory(self, work: Callable[[], Result], *, device: torch.device) -> Result:
-        """The result of work on this objective.
+        """Run work on this objective and return its result.
 
-        Where memory runs out with the graphs of all windows kept, windows are computed twice from then on.
+        If memory runs out with the graphs of all windows kept, windows are computed twice from then on.
         """
         try:
             return work()
@@ -88,7 +88,7 @@ class Objective:
             if not self.keep_graphs or not is_out_of_memory(error):
                 raise
         self.keep_graphs = False
-        self.say("Memory ran out; from now on each window is computed twice, which takes half as much time again.")
+        self.say("Memory ran out; from now on each window is computed twice, which takes 50% more time.")
         free_after_failure(device)
         return work()
 

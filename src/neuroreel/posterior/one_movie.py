@@ -1,4 +1,4 @@
-"""The most likely movie of one trial, and draws of what else it may have been: searched for, resumed, put together."""
+"""The search for the most likely movie of one trial, with draws: run, resumed, turned into a result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from neuroreel.results.provenance import hash_array
 from neuroreel.results.reconstruction import Reconstruction
 from neuroreel.snapshot import Snapshot
 
-FARTHEST_START = 3.0  # standard deviations of the prior: what is less likely would only have to be undone
+FARTHEST_START = 3.0  # standard deviations of the prior: a less likely start would only have to be undone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class PosteriorWish(Wish):
 
     @cached_property
     def scored(self) -> NDArray[np.bool_]:
-        """(height, width): the pixels whose correlation is recorded on the way."""
+        """(height, width): the pixels whose correlation is recorded during the search."""
         return scored_pixels(self.mask, self.posterior.movie_prior.size)
 
 
@@ -52,7 +52,7 @@ def reconstruct_one(
     engines: Sequence[EncodingModel],
     snapshot: Snapshot,
 ) -> Reconstruction:
-    """The most likely movie of one trial, perhaps draws, and all that belongs to the result."""
+    """The most likely movie of one trial, draws if requested, and the rest of the result."""
     device = wish.compute.torch_device
     whitened = Whitened.of_prior(wish.posterior.movie_prior.to(device), trial.frames)
     objective = Objective(
@@ -96,7 +96,7 @@ def reconstruct_one(
 def _search(
     trial: Trial, begin: Tensor, objective: Objective, wish: PosteriorWish, snapshot: Snapshot
 ) -> tuple[Progress, dict[str, list[float]]]:
-    """The search from its start, or from its snapshot, to its end; and what it went through."""
+    """Run the search from its start or snapshot to its end; returns it with its history."""
     kept = snapshot.load(device=begin.device)
     correlations: list[float] = kept.pop("correlations") if kept else []
     if kept:
@@ -120,7 +120,7 @@ def _search(
                 snapshot.save({**vars(progress), "correlations": correlations})
 
         search(objective, progress, passes=wish.passes, after_iteration=after_iteration)
-    snapshot.save({**vars(progress), "correlations": correlations})  # draws, and other trials, take long too
+    snapshot.save({**vars(progress), "correlations": correlations})  # draws and other trials also take long
     history = {
         "iteration": [float(passes) for passes, _ in progress.values],
         "loss": [value for _, value in progress.values],
@@ -139,7 +139,7 @@ def _draws(objective: Objective, coordinates: Tensor, wish: PosteriorWish) -> ND
 
 
 def _correlation(trial: Trial, video: Tensor, scored: NDArray[np.bool_]) -> float:
-    """Video correlation on the way; NaN where the true movie is unknown or too short."""
+    """Video correlation during the search; NaN if the true movie is unknown or too short."""
     if trial.video is None or trial.frames <= SKIP_FRAMES:
         return float("nan")
     return video_correlation(trial.needs_video(), video.cpu().numpy(), mask=scored)

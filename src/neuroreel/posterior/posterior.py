@@ -1,4 +1,4 @@
-"""The posterior of movies given responses, but for the responses: what ``nr.fit_posterior`` learned, in one object."""
+"""What ``nr.fit_posterior`` learned: encoding models, movie prior and noise model in one object."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FACTS, _TENSORS = "posterior.json", "posterior.safetensors"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Posterior:
-    """Encoding models, what movies are like, and what the models leave unexplained. Made by ``nr.fit_posterior``.
+    """Encoding models, movie prior and noise model. Made by ``nr.fit_posterior``.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Posterior:
     likelihood_weight
         Power of the likelihood.
     facts
-        What it was fitted to: numbers of trials, recordings, seed, fingerprints of the models.
+        What it was fitted to: numbers of trials, recordings, seed, hashes of the models.
     """
 
     models: tuple[EncodingModel, ...]
@@ -58,17 +58,17 @@ class Posterior:
         as_ensemble(self.models)
         if self.noise.neurons != self.models[0].neurons:
             raise InputError(
-                f"the noise model knows {self.noise.neurons} neurons, the encoding models predict "
-                f"{self.models[0].neurons}: they are not of one recording"
+                f"the noise model has {self.noise.neurons} neurons, the encoding models predict "
+                f"{self.models[0].neurons}: they are from different recordings"
             )
         if self.movie_prior.size != self.models[0].canvas.video_size:
             raise InputError(
-                f"the movie prior is of movies of {self.movie_prior.size} pixels (height, width), the encoding models "
+                f"the movie prior has {self.movie_prior.size} pixels (height, width), the encoding models "
                 f"take {self.models[0].canvas.video_size}"
             )
         if not same_rate(self.movie_prior.frame_rate_hz, self.models[0].frame_rate_hz):
             raise InputError(
-                f"the movie prior is of movies at {self.movie_prior.frame_rate_hz:g} Hz, the encoding models of "
+                f"the movie prior is at {self.movie_prior.frame_rate_hz:g} Hz, the encoding models at "
                 f"{self.models[0].frame_rate_hz:g} Hz"
             )
 
@@ -102,7 +102,7 @@ class Posterior:
         InputError
             The folder exists and ``overwrite`` is False.
         ResourceError
-            The disk is full, or the folder may not be written.
+            The disk is full, or the folder is not writable.
         """
         from safetensors.torch import save
 
@@ -153,15 +153,15 @@ class Posterior:
         ]
 
     def _where(self) -> str:
-        """What gains and noise were measured on, and how optimistic that is."""
+        """Which trials gains and noise were measured on, and how optimistic that is."""
         if self.noise.held_out:
             return "on validation trials"
         growth = self.facts.get("noise_growth")
         if growth is None:
-            return "on the models' own training trials: optimistic, the models have no training log to say by how much"
+            return "on the models' own training trials: optimistic, by how much is unknown without training logs"
         return (
-            f"on the models' own training trials: optimistic, by the models' training logs the noise is {growth:.2f} "
-            "times as large on others"
+            f"on the models' own training trials: optimistic; training logs suggest that the noise is {growth:.2f} "
+            "times as large on other trials"
         )
 
     def _repr_html_(self) -> str:

@@ -1,4 +1,4 @@
-"""Responses of an ensemble to a whole movie, differentiable in the movie, in memory that can be bounded."""
+"""Responses of an ensemble to a whole movie, differentiable with respect to the movie, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def ensemble_responses(
 ) -> Tensor:
     """Mean response (neurons, frames) of the models to a movie (frames, height, width), with covariates.
 
-    A model of any length sees the whole movie. Others see windows laid end to end, the last one moved in; a frame in
-    two windows gets the mean. Windows of a model that warms up overlap by as much, and only the first one's warm-up is
-    kept.
+    A model of any length sees the whole movie. Others see windows laid end to end, the last one shifted to end with the
+    movie; a frame in two windows gets the mean. Windows of a model that warms up overlap by its warm-up, which is kept
+    only for the first.
 
     Parameters
     ----------
@@ -27,10 +27,10 @@ def ensemble_responses(
     video
         Grey levels 0..255.
     covariates
-        (channels, frames): behavior and pupil center; each model takes as many as it knows.
+        (channels, frames): behavior and pupil center; each model uses as many as it was trained with.
     keep_graphs
-        Keep what the gradient of every window needs, or compute each window again for its gradient: half as much
-        time again, in the memory of one window.
+        Keep every window's graph for the gradient; otherwise compute each window again: 50% more time, in the memory
+        of one window.
     """
     total = torch.zeros((), device=video.device)
     for model in models:
@@ -62,8 +62,8 @@ def _responses(model: EncodingModel, video: Tensor, covariates: Tensor, *, keep_
 
 
 def window_starts(frames: int, length: int, *, warmup: int = 0) -> list[int]:
-    """First frames of as few windows as cover the movie, each but the first one after its warm-up; the last moved in.
+    """First frames of the fewest windows that cover the movie, warm-ups overlapping; the last ends with the movie.
 
-    A window as long as the movie is the only one.
+    A window as long as the movie needs no others.
     """
     return [min(start, frames - length) for start in range(0, max(frames - warmup, 1), max(length - warmup, 1))]

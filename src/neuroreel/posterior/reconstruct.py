@@ -1,4 +1,4 @@
-"""``nr.reconstruct``: the most likely movie given a trial's responses, and draws of what else it may have been."""
+"""``nr.reconstruct``: the most likely movie given a trial's responses, and draws from the posterior."""
 
 from __future__ import annotations
 
@@ -70,25 +70,25 @@ def reconstruct(
     Parameters
     ----------
     trials
-        With responses, and behavior if the encoding models use it. The video is not looked at, but for scores.
+        With responses, and behavior if the encoding models use it. The video is used only for scores.
     posterior
         From ``nr.fit_posterior`` or ``nr.load_posterior``.
     mask
-        Transparency mask (height, width): which pixels scores count. It does not change the movie.
+        Transparency mask (height, width): which pixels are scored. It does not change the movie.
     neurons
-        (neurons,) boolean: the neurons that may be used. The others are ablated: they leave responses and noise.
+        (neurons,) boolean: the neurons that may be used. The others are ablated: dropped from responses and noise.
     samples
-        How many draws from the posterior to make beside the most likely movie; each costs about as many passes as it.
+        Number of draws from the posterior in addition to the most likely movie; each costs about as many passes.
     passes
-        At most so many passes, all windows once through all models, forward and backward, beside some three that find
-        how far to go in which direction. More do no harm.
+        Most passes (all windows once through all models, forward and backward), plus about three that set the scale of
+        the search. More do no harm.
     start
-        Movie (frames, height, width) where the search starts, a list of them for several trials; by default the
-        prior's mean. It decides how many passes are needed, not where they lead.
+        Movie (frames, height, width) where the search starts, or a list of movies for several trials; by default the
+        prior's mean. It affects how many passes are needed, not where they lead.
     allow_trained_on
-        Also reconstruct movies that an encoding model declares to be in its training set. The result says so.
+        Also reconstruct movies from an encoding model's declared training set. The result says so.
     seed
-        Random seed, of the draws alone.
+        Random seed of the draws.
     compute
         Device, precision, memory, checkpoint, progress.
 
@@ -101,9 +101,9 @@ def reconstruct(
     Raises
     ------
     InputError
-        Trials, mask, neurons or numbers that do not fit; raised before any work.
+        Trials, mask, neurons or numbers that do not fit; raised before any work starts.
     ResourceError
-        The device is not there, or memory is too small.
+        The device does not exist, or memory is too small.
     """
     single = isinstance(trials, Trial)
     starts: Any = [start] if single and start is not None else start
@@ -137,7 +137,7 @@ def reconstruct_each(
     seed: int = 0,
     compute: Compute | None = None,
 ) -> Iterator[Reconstruction]:
-    """As ``nr.reconstruct``, but each result is handed over as soon as it is made, and none is kept.
+    """Like ``nr.reconstruct``, but yields each result as soon as it is made and keeps none.
 
     With a recording's trials, memory does not grow with their number.
     """

@@ -1,7 +1,7 @@
-"""Draws from the posterior around the most likely movie: what the responses leave open.
+"""Draws from the posterior around the most likely movie.
 
-With J the derivative of the expected root responses, S the noise's covariance and w the likelihood's weight, the
-posterior is taken to be Gaussian there, with precision I + w J' S^-1 J in white coordinates. A draw solves
+With J the derivative of the expected root responses, S the noise covariance and w the likelihood weight, the
+posterior is approximated by a Gaussian with precision I + w J' S^-1 J in white coordinates. A draw solves
 
     (I + w J' S^-1 J) step = sqrt(w) J' S^-1 noise + z,    noise ~ N(0, S),  z ~ N(0, I)
 
@@ -20,19 +20,19 @@ from torch import Tensor
 from neuroreel.posterior.linearized import Linearized
 from neuroreel.posterior.objective import Objective
 
-TOLERANCE = 0.05  # of the right side's norm: far below the draws' own scatter
+TOLERANCE = 0.05  # relative to the right side's norm: far below the scatter of the draws
 NEIGHBORS = (2.0, 1.0, 1.0)  # frames, rows, columns
 
 
 def draw(
     objective: Objective, coordinates: Tensor, *, count: int, seed: int, advance: Callable[[], object] = lambda: None
 ) -> Tensor:
-    """White coordinates (count, components, frames) of draws around those of the most likely movie.
+    """White coordinates (count, components, frames) of draws around the most likely movie.
 
     Parameters
     ----------
     objective
-        Whose minimum the coordinates are.
+        Has its minimum at the coordinates.
     coordinates
         (components, frames).
     count
@@ -65,7 +65,7 @@ def solve(
 ) -> Tensor:
     """Solve curvature(x) = right for x, by preconditioned conjugate gradients (Hestenes & Stiefel 1952).
 
-    Ends when the rest is below ``tolerance`` of the right side, both in the preconditioner's norm.
+    Stops when the residual is below ``tolerance`` times the right side, both in the preconditioner's norm.
     """
     x = torch.zeros_like(right)
     rest = right.clone()
@@ -88,8 +88,8 @@ def solve(
 def deviation_of(video: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Standard deviation (frames, height, width) of draws around the most likely movie, grey levels.
 
-    A few draws say little of a single pixel, and a pixel's neighbors are as uncertain as it is: their variances are
-    averaged, with a Gaussian of ``NEIGHBORS`` frames, rows and columns.
+    A few draws say little about a single pixel, but neighboring pixels are about equally uncertain: variances are
+    averaged with a Gaussian of ``NEIGHBORS`` frames, rows and columns.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The search for the most likely movie: L-BFGS in scaled white coordinates, one pass at a time, so that it resumes."""
+"""The search for the most likely movie: L-BFGS in scaled white coordinates, one pass at a time, resumable."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ HISTORY = 10  # pairs of steps and gradient changes that the curvature is estima
 
 @dataclass(kw_only=True)
 class Progress:
-    """Where a search stands; all that a snapshot must keep.
+    """The state of a search, which a snapshot saves.
 
     Attributes
     ----------
     coordinates
-        The best movie's, in white coordinates (components, frames).
+        The best movie, in white coordinates (components, frames).
     passes
-        How often the models were asked for all responses and their gradient.
+        Number of passes through the models, forward and backward.
     values
-        The objective after each iteration, and how many passes it had taken by then.
+        The objective after each iteration, and the passes made by then.
     optimizer
         State of the optimizer.
     converged
-        The search ended by itself: no step improves the objective any more.
+        The search has converged: no step improves the objective any more.
     scale
-        Steps are measured in these units (components, frames); powers of two, so that no digit changes on the way.
+        Units of the steps (components, frames); powers of two, so that scaling is exact.
     first_step
-        How far along the negative gradient to go first, in those units; None leaves it to PyTorch, which starts with a
-        step so small that rounding hides what it does to the objective.
+        Length of the first step along the negative gradient, in those units; None leaves it to PyTorch, whose first
+        step is so small that rounding hides its effect on the objective.
     """
 
     coordinates: Tensor
@@ -53,16 +53,16 @@ def search(
     passes: int,
     after_iteration: Callable[[Progress], object] = lambda _: None,
 ) -> Progress:
-    """Improve ``progress`` until so many passes are made, or nothing improves any more.
+    """Improve ``progress`` until ``passes`` passes are made or the search converges.
 
     Parameters
     ----------
     objective
-        Coordinates to value and gradient; one call is a pass.
+        Maps coordinates to value and gradient; one call is a pass.
     progress
-        Start, or where an earlier call stopped; changed in place.
+        The start, or the state of an earlier call; changed in place.
     passes
-        At most so many, together with those made before.
+        Most passes, including those already made.
     after_iteration
         Called with the progress after each iteration (one pass or a few).
 
@@ -81,8 +81,8 @@ def search(
         value, gradient = objective(position * scale)
         return value, gradient * scale
 
-    seen: list[tuple[Tensor, Tensor, Tensor]] = []  # of this iteration: no movie is asked about twice
-    if progress.values:  # resumed: this pass was counted when it was made
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []  # of this iteration, so that no movie is computed twice
+    if progress.values:  # resumed: this pass has been counted
         seen.append((best.clone(), *scaled_objective(best)))
 
     def closure() -> Tensor:
@@ -97,13 +97,13 @@ def search(
                 )
             seen.append((best.detach().clone(), *found))
             if progress.first_step and not progress.values and len(seen) == 1:
-                # PyTorch divides the first step, and no other, by the sum of the gradient's sizes where that is above 1
+                # PyTorch divides the first step, and no other, by the gradient's L1 norm if that is above 1
                 optimizer.param_groups[0]["lr"] = progress.first_step * float(found[1].abs().sum().clamp_min(1))
         best.grad = found[1]
         return found[0]
 
     while progress.passes + (not seen) < passes and not progress.converged:
-        # the line search asks about max_eval movies at most, beside the one it begins with
+        # the line search evaluates at most max_eval movies besides the first
         optimizer.param_groups[0]["max_eval"] = passes - progress.passes - (not seen)
         before = best.clone()
         optimizer.step(closure)

@@ -1,7 +1,8 @@
-"""Which pixels the responses tell of: the information that they have about each, by the encoding models and noise.
+"""The posterior's transparency mask: how much information the responses carry about each pixel.
 
-The Fisher information of a pixel is the diagonal of J' S^-1 J, with J the derivative of the expected root responses by
-the movie and S the noise's covariance. It is the mean square of J' S^-1 noise, noise ~ N(0, S): one gradient a draw.
+The Fisher information of a pixel is the diagonal of J' S^-1 J, with J the derivative of the expected root responses
+with respect to the movie and S the noise covariance. It is the mean square of J' S^-1 noise, noise ~ N(0, S): one
+gradient per draw.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from neuroreel.progress import progress as progress_bar
 from neuroreel.recordings.trial import Trial
 
 MOVIES, DRAWS = 4, 2
-SMOOTHING = 1.5 / 64  # of the movie's width, standard deviation: few draws say little of a single pixel
-SCORED = 0.5  # of the sensitivity that the best hundredth of the pixels exceeds
+SMOOTHING = 1.5 / 64  # of the movie's width, standard deviation: a few draws say little about one pixel
+SCORED = 0.5  # of the sensitivity that the best 1% of the pixels exceed
 
 
 def posterior_mask(
@@ -37,23 +38,23 @@ def posterior_mask(
     seed: int = 0,
     compute: Compute | None = None,
 ) -> NDArray[np.float32]:
-    """A transparency mask by what responses tell of: 1 where they tell of a pixel half as much as of the best ones.
+    """A transparency mask from the information in the responses: 1 at half the value of the best pixels.
 
-    The root of each pixel's Fisher information, averaged over the frames of some movies, smoothed, and divided by half
-    of its 99th percentile. Nothing is trained, so there is nothing to converge: other movies, other draws and other
-    encoding models of the same neurons give nearly the same mask (``python benchmarks/masks.py``), which cannot be
-    said of the published rule, ``nr.learn_mask``.
+    The square root of each pixel's Fisher information, averaged over the frames of some movies, smoothed, and divided
+    by
+    half of its 99th percentile. Nothing is trained: other movies, other draws and other encoding models of the same
+    neurons give nearly the same mask (``python benchmarks/masks.py``), unlike the published rule, ``nr.learn_mask``.
 
     Parameters
     ----------
     posterior
         From ``nr.fit_posterior``.
     trials
-        With videos, training trials for instance; some are drawn.
+        With videos, for instance the training trials; ``movies`` of them are drawn.
     movies
-        How many are drawn.
+        Number of movies to draw.
     seed
-        Random seed, of movies and draws.
+        Random seed for movies and draws.
     compute
         Device, precision, memory, progress.
 
@@ -84,7 +85,7 @@ def posterior_mask(
     usable = posterior.usable.to(device)
     with engines_of(posterior.models, compute) as engines:
         warmup = max(model.warmup_frames for model in engines)
-        for number in progress_bar(numbers, description="What responses tell of", enabled=compute.progress):
+        for number in progress_bar(numbers, description="Learning the mask", enabled=compute.progress):
             trial = trials[number]
             video = torch.from_numpy(trial.needs_video()).to(device).requires_grad_()
             covariates = torch.from_numpy(trial.covariates).to(device)
@@ -99,5 +100,5 @@ def posterior_mask(
     sensitivity = np.sqrt(gaussian_filter(information, width, mode="nearest"))
     best = np.quantile(sensitivity, 0.99)
     if not best > 0:
-        raise InputError("no pixel changes the predicted responses: the encoding models are no use")
+        raise InputError("no pixel changes the predicted responses: the encoding models are unusable")
     return (sensitivity / (SCORED * best)).astype(np.float32).view(Mask)

@@ -1,4 +1,4 @@
-"""Responses to any movie, drawn from the posterior's own likelihood: encoding models, gains and noise."""
+"""Responses to any movie, drawn from the posterior's likelihood: encoding models, gains and noise."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def simulate_responses(
 ) -> list[Trial]:
     """The trials with simulated responses: more training pairs for ``nr.fit_decoder(kind="convolutional")``.
 
-    Square roots of the responses are gain x root of the prediction + offset + noise, as the posterior has them.
+    Square roots of the responses are gain x root of the prediction + offset + noise, as in the posterior.
 
     Parameters
     ----------
     posterior
         From ``nr.fit_posterior``.
     trials
-        With videos of any kind, and behavior if the encoding models use it; recorded responses are not looked at.
-        Movies that test a decoder must not be among them.
+        With videos of any kind, and behavior if the encoding models use it; recorded responses are ignored.
+        Do not include movies that test a decoder.
     seed
         Random seed of the noise.
     compute
@@ -46,7 +46,7 @@ def simulate_responses(
     Raises
     ------
     InputError
-        Movies of another size or rate than the encoding models', or behavior that is missing.
+        Movies of another size or rate than the encoding models', or missing behavior.
     """
     instance_of(posterior, Posterior, name="posterior")
     whole_number(seed, name="seed", least=0)

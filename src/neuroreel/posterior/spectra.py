@@ -1,6 +1,6 @@
 """Power over temporal frequency: how much of a signal is slow and how much is fast.
 
-The cosine transform takes the place of Fourier's: a trial is not periodic, and its coefficients are real.
+Uses the cosine transform instead of Fourier's: a trial is not periodic, and the coefficients are real.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def cosine_basis(frames: int, *, device: torch.device | str = "cpu") -> Tensor:
 
 
 def mean_power(signals: Iterable[Tensor], *, bins: int) -> Tensor:
-    """Mean squared cosine coefficients (channels, bins) of signals (channels, frames) of any lengths, smoothed."""
+    """Mean squared cosine coefficients (channels, bins) of signals (channels, frames) of any length, smoothed."""
     total, count = torch.zeros(()), 0
     bases: dict[int, Tensor] = {}
     for signal in signals:
@@ -40,7 +40,7 @@ def mean_power(signals: Iterable[Tensor], *, bins: int) -> Tensor:
 def smoothed(power: Tensor) -> Tensor:
     """Power (..., bins) averaged over the bins within ``SMOOTHING`` of each bin's frequency."""
     bins = power.shape[-1]
-    frequency = torch.arange(bins)  # small work, on the CPU: not every device has double precision
+    frequency = torch.arange(bins)  # on the CPU: little work, and not every device has double precision
     first = torch.ceil(frequency * (1 - SMOOTHING)).long()
     last = torch.floor(frequency * (1 + SMOOTHING)).long().clamp_max(bins - 1)
     sums = torch.nn.functional.pad(power.cpu().double().cumsum(-1), (1, 0))

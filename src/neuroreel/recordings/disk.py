@@ -85,7 +85,7 @@ def check_fetched(path: Path) -> None:
         target = os.path.realpath(path)
         if "annex/objects/" in target:
             raise _not_fetched(path, *_ANNEX)
-        raise InputError(f"{path} is a link to {target}, which is not there; copy that file, or correct the link")
+        raise InputError(f"{path} is a link to {target}, which does not exist; copy that file, or correct the link")
     start = b""
     with contextlib.suppress(OSError):  # that it cannot be read is for the reader to say
         if path.is_file() and path.stat().st_size < _LONGEST_POINTER:

@@ -174,7 +174,7 @@ def _row(table: Path, number: int, cells: dict[str, Any], *, frame_rate_hz: floa
     for kind, file in files.items():
         check_fetched(file)
         if not file.is_file():
-            raise InputError(f"{table}: {name} names {file} as its {kind}, which is not there")
+            raise InputError(f"{table}: {name} names {file} as its {kind}, which does not exist")
         endings = ENDINGS if kind == "video" else (".npy",)
         if file.suffix.lower() not in endings:
             raise InputError(f"{table}: {name} names {file} as its {kind}; it must end in {', '.join(endings)}")

@@ -80,7 +80,7 @@ def write_recording(
     InputError
         Trials that do not fit each other, words that do not fit the trials, or a folder that exists.
     ResourceError
-        The disk is full, or the folder may not be written.
+        The disk is full, or the folder is not writable.
     """
     given = absolute(folder)
     folder = given.resolve()  # a link stays, and what it leads to is replaced

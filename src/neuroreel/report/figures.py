@@ -1,4 +1,4 @@
-"""The report's plots: small vector pictures that take their colors from the page, in light and in dark."""
+"""The report's plots: small vector pictures that follow the page's light or dark colors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK = "#010203"  # any color that no plot uses: becomes the page's text color
-_BLUE, _ORANGE, _GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart with every kind of color vision (Okabe and Ito)
+_BLUE, _ORANGE, _GREEN = "#0072b2", "#d55e00", "#009e73"  # distinguishable with any color vision (Okabe and Ito)
 _PAGE_COLORS = {_INK: "currentColor", _BLUE: "var(--blue)", _ORANGE: "var(--orange)", _GREEN: "var(--green)"}
 
 _HISTORY = {  # name in the dataset: label, color, line style
@@ -39,7 +39,7 @@ _CUT = 2.5  # percent of a raster's values beyond either end of the colors
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A plot as inline SVG; ``time_box`` is where its time axes lie: left, right, top, bottom as fractions of it."""
+    """A plot as inline SVG; ``time_box`` is the area of its time axes: left, right, top, bottom as fractions."""
 
     svg: str
     caption: str
@@ -107,8 +107,8 @@ def mask_picture(result: Reconstruction, *, key: str) -> Picture | None:
 def raster_picture(result: Reconstruction, *, key: str) -> Picture | None:
     """Recorded and predicted responses one above the other; None if nothing was recorded.
 
-    Each neuron is divided by the standard deviation of its recorded responses, in all panels alike; a nearly silent one
-    by more. Neurons are sorted by how well the true movie (else the reconstruction) predicts them.
+    Each neuron is divided by the standard deviation of its recorded responses, the same in all panels; a nearly silent
+    neuron by more. Neurons are sorted by how well the true movie (else the reconstruction) predicts them.
     """
     activity = sorted_responses(result)
     if not activity:
@@ -196,21 +196,21 @@ def _draw_rasters(
 
 @contextmanager
 def _figure(*, width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Iterator[Figure]:
-    """A figure of its own, outside pyplot, in the page's style; width and height in inches."""
+    """A new figure, without pyplot, in the page's style; width and height in inches."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     style: Any = dict.fromkeys(inked, _INK)
     style |= {"svg.fonttype": "none", "svg.hashsalt": "neuroreel", "font.size": 9.5, "axes.linewidth": 0.8}
-    style["text.parse_math"] = False  # a $ in somebody's name for a method is a $
+    style["text.parse_math"] = False  # a $ in a method's name stays a $
     style |= {"axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.8, "lines.markersize": 4}
     with rc_context(style):
         yield Figure(figsize=(width, height), layout=layout)
 
 
 def _svg(figure: Figure, *, key: str, alt: str) -> str:
-    """The figure as an SVG element that can stand in a page beside others: own ids, the page's fonts and colors."""
+    """The figure as an inline SVG element with unique ids and the page's fonts and colors."""
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -1,4 +1,4 @@
-"""Movies packed into a page: grey PNG sheets that a browser unpacks without loss of step."""
+"""Movies packed into a page: grey PNG sheets that a browser plays in sync."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from neuroreel.evaluation.scores import contrast_gain
 from neuroreel.outlines import svg_path
 from neuroreel.results.export import grey_png
 
-NO_MOVIE = "uncertainty"  # has no contrast to match
-_LONGEST_SIDE = 128  # pixels shown: larger movies are shown at a fraction of their size
+NO_MOVIE = "uncertainty"  # its contrast is not matched
+_LONGEST_SIDE = 128  # pixels; larger movies are shrunk
 _SHEET_HEIGHT = 8192  # pixels: browsers refuse pictures of more than 16,384
-_BYTES_OF_ALL_TRIALS = 7_200_000  # of PNG in base64: with their plots, eight trials stay below 10 MB
+_BYTES_OF_ALL_TRIALS = 7_200_000  # of base64 PNG: with plots, eight trials stay below 10 MB
 _GREY_LEVELS = (256, 128, 64, 32, 16, 8)
 
 
@@ -32,13 +32,13 @@ def pack_trial(
     Parameters
     ----------
     movies
-        What each is called, and its frames (frames, height, width), grey 0..255; all of one size. Movies that take too
-        much room are shown with fewer grey levels, or pixels: ``levels`` and ``shrink`` say so.
+        Label and frames (frames, height, width) of each, grey 0..255; all of one size. Movies that take too much space
+        get fewer grey levels or pixels, given by ``levels`` and ``shrink``.
     mask, threshold
-        (height, width), and the value from which on a pixel is inside; for the outline, and for matching the contrast
-        of the movies to that of the one called "true".
+        (height, width), and the value at which a pixel is inside; for the outline, and for matching the movies'
+        contrast to the movie labeled "true".
     trials
-        How many trials share the page's room.
+        Number of trials that share the page's space.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def _shrink(movie: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
 
 
 def _pack_within_budget(movies: Mapping[str, NDArray[np.float32]], *, budget: int) -> tuple[int, dict[str, list[str]]]:
-    """The finest of _GREY_LEVELS with which all sheets of a trial fit, and the sheets."""
+    """The most grey levels with which all sheets of a trial fit the budget, and the sheets."""
     for levels in _GREY_LEVELS:
         sheets = {label: _sheets(movie, levels) for label, movie in movies.items()}
         if sum(len(url) for urls in sheets.values() for url in urls) <= budget:
@@ -102,7 +102,7 @@ def _sheets(movie: NDArray[np.float32], levels: int) -> list[str]:
 def _contrast_match(
     movie: NDArray[np.float32], truth: NDArray[np.float32] | None, inside: NDArray[np.bool_] | None
 ) -> tuple[float, float]:
-    """Gain and offset that give a movie the true one's mean and deviation, inside the mask where there is one."""
+    """Gain and offset that match a movie to the true one's mean and deviation, inside the mask if there is one."""
     if truth is None or truth is movie:
         return 1.0, 0.0
     where = np.ones(movie.shape[1:], bool) if inside is None or not inside.any() else inside

@@ -1,4 +1,4 @@
-"""One page that shows reconstructions to people: no network, no server, nothing to install."""
+"""One page that shows reconstructions: no network, no server, nothing to install."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_report(
     notes: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write one self-contained HTML page: movies side by side in step, activity, mask, scores, settings, provenance.
+    """Write one self-contained HTML page: movies side by side, activity, mask, scores, settings, provenance.
 
     Parameters
     ----------
@@ -48,30 +48,30 @@ def write_report(
         Heading of the page; by default it says how many reconstructions there are.
     scores
         ``{trial: {method: {score: value}}}``, or a pandas DataFrame with the columns ``trial``, ``method`` and one
-        column a score; None, NaN and infinite values are shown as undefined. The first score is shown under the movies
-        too, where its trial is the result's ``trial`` (or ``name``) and its method is what the movie is called:
-        ``reconstruction``, ``start``, or a key of ``movies``. By default they are computed inside each result's mask,
-        beside the baselines, where all true movies are known.
+        column per score; None, NaN and infinite values are shown as undefined. The first score also appears under a
+        movie if its trial is the result's ``trial`` (or ``name``) and its method is the movie's label:
+        ``reconstruction``, ``start``, or a key of ``movies``. By default scores and baselines are computed inside each
+        result's mask if all true movies are known.
     decoder
-        Linear decoder of the same neurons: its movie plays beside the others, and the baselines are those of
-        ``nr.baselines``. Without it they are what the results allow: grey, the mean of the other true movies, and the
-        reconstruction of another trial.
+        Linear decoder of the same neurons: its movie plays next to the others, and the baselines are those of
+        ``nr.baselines``. Without it they are grey, the mean of the other true movies, and the reconstruction of another
+        trial.
     movies
-        Further movies to play beside the others: what each is called, and one (frames, height, width) a result.
+        Further movies to play: label, and one (frames, height, width) per result.
     notes
-        Plain text for the top of the page; an empty line begins a new paragraph.
+        Plain text for the top of the page; an empty line starts a new paragraph.
     overwrite
-        Replace a page that is there.
+        Replace an existing page.
 
     Returns
     -------
     Path
-        The page written.
+        The page.
 
     Raises
     ------
     InputError
-        No results, movies of another shape, scores of another shape, or a page that exists already.
+        No results, movies or scores of a wrong shape, or a page that already exists.
     """
     path = user_path(path)
     if path.suffix.lower() not in (".html", ".htm"):
@@ -150,20 +150,20 @@ def _template() -> Any:
 
 
 def _simulated(results: Sequence[Reconstruction]) -> str:
-    """Of how many results no animal was recorded: all, some, none."""
+    """Whether all, some or none of the results are simulated."""
     told = {result.simulated for result in results}
     return "some" if len(told) > 1 else "all" if True in told else "none"
 
 
 def _scored(results: Sequence[Reconstruction]) -> str:
-    """The share of the screen that scores are of: "19% of the screen", "17% to 21% of the screen"."""
+    """The share of the screen that is scored: "19% of the screen", "17% to 21% of the screen"."""
     ends = sorted((result.mask for result in results), key=scored_share)
     least, most = share_words(ends[0]), share_words(ends[-1])
     return most if least == most else f"{least.split()[0]} to {most}"
 
 
 def _names(results: Sequence[Reconstruction]) -> list[str]:
-    """Short names where all are of one recording; numbered where two would be the same."""
+    """Short names if all are from one recording; numbered if two would be the same."""
     recordings = {result.dataset.attrs.get("recording", "") for result in results}
     short = [str(r.dataset.attrs.get("trial", "")).rpartition("/")[2] or r.name for r in results]
     names = short if len(recordings) == 1 else [result.name for result in results]
@@ -182,17 +182,17 @@ def _names_in_tables(results: Sequence[Reconstruction]) -> list[list[str]]:
 def _extra(movies: Mapping[str, Sequence[ArrayLike]], number: int, results: int) -> dict[str, ArrayLike]:
     for label, given in movies.items():
         if len(given) != results:
-            raise InputError(f"movies[{label!r}] holds {len(given)} movies for {results} results; give one a result")
+            raise InputError(f"movies[{label!r}] holds {len(given)} movies for {results} results; give one per result")
     return {label: given[number] for label, given in movies.items()}
 
 
 def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float32]]:
-    """The movies of one trial by what they are called, in the order in which they stand side by side."""
+    """The movies of one trial by label, in the order in which they are shown."""
     films = {} if result.truth is None else {"true": result.truth}
     films["reconstruction"] = result.video
     start = np.asarray(result.dataset["start"].values, np.float32) if "start" in result.dataset else None
     twin = start is not None and any(_look_alike(start, np.asarray(movie, np.float32)) for movie in extra.values())
-    if start is not None and np.ptp(start, axis=0).max() >= 1 and not twin:  # a still start shows nothing
+    if start is not None and np.ptp(start, axis=0).max() >= 1 and not twin:  # a still start is not worth showing
         films["start"] = start
     if result.samples is not None:
         films["a draw"] = result.samples[0]
@@ -212,7 +212,7 @@ def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, 
 
 
 def _look_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """True if no pixel differs by a grey level."""
+    """True if no pixel differs by a grey level or more."""
     return one.shape == other.shape and bool(np.abs(one - other).max() < 1)
 
 
@@ -256,7 +256,7 @@ def _data(
     known: Sequence[str],
     trials: int,
 ) -> dict[str, Any]:
-    """One trial of several for the player: its movies, and under each the first score."""
+    """One of several trials for the player: its movies, with the first score under each."""
     packed = pack_trial(films, mask=result.mask, threshold=_outline_threshold(result.mask), trials=trials)
     if table is not None:
         score = table.scores[0]

@@ -1,4 +1,4 @@
-"""Scores as tables of a page: what was measured, for which trial, by which method."""
+"""Tables of scores by trial and method."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _LABELS = {
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "share_of_screen_scored": "share of the screen that is scored",
-    "motion_energy_truth": "motion energy, true movie (grey levels a frame)",
-    "motion_energy_video": "motion energy (grey levels a frame)",
+    "motion_energy_truth": "motion energy, true movie (grey levels per frame)",
+    "motion_energy_video": "motion energy (grey levels per frame)",
     "spatial_entropy_truth": "spatial entropy, true movie (bits)",
     "spatial_entropy_video": "spatial entropy (bits)",
 }
@@ -35,14 +35,14 @@ _LABELS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A number as it is shown. ``of`` is set where it is a mean of fewer trials than there are."""
+    """A number as shown on the page. ``of`` is set if it is a mean over only some of the trials."""
 
     value: float
     of: int | None = None
 
     @property
     def text(self) -> str:
-        """Three decimals for correlations and the like, fewer for greater numbers; an en dash where undefined."""
+        """Three decimals for correlations and the like, fewer for larger numbers; an en dash if undefined."""
         if math.isnan(self.value):
             return "\N{EN DASH}"
         decimals = 3 if abs(self.value) < 10 else 1
@@ -50,13 +50,13 @@ class Cell:
 
     @property
     def defined(self) -> bool:
-        """False where there is no number to show."""
+        """False if there is no number to show."""
         return not math.isnan(self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreTable:
-    """Scores of methods on trials; what was not given or is not finite is undefined (NaN)."""
+    """Scores of methods on trials; missing and non-finite values are undefined (NaN)."""
 
     trials: tuple[str, ...]
     methods: tuple[str, ...]
@@ -82,7 +82,7 @@ class ScoreTable:
 
     @staticmethod
     def label(score: str) -> str:
-        """What a score is called on the page, with its unit."""
+        """A score's label on the page, with its unit."""
         return _LABELS.get(score, score.replace("_", " "))
 
 
@@ -92,10 +92,10 @@ def default_scores(
     decoder: RidgeDecoder | None,
     movies: Mapping[str, Sequence[ArrayLike]],
 ) -> Scores | None:
-    """Scores of the results, of the movies that play beside them, and of baselines, inside each result's mask.
+    """Scores of results, of movies shown with them, and of baselines, inside each result's mask.
 
-    None where a true movie is not known or a mask reaches 1 nowhere. Of movies that are too short for it, fewer frames
-    than usual are left out at the start.
+    None if a true movie is unknown or a mask never reaches 1. For short movies, fewer frames than usual are left out at
+    the start.
     """
     seen = all(result.mask is None or (result.mask >= 1).any() for result in results)
     if not seen or any(result.truth is None for result in results):
@@ -108,7 +108,7 @@ def default_scores(
 
 
 def _baselines_of_results(results: Sequence[Reconstruction]) -> dict[str, list[NDArray[np.float32]]]:
-    """What a reconstruction has to beat, made from the results alone: one movie a result."""
+    """Baselines made from the results alone, one movie per result."""
     found = {"grey": [np.full_like(result.video, MID_GREY) for result in results]}
     if len(results) > 1 and len({result.video.shape for result in results}) == 1:
         total = np.sum([result.needs_truth().mean(axis=0) for result in results], axis=0)
@@ -121,18 +121,18 @@ def _baselines_of_results(results: Sequence[Reconstruction]) -> dict[str, list[N
 
 
 def read_scores(scores: Scores) -> ScoreTable:
-    """Bring both ways of giving scores into one table, in the order given.
+    """Convert scores from either form into one table, in the given order.
 
     Parameters
     ----------
     scores
         ``{trial: {method: {score: value}}}``, or a pandas DataFrame with the columns ``trial``, ``method`` and one
-        column a score. None, NaN and infinite values are undefined.
+        column per score. None, NaN and infinite values are undefined.
 
     Raises
     ------
     InputError
-        Another shape, a value that is not a number, or a trial and method given twice.
+        A wrong shape, a value that is not a number, or a trial and method given twice.
     """
     rows = _rows_of_frame(scores) if isinstance(scores, DataFrame) else _rows_of_mapping(scores)
     if not rows:
@@ -166,7 +166,7 @@ def _rows_of_mapping(scores: Any) -> _Rows:
     rows: _Rows = []
     for trial, methods in scores.items():
         if not isinstance(methods, Mapping) or not all(isinstance(found, Mapping) for found in methods.values()):
-            raise InputError(f"{shape}; what it holds for {trial!r} is none")
+            raise InputError(f"{shape}; its value for {trial!r} is not")
         rows += [(str(trial), str(method), found) for method, found in methods.items()]
     return rows
 

@@ -1,4 +1,4 @@
-"""Reconstructions as they lie in memory and on disk: labelled arrays that say how they were made."""
+"""Reconstructions in memory and on disk: labeled arrays with their provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled arrays as files: written whole or not at all, and read back only if they are what was written."""
+"""Labeled arrays as files: written whole or not at all, and checked when read back."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = Fa
     Raises
     ------
     InputError
-        Another ending, or something is there already and ``overwrite`` is False.
+        A wrong extension, or the file exists and ``overwrite`` is False.
     ResourceError
-        The disk is full, the folder may not be written, or zarr is not installed.
+        The disk is full, the folder is not writable, or zarr is not installed.
     """
     path = user_path(path)
     _check_ending(path)
     refuse_existing(path, overwrite=overwrite)
     dataset = dataset.assign_attrs(content_sha256=_content_hash(dataset))
-    # In memory first: when the disk fills up under them, HDF5 crashes the whole process, and Zarr's threads go on
-    # writing while what they wrote is being deleted.
+    # In memory first: on a full disk HDF5 crashes the whole process, and Zarr's threads keep writing while their files
+    # are being deleted.
     files = _zarr_files(dataset) if path.suffix == ".zarr" else {"": netcdf_bytes(dataset)}
     with atomic_path(path, overwrite=overwrite) as partial:
         for name, content in files.items():
@@ -49,12 +49,12 @@ def read_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
     path
         A ``.nc`` file or a ``.zarr`` folder.
     kind
-        What it must hold: one of the ``KINDS`` of results.
+        Kind of result, one of ``KINDS``.
 
     Raises
     ------
     InputError
-        There is no such file, it is damaged, it is of another kind, or a newer neuroreel wrote it.
+        The file does not exist, is damaged, is of another kind, or was written by a newer neuroreel.
     """
     path = user_path(path)
     _check_ending(path)
@@ -65,7 +65,7 @@ def read_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
     options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
     try:
         dataset = xr.load_dataset(path, engine=engine, decode_times=False, **options)
-    # h5py and zarr meet damaged files with OSError, KeyError, RuntimeError, ValueError, and zlib.error among others
+    # for damaged files, h5py and zarr raise OSError, KeyError, RuntimeError, ValueError, and zlib.error among others
     except Exception as error:
         raise InputError(f"{path} cannot be read ({error}); it is damaged or of another kind") from error
     check_format(dataset.attrs, where=path, kind=kind)
@@ -89,7 +89,7 @@ def netcdf_bytes(dataset: xr.Dataset) -> memoryview:
 
 
 def _zarr_files(dataset: xr.Dataset) -> dict[str, bytes]:
-    """What lies in the files of a Zarr folder, by their names in it."""
+    """The contents of a Zarr folder's files, by name."""
     from zarr.storage import MemoryStore
 
     files: dict[str, Any] = {}
@@ -98,6 +98,6 @@ def _zarr_files(dataset: xr.Dataset) -> dict[str, bytes]:
 
 
 def _content_hash(dataset: xr.Dataset) -> str:
-    """One fingerprint of all values: Zarr reads a lost chunk as zeros without a word."""
+    """One hash of all values: Zarr silently reads a lost chunk as zeros."""
     hashes = "".join(f"{name} {hash_array(dataset[name].values)}\n" for name in sorted(map(str, dataset)))
     return hash_array(np.frombuffer(hashes.encode(), np.uint8))

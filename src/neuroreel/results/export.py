@@ -1,4 +1,4 @@
-"""Movies for other programs: TIFF for ImageJ, MP4 for players, PNG for pages."""
+"""Movies for other programs: TIFF for ImageJ, MP4 for players, GIF and PNG for pages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_tiff(
     pixels_per_degree: float | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a movie as an ImageJ hyperstack that knows its frame interval.
+    """Write a movie as an ImageJ hyperstack with its frame interval.
 
     Parameters
     ----------
@@ -50,25 +50,25 @@ def write_tiff(
     video
         (frames, height, width), grey 0..255.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     truth
         The true movie, of the same shape: becomes channel 1, and the reconstruction channel 2.
     dtype
-        ``uint8`` (grey levels rounded) or ``float32`` (as they are).
+        ``uint8`` (grey levels rounded) or ``float32`` (exact).
     pixels_per_degree
-        Gives the pixels a size in degrees of visual angle, where it is known.
+        If known, gives the pixels a size in degrees of visual angle.
     overwrite
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
     Path
-        The file written.
+        The file.
 
     Raises
     ------
     InputError
-        A movie, an ending or a type that cannot be written, or a file that exists already.
+        A movie, extension or type that cannot be written, or a file that already exists.
     ResourceError
         tifffile is not installed, or the disk is full.
     """
@@ -90,7 +90,7 @@ def write_tiff(
         "max": 255.0,
     }
     size = (1.0, 1.0) if pixels_per_degree is None else (pixels_per_degree, pixels_per_degree)
-    file = io.BytesIO()  # in memory first: tifffile does not say why when the disk fills up under it
+    file = io.BytesIO()  # in memory first: tifffile does not report a full disk
     tifffile.imwrite(file, stack, imagej=True, metadata=metadata, resolution=size)
     with atomic_path(path, overwrite=overwrite) as partial:
         partial.write_bytes(file.getvalue())
@@ -108,7 +108,7 @@ def write_mp4(
     comment: str = "",
     overwrite: bool = False,
 ) -> Path:
-    """Write a movie as H.264, either for players and browsers or exact to the grey level.
+    """Write a movie as H.264, either for players and browsers or lossless.
 
     Parameters
     ----------
@@ -117,29 +117,29 @@ def write_mp4(
     video
         (frames, height, width), grey 0..255; rounded to whole grey levels.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     truth
         The true movie, of the same shape: shown to the left of the reconstruction.
     exact
         False: yuv420p, which every player shows, within a few grey levels. True: lossless grey, which reads back
-        exactly (with ``-pix_fmt gray``), but which browsers and some players do not show.
+        exactly (with ``-pix_fmt gray``), but browsers and some players do not show.
     scale
-        Every pixel becomes ``scale`` x ``scale`` of them. By default 1 if exact, else as many as make the long side at
+        Every pixel becomes ``scale`` x ``scale`` pixels. By default 1 if exact, else enough to make the long side at
         least 480 pixels.
     comment
-        Goes into the file: what is shown.
+        Comment in the file on what is shown.
     overwrite
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
     Path
-        The file written.
+        The file.
 
     Raises
     ------
     InputError
-        A movie, an ending or a scale that cannot be written, or a file that exists already.
+        A movie, extension or scale that cannot be written, or a file that already exists.
     ResourceError
         imageio-ffmpeg is not installed, or the disk is full.
     """
@@ -171,7 +171,7 @@ def write_gif(
     comment: str = "",
     overwrite: bool = False,
 ) -> Path:
-    """Write a movie as an animated GIF, for slides and pages: at most 15 frames a second, at its own speed.
+    """Write a movie as an animated GIF, for slides and pages: at most 15 frames per second, in real time.
 
     Parameters
     ----------
@@ -184,19 +184,19 @@ def write_gif(
     scale
         Every pixel becomes ``scale`` x ``scale`` of them.
     comment
-        Goes into the file: what is shown.
+        Comment in the file on what is shown.
     overwrite
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
     Path
-        The file written.
+        The file.
 
     Raises
     ------
     InputError
-        A movie, an ending or a scale that cannot be written, or a file that exists already.
+        A movie, extension or scale that cannot be written, or a file that already exists.
     ResourceError
         The disk is full.
     """
@@ -243,7 +243,7 @@ def gif(
 
 
 def _outline_pixels(mask: NDArray[Any], *, scale: int) -> NDArray[np.bool_]:
-    """Where a mask's outline runs, on its pixels enlarged ``scale`` times."""
+    """A mask's outline, on pixels enlarged ``scale`` times."""
     from PIL import Image, ImageDraw
 
     height, width = np.shape(mask)
@@ -255,7 +255,7 @@ def _outline_pixels(mask: NDArray[Any], *, scale: int) -> NDArray[np.bool_]:
 
 
 def side_by_side(movies: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Movies (frames, height, width) in one, from left to right, with a narrow white gap between them."""
+    """Movies (frames, height, width) joined from left to right, with a narrow white gap between them."""
     frames, height, _ = movies[0].shape
     gap = np.full((frames, height, GAP_PIXELS), 255, movies[0].dtype)
     pieces = [piece for movie in movies for piece in (gap, movie)]
@@ -302,7 +302,7 @@ def _encode(path: Path, frames: NDArray[np.uint8], *, frame_rate_hz: float, opti
     rate = str(Fraction(frame_rate_hz).limit_denominator(1001))
     source = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, "-an", "-c:v", "libx264", *options]
-    # "file:" as a colon in the name would make a protocol of what is before it
+    # "file:" because ffmpeg takes what is before a colon for a protocol
     done = subprocess.run([*command, f"file:{path}"], input=frames.tobytes(), capture_output=True, check=False)
     if done.returncode == 0:
         return

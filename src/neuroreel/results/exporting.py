@@ -1,4 +1,4 @@
-"""``neuroreel export``: what the ending of the name decides."""
+"""``neuroreel export``: the file extension decides the format."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def export_results(
     exact: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write reconstructions, by their names, as the ending of ``to`` says; ``{}`` in it stands for the name.
+    """Write named reconstructions in the format of ``to``'s extension; ``{}`` in it stands for the name.
 
     Raises
     ------
     InputError
-        Another ending, one name for several movies, a file that exists already, an option that the kind does not have.
+        A wrong extension, one name for several movies, a file that already exists, or an option of another format.
     """
     ending = Path(to).suffix.lower()
     if ending not in (".nwb", ".tif", ".tiff", ".mp4", ".gif"):

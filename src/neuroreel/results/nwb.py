@@ -1,4 +1,4 @@
-"""Reconstructions as NWB files, which other labs' programs and the DANDI archive read."""
+"""Reconstructions as NWB files, readable by other labs' programs and the DANDI archive."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_nwb(
 
     Each becomes a processing module, "neuroreel" if it is the only one, else "neuroreel_NAME": the reconstruction as
     ImageSeries (frames, height, width), the mask, responses recorded and predicted as TimeSeries (frames, neurons), the
-    history of the optimisation as a table. The true movie is a stimulus. Settings and provenance are a text in scratch.
+    history of the optimization as a table. The true movie is a stimulus. Settings and provenance are text in scratch.
     Time starts at 0 with the trial.
 
     Parameters
@@ -57,23 +57,23 @@ def write_nwb(
     path
         Ends in ``.nwb``.
     results
-        By name; a name is needed only where there are several.
+        By name; a name is needed only if there are several.
     metadata
-        What is known of the session: fields of NWB's file, and ``subject``, fields of its subject; see ``FIELDS`` and
-        ``SUBJECT_FIELDS``. Nothing of an animal is made up: without it the file says that it holds a reconstruction,
-        and bears the date on which that was made.
+        Facts about the session: fields of the NWB file, and ``subject`` with fields of its subject; see ``FIELDS`` and
+        ``SUBJECT_FIELDS``. Nothing is made up: without metadata the file says that it holds a reconstruction, with the
+        date of that reconstruction.
     overwrite
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
     Path
-        The file written.
+        The file.
 
     Raises
     ------
     InputError
-        Another ending, a file that exists already, fields that NWB does not know or cannot take.
+        A wrong extension, a file that already exists, or fields that NWB does not know or accept.
     ResourceError
         pynwb is not installed, or the disk is full.
     """
@@ -93,7 +93,7 @@ def write_nwb(
 
 
 def _file(results: Mapping[str, Reconstruction], metadata: dict[str, Any]) -> Any:
-    """An NWB file without data: what is known of the session."""
+    """An NWB file with only the facts about the session."""
     from pynwb import NWBFile
     from pynwb.file import Subject
 
@@ -136,7 +136,7 @@ def _time(value: Any, *, what: str) -> datetime:
 
 
 def _fingerprint(results: Mapping[str, Reconstruction]) -> str:
-    """The same for the same results."""
+    """An identifier that is the same for the same results."""
     digest = hashlib.sha256()
     for name, result in sorted(results.items()):
         digest.update(f"{name} {result.dataset.attrs['provenance']}".encode())
@@ -145,7 +145,7 @@ def _fingerprint(results: Mapping[str, Reconstruction]) -> str:
 
 
 def _add(nwb: Any, result: Reconstruction, *, suffix: str) -> None:
-    """One reconstruction, as a module, a stimulus and a text."""
+    """Add one reconstruction, as a module, a stimulus and text."""
     from pynwb import TimeSeries
     from pynwb.image import GrayscaleImage, Images, ImageSeries
 
@@ -181,14 +181,14 @@ def _add(nwb: Any, result: Reconstruction, *, suffix: str) -> None:
 
 
 def _packed(values: Any) -> Any:
-    """Compressed."""
+    """The values, compressed."""
     from pynwb import H5DataIO
 
     return H5DataIO(np.ascontiguousarray(values, np.float32), compression="gzip", shuffle=True)
 
 
 def _attributes(result: Reconstruction) -> str:
-    """What the file's arrays do not say, as JSON: provenance, and the numbers that go with the movie."""
+    """Provenance and attributes that are not in the file's arrays, as JSON."""
     attributes = {key: value for key, value in result.dataset.attrs.items() if key != "provenance"}
     plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in attributes.items()}
     ids = result.dataset["neuron"].values.tolist() if "neuron" in result.dataset.coords else None
@@ -196,13 +196,14 @@ def _attributes(result: Reconstruction) -> str:
 
 
 def _history(result: Reconstruction) -> Any:
-    """The values recorded on the way as a table, one row an iteration; None if there are none."""
+    """The recorded history as a table, one row per iteration; None if there is none."""
     from pynwb.core import DynamicTable, VectorData
 
     names = [name for name in result.dataset.variables if result.dataset[name].dims == ("iteration",)]
     if not names:
         return None
     columns = [
-        VectorData(name=str(name), description=f"{name} on the way", data=result.dataset[name].values) for name in names
+        VectorData(name=str(name), description=f"{name} per iteration", data=result.dataset[name].values)
+        for name in names
     ]
-    return DynamicTable(name="history", description="recorded during the optimisation", columns=columns)
+    return DynamicTable(name="history", description="recorded during the optimization", columns=columns)

@@ -1,4 +1,4 @@
-"""What a reconstruction looks like: frames, a movie that plays, responses, what was recorded on the way, a map."""
+"""Pictures of a reconstruction: frames, a playing movie, responses, history, a map."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _RESPONSES = {
 
 
 def matched_movie(result: Reconstruction) -> NDArray[np.float32]:
-    """The reconstruction with the true movie's brightness and contrast, which no correlation depends on.
+    """The reconstruction with the true movie's brightness and contrast, which does not affect correlations.
 
-    Grey outside the pixels that are scored: so the paper shows its own.
+    Grey outside the scored pixels, as in the paper.
     """
     from neuroreel.evaluation.scores import match_contrast
 
@@ -51,7 +51,7 @@ def matched_movie(result: Reconstruction) -> NDArray[np.float32]:
 
 
 def movies_to_show(result: Reconstruction) -> Movies:
-    """The movies that stand side by side wherever a reconstruction is shown, by what they show."""
+    """The movies to show side by side, by label."""
     if result.truth is None:
         movies = {"reconstruction": result.video}
     else:
@@ -63,12 +63,12 @@ def movies_to_show(result: Reconstruction) -> Movies:
 
 
 def white_deviation(deviation: NDArray[np.float32]) -> float:
-    """Grey levels of deviation that are shown as white: a round number that few pixels exceed."""
+    """The deviation (grey levels) shown as white: a round number that few pixels exceed."""
     return float(max(10, 10 * np.ceil(np.quantile(deviation, 0.999) / 10)))
 
 
 def beside_truth(result: Reconstruction, *, with_truth: bool, match: bool) -> dict[str, Any]:
-    """The movies of a file for players, and what its comment says of them."""
+    """The movies and the comment for an exported file."""
     if not with_truth:
         return {"video": result.video}
     comment = "left: true movie; right: reconstruction"
@@ -100,7 +100,7 @@ def frames_figure(result: Reconstruction, *, columns: int) -> Figure:
 
 
 def _said(result: Reconstruction) -> str:
-    """What a reader must know of the movies that stand side by side."""
+    """A note on what the movies side by side are."""
     return f"reconstruction {MATCHED}" if result.mask is not None else "reconstruction " + MATCHED.partition(",")[0]
 
 
@@ -109,7 +109,7 @@ def history_figure(result: Reconstruction) -> Figure:
     history = result.history
     names = [name for name in _HISTORY if name in history and history[name].notna().any()]
     if not names:
-        raise InputError(f"nothing was recorded on the way to {result.name}, so there is nothing to plot")
+        raise InputError(f"no history was recorded for {result.name}, so there is nothing to plot")
     with new_figure(COLUMN * len(names) * 0.75, 50, simulated=result.simulated) as figure:
         for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
             label, color = _HISTORY[name]
@@ -151,7 +151,7 @@ def sorted_responses(result: Reconstruction) -> dict[str, NDArray[Any]]:
 
 
 def map_figure(result: Reconstruction, *, skip: int) -> Figure:
-    """Where the movie was recovered: each pixel's correlation over time, the whole screen, the scored area outlined."""
+    """Where the movie was recovered: each pixel's correlation over time, with the scored area outlined."""
     from neuroreel.evaluation.scores import pixel_correlation
 
     correlations = pixel_correlation(result.needs_truth(), result.video, skip=skip)
@@ -164,7 +164,7 @@ def map_figure(result: Reconstruction, *, skip: int) -> Figure:
 
 
 def playing_html(result: Reconstruction) -> str:
-    """The movies in step as one GIF, which needs no script, the outline drawn over it, the provenance folded below."""
+    """The movies as one GIF, which needs no script, with the outline drawn over it and the provenance folded below."""
     movies = movies_to_show(result)
     picture = base64.b64encode(export.gif(list(movies.values()), frame_rate_hz=result.frame_rate_hz, scale=1)).decode()
     labels = "".join(f"<div style='flex:1'>{html.escape(label)}</div>" for label in movies)
@@ -180,7 +180,7 @@ def playing_html(result: Reconstruction) -> str:
 
 
 def _outlines(result: Reconstruction, movies: Movies) -> str:
-    """The outline of the scored area over each of the movies that stand side by side in one picture."""
+    """The outline of the scored area over each of the movies in one picture."""
     outline = "" if result.mask is None else svg_path(result.mask)
     if not outline:
         return ""

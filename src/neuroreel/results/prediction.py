@@ -1,4 +1,4 @@
-"""Predicted responses to one movie as they lie on disk."""
+"""Predicted responses to one movie, on disk."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def save_prediction(
     Raises
     ------
     InputError
-        Something is there already, or there is not one ID per neuron.
+        The file exists, or there is not one ID per neuron.
     ResourceError
-        The disk is full, or the folder may not be written.
+        The disk is full, or the folder is not writable.
     """
     attributes = {"long_name": "predicted responses", "units": "as recorded"}
     dataset = xr.Dataset({"predicted": (("neuron", "frame"), predicted, attributes)})
@@ -59,6 +59,6 @@ def load_prediction(path: str | Path) -> xr.Dataset:
     Raises
     ------
     InputError
-        There is no such file, it is damaged or holds something else, or a newer neuroreel wrote it.
+        The file does not exist, is damaged, holds something else, or was written by a newer neuroreel.
     """
     return read_dataset(path, kind=KIND)

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, settings and fingerprints, as plain JSON."""
+"""Where a result comes from: versions, settings and hashes, as plain JSON."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT_VERSION = 1
-KINDS = {  # of results, and what writes them
+KINDS = {  # kinds of results, and what writes them
     "reconstruction": "Reconstruction.save",
     "prediction": "neuroreel predict",
     "receptive_fields": "nr.receptive_fields and write_dataset",
 }
 
-_LONGEST_LIST = 16  # arrays in settings: a shape is worth spelling out, 8,000 neurons kept or dropped are not
+_LONGEST_LIST = 16  # arrays in settings: a shape is worth listing, 8,000 flags are not
 
 
 def collect_provenance(
@@ -42,23 +42,23 @@ def collect_provenance(
     device: object = None,
     command: str | None = None,
 ) -> dict[str, Any]:
-    """Everything needed to find out later how a result was made.
+    """Collect everything needed to find out later how a result was made.
 
     Parameters
     ----------
     settings
-        The resolved settings: what was used, not what was typed.
+        The resolved settings, as used.
     hashes
-        Fingerprints of the weights and data, for instance ``{"model": hash_model(model), "responses": hash_array(r)}``.
+        Hashes of the weights and data, for instance ``{"model": hash_model(model), "responses": hash_array(r)}``.
     seed, device
-        As they were used.
+        As used.
     command
-        The command line; found out by itself where the program runs as ``neuroreel``.
+        The command line; detected if the program runs as ``neuroreel``.
 
     Returns
     -------
     dict
-        JSON-serialisable: ``versions`` of neuroreel, Python, PyTorch and NumPy, ``machine``, ``device``, ``date``
+        JSON-serializable: ``versions`` of neuroreel, Python, PyTorch and NumPy, ``machine``, ``device``, ``date``
         (UTC), ``seed``, ``command`` (where there is one), ``settings``, ``hashes``.
     """
     command = _command_line() if command is None else command
@@ -98,7 +98,7 @@ def hash_array(array: ArrayLike) -> str:
 
 
 def hash_model(module: nn.Module) -> str:
-    """SHA-256 of a model's parameters and buffers, names included; the same wherever the model lies."""
+    """SHA-256 of a model's parameters and buffers, names included; the same on every device."""
     import torch
 
     digest = hashlib.sha256()
@@ -106,7 +106,7 @@ def hash_model(module: nn.Module) -> str:
         if not isinstance(tensor, torch.Tensor):
             continue
         value = tensor.detach().cpu().contiguous()
-        # NumPy has no bfloat16: take the bytes of every type as they are, and name the type beside them
+        # NumPy has no bfloat16: hash the raw bytes of every type, with the type's name
         raw = value.reshape(-1).view(torch.uint8).numpy()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} {hash_array(raw)}\n".encode())
     return digest.hexdigest()
@@ -121,9 +121,9 @@ def hash_file(path: str | Path) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Turn a setting into what JSON can hold, without losing what it was.
+    """Turn a setting into JSON without losing information.
 
-    Long arrays become their shape, type and fingerprint; boolean ones also say how many are true.
+    Long arrays become their shape, type and hash; boolean ones also say how many are true.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -155,12 +155,12 @@ def _plain_array(array: np.ndarray) -> Any:
 
 
 def to_json(provenance: Mapping[str, Any]) -> str:
-    """One line of JSON, as it is kept in the attributes of a result."""
+    """One line of JSON, for the attributes of a result."""
     return json.dumps(plain(provenance), ensure_ascii=False, allow_nan=False)
 
 
 def format_of(kind: str) -> dict[str, Any]:
-    """The attributes that tell which kind of result a dataset is."""
+    """The attributes that say which kind of result a dataset is."""
     return {"format": f"neuroreel {kind}", "format_version": FORMAT_VERSION}
 
 
@@ -168,12 +168,12 @@ def check_format(attributes: Mapping[Any, Any], *, where: str | Path, kind: str)
     """Raise InputError unless ``attributes`` are of this kind of result, in a version that this neuroreel can read."""
     if attributes.get("format") != format_of(kind)["format"]:
         raise InputError(
-            f"{where} is no neuroreel {kind}; give a file that {KINDS[kind]} wrote "
+            f"{where} is not a neuroreel {kind}; give a file that {KINDS[kind]} wrote "
             "(files published by the authors of the method open with neuroreel.read_published)"
         )
     found = attributes.get("format_version")
     if not isinstance(found, int | np.integer):
-        raise InputError(f"{where} does not say which version of the format it has; it is damaged: write it again")
+        raise InputError(f"{where} has no format version; it is damaged: write it again")
     if int(found) > FORMAT_VERSION:
         raise InputError(
             f"{where} has format version {int(found)}; this neuroreel ({__version__}) reads up to "

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class Reconstruction(ReconstructedMovie):
-    """A movie reconstructed from responses: a thin face on an :class:`xarray.Dataset`.
+    """A movie reconstructed from responses: a thin wrapper around an :class:`xarray.Dataset`.
 
     Make one with :meth:`build` or :meth:`load`.
 
     Parameters
     ----------
     dataset
-        ``video`` (frame, height, width), grey 0..255, and where they are known ``truth`` and ``start`` of the same
-        shape, ``samples`` (sample, frame, height, width) and their ``deviation``, ``mask`` (height, width),
+        ``video`` (frame, height, width), grey 0..255, and if known ``truth`` and ``start`` of the same shape,
+        ``samples`` (sample, frame, height, width) and their ``deviation``, ``mask`` (height, width),
         ``responses``, ``predicted`` and ``predicted_truth`` (neuron, frame), ``neuron_mask`` (neuron), ``model_video``
         (model, frame, height, width), and ``loss``, ``response_correlation``, ``video_correlation`` (iteration).
         Attributes: ``frame_rate_hz``, ``trial``, ``recording``, ``simulated`` (0 or
@@ -41,7 +41,7 @@ class Reconstruction(ReconstructedMovie):
     Raises
     ------
     InputError
-        No ``video``, axes in another order, or attributes that are missing.
+        No ``video``, axes in another order, or missing attributes.
     """
 
     @classmethod
@@ -72,24 +72,24 @@ class Reconstruction(ReconstructedMovie):
         device: object = None,
         command: str | None = None,
     ) -> Reconstruction:
-        """Put a result together from arrays.
+        """Build a result from arrays.
 
         Parameters
         ----------
         video
             (frames, height, width), grey 0..255: the reconstruction.
         frame_rate_hz
-            Frames a second.
+            Frames per second.
         settings, hashes, seed, device, command
             See :func:`~neuroreel.results.provenance.collect_provenance`.
         trial
             Gives the name, and the true movie and the responses unless ``truth`` and ``responses`` are given.
         recording
-            Name of the recording that the trial is from.
+            Name of the trial's recording.
         simulated
-            True if no animal was recorded: it is said wherever the result's numbers are shown.
+            True if no animal was recorded; this is said wherever the result's numbers are shown.
         truth, start
-            (frames, height, width): the true movie, and the movie that the optimisation started from.
+            (frames, height, width): the true movie, and the movie that the optimization started from.
         samples
             (samples, frames, height, width): draws from the posterior.
         deviation
@@ -103,13 +103,12 @@ class Reconstruction(ReconstructedMovie):
         responses, predicted, predicted_truth
             (neurons, frames): recorded, predicted from the reconstruction, predicted from the true movie.
         history
-            What was recorded on the way, each of one length: ``loss``, ``response_correlation``, ``video_correlation``,
-            and ``iteration``, the numbers of the iterations they belong to (0, 1, 2, ... by default). NaN where
-            undefined.
+            Recorded values, all of one length: ``loss``, ``response_correlation``, ``video_correlation``,
+            and ``iteration``, their iteration numbers (0, 1, 2, ... by default). NaN if undefined.
         neuron_ids
             One per neuron; 0, 1, 2, ... by default.
         pixels_per_degree
-            Pixels a degree of visual angle at the middle of the screen, if known: adds coordinates in degrees.
+            Pixels per degree of visual angle at the middle of the screen, if known: adds coordinates in degrees.
 
         Raises
         ------
@@ -149,7 +148,7 @@ class Reconstruction(ReconstructedMovie):
         """Blur the video with a Gaussian over frames, rows and columns: a new result, ``smoothed`` in its settings.
 
         The published reconstructions are blurred with a sigma of 0.5 before they are scored (Bauer, Margrie & Clopath,
-        eLife 2026). Everything else stays as it is: ``predicted`` still belongs to the video before the blur, and says
+        eLife 2026). Everything else is unchanged: ``predicted`` still belongs to the video before blurring, and says
         so.
 
         Parameters
@@ -161,7 +160,7 @@ class Reconstruction(ReconstructedMovie):
 
         finite_number(sigma, name="sigma", least=0)
         dataset = self.dataset.copy()
-        blurred = np.clip(gaussian_filter(self.video, sigma), 0, 255)  # rounding may step over the ends of the range
+        blurred = np.clip(gaussian_filter(self.video, sigma), 0, 255)  # rounding may exceed the range
         dataset["video"] = dataset["video"].copy(data=blurred)
         if "predicted" in dataset:
             dataset["predicted"] = dataset["predicted"].assign_attrs(of="the reconstruction before smoothing")
@@ -176,9 +175,9 @@ class Reconstruction(ReconstructedMovie):
         Raises
         ------
         InputError
-            Another ending, or something is there already and ``overwrite`` is False.
+            A wrong extension, or the file exists and ``overwrite`` is False.
         ResourceError
-            The disk is full, the folder may not be written, or zarr is not installed.
+            The disk is full, the folder is not writable, or zarr is not installed.
         """
         return write_dataset(self.dataset, path, overwrite=overwrite)
 
@@ -189,7 +188,7 @@ class Reconstruction(ReconstructedMovie):
         Raises
         ------
         InputError
-            There is no such file, it is damaged, it is no reconstruction, or a newer neuroreel wrote it.
+            The file does not exist, is damaged, is not a reconstruction, or was written by a newer neuroreel.
         """
         return cls(read_dataset(path, kind=KIND))
 
@@ -219,7 +218,8 @@ class Reconstruction(ReconstructedMovie):
     ) -> Path:
         """Write the video as H.264; see :func:`~neuroreel.results.export.write_mp4`.
 
-        Beside the true movie it has that movie's brightness and contrast, and is grey outside the mask, unless
+        Next to the true movie, it is shown with that movie's brightness and contrast, and is grey outside the mask,
+        unless
         ``match_contrast`` is False or it is to be ``exact``. The file's comment says so.
         """
         return export.write_mp4(
@@ -242,7 +242,7 @@ class Reconstruction(ReconstructedMovie):
     ) -> Path:
         """Write the video as an animated GIF, the mask outlined; see :func:`~neuroreel.results.export.write_gif`.
 
-        Beside the true movie it has that movie's brightness and contrast, as in :meth:`to_mp4`.
+        Next to the true movie, it is shown with that movie's brightness and contrast, as in :meth:`to_mp4`.
         """
         return export.write_gif(
             path,
@@ -260,24 +260,24 @@ class Reconstruction(ReconstructedMovie):
         return write_nwb(path, {"": self}, metadata=metadata, overwrite=overwrite)
 
     def score(self, *, skip: int = 30) -> float:
-        """Video correlation with the true movie inside the mask, from frame ``skip`` on: as ``nr.video_correlation``.
+        """Video correlation with the true movie inside the mask, from frame ``skip`` on; see ``nr.video_correlation``.
 
         Raises
         ------
         InputError
-            The true movie is not known, or is no longer than ``skip``.
+            The true movie is unknown, or not longer than ``skip``.
         """
         from neuroreel.evaluation.scores import video_correlation
 
         return video_correlation(self.needs_truth(), self.video, mask=self.mask, skip=skip)
 
     def scores(self, *, skip: int = 30) -> dict[str, float]:
-        """Every score that is one number, inside the mask, from frame ``skip`` on: as ``nr.scores``.
+        """Every score that is one number, inside the mask, from frame ``skip`` on; see ``nr.scores``.
 
         Raises
         ------
         InputError
-            The true movie is not known, or is no longer than ``skip``.
+            The true movie is unknown, or not longer than ``skip``.
         """
         from neuroreel.evaluation.scores import scores
 
@@ -286,22 +286,23 @@ class Reconstruction(ReconstructedMovie):
     def plot(self, *, columns: int = 6) -> Figure:
         """A few frames of the true movie above those of the reconstruction, with their times and the score.
 
-        As in the paper the reconstruction has the true movie's brightness and contrast, and is shown inside the mask;
-        below it, where there are samples, the posterior's deviation.
+        As in the paper, the reconstruction has the true movie's brightness and contrast, and is shown inside the mask.
+        The
+        posterior's deviation is below it if there are samples.
 
         Returns
         -------
         matplotlib.figure.Figure
-            Outside pyplot, so nothing needs closing; ``figure.savefig("frames.png")`` writes it.
+            Made without pyplot, so nothing needs closing; ``figure.savefig("frames.png")`` writes it.
         """
         return pictures.frames_figure(self, columns=columns)
 
     def plot_history(self) -> Figure:
-        """Loss and correlations over iterations; InputError if nothing was recorded on the way."""
+        """Loss and correlations over iterations; InputError if no history was recorded."""
         return pictures.history_figure(self)
 
     def plot_responses(self) -> Figure:
-        """Recorded and predicted responses, one raster each; InputError if no responses were kept."""
+        """Recorded and predicted responses, one raster each; InputError if no responses were saved."""
         return pictures.responses_figure(self)
 
     def plot_map(self, *, skip: int = 30) -> Figure:
@@ -309,7 +310,7 @@ class Reconstruction(ReconstructedMovie):
         return pictures.map_figure(self, skip=skip)
 
     def show(self) -> Player:
-        """The report's page on this result, inline in a notebook: movies in step, responses, mask, settings."""
+        """The report on this result, inline in a notebook: synchronized movies, responses, mask, settings."""
         from neuroreel.report.page import Player, report_page
 
         return Player(report_page([self], title=self.name))
@@ -323,5 +324,5 @@ class Reconstruction(ReconstructedMovie):
         return f"Reconstruction({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        """The movies play in step, contrast matched; the outline is the mask's; settings fold out below."""
+        """Synchronized movies with matched contrast and the mask's outline; settings fold out below."""
         return pictures.playing_html(self)

@@ -1,4 +1,4 @@
-"""The arrays of a reconstruction: what each is, its axes and its unit; checked when put together, and handed out."""
+"""The arrays of a reconstruction: names, axes and units, checks, and access."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {  # name: axes, what i
 def reconstruction_dataset(
     arrays: Mapping[str, ArrayLike | None], *, history: Mapping[str, Sequence[float]]
 ) -> xr.Dataset:
-    """The arrays that are known (of ``VARIABLES``) and what was recorded on the way, on labelled axes of one size.
+    """The known arrays (of ``VARIABLES``) and the history, on labeled axes.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def reconstruction_dataset(
 
 
 class ReconstructedMovie:
-    """The arrays and facts of a reconstruction, handed out with their shapes and units; verbs are ``Reconstruction``'s.
+    """Access to the arrays and facts of a reconstruction; methods that act are in ``Reconstruction``.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class ReconstructedMovie:
 
     @property
     def truth(self) -> NDArray[np.float32] | None:
-        """The true movie (frames, height, width), grey 0..255; None where it is not known."""
+        """The true movie (frames, height, width), grey 0..255; None if unknown."""
         return self._array("truth")
 
     @property
@@ -102,27 +102,27 @@ class ReconstructedMovie:
 
     @property
     def neuron_mask(self) -> NDArray[np.bool_] | None:
-        """Whose responses were used, (neurons,) boolean; None where it is not known."""
+        """The neurons whose responses were used, (neurons,) boolean; None if unknown."""
         return np.asarray(self.dataset["neuron_mask"].values, bool) if "neuron_mask" in self.dataset else None
 
     @property
     def responses(self) -> NDArray[np.float32] | None:
-        """Recorded responses (neurons, frames); None where they were not kept."""
+        """Recorded responses (neurons, frames); None if they were not saved."""
         return self._array("responses")
 
     @property
     def predicted(self) -> NDArray[np.float32] | None:
-        """Responses predicted from the reconstruction (neurons, frames); None where they were not computed."""
+        """Responses predicted from the reconstruction (neurons, frames); None if not computed."""
         return self._array("predicted")
 
     @property
     def predicted_truth(self) -> NDArray[np.float32] | None:
-        """Responses predicted from the true movie (neurons, frames); None where they were not computed."""
+        """Responses predicted from the true movie (neurons, frames); None if not computed."""
         return self._array("predicted_truth")
 
     @property
     def history(self) -> DataFrame:
-        """What was recorded on the way, a row an iteration: ``loss``, ``video_correlation`` and the like."""
+        """The history, one row per iteration: ``loss``, ``video_correlation`` and the like."""
         import pandas as pd
 
         named = {name: each.values for name, each in self.dataset.items() if each.dims == ("iteration",)}
@@ -133,7 +133,7 @@ class ReconstructedMovie:
 
     @property
     def frame_rate_hz(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return float(self.dataset.attrs["frame_rate_hz"])
 
     @property
@@ -143,12 +143,12 @@ class ReconstructedMovie:
 
     @property
     def trained_on(self) -> bool:
-        """True if an encoding model was trained on this movie, as far as it declares its training set."""
+        """True if an encoding model declares this movie to be in its training set."""
         return bool(self.settings.get("trained_on", False))
 
     @property
     def name(self) -> str:
-        """The trial, and the recording it is from where that is known."""
+        """The trial, and its recording if known."""
         trial, recording = (str(self.dataset.attrs.get(key, "")) for key in ("trial", "recording"))
         if "/" in trial:  # a recording's trials are called "mouse/trial 7"
             return trial
@@ -156,7 +156,7 @@ class ReconstructedMovie:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Versions, settings, fingerprints of weights and data, device, seed and date."""
+        """Versions, settings, hashes of weights and data, device, seed and date."""
         return dict(json.loads(self.dataset.attrs["provenance"]))
 
     @property
@@ -165,7 +165,7 @@ class ReconstructedMovie:
         return dict(self.provenance["settings"])
 
     def needs_truth(self) -> NDArray[np.float32]:
-        """The true movie (frames, height, width); InputError where it is not known."""
+        """The true movie (frames, height, width); InputError if unknown."""
         if self.truth is None:
             raise InputError(f"the true movie of {self.name} is not known, and this step needs it")
         return self.truth
@@ -178,7 +178,7 @@ def _variable(name: str, array: ArrayLike) -> xr.Variable:
         raise InputError(f"{name} has shape {values.shape}; it must be ({', '.join(axes)}), none of them 0")
     if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
         raise InputError(f"{name} (type {values.dtype}) must hold real numbers without NaN or infinite values")
-    if name == "video" and (values.min() < -1e-3 or values.max() > 255 + 1e-3):  # float32 rounding is no fault
+    if name == "video" and (values.min() < -1e-3 or values.max() > 255 + 1e-3):  # float32 rounding is harmless
         raise InputError(f"video has grey levels from {values.min():g} to {values.max():g}; they must lie in 0..255")
     kind = bool if name == "neuron_mask" else np.float32
     return xr.Variable(axes, values.astype(kind), {"long_name": what, "units": unit})

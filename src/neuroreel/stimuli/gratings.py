@@ -1,4 +1,4 @@
-"""Drifting gratings, and the frequency at which a movie really drifts."""
+"""Drifting gratings, and the frequency at which a movie actually drifts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PUBLISHED_DEGREES_PER_PIXEL = 3.5
 """Used by Bauer et al. 2026 to convert cycles per pixel into cycles per degree; the screen's geometry gives 3.37."""
 
 PUBLISHED_DIRECTIONS = (0.0, 90.0, 180.0, 270.0)
-"""Degrees. The paper has four directions; that they are these is our guess."""
+"""Degrees. The paper has four directions; these four are our guess."""
 
 PUBLISHED_SPATIAL_FREQUENCIES = tuple(1 / (pixels * PUBLISHED_DEGREES_PER_PIXEL) for pixels in (2, 4, 8, 16))
 """Cycles per degree (Bauer et al. 2026): 0.143, 0.071, 0.036 and 0.018; 2, 4, 8 and 16 pixels of 64 per cycle."""
 
 PUBLISHED_TEMPORAL_LABELS = (15.0, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0.0)
 """Temporal frequencies in Hz as the published figures label them, probably half the real ones: the published grating
-labeled 15 Hz stands still at 30 frames per second, as one of 30 Hz does."""
+labeled 15 Hz is stationary at 30 frames per second, as a 30 Hz grating would be."""
 
 
 def drifting_grating(
@@ -48,19 +48,20 @@ def drifting_grating(
     spatial_frequency
         Cycles per degree of visual angle. The published ones are ``PUBLISHED_SPATIAL_FREQUENCIES``.
     temporal_frequency_hz
-        Cycles per second; 0 for a grating that stands still.
+        Cycles per second; 0 for a stationary grating.
     frames, height, width
         Size of the movie, frames and pixels.
     frame_rate_hz
         Frames per second.
     screen
-        Screen that the movie fills, by default that of Sensorium (56.5 cm wide, 15 cm from the eye). Degrees are those
-        of the middle of the screen: the bars are equally wide on the flat screen.
+        Screen that the movie fills, by default that of Sensorium (56.5 cm wide, 15 cm from the eye). Degrees apply
+        to the middle of the screen: the bars are equally wide on the flat screen.
     contrast
         1 ranges from black to white.
     published_labels
-        ``temporal_frequency_hz`` is a label of the published figures, which is probably half of the frequency shown:
-        the grating drifts twice as fast. The one labeled 15 Hz then stands still at 30 frames per second, as published.
+        ``temporal_frequency_hz`` is a label from the published figures, probably half of the frequency shown: the
+        grating
+        drifts twice as fast. The one labeled 15 Hz is then stationary at 30 frames per second, as published.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def drifting_grating(
 
 
 def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> float:
-    """The frequency in Hz at which the most variable pixel of a movie oscillates; 0 if it stands still.
+    """The frequency in Hz at which the most variable pixel of a movie oscillates; 0 if it is constant.
 
     A sinusoid plus a constant is fitted to the pixel by least squares. Unlike the peak of
     a Fourier transform it also finds frequencies of less than a cycle in the movie, and between the transform's bins.
@@ -106,8 +107,9 @@ def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> floa
     Returns
     -------
     float
-        0 up to half the frame rate, to a hundredth of 1 / the movie's length. A movie faster than half its frame rate
-        is aliased, on the screen as here.
+        0 up to half the frame rate, to a hundredth of 1 / the movie's length. Faster movies are aliased, on the screen
+        as
+        well as here.
 
     Raises
     ------
@@ -123,9 +125,9 @@ def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> floa
     positive_number(frame_rate_hz, name="frame_rate_hz")
     pixels = movie.reshape(len(movie), -1)
     pixel = pixels[:, pixels.std(axis=0).argmax()]
-    if pixel.std() < 1e-4:  # grey levels: less is the rounding of float32
+    if pixel.std() < 1e-4:  # grey levels; below this it is float32 rounding
         return 0.0
-    steps = np.arange(1, 50 * len(pixel) + 1)  # 50 candidates for each cycle more in the movie, up to half the rate
+    steps = np.arange(1, 50 * len(pixel) + 1)  # 50 candidates for each additional cycle, up to half the rate
     candidates = steps / (100 * len(pixel))  # cycles per frame
     return float(candidates[np.argmin([_misfit(pixel, cycles) for cycles in candidates])] * frame_rate_hz)
 
@@ -138,6 +140,6 @@ def _misfit(pixel: NDArray[np.float64], cycles: float) -> float:
 
 
 def _check_frequency(name: str, frequency: float, *, limit: float, of: str) -> None:
-    """Between 0 and the Nyquist limit, with a margin for rounding; NaN is refused."""
+    """Check that a frequency is between 0 and the Nyquist limit, with a margin for rounding."""
     if not 0 <= frequency <= limit * (1 + 1e-9):
         raise InputError(f"{name} is {frequency!r}; these {of} can show 0 to {limit:.6g}: a cycle takes two {of}")

@@ -1,7 +1,7 @@
 """Natural-looking movies: a camera that pans, zooms and turns over photographs, with cuts from scene to scene.
 
-A movie is first *drawn*, as a small description of every scene, and then *rendered*, wholly or only at some frames.
-Every camera movement is a closed formula of time, so that a frame does not depend on the frames before it.
+A movie is first *drawn*, as a small description of every scene, and then *rendered*, whole or only at some frames.
+Every camera movement is a closed-form function of time, so a frame does not depend on the frames before it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Swing:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One shot: a photograph, and how the camera moves over it from ``first_frame`` to the next scene."""
+    """One shot: a photograph, and the camera's path over it from ``first_frame`` to the next scene."""
 
     photograph: str
     mirrored: bool
@@ -86,7 +86,7 @@ def draw_movie(
     Parameters
     ----------
     random
-        The generator that decides everything.
+        The random generator.
     fold
         0..6; the movie shows no photograph of another fold.
     frames, height, width
@@ -116,13 +116,13 @@ def render(movie: Movie, frames: Sequence[int] | NDArray[np.integer] | None = No
     Parameters
     ----------
     movie
-        As ``draw_movie`` gives it.
+        As returned by ``draw_movie``.
     frames
-        Indices of the frames wanted, in any order; all of them by default.
+        Indices of frames to render, in any order; all by default.
 
     Returns
     -------
-    (frames, height, width) float32, whole grey levels 0..255: kept exactly by uint8.
+    (frames, height, width) float32, whole grey levels 0..255, exact in uint8.
     """
     wanted = np.arange(movie.frames) if frames is None else np.asarray(frames, dtype=np.intp)
     if wanted.size and (wanted.min() < 0 or wanted.max() >= movie.frames):
@@ -138,7 +138,7 @@ def render(movie: Movie, frames: Sequence[int] | NDArray[np.integer] | None = No
 
 
 def _draw_cuts(random: np.random.Generator, *, frames: int, frame_rate_hz: float) -> list[int]:
-    """First frames of the scenes: a shortest length, and on top of it exponential waiting."""
+    """First frames of the scenes: a minimum length plus an exponential waiting time."""
     cuts = [0]
     while True:
         seconds = SHORTEST_SCENE_S + random.exponential(MEAN_SCENE_S - SHORTEST_SCENE_S)
@@ -156,7 +156,7 @@ def _draw_scene(random: np.random.Generator, *, name: str, first_frame: int, wid
         mirrored=bool(random.random() < 0.5),
         first_frame=first_frame,
         across=_draw_swing(random, rate=rate),
-        down=_draw_swing(random, rate=0.6 * rate),  # gaze and camera travel more along the horizon
+        down=_draw_swing(random, rate=0.6 * rate),  # gaze and camera move more along the horizon
         zoom=_draw_swing(random, rate=0.5),
         turn=_draw_swing(random, rate=0.5),
         tilt_deg=float(random.uniform(2, 20)),
@@ -179,7 +179,7 @@ def _render_scene(scene: Scene, seconds: NDArray[np.float64], *, height: int, wi
     tall, wide = levels[0].shape
     angle = np.radians(scene.tilt_deg) * scene.turn.at(seconds)
     cos, sin = np.cos(angle), np.abs(np.sin(angle))
-    # Pixels of the photograph for one pixel of the movie: the widest view is the one whose turned frame still fits.
+    # Photograph pixels per movie pixel: the widest view is the largest rotated frame that still fits.
     widest = np.minimum(wide / (width * cos + height * sin), tall / (width * sin + height * cos))
     scale = widest * VIEW[0] * (VIEW[1] / VIEW[0]) ** (0.5 + 0.5 * scene.zoom.at(seconds))
     reach_x = (wide - scale * (width * cos + height * sin)) / 2
@@ -230,7 +230,7 @@ def _read(picture: NDArray[np.float32], rows: NDArray[np.float64], columns: NDAr
 @cache
 def _pyramid(name: str) -> tuple[NDArray[np.float32], ...]:
     """A photograph at full, half, quarter … resolution, blurred before each halving so that nothing aliases."""
-    levels = [photograph(name).copy()]  # torch wants to be allowed to write
+    levels = [photograph(name).copy()]  # torch needs a writable array
     while min(levels[-1].shape) > 32:
         levels.append(np.ascontiguousarray(ndimage.gaussian_filter(levels[-1], sigma=1.0, mode="mirror")[::2, ::2]))
     return tuple(levels)

@@ -18,7 +18,7 @@ PUBLISHED_LENGTHS = (0, 1, 2, 4, 8, 16, 32)
 """The length constants of Bauer et al. 2026: pixels in space, frames in time."""
 
 PUBLISHED_REPEATS = 5
-"""How many movies of each pair of length constants there are."""
+"""Number of movies for each pair of length constants."""
 
 PADDING_GREY = 125.0
 PADDING_LEFT, PADDING_RIGHT = 11, 17  # columns, from 36 to 64
@@ -40,13 +40,14 @@ def gaussian_noise(
     """White Gaussian noise, smoothed by a Gaussian filter in space and time, at the published mean and contrast.
 
     White noise filtered by a Gaussian of standard deviation s has the autocorrelation exp(-d^2 / 4 s^2) over
-    distance d. Noise of exactly this autocorrelation is drawn, so that it is the same up to the edges. Then the
-    movie gets the mean 127.5 and the standard deviation 51, and is clipped to 0..255, as by ``published_noise``.
+    distance d. Noise with exactly this autocorrelation is drawn, so that it is uniform up to the edges. Then
+    the movie is scaled to mean 127.5 and standard deviation 51, and clipped to 0..255, as in ``published_noise``.
 
     Parameters
     ----------
     spatial_px, temporal_frames
-        Length constants: standard deviations of the filter, in pixels (along both axes) and in frames. 0: no filter.
+        Length constants: standard deviations of the filter, in pixels (along both axes) and in frames. 0 means no
+        filter.
     spatial_deg, temporal_s
         The same in degrees, in the middle of the screen, and in seconds; instead of pixels and frames.
     frames, height, width
@@ -56,8 +57,8 @@ def gaussian_noise(
     screen
         Screen that the movie fills.
     seed
-        Random seed, one number or several. Movies of one seed and size come from the same white noise, whatever their
-        length constants.
+        Random seed, one number or several. Movies of the same seed and size come from the same white noise, whatever
+        their length constants.
 
     Returns
     -------
@@ -72,7 +73,7 @@ def gaussian_noise(
     for name, count in (("frames", frames), ("height", height), ("width", width)):
         whole_number(count, name=name)
     if frames * height * width == 1:
-        raise InputError("a movie of one pixel and one frame has no contrast; ask for more of them")
+        raise InputError("a movie of one pixel and one frame has no contrast; ask for more")
     per_degree = 1 / screen.degrees_per_pixel(width)
     per_second = positive_number(frame_rate_hz, name="frame_rate_hz")
     space = _in_samples("spatial", spatial_px, spatial_deg, units=("px", "deg"), rate=per_degree)
@@ -92,7 +93,7 @@ def _generator(seed: int | Sequence[int]) -> np.random.Generator:
 
 
 def correlated(white: NDArray[np.float64], lengths: Sequence[float]) -> NDArray[np.float64]:
-    """White noise to noise of the autocorrelation exp(-d^2 / 4 s^2) along each axis; s in samples, 0 leaves it."""
+    """Give white noise the autocorrelation exp(-d^2 / 4 s^2) along each axis; s in samples, 0 changes nothing."""
     for axis, length in enumerate(lengths):
         if length > 0:
             white = np.moveaxis(np.tensordot(_root(white.shape[axis], length), white, axes=(1, axis)), 0, axis)
@@ -109,10 +110,10 @@ def _root(count: int, length: float) -> NDArray[np.float64]:
 
 
 def published_noise(stimuli: ArrayLike) -> NDArray[np.float32]:
-    """The movies that the published code makes of the arrays in ``gaussian_noise_movies.npz``.
+    """The movies that the published code makes from the arrays in ``gaussian_noise_movies.npz``.
 
-    1. All stimuli together get the mean 127.5 and the standard deviation 51; 2. grey columns widen each frame from 36
-    to 64 pixels; 3. each movie by itself gets that mean and deviation again; 4. it is clipped to 0..255.
+    1. All stimuli together are scaled to mean 127.5 and standard deviation 51; 2. grey columns widen each frame from 36
+    to 64 pixels; 3. each movie alone is scaled to that mean and deviation again; 4. it is clipped to 0..255.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def published_noise(stimuli: ArrayLike) -> NDArray[np.float32]:
 
 
 def shown_as_published(stimuli: NDArray[np.float64], *, mean: float, deviation: float) -> NDArray[np.float32]:
-    """Some of the published stimuli (height, width, frames, ...), given the mean and deviation of all together."""
+    """Convert some of the published stimuli (height, width, frames, ...), given the mean and deviation of all."""
     if not deviation:
         raise InputError("the noise stimuli have one grey level throughout; they must have contrast")
     movies = np.moveaxis((stimuli - mean) / deviation * CONTRAST_GREY + MID_GREY, (2, 0, 1), (-3, -2, -1))
@@ -147,7 +148,7 @@ def shown_as_published(stimuli: NDArray[np.float64], *, mean: float, deviation: 
 
 
 def _as_grey(noise: NDArray[np.float64], *, axes: tuple[int, ...] | None) -> NDArray[np.float32]:
-    """Mean 127.5 and standard deviation 51 over the axes, then clipped to 0..255."""
+    """Scale to mean 127.5 and standard deviation 51 over the axes, and clip to 0..255."""
     deviation = noise.std(axis=axes, keepdims=True)
     if not (deviation > 1e-6 * np.abs(noise).max()).all():
         raise InputError("a noise movie has one grey level throughout; it needs contrast: shorter length constants")
@@ -157,7 +158,7 @@ def _as_grey(noise: NDArray[np.float64], *, axes: tuple[int, ...] | None) -> NDA
 
 
 def _in_samples(what: str, count: float, measure: float | None, *, units: tuple[str, str], rate: float) -> float:
-    """A length constant in pixels or frames, from whichever unit it was given in."""
+    """A length constant in pixels or frames, converted if given in degrees or seconds."""
     if measure is None:
         return count
     if count:

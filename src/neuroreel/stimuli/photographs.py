@@ -1,7 +1,7 @@
-"""Grey photographs that come with scikit-image and scikit-learn, each bound to one fold for good.
+"""Grey photographs that come with scikit-image and scikit-learn, each assigned to one fold for good.
 
-A decoder that saw a photograph while it was trained could recognize it instead of reading it from the neurons. So a
-photograph belongs to one fold, and a movie is made of the photographs of one fold only.
+A decoder that saw a photograph in training could recognize it instead of decoding it from the neurons. So each
+photograph belongs to one fold, and a movie uses photographs of one fold only.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from neuroreel.grey import CONTRAST_GREY, MID_GREY
 
 FOLDS = 7
 
-# Files on disk in the wheels, none of them downloaded on demand. Of the stereo pair only the left picture is used. A
-# fixed table, not the order of a listing: a file missing from some release cannot move another one between folds.
+# Files inside the wheels, none downloaded on demand. Only the left picture of the stereo pair is used. The table is
+# fixed, so that a file missing from some release cannot move another one between folds.
 _FOLDS: dict[str, int] = {
     "skimage/data/chelsea.png": 0,
     "sklearn/datasets/images/china.jpg": 0,
@@ -70,13 +70,13 @@ def photographs_of_fold(fold: int) -> tuple[str, ...]:
 def photograph(name: str) -> NDArray[np.float32]:
     """One photograph, (height, width), grey levels 0..255, read-only.
 
-    Every photograph is brought to the same mean (127.5) and contrast (standard deviation about 51), so that
-    no fold is easier to see than another.
+    Every photograph is scaled to the same mean (127.5) and contrast (standard deviation about 51), so that no fold is
+    easier than another.
 
     Parameters
     ----------
     name
-        As ``photographs_of_fold`` gives it.
+        As returned by ``photographs_of_fold``.
     """
     path = _find(name)
     if path is None:
@@ -86,14 +86,14 @@ def photograph(name: str) -> NDArray[np.float32]:
 
     with Image.open(path) as picture:
         grey = np.asarray(picture.convert("L"), dtype=np.float32)
-    for _ in range(4):  # clipping takes contrast from pictures of few bright or dark spots: spread and clip again
+    for _ in range(4):  # clipping reduces the contrast of pictures with few bright or dark spots: scale and clip again
         grey = np.clip((grey - grey.mean()) / grey.std() * CONTRAST_GREY + MID_GREY, 0, 255)
     grey.setflags(write=False)
     return grey
 
 
 def _find(name: str) -> Path | None:
-    """The file of a photograph, found without importing the package that carries it."""
+    """The file of a photograph, found without importing the package that ships it."""
     package, _, inside = name.partition("/")
     spec = find_spec(package) if name in _FOLDS else None
     for folder in (spec.submodule_search_locations or []) if spec else []:

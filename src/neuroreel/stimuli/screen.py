@@ -14,12 +14,12 @@ from neuroreel.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """A flat screen, square to the line from the eye to its middle. A movie fills its width with square pixels.
+    """A flat screen, perpendicular to the line from the eye to its middle. A movie fills its width with square pixels.
 
     Parameters
     ----------
     width_cm, height_cm
-        Size, by default of the Sensorium recordings.
+        Size; by default that of the Sensorium recordings.
     distance_cm
         From the eye to its middle.
 
@@ -43,14 +43,14 @@ class Screen:
     def with_pixels_of(cls, degrees: float, *, width: int, distance_cm: float = 15.0) -> Screen:
         """A screen on which the middle pixel of a movie ``width`` pixels wide spans this many degrees."""
         if not 0 < degrees < 90:
-            raise InputError(f"a pixel of {degrees!r} degrees cannot be; it must be more than 0 and less than 90")
+            raise InputError(f"a pixel of {degrees!r} degrees is impossible; it must be more than 0 and less than 90")
         side = whole_number(width, name="width") * distance_cm * math.tan(math.radians(degrees))
         return cls(width_cm=side, height_cm=side, distance_cm=distance_cm)
 
     def degrees_per_pixel(self, width: int) -> float:
         """Visual angle of a pixel in the middle of the screen, for a movie ``width`` pixels wide.
 
-        3.37 degrees for 64 pixels on the Sensorium screen. Towards the edges a pixel covers less.
+        3.37 degrees for 64 pixels on the Sensorium screen. Toward the edges a pixel covers less.
         """
         return math.degrees(math.atan(self._pixel_cm(width) / self.distance_cm))
 

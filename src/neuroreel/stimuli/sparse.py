@@ -1,4 +1,4 @@
-"""Sparse noise: one light or dark spot at a time on a grey screen, to map receptive fields with."""
+"""Sparse noise: one light or dark spot at a time on a grey screen, to map receptive fields."""
 
 from __future__ import annotations
 
@@ -129,9 +129,9 @@ class SparsePixels:
         Parameters
         ----------
         row, column
-            Which spot: its place in ``rows`` and in ``columns``, from 0.
+            Index of the spot in ``rows`` and ``columns``, from 0.
         on
-            A light spot, else a dark one.
+            True for a light spot, False for a dark one.
         """
         if not (0 <= row < len(self.rows) and 0 <= column < len(self.columns)):
             raise InputError(

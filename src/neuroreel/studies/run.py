@@ -78,7 +78,7 @@ class Runner:
         store, scoring = self.store, plain(task.scoring)
         record = store.record(task.place)
         if record is not None and record["hash"] == task.hash:
-            self._say(task, " is there already")
+            self._say(task, " already exists")
             result = None
             if record["scoring"] != scoring:
                 result = task.read(store.file(task.place))

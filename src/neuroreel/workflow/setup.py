@@ -49,7 +49,7 @@ def take_folder(folder: Path, plan: Plan, raw: Mapping[str, Any]) -> None:
     Raises
     ------
     ResourceError
-        Another run works there, or it may not be written.
+        Another run works there, or it is not writable.
     InputError
         It holds the results of other settings.
     """

@@ -33,9 +33,9 @@ def explain_damage(file: Path) -> Iterator[None]:
 
 
 def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran's order, and type of the array whose .npy header is next in the stream."""
+    """Shape, whether in Fortran order, and type of the array whose .npy header is next in the stream."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about headers that old versions of NumPy wrote, and damaged ones
+        warnings.simplefilter("ignore")  # about headers written by old NumPy versions, and damaged ones
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
@@ -43,7 +43,7 @@ def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
 def read_plain_array(stream: BinaryIO) -> NDArray[Any]:
-    """The array of real numbers that a .npy file holds; ValueError where it holds anything else, or less, or more."""
+    """The array of real numbers in a .npy file; ValueError for anything else, and for missing or extra bytes."""
     shape, fortran, dtype = read_header(stream)
     if dtype.hasobject:
         raise ValueError("it holds pickled objects, which are not read: they may be made to run code")
@@ -56,11 +56,11 @@ def read_plain_array(stream: BinaryIO) -> NDArray[Any]:
 
 
 def array_from_bytes(content: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    """Exactly ``count`` numbers from bytes, without a copy; ValueError if there is another number of them."""
+    """Exactly ``count`` numbers from bytes, without a copy; ValueError for any other length."""
     if type(content) is not bytes or len(content) != count * dtype.itemsize:
         raise ValueError(f"{count} numbers of type {dtype} have another number of bytes")
     array = np.frombuffer(content, np.uint8 if dtype.kind == "b" else dtype)
-    return array != 0 if dtype.kind == "b" else array  # NumPy takes only the bytes 0 and 1 for truth values
+    return array != 0 if dtype.kind == "b" else array  # NumPy accepts only the bytes 0 and 1 as booleans
 
 
 def read_archive(file: Path) -> dict[str, NDArray[Any]]:

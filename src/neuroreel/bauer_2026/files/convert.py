@@ -1,4 +1,4 @@
-"""``nr.convert_published``: the authors' files in the formats that neuroreel itself writes."""
+"""``nr.convert_published``: the authors' files in neuroreel's own formats."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from neuroreel.recordings.disk import absolute, check_fetched
 from neuroreel.results.datasets import netcdf_bytes
 from neuroreel.results.provenance import hash_file
 
-_TELLING_FOLDERS = ("fold_", "modelfold")  # a file's name alone does not say which model it is of
+_TELLING_FOLDERS = ("fold_", "modelfold")  # a file's name alone does not say which model it is
 
 
 def convert_published(file: str | Path, out: str | Path, *, run: str = "*", overwrite: bool = False) -> Path:
-    """Convert a file of the authors (Bauer et al. 2026): weights to safetensors, results and stimuli to NetCDF.
+    """Convert a file from the authors (Bauer et al. 2026): weights to safetensors, results and stimuli to NetCDF.
 
     Masks (``mask_m….npy``) need no conversion: :func:`load_mask` opens them as they are.
 
@@ -28,7 +28,7 @@ def convert_published(file: str | Path, out: str | Path, *, run: str = "*", over
     ----------
     file
         An encoding model (``.pth``), a result (``.npy``), stimuli (``.npz``), or a folder of results of one run, which
-        become one dataset without the responses, as :func:`read_published_folder` reads it.
+        becomes one dataset without the responses, as read by :func:`read_published_folder`.
     out
         What to write: for an encoding model a name ending in ``.safetensors`` (the side-car ``.json`` is written beside
         it), for everything else a name ending in ``.nc``.
@@ -40,15 +40,16 @@ def convert_published(file: str | Path, out: str | Path, *, run: str = "*", over
     Returns
     -------
     pathlib.Path
-        ``out``. The encoding model opens with :func:`load_encoder`, has all readouts, and predicts to the bit what the
-        published file does. Name and SHA-256 of the published file are kept, in the side-car or in the attributes.
+        ``out``. The encoding model opens with :func:`load_encoder`, has all readouts, and gives bit-identical
+        predictions to
+        the published file. The published file's name and SHA-256 are kept in the side-car or the attributes.
 
     Raises
     ------
     RefusedError
-        The file may be made to run code; nothing of it has run.
+        The file could be made to run code; nothing in it was run.
     InputError
-        No such file, a damaged one, a mask, another ending, or a file that is there already.
+        No such file, a damaged file, a mask, a wrong extension, or ``out`` already exists.
     """
     file, out = user_path(file), user_path(out)
     weights = file.suffix == ".pth"
@@ -64,14 +65,14 @@ def convert_published(file: str | Path, out: str | Path, *, run: str = "*", over
 
 
 def converted_names(files: Iterable[Path], *, run: str = "*") -> dict[Path, str]:
-    """Names for what published files are converted to, for instance ``fold_0_model-017-0.292118.safetensors``.
+    """Names for converted published files, for instance ``fold_0_model-017-0.292118.safetensors``.
 
     A folder of results becomes a file named after its run.
 
     Raises
     ------
     InputError
-        No files, one that is not there, two that would get the same name, a folder of several runs.
+        No files, a missing file, two files that would get the same name, or a folder with several runs.
     """
     names: dict[Path, str] = {}
     for file in files:

@@ -1,4 +1,4 @@
-"""Which of the authors' results are in a folder, by their names."""
+"""Find the authors' results in a folder by their file names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FILES = (
 
 @dataclass(frozen=True)
 class Found:
-    """A result's file, its run, and its place: numbers along the axes that its name has, and the model."""
+    """A result's file, its run, and its place: the indices in its name, and the model."""
 
     file: Path
     run: str
@@ -31,7 +31,7 @@ class Found:
 
 
 def all_results(folder: Path) -> list[Found]:
-    """The results of all runs in a folder, or in the folders in it; InputError if there are none."""
+    """The results of all runs in a folder or its subfolders; InputError if there are none."""
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give a folder of published results")
     found = _results_in(folder) or [each for inner in sorted(folder.iterdir()) for each in _results_in(inner)]
@@ -41,12 +41,12 @@ def all_results(folder: Path) -> list[Found]:
 
 
 def find_results(folder: Path, run: str) -> list[Found]:
-    """The results of one run, in the order of their places.
+    """The results of one run, sorted by place.
 
     Raises
     ------
     InputError
-        None there, several runs, several kinds, two files for one place, or a name that is not understood.
+        No results, several runs, several kinds, two files for one place, or a name that cannot be parsed.
     """
     found = all_results(folder)
     runs = {each.run for each in found}
@@ -61,7 +61,7 @@ def find_results(folder: Path, run: str) -> list[Found]:
 def _results_in(folder: Path) -> list[Found]:
     files = sorted(folder.glob(f"{_PREFIX}*.npy")) if folder.is_dir() else []
     name = absolute(folder).name
-    model, run = name, ""  # folders that were renamed are models of one run
+    model, run = name, ""  # renamed folders are models of one run
     if match := _FOLDER.fullmatch(name):
         numbers = re.findall(r"\d+", match["models"])
         model, run = " ".join(numbers), match["run"]

@@ -36,7 +36,7 @@ def read_published_folder(
     variables: Collection[str] | Literal["all"] | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Read the results of one run of the authors (Bauer et al. 2026), all movies and models, into one dataset.
+    """Read the results of one of the authors' runs (Bauer et al. 2026), all movies and models, into one dataset.
 
     Parameters
     ----------
@@ -44,31 +44,31 @@ def read_published_folder(
         A folder of ``reconstruction_summary_….npy``, or the folder above the models' folders
         (``modelfold[0]_datafold_0_pop100_…``, ``modelfold[1]_…``).
     run
-        Which run, where the folder has several: the name of the models' folders without ``modelfold[0]_``. It may have
-        the wildcards ``*`` and ``?``.
+        Which run, if the folder has several: the name of the models' folders without ``modelfold[0]_``. Wildcards
+        ``*`` and ``?`` are allowed.
     variables
-        Names of the published fields to read. By default all but the responses, recorded and predicted, which are
-        most of what a file holds; ``"all"`` reads them too.
+        Names of the published fields to read. By default all but the recorded and predicted responses, which make
+        up most of a file; ``"all"`` reads them too.
     progress
-        Show a bar, which also says how much memory the dataset takes.
+        Show a progress bar, which also says how much memory the dataset takes.
 
     Returns
     -------
     xarray.Dataset
         Axes (mouse, trial, model) before those that :func:`read_published` gives; (mouse, repeat, spatial, temporal,
-        model) of noise, (mouse, direction, spatial, temporal, model) of gratings. They are labeled with the numbers
-        in the names of the files; noise has its length constants beside them. What is the same for all models
-        (``video_gt``, ``responses``, ``behavior``, …) has no axis ``model``, ``mask`` (mouse, canvas_height,
-        canvas_width) none but ``mouse``. Shorter movies and smaller populations are padded with
-        NaN; ``frames`` (mouse, trial) and ``neurons`` (mouse) say how many there are. Numbers that differ between
-        results, such as ``response_corr_gt``, are variables; settings that do not are attributes. ``population`` is the
-        fraction of neurons used. The attribute ``missing`` lists what has no file; it is NaN.
+        model) for noise, (mouse, direction, spatial, temporal, model) for gratings. They are labeled with the numbers
+        in the file names; noise also has its length constants. What is the same for all models
+        (``video_gt``, ``responses``, ``behavior``, …) has no axis ``model``; ``mask`` is (mouse, canvas_height,
+        canvas_width). Shorter movies and smaller populations are padded with
+        NaN; ``frames`` (mouse, trial) and ``neurons`` (mouse) give the numbers. Values that differ between
+        results, such as ``response_corr_gt``, are variables; common settings are attributes. ``population`` is the
+        fraction of neurons used. The attribute ``missing`` lists results without a file; they are NaN.
 
     Raises
     ------
     InputError
-        No results there, several runs, two files of the same result, names that are not understood, results that do
-        not belong together, an unknown variable, or a file that :func:`read_published` refuses.
+        No results, several runs, two files for one result, names that cannot be parsed, results that do not belong
+        together, an unknown variable, or a file that :func:`read_published` refuses.
     ResourceError
         The dataset would not fit into memory.
     """
@@ -113,7 +113,7 @@ def _axes_of(name: str, result: Found) -> tuple[str, ...]:
 
 
 class _Reading:
-    """What was read so far: each variable's values by place, the labels of a result along the variable's axes."""
+    """What was read so far: each variable's values by place, the result's labels along the variable's axes."""
 
     def __init__(self, found: list[Found], wanted: list[str]) -> None:
         self._found = found
@@ -140,7 +140,7 @@ class _Reading:
     def _put(self, name: str, result: Found, values: xr.Variable) -> None:
         if values.sizes.get("model") == 1:  # a result of one model does not need the axis
             values = values.isel(model=0)
-        if "model" in values.dims:  # of several: those that made the result together
+        if "model" in values.dims:  # of an ensemble: the models that made the result together
             values = xr.Variable([f"ensemble_{axis}" if axis == "model" else axis for axis in values.dims], values.data)
         there = self._values.setdefault(name, {})
         _, first = next(iter(there.values()), (result.file, values))
@@ -155,7 +155,7 @@ class _Reading:
             )
 
     def _together(self, name: str) -> xr.Variable:
-        """All values of a variable in one array as large as the largest; filled where a result has none."""
+        """All values of a variable in one array as large as the largest; padded where a result has none."""
         values = {place: each for place, (_, each) in self._values.pop(name).items()}
         axes = _axes_of(name, self._found[0])
         dims = next(iter(values.values())).dims
@@ -164,7 +164,7 @@ class _Reading:
         whole = np.empty((*(len(self._labels[axis]) for axis in axes), *shape), dtype)
         for index in np.ndindex(whole.shape[: len(axes)]):
             target = whole[(*index, ...)]
-            # taken out, so that memory holds each value once
+            # popped, so that memory holds each value only once
             each = values.pop(tuple(self._labels[axis][n] for axis, n in zip(axes, index, strict=True)), None)
             if each is None or each.shape != target.shape:
                 target[...] = fill
@@ -173,7 +173,7 @@ class _Reading:
         return xr.Variable((*axes, *dims), whole)
 
     def dataset(self) -> xr.Dataset:
-        """Everything that was added."""
+        """All results read, as one dataset."""
         attributes = self._common_settings()
         for result in self._found:
             self._put("file", result, xr.Variable((), str(result.file.relative_to(result.file.parents[1]))))
@@ -206,7 +206,7 @@ class _Reading:
         return attributes
 
     def _missing(self, there: NDArray[np.bool_]) -> dict[str, list[str]]:
-        """Missing files (a movie that no model has is listed once), and names that contradict their content."""
+        """Missing files (a movie missing from all models is listed once), and names that contradict their content."""
         *movie_axes, (_, models) = self._labels.items()
         missing = []
         for place in np.ndindex(there.shape[:-1]):
@@ -217,12 +217,12 @@ class _Reading:
 
 
 def _float_type(values: xr.Variable) -> np.dtype[Any]:
-    """A type that has NaN: booleans become single precision, whole numbers double."""
+    """A type that has NaN: booleans become single precision, integers double."""
     return values.dtype if values.dtype.kind == "f" else np.dtype("f4" if values.dtype.kind == "b" else "f8")
 
 
 def _with_iterations(dataset: xr.Dataset) -> xr.Dataset:
-    """Number the logged iterations, where all results logged the same ones."""
+    """Number the logged iterations, if all results logged the same ones."""
     if "video_itter" not in dataset:
         return dataset
     rows = dataset["video_itter"].values.reshape(-1, dataset.sizes["iteration"])

@@ -1,8 +1,8 @@
-"""A reader of pickles that cannot run code: it has no instruction that calls what a file names.
+"""A pickle reader that cannot run code: no instruction calls what a file names.
 
 A pickle is a list of instructions for a small stack machine. Python's own reader imports what the list names and calls
-it, which is how a file runs code. Here the few lines below run the instructions. A name in a file is only looked
-up in a table of builders, which make numbers, strings and paths; a name that is not in the table is refused.
+it, which is how a file runs code. The machine below instead looks up each name in a table of builders, which make
+numbers, strings and paths; names that are not in the table are refused.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Machine:
     Parameters
     ----------
     stream
-        Read up to the end of the pickle, no further.
+        Read to the end of the pickle, no further.
     where
         What to call the file in messages.
     builders
-        Names that the file may use, and the function called for each; None for names that may not be called.
+        Names that the file may use, and the function called for each; None for names that are never called.
     persistent
-        Makes what the file refers to by an identifier; None refuses identifiers.
+        Builds the objects that the file refers to by persistent ID; None refuses them.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class Machine:
         return result
 
     def _step(self, name: str, argument: Any) -> None:
-        """One instruction; it is all that a file can ask for."""
+        """Run one instruction; a file can do nothing else."""
         stack = self._stack
         match name:
             case _ if name in _LITERALS:
@@ -113,7 +113,7 @@ class Machine:
             case "BINGET" | "LONG_BINGET":
                 stack.append(self._memo[argument])
             case "GLOBAL":
-                self._name(*argument.split(" ", 1))  # as pickletools joins them
+                self._name(*argument.split(" ", 1))  # pickletools joins them with a space
             case "STACK_GLOBAL":
                 named, module = stack.pop(), stack.pop()
                 self._name(module, named)
@@ -157,7 +157,7 @@ class Machine:
             target[key] = value
 
     def _name(self, module: Any, name: Any) -> None:
-        if type(module) is not str or type(name) is not str:  # not shown: a small file can hold a gigantic list
+        if type(module) is not str or type(name) is not str:  # not printed: a small file can hold a gigantic list
             raise TypeError("a name that is not a string")
         full = f"{module}.{name}"
         if full not in self._builders:
@@ -185,7 +185,7 @@ class Machine:
 
 
 class Pending:
-    """An object that a pickle makes in two steps: first empty, then with its state."""
+    """An object that a pickle builds in two steps: first empty, then its state."""
 
     def fill(self, state: Any) -> None:
         """The second step."""

@@ -47,7 +47,7 @@ _LONGEST_ATTRIBUTE = 64  # values; a longer array is data, not a setting
 def read_published(file: str | Path) -> xr.Dataset:
     """Read a file that the authors of Bauer et al. 2026 published, without executing anything in it.
 
-    Neither a GPU nor PyTorch is needed: tensors become arrays, whatever device they were on.
+    Needs neither a GPU nor PyTorch: tensors become arrays, whatever device they were on.
 
     Parameters
     ----------
@@ -63,18 +63,18 @@ def read_published(file: str | Path) -> xr.Dataset:
         Variables have the names of the published fields: ``video_pred`` is the reconstruction and ``video_gt`` the true
         movie (frame, height, width), grey 0..255; ``mask`` (canvas_height, canvas_width); ``responses``
         (neuron, frame); ``video_corr`` and the other logs (iteration). Coordinates: ``time`` in seconds, the numbers of
-        the logged iterations. Single values are attributes, such as a NetCDF file can hold (True is 1).
-        Of stimuli, ``video`` with named axes, in the order of the file: of noise (height, width, frame, repeat,
-        spatial, temporal), of gratings (direction, temporal, spatial, frame, height, width). Their length constants
-        (pixels, frames), directions (degrees) and frequencies (cycles/degree, Hz) are coordinates to select by, where
-        the file has them.
+        the logged iterations. Single values are attributes of types that NetCDF can hold (True becomes 1).
+        Stimuli have one variable, ``video``, with named axes in the order of the file: (height, width, frame, repeat,
+        spatial, temporal) for noise, (direction, temporal, spatial, frame, height, width) for gratings. Length
+        constants (pixels, frames), directions (degrees) and frequencies (cycles/degree, Hz) are coordinates to select
+        by, if the file has them.
 
     Raises
     ------
     RefusedError
-        The file asks for something that these files do not hold (the message names it); nothing of it has run.
+        The file contains something that published files do not have (the message names it); nothing was run.
     InputError
-        No such file, a damaged one, another kind or version of file, NaN in a video or mask.
+        No such file, a damaged file, another kind or version of file, NaN in a video or mask.
     """
     file = user_path(file)
     if file.is_dir():
@@ -115,7 +115,7 @@ def _result(fields: Any, file: Path) -> xr.Dataset:
     variables: dict[str, xr.Variable] = {}
     attributes: dict[str, Any] = {}
     for name, value in fields.items():
-        if not name.isidentifier():  # no field of the authors has such a name, and NetCDF could not hold it
+        if not name.isidentifier():  # the authors' fields have no such names, and NetCDF could not hold them
             raise InputError(f"{file} has a field {name[:50]!a}; it is not a published result of a known version")
         if name in _AXES and value is not None:
             variables[name] = _variable(name, value, file)
@@ -141,9 +141,9 @@ def _with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
 def _variable(name: str, value: Any, file: Path) -> xr.Variable:
     axes = _AXES[name]
     try:
-        array: NDArray[Any] = np.array(value)  # a copy: content of a file is read-only
+        array: NDArray[Any] = np.array(value)  # a copy, because the file's content is read-only
     except ValueError as error:  # a list of lists of several lengths
-        raise InputError(f"{file}: {name} is no array ({error}); the file is of another version") from error
+        raise InputError(f"{file}: {name} is not an array ({error}); the file is of another version") from error
     if name == "population_mask":
         array = array.reshape(-1)
     axes = axes[:-1] if array.ndim == len(axes) - 1 and axes[-1] == "model" else axes
@@ -158,7 +158,7 @@ def _variable(name: str, value: Any, file: Path) -> xr.Variable:
 
 
 def _plain_attribute(value: Any) -> Any:
-    """A setting as something that NetCDF attributes can hold: a number, a text, or a list of either."""
+    """A setting as a NetCDF attribute: a number, a string, or a list of either."""
     if isinstance(value, bool | np.bool_):
         return int(value)
     if isinstance(value, float | str) or (isinstance(value, int) and abs(value) < 2**63):

@@ -1,4 +1,4 @@
-"""The authors' stimuli, ``gaussian_noise_movies.npz`` and ``grating_movies.npz``, with what their axes mean."""
+"""The authors' stimuli, ``gaussian_noise_movies.npz`` and ``grating_movies.npz``, with labeled axes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuroreel.bauer_2026.files.arrays import read_archive
 from neuroreel.errors import InputError
 from neuroreel.stimuli.noise import PUBLISHED_LENGTHS
 
-_NOISE_SIZE = (36, 36)  # the noise is square, the screen around it is added before it is shown
+_NOISE_SIZE = (36, 36)  # the noise is square; the rest of the screen is added before it is shown
 _NOISE_AXES = ("height", "width", "frame", "repeat", "spatial", "temporal")
 _GRATING_AXES = ("direction", "temporal", "spatial", "frame", "height", "width")
 _GRATING_COORDINATES = {  # name in the file: axis, our name, unit
@@ -46,7 +46,7 @@ def read_stimuli(file: Path) -> xr.Dataset:
 
 
 def with_length_constants(dataset: xr.Dataset) -> xr.Dataset:
-    """Add the noise's length constants to the axes ``spatial`` and ``temporal``, where these are numbers 0..6."""
+    """Add the noise's length constants to the axes ``spatial`` and ``temporal``, if these are numbered 0..6."""
     for axis, name, unit in (
         ("spatial", "spatial_length_px", "pixels"),
         ("temporal", "temporal_length_frames", "frames"),
@@ -60,7 +60,7 @@ def with_length_constants(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _with_frequencies(dataset: xr.Dataset, arrays: dict[str, NDArray[Any]], file: Path) -> xr.Dataset:
-    """Move what the file says about directions and frequencies to the axes they belong to."""
+    """Attach the file's directions and frequencies to their axes."""
     for stored, (axis, name, unit) in _GRATING_COORDINATES.items():
         if stored not in arrays:
             continue

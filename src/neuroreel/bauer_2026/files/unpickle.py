@@ -1,8 +1,8 @@
 """The authors' pickled results as numbers, strings and paths; tensors become NumPy arrays, whatever their device.
 
-The files are NumPy object arrays that hold one dictionary. Opened plainly they would run any code they contain, and
-the CUDA tensors in them open only where there is a GPU. Here :class:`~neuroreel.bauer_2026.files.machine.Machine`
-reads them: nothing named in a file is ever imported or called.
+The files are NumPy object arrays that hold one dictionary. Python's own reader would run any code in them and
+needs a GPU for their CUDA tensors. Here :class:`~neuroreel.bauer_2026.files.machine.Machine`
+reads them: nothing that a file names is ever imported or called.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _STORAGES = {
 
 
 def read_pickle(stream: BinaryIO, *, where: str) -> Any:
-    """The content of the pickle at this place of a file: dictionaries, lists, numbers, strings, paths and arrays.
+    """The content of the pickle at the stream's position: dictionaries, lists, numbers, strings, paths and arrays.
 
     Raises
     ------
     RefusedError
-        The file names a type that is not on the list; nothing of it was run.
+        The file names a type that is not on the list; nothing was run.
     Exception
         Nearly any, if the file is damaged; the caller explains it.
     """
@@ -53,7 +53,7 @@ def read_pickle(stream: BinaryIO, *, where: str) -> Any:
 
 
 class _Type(Pending):
-    """A NumPy type: of plain numbers, or the one for objects."""
+    """A NumPy type: of plain numbers, or of objects."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         if code not in _NUMBERS + _OBJECTS:
@@ -62,7 +62,7 @@ class _Type(Pending):
         self.dtype = np.dtype("u1" if self.objects else code)
 
     def fill(self, state: Any) -> None:
-        """Byte order; everything else that a type's state can hold (fields, sizes, flags) must be empty."""
+        """Set the byte order; all else in a type's state (fields, sizes, flags) must be empty."""
         version, order, subtype, names, fields, size, alignment = state[:7]
         if version != 3 or order not in ("<", ">", "|", "=") or (size, alignment) != (-1, -1):
             raise TypeError("a type of another version")
@@ -72,7 +72,7 @@ class _Type(Pending):
 
 
 class _Array(Pending):
-    """A NumPy array, or a list where it holds objects."""
+    """A NumPy array, or a list if it holds objects."""
 
     def __init__(self, subtype: Any, *_: Any) -> None:
         if subtype != Named("numpy.ndarray"):
@@ -80,7 +80,7 @@ class _Array(Pending):
         self.value: NDArray[Any] | list[Any] | None = None
 
     def fill(self, state: Any) -> None:
-        """From (version, shape, type, whether in Fortran's order, content)."""
+        """Fill from (version, shape, type, whether in Fortran order, content)."""
         _, shape, kind, fortran, content = state
         count = math.prod(_sizes(shape))
         if kind.objects:
@@ -105,7 +105,7 @@ def _scalar(kind: Any, content: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Storage:
-    """The values that tensors are views of. A type of its own, so that a view cannot pass for one."""
+    """The values that tensors are views of; a separate type, so that a view cannot pass as storage."""
 
     values: NDArray[Any]
 
@@ -113,8 +113,8 @@ class _Storage:
 def _storage_reader(where: str) -> Callable[[Any], _Storage]:
     """The replacement for ``torch.storage._load_from_bytes`` in the file ``where``.
 
-    The storage of a pickled tensor is a string of bytes: five pickles of their own (a magic number, a version, the
-    machine, the storage, its key), then the number of values and the values.
+    The storage of a pickled tensor is a byte string: five pickles (a magic number, a version, the machine, the storage,
+    its key), then the number of values and the values.
     """
     named: dict[str, Builder | None] = dict.fromkeys(_STORAGES)
 
@@ -135,7 +135,7 @@ def _storage_reader(where: str) -> Callable[[Any], _Storage]:
 
 
 def _type_and_count(identifier: Any) -> tuple[np.dtype[Any], int]:
-    """Type and number of values; the device of the storage does not matter here."""
+    """Type and number of values; the storage's device does not matter."""
     kind, storage, _key, _device, count, view = identifier
     if kind != "storage" or not isinstance(storage, Named) or view is not None or type(count) is not int:
         raise ValueError("a tensor's storage of another version")
@@ -171,7 +171,7 @@ def _device(kind: Any, index: Any = None) -> str:
 
 
 class _Settling:
-    """Replaces pending objects by their values; bounds depth and number, as a file can refer to itself."""
+    """Replaces pending objects with their values; limits depth and count, because a file can refer to itself."""
 
     def __init__(self) -> None:
         self._items = 0
@@ -196,13 +196,13 @@ class _Settling:
 
 _BUILDERS: dict[str, Builder | None] = {
     "collections.OrderedDict": lambda: {},
-    "numpy.ndarray": None,  # named as the kind of an array, never called
+    "numpy.ndarray": None,  # named as an array's class, never called
     "numpy.dtype": _Type,
     "pathlib.PosixPath": PurePosixPath,
     "pathlib.PurePosixPath": PurePosixPath,
     "torch.device": _device,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
 }
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # before and since NumPy 2
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # before and after NumPy 2
     _BUILDERS[f"{_module}._reconstruct"] = _Array
     _BUILDERS[f"{_module}.scalar"] = _scalar

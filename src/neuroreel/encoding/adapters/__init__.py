@@ -1,6 +1,6 @@
-"""Encoding models of other labs, each behind a file of its own that imports their library only when it is used.
+"""Encoding models of other labs, one file each, which imports the lab's library only when used.
 
-``KINDS`` says which module opens which kind: its ``load(file, session=..., **options)``.
+``KINDS`` names the module of each kind; it has a function ``load(file, session=..., **options)``.
 """
 
 KINDS = {

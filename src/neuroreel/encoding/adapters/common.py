@@ -1,4 +1,4 @@
-"""What the adapters share: finding out sizes, names that are not there, statistics of Sensorium recordings, weights."""
+"""Shared by the adapters: sizes, choices by name, statistics of Sensorium recordings, weights."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from neuroreel.files import user_path
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.sensorium import Statistics, read_statistics
 
-SHOWN_FRAMES = (60, 120, 240)  # of a grey movie, one after the other until the model answers
-LEAST_SHARE = 0.01  # of the mean std over neurons: a neuron that hardly varies is not divided by less
+SHOWN_FRAMES = (60, 120, 240)  # lengths of a grey movie to try until the model responds
+LEAST_SHARE = 0.01  # of the mean std over neurons: nearly silent neurons are divided by at least this
 
 
 @torch.no_grad()
 def find_sizes(model: EncodingModel) -> None:
-    """Show the model a grey movie, and set ``neurons`` and ``warmup_frames`` by what it answers."""
+    """Show the model a grey movie, and set ``neurons`` and ``warmup_frames`` from its responses."""
     training = model.training
     model.eval()
     height, width = model.canvas.size
@@ -38,12 +38,12 @@ def find_sizes(model: EncodingModel) -> None:
         try:
             answers = model.answers(grey)
             break
-        except Exception as error:  # too short for its kernels, another movie size, weights elsewhere: it says itself
+        except Exception as error:  # too short for its kernels, a wrong movie size, weights elsewhere
             if frames == lengths[-1]:
                 said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
                 raise InputError(
-                    f"{type(model).__name__} cannot answer a grey movie of {frames} frames of {width}x{height} pixels "
-                    f"with {model.covariates} behavior channels ({said}): are these what it was trained on?"
+                    f"{type(model).__name__} fails on a grey movie of {frames} frames of {width}x{height} pixels "
+                    f"with {model.covariates} behavior channels ({said}): was it trained with these sizes?"
                 ) from error
     model.neurons = answers.shape[1]
     model.warmup_frames = max(model.warmup_frames, (frames - answers.shape[2]) * model.clip_stride)
@@ -51,7 +51,7 @@ def find_sizes(model: EncodingModel) -> None:
 
 
 def choose(name: int | str, names: Collection[str], *, what: str) -> str:
-    """One of the names, given as it is or by number; InputError with those that are there."""
+    """One of the names, given by name or number; InputError lists the choices."""
     if isinstance(name, int) and not isinstance(name, bool) and 0 <= name < len(names):
         return list(names)[name]
     if name not in names:
@@ -60,7 +60,7 @@ def choose(name: int | str, names: Collection[str], *, what: str) -> str:
 
 
 def library(name: str, *, install: str) -> ModuleType:
-    """Import another lab's library; ResourceError, saying how to install it, where it is absent."""
+    """Import another lab's library; ResourceError says how to install it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -69,7 +69,7 @@ def library(name: str, *, install: str) -> ModuleType:
 
 
 def needs_trust(trust: bool, *, what: str) -> None:
-    """RefusedError unless the user says that the file is to be trusted."""
+    """RefusedError unless the user trusts the file."""
     if not trust:
         raise RefusedError(
             f"{what}, so opening it may run anything; nothing was run. If you trust them, pass trust=True"
@@ -77,12 +77,12 @@ def needs_trust(trust: bool, *, what: str) -> None:
 
 
 def read_weights(model: nn.Module, file: str | Path) -> None:
-    """Load a state dict of tensors, never more, into a model; InputError for those of another version."""
+    """Load a state dict of tensors, and nothing else, into a model; InputError if it does not fit."""
     file = user_path(file)
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive or pickle raises nearly anything
-        raise InputError(f"{file} is not a file of weights alone ({type(error).__name__}); copy it again") from None
+        raise InputError(f"{file} is not a plain file of weights ({type(error).__name__}); copy it again") from None
     while isinstance(found, dict) and (key := next((k for k in ("model", "state_dict") if k in found), None)):
         found = found[key]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
@@ -91,10 +91,10 @@ def read_weights(model: nn.Module, file: str | Path) -> None:
 
 
 def sensorium_scales(model: EncodingModel, recording: Recording, *, video: tuple[float, float] | None) -> None:
-    """Standardize as models of Sensorium 2023 do, by the recording's statistics, and keep the inverse.
+    """Standardize like models of Sensorium 2023, with the recording's statistics, and keep the inverse.
 
-    Grey levels and pupil centers to mean 0 and std 1. Behavior and responses are divided by their std, their mean stays
-    (``NeuroNormalizer`` of neuralpredictors 0.3).
+    Grey levels and pupil centers get mean 0 and std 1. Behavior and responses are divided by their std and keep their
+    mean (``NeuroNormalizer`` of neuralpredictors 0.3).
     """
     if video is None:
         stored = read_statistics(recording.folder, "videos")
@@ -120,7 +120,7 @@ def sensorium_scales(model: EncodingModel, recording: Recording, *, video: tuple
 
 
 def _divisors(responses: Statistics) -> NDArray[np.float64]:
-    """(neurons,): std, but no less than a hundredth of its mean over neurons."""
+    """(neurons,): std, but at least 1% of its mean over neurons."""
     return np.maximum(responses.std, LEAST_SHARE * responses.std.mean())
 
 

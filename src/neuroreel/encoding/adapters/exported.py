@@ -1,7 +1,7 @@
-"""Any model that was exported from PyTorch, by a JSON side-car that names its axes.
+"""Any model exported from PyTorch, with a JSON side-car that names its axes.
 
-Follows ``torch.export`` (``.pt2``) and TorchScript (``.ts``). The side-car lies beside the program, ``model.json``
-beside ``model.pt2``; docs/bring_your_model.md has one, and ``SIDE_CAR`` says what may stand in it.
+Follows ``torch.export`` (``.pt2``) and TorchScript (``.ts``). The side-car is next to the program, ``model.json`` for
+``model.pt2``; docs/bring_your_model.md has an example, and ``SIDE_CAR`` lists the entries.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _VIDEO, _BEHAVIOR = ("batch", "channels", "frames", "height", "width"), ("batch"
 
 
 class Exported(EncodingModel):
-    """A program of someone else's, called as its side-car says.
+    """Someone else's program, called as its side-car says.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Exported(EncodingModel):
         self.video_axes, self.behavior_axes = video["axes"].split(), (behavior or {}).get("axes", "").split()
         for axes, allowed in ((self.video_axes, _VIDEO), (self.behavior_axes, _BEHAVIOR)):
             if not set(axes) <= set(allowed) or len(set(axes)) < len(axes):
-                raise InputError(f"axes are {' '.join(axes)!r}; they must be of {', '.join(allowed)}, each once")
+                raise InputError(f"axes are {' '.join(axes)!r}; they must be {', '.join(allowed)}, each at most once")
         axes, self.output = responses.get("axes", EncodingModel.output_axes), responses.get("output", 0)
         self.batch_is_returned = "batch" in axes.split()
         self.output_axes = axes if self.batch_is_returned else f"batch {axes}"
@@ -83,12 +83,12 @@ class Exported(EncodingModel):
             )
 
     def train(self, mode: bool = True) -> Exported:
-        """An exported program is in evaluation mode for good."""
+        """An exported program is always in evaluation mode."""
         self.training = mode
         return self
 
     def forward(self, clips: Tensor, behavior: Tensor) -> Tensor:
-        """(batch, 1, frames, height, width) and (batch, covariates, frames) to whatever axes the side-car names."""
+        """(batch, 1, frames, height, width) and (batch, covariates, frames) to the axes that the side-car names."""
         found = [self._one(*each) for each in zip(clips.split(1), behavior.split(1), strict=True)]
         return torch.cat(found, dim=self.output_axes.split().index("batch"))
 
@@ -103,7 +103,7 @@ class Exported(EncodingModel):
 
 
 def _arranged(values: Tensor, axes: tuple[str, ...], wanted: list[str]) -> Tensor:
-    """Axes in the program's order; those of length 1 that it does not have are dropped."""
+    """Reorder axes for the program; axes of length 1 that it does not have are dropped."""
     dropped = [axis for axis in axes if axis not in wanted]
     values = values.squeeze([axes.index(axis) for axis in dropped]) if dropped else values
     left = [axis for axis in axes if axis in wanted]
@@ -121,9 +121,9 @@ def load(file: str | Path, *, session: int | str = 0, trust: bool = False) -> Ex
     Raises
     ------
     RefusedError
-        Without ``trust``: the file holds a program, which may also read and write files.
+        Without ``trust``: the file holds a program, which could also read and write files.
     InputError
-        No side-car, one that names other axes, a damaged program.
+        No side-car, a side-car with other axes, or a damaged program.
     """
     file = user_path(file)
     needs_trust(trust, what=f"{file} holds a program")
@@ -138,6 +138,6 @@ def load(file: str | Path, *, session: int | str = 0, trust: bool = False) -> Ex
     except InputError as error:
         raise InputError(f"{side_car}: {error}") from None
     except FileNotFoundError as error:
-        raise InputError(f"there is no file {error.filename or file}; a program lies beside its side-car") from error
+        raise InputError(f"there is no file {error.filename or file}; give a program with its side-car") from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, BadZipFile) as error:
         raise InputError(f"{file} or {side_car} is damaged ({type(error).__name__}: {error})") from error

@@ -1,11 +1,11 @@
-"""fnn, the foundation model of mouse visual cortex that MICrONS published (MIT).
+"""fnn, the MICrONS foundation model of mouse visual cortex (MIT).
 
 Follows ``Visual`` of cajal/fnn (``fnn/model/networks.py``): ``forward(stimulus, perspective, modulation)`` takes one
 frame (batch, 1, 144, 256) in 0..1, eye position (batch, 2), and pupil radius and speed (batch, 2), and returns
-responses (batch, neurons). Its recurrent modules keep their state inside, until ``reset()``. ``predict`` and
+responses (batch, neurons). Its recurrent modules store their state until ``reset()``. ``predict`` and
 ``generate_response`` block gradients; ``forward`` does not. Wang et al. 2025, doi 10.1038/s41586-025-08829-y.
 
-It is not on the package index: install it from its repository.
+It is not on PyPI: install it from its repository.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from neuroreel.errors import InputError
 from neuroreel.files import user_path
 
 MONITOR = (144, 256)  # pixels of the movies it was trained on (height, width)
-WARMUP_FRAMES = 30  # its state starts at 0, which no animal's does
+WARMUP_FRAMES = 30  # its state starts at 0, unlike an animal's
 State = dict[tuple[str, str], Any]
 
 
 class Fnn(RecurrentModel):
-    """The network of one scan, as an encoding model of movies of any size, enlarged to the monitor's pixels.
+    """The network of one scan, as an encoding model for movies of any size, which are scaled to the monitor's pixels.
 
     Parameters
     ----------
     model
-        What ``microns.scan`` returned first.
+        The first value returned by ``microns.scan``.
     video_size
         (height, width) of your movies.
     behavior
-        Whether trials bring pupil radius, speed, and the two coordinates of the pupil, in this order; else the animal
-        stands still and looks ahead, as fnn's own ``predict`` has it.
+        Whether trials have pupil radius, speed and the two pupil coordinates, in this order; otherwise the animal is
+        assumed to stand still and look ahead, as in fnn's own ``predict``.
     behavior_statistics
-        Mean and std of those four channels, (4,) each: fnn was trained on standardized ones.
+        Mean and std of those four channels, (4,) each: fnn was trained on standardized values.
     frame_rate_hz, warmup_frames
-        Of the movies, and how many of their frames do not count.
+        Frame rate of the movies, and how many of their first frames do not count.
     training_split
-        Which movies it was trained on, if you know.
+        Which movies it was trained on, if known.
     """
 
     license = "MIT (fnn)"
@@ -83,10 +83,10 @@ class Fnn(RecurrentModel):
         try:
             return super().forward(clips, behavior)
         finally:
-            self.model.reset()  # type: ignore[operator]  # no state, and no graph behind it, outlives a call
+            self.model.reset()  # type: ignore[operator]  # neither state nor graph outlives a call
 
     def step(self, frame: Tensor, behavior: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """One frame (batch, height, width) to responses (batch, neurons); the state is moved out of the module."""
+        """One frame (batch, height, width) to responses (batch, neurons); the state is taken out of the module."""
         self.model.reset()  # type: ignore[operator]
         for (module, name), value in (state or {}).items():
             setattr(self.model.get_submodule(module), name, _copied(value))
@@ -98,7 +98,7 @@ class Fnn(RecurrentModel):
 
 
 def _state_of(model: nn.Module) -> State:
-    """Tensors that modules keep beside their weights, by module and attribute, copied out of their containers."""
+    """Tensors that modules store besides their weights, by module and attribute, copied out of their containers."""
     own = set(vars(nn.Module()))
     return {
         (module, name): _copied(value)
@@ -117,10 +117,10 @@ def load(directory: str | Path, *, session: int | str = 0, **options: Any) -> Fn
     found = re.fullmatch(r"(\d+)-(\d+)", str(session))
     if found is None:
         raise InputError(f"session is {session!r}; fnn's scans have two numbers: session='8-5'")
-    install = "it is not on the package index: install it from its repository, cajal/fnn"
+    install = "it is not on PyPI: install it from its repository, cajal/fnn"
     microns = library("fnn.microns", install=install)
     try:
         model, _ = microns.scan(int(found[1]), int(found[2]), cuda=False, directory=str(user_path(directory)))
-    except (ValueError, OSError, RuntimeError) as error:  # no such scan, no such file, weights of another version
+    except (ValueError, OSError, RuntimeError) as error:  # no such scan or file, or weights of another version
         raise InputError(f"fnn cannot open scan {session} in {directory} ({error})") from error
     return Fnn(model, **options)

@@ -1,4 +1,4 @@
-"""Models of the retina by open-retina (MIT), of mouse, marmoset, salamander and axolotl.
+"""Retina models from open-retina (MIT): mouse, marmoset, salamander and axolotl.
 
 Follows ``openretina`` 1.1, ``openretina/models/core_readout.py`` (``BaseCoreReadout.forward``) and
 ``openretina/data_io/base.py`` (``data_info``): movies (batch, channels, frames, height, width), standardized by
@@ -23,26 +23,26 @@ from neuroreel.errors import InputError
 
 
 class OpenRetina(EncodingModel):
-    """A core and the readout of one recording, as an encoding model of grey movies.
+    """A core and the readout of one recording, as an encoding model for grey movies.
 
     Parameters
     ----------
     model
-        A model of open-retina: ``load_core_readout_from_remote(...)``, or one that you trained.
+        An open-retina model: ``load_core_readout_from_remote(...)``, or one that you trained.
     session
-        Whose neurons: a name in ``model.data_info["n_neurons_dict"]``, or its number.
+        Which recording's neurons: a name in ``model.data_info["n_neurons_dict"]``, or its number.
     frame_rate_hz
-        Of the movies it was trained on; open-retina keeps none with its models (30 in Hoefling et al. 2024).
+        Frame rate of the training movies, which open-retina does not store (30 in Hoefling et al. 2024).
     video_statistics
-        Mean and std of the grey levels, each one number or one a channel; by default those that the model has with it.
+        Mean and std of the grey levels, one number each or one per channel; by default those stored with the model.
         All its channels (green and ultraviolet, in mice) are shown the same grey movie.
     training_split
-        Which movies it was trained on, if you know.
+        Which movies it was trained on, if known.
 
     Raises
     ------
     InputError
-        A session that is not there, or a model without its ``data_info``.
+        An unknown session, or a model without ``data_info``.
     """
 
     any_length = True
@@ -78,24 +78,24 @@ class OpenRetina(EncodingModel):
         find_sizes(self)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(batch, channels, frames, height, width) to (batch, frames answered, neurons)."""
+        """(batch, channels, frames, height, width) to (batch, frames returned, neurons)."""
         return self.model(clips, data_key=self.session)
 
 
 def load(file: str | Path, *, session: int | str = 0, trust: bool = False, **options: Any) -> OpenRetina:
-    """Open a model by its name in open-retina ("hoefling_2024_low_res", ...; downloaded), or a checkpoint of yours.
+    """Open a model by its open-retina name ("hoefling_2024_low_res", ...; downloaded), or your own checkpoint.
 
     Raises
     ------
     RefusedError
-        Without ``trust``: open-retina's checkpoints are pickles, and hydra builds whatever class they name.
+        Without ``trust``: open-retina's checkpoints are pickles, and hydra builds any class that they name.
     ResourceError
         open-retina is not installed.
     """
-    needs_trust(trust, what=f"{file} is a checkpoint of open-retina, a pickle and the name of a class to build")
+    needs_trust(trust, what=f"{file} is an open-retina checkpoint, a pickle and the name of a class to build")
     core_readout = library("openretina.models.core_readout", install="run pip install 'openretina>=1.1'")
     try:
         model = core_readout.load_core_readout_model(str(file), "cpu")
-    except Exception as error:  # it tries two classes, and tells of the second alone
+    except Exception as error:  # it tries two classes, and reports only the second
         raise InputError(f"open-retina cannot open {file} ({type(error).__name__}: {error})") from error
     return OpenRetina(model, session=session, **options)

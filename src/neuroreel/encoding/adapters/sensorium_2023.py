@@ -1,9 +1,9 @@
-"""The baselines of the Sensorium 2023 competition, built of neuralpredictors (MIT).
+"""The baselines of the Sensorium 2023 competition, built with neuralpredictors (MIT).
 
 Follows ``VideoFiringRateEncoder.forward`` of the competition's starter kit (ecker-lab/sensorium_2023,
 ``sensorium/models/video_encoder.py``), with the inputs of its ``mouse_video_loaders.py``: the movie and, as further
 channels, pupil dilation and running speed, (batch, 3, frames, 36, 64); pupil centers for the shifter, (batch, 2,
-frames). Responses are (batch, frames answered, neurons), the last frames. Turishcheva et al. 2023, arXiv 2305.19654.
+frames). Responses are (batch, frames returned, neurons), the last frames. Turishcheva et al. 2023, arXiv 2305.19654.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ class Sensorium2023(EncodingModel):
     Parameters
     ----------
     model
-        What ``make_video_model`` of the starter kit returned, with its weights.
+        The model that the starter kit's ``make_video_model`` returned, with weights.
     recording
-        The mouse's: its statistics standardize, its "train" trials are declared as trained on, and its name, which the
-        model's readout must have, says whose neurons are predicted.
+        The mouse's recording: its statistics are used to standardize, its "train" trials are declared as trained on,
+        and
+        its name selects the model's readout.
     session
-        The readout's name or number, where it is not the recording's.
+        The readout's name or number, if it is not the recording's name.
     planes
-        How many behavior channels lie beside the movie in its core's input: 2, 4 with pupil centers, or 0.
+        How many behavior channels join the movie in its core's input: 2, 4 with pupil centers, or 0.
     video_statistics
         Mean and std of grey levels; by default those stored with the recording.
 
     Raises
     ------
     InputError
-        A mouse that is not there, no statistics, or a core of another input.
+        An unknown mouse, no statistics, or a core with other inputs.
     """
 
     any_length = True
@@ -74,7 +75,7 @@ class Sensorium2023(EncodingModel):
         self.training_split = split_of(recording, "train", description=f"the training trials of {recording.name}")
 
     def forward(self, clips: Tensor, behavior: Tensor) -> Tensor:
-        """(batch, 1, frames, height, width) and (batch, covariates, frames) to (batch, frames answered, neurons)."""
+        """(batch, 1, frames, height, width) and (batch, covariates, frames) to (batch, frames returned, neurons)."""
         planes = behavior[:, : self.planes, :, None, None].expand(-1, -1, -1, *clips.shape[-2:])
         pupil = behavior[:, BEHAVIOR : 2 * BEHAVIOR] if self.needs_pupil else None
         return self.model(torch.cat([clips, planes], dim=1), data_key=self.session, pupil_center=pupil)

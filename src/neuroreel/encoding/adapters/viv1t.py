@@ -4,8 +4,7 @@ Follows ``Model.forward`` of bryanlimy/ViV1T-closed-loop and bryanlimy/ViV1T, as
 (batch, 1, frames, 36, 64), a mouse's letter, behaviors (batch, 2, frames) and pupil centers (batch, 2, frames), all
 standardized; it returns responses (batch, neurons, last frames) and features without a gradient. Li et al. 2025.
 
-Neither is on the package index: install one from its repository, build the model and its weights with it, and hand the
-model over.
+Neither is on PyPI: install one from its repository, build the model with its weights, and pass it here.
 """
 
 from __future__ import annotations
@@ -35,25 +34,25 @@ MICE = {
     "I": "dynamic29712-5-9-Video",
     "J": "dynamic29755-2-8-Video",
 }
-"""The Sensorium 2023 recordings by the letters that ViV1T gives them; all ten are in its training set."""
+"""ViV1T's letters for the Sensorium 2023 recordings; all ten are in its training set."""
 
 
 class ViV1T(EncodingModel):
     """ViV1T and the readout of one mouse.
 
     Most of fold 0 of the published reconstructions is in its training set: a reconstruction of one of those trials is
-    refused unless asked for.
+    refused unless explicitly allowed.
 
     Parameters
     ----------
     model
-        ``Model`` of the package viv1t, with its weights. It is turned to float32.
+        ``Model`` of the package viv1t, with its weights. It is converted to float32.
     recording
-        The mouse's: its statistics standardize, and tell the trials that were trained on from the others.
+        The mouse's recording: its statistics are used to standardize, and its tiers say which trials were trained on.
     mouse
-        The letter of the readout; by default the one that ViV1T gives to the recording.
+        The readout's letter; by default ViV1T's letter for the recording.
     trained_tiers
-        Which of the recording's trials were trained on. With ``--ds_mode=3`` of the competition's entry the old mice's
+        Which of the recording's trials were trained on. With the competition entry's ``--ds_mode=3``, the old mice's
         test tiers were too.
     video_statistics
         Mean and std of grey levels; by default those stored with the recording.
@@ -84,7 +83,7 @@ class ViV1T(EncodingModel):
             own = [letter for letter, name in MICE.items() if recording.name.startswith(name)]
             if not own:
                 raise InputError(
-                    f"{recording.name} is none of the mice of Sensorium 2023; pass mouse=, the letter of its readout"
+                    f"{recording.name} is not one of the Sensorium 2023 mice; pass mouse=, the letter of its readout"
                 )
             mouse = own[0]
         shapes = getattr(model, "output_shapes", {})
@@ -107,8 +106,8 @@ class ViV1T(EncodingModel):
         return TrainingSplit(description=own.description, trials=own.trials, movies=own.movies, recordings=others)
 
     def forward(self, clips: Tensor, behavior: Tensor) -> Tensor:
-        """(batch, 1, frames, height, width) and (batch, 4, frames) to (batch, neurons, frames answered)."""
-        with torch.autocast(device_type=clips.device.type, enabled=False):  # bfloat16's gradients are no use to pixels
+        """(batch, 1, frames, height, width) and (batch, 4, frames) to (batch, neurons, frames returned)."""
+        with torch.autocast(device_type=clips.device.type, enabled=False):  # too coarse for gradients of pixels
             responses, _ = self.model(
                 inputs=clips, mouse_id=self.mouse, behaviors=behavior[:, :2], pupil_centers=behavior[:, 2:]
             )

@@ -1,9 +1,10 @@
-"""A DwiseNeuro rewritten for inversion: the same function of its input, in fewer and faster operations.
+"""A DwiseNeuro rewritten for inversion: the same function, in fewer and faster operations.
 
 Nothing is trained here, so (1) batch norms are folded into the convolutions before them, (2) position codes and the
-constants of shortcuts are computed once and added together, (3) activations lie with channels last, where 1x1x1
-convolutions are matrix products and depthwise ones run along memory, and (4) the 3-D depthwise convolutions are 2-D
-ones, over space and over time. On a CPU compiled code does most of it
+constants of shortcuts are computed once and added together, (3) activations are stored with channels last, so that
+1x1x1
+convolutions are matrix products and depthwise ones run along memory, and (4) the 3-D depthwise convolutions become
+2-D ones, over space and over time. On a CPU compiled code does most of it
 (:mod:`neuroreel.encoding.dwiseneuro.wide_branch`).
 """
 
@@ -24,14 +25,14 @@ from neuroreel.encoding.interface import EncodingModel
 
 
 class FoldedDwiseNeuro(EncodingModel):
-    """One readout of a DwiseNeuro, frozen; differentiable in its input alone.
+    """One readout of a DwiseNeuro, frozen; differentiable only with respect to its input.
 
     Parameters
     ----------
     model
-        Its weights are copied as they are now, to the same device.
+        Its current weights are copied, on the same device.
     precision
-        "float32", or "bfloat16" for all between the stem and the softplus: pixels need more than bfloat16's eight bits.
+        "float32", or "bfloat16" for everything between stem and softplus; pixels need more than bfloat16's eight bits.
     """
 
     def __init__(self, model: DwiseNeuro, *, precision: str = "float32") -> None:
@@ -63,7 +64,7 @@ class FoldedDwiseNeuro(EncodingModel):
         """Clips (batch, channels, frames, height, width) to responses (batch, neurons, frames)."""
         clips = clips.permute(0, 2, 3, 4, 1).contiguous()  # (batch, frames, height, width, channels)
         if self.native and clips.shape[-1] <= MOST_INPUTS and can_run_native(clips):
-            # clip after clip, which caches prefer
+            # one clip at a time, which suits caches
             x = torch.cat([self._pooled(self._first_native(clip)) for clip in clips.split(1)])
         else:
             x = self.stem(clips)
@@ -73,7 +74,7 @@ class FoldedDwiseNeuro(EncodingModel):
         return self.readout(x)
 
     def _pooled(self, x: Tensor) -> Tensor:
-        """From what the first block made to the mean over space (batch, frames, channels)."""
+        """From the first block's output to the mean over space (batch, frames, channels)."""
         for block in self.blocks[1:]:
             x = block(x)
         return x.mean(dim=(2, 3))
@@ -96,9 +97,9 @@ class FoldedDwiseNeuro(EncodingModel):
 
 
 class FoldedBlock(nn.Module):
-    """An inverted residual block and the position code after it, which is one more constant to add.
+    """An inverted residual block, with the position code after it as one more constant to add.
 
-    ``native`` lets compiled code do it where it can.
+    ``native`` uses compiled code if possible.
     """
 
     def __init__(self, block: nn.Module, code: nn.Module | None, *, native: bool) -> None:
@@ -120,14 +121,14 @@ class FoldedBlock(nn.Module):
         self._constants: dict[torch.Size, Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, channels) to the block's channels and stride; position codes are in both."""
+        """(batch, frames, height, width, channels) to the block's channels and stride; both include position codes."""
         base = self.join(nearest(x, self.branch.out_size(x.shape[1:4])))
         if self.native and can_run_native(x):
             return native_wide_branch(x, base, self.branch)
         return self._wide_branch(x) + base
 
     def join(self, shortcut: Tensor) -> Tensor:
-        """What is added to the wide branch: the shortcut (batch, frames, out height, out width, inputs), constants."""
+        """Shortcut and constants to add to the wide branch: (batch, frames, out height, out width, inputs)."""
         size = shortcut.shape[1:4]
         if size not in self._constants:
             bias = self.projection_bias
@@ -146,7 +147,7 @@ class FoldedBlock(nn.Module):
 
     @cached_property
     def branch(self) -> Branch:
-        """The wide branch for compiled code: channels that are always 0 fill up the last vector."""
+        """The wide branch for compiled code, padded with channels of 0 to whole vectors."""
         missing = -self.expansion.outputs % LANES
 
         def padded(tensor: Tensor, axis: int = 0) -> Tensor:
@@ -207,10 +208,11 @@ class FoldedReadout(nn.Module):
 
 
 def merged(branch: Branch, stem: FoldedLinear, code: Tensor) -> Branch:
-    """A block's wide branch that takes the clip itself: the stem and the position code before it merged into it.
+    """A block's wide branch that takes the clip itself, with the stem and position code before it merged in.
 
-    Each channel of the code (frames, height, width, channels) follows one axis, so what the expansion makes of it is
-    the sum of a constant a frame and a constant a place.
+    Each channel of the code (frames, height, width, channels) varies along one axis only, so the expansion turns it
+    into the
+    sum of a constant per frame and a constant per place.
     """
     return replace(
         branch,
@@ -226,10 +228,10 @@ def position_code(code: nn.Module, size: torch.Size, like: Tensor) -> Tensor:
 
 
 def nearest(x: Tensor, size: Sequence[int]) -> Tensor:
-    """(batch, frames, height, width, channels) at another (frames, height, width): of each pixel the nearest."""
+    """(batch, frames, height, width, channels) resized to (frames, height, width) by nearest neighbor."""
     if x.shape[1:4] == torch.Size(size):
         return x
-    if x.shape[2] % size[1] == 0 and x.shape[3] % size[2] == 0:  # the same pixels, and a faster way back
+    if x.shape[2] % size[1] == 0 and x.shape[3] % size[2] == 0:  # the same pixels, with a faster backward pass
         return x[:, :, :: x.shape[2] // size[1], :: x.shape[3] // size[2]]
     return nn.functional.interpolate(x.movedim(-1, 1), size=tuple(size), mode="nearest").movedim(1, -1)
 

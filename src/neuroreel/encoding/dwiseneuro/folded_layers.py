@@ -1,4 +1,4 @@
-"""Convolutions with the batch norm after them folded in, channels last: what a folded DwiseNeuro is made of."""
+"""The layers of a folded DwiseNeuro: convolutions with batch norms folded in, channels last."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class FoldedLinear(nn.Module):
 
     @property
     def outputs(self) -> int:
-        """How many channels come out."""
+        """Number of output channels."""
         return len(self.bias)
 
     @classmethod
     def of(cls, conv: nn.Module, norm: nn.Module | None) -> FoldedLinear:
-        """From a convolution whose kernel is one pixel."""
+        """From a convolution with a kernel of one pixel."""
         assert isinstance(conv, nn.Conv3d | nn.Conv1d)
         weight, bias = folded(conv, norm)
         return cls(weight.flatten(1), bias, conv.groups)
@@ -49,7 +49,7 @@ class FoldedDepthwise(nn.Module):
         self.padding = (kernel.shape[2] // 2, kernel.shape[3] // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, channels), same out, but for the stride."""
+        """(batch, frames, height, width, channels), same shape out except for the stride."""
         batch, frames, height, width, channels = x.shape
         if self.over_time:
             flat = x.reshape(batch, frames, height * width, channels).permute(0, 3, 1, 2)
@@ -64,7 +64,7 @@ class FoldedDepthwise(nn.Module):
 
 
 def folded(conv: nn.Conv3d | nn.Conv1d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that does what this one and the batch norm after it do."""
+    """Weight and bias of one convolution equivalent to this one and the batch norm after it."""
     weight = conv.weight.detach()
     bias = torch.zeros_like(weight[:, 0].flatten(1)[:, 0]) if conv.bias is None else conv.bias.detach()
     if norm is None:
@@ -74,7 +74,7 @@ def folded(conv: nn.Conv3d | nn.Conv1d, norm: nn.Module | None) -> tuple[Tensor,
 
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """What a batch norm in evaluation mode does to each channel; in double precision on the way."""
+    """Scale and shift of a batch norm in evaluation mode, computed in double precision."""
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm3d)
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class StochasticDepth(nn.Module):
-    """Drops a residual branch of a whole sample with probability ``rate`` while training (Huang et al. 2016)."""
+    """Drops a sample's residual branch with probability ``rate`` during training (Huang et al. 2016)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class PositionCode(nn.Module):
         self.register_buffer("inv_freq", 1.0 / 10000**exponents)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, frames, height, width), same out."""
+        """(batch, channels, frames, height, width), same shape out."""
         return x + self._code(x.shape[1:]).to(x.dtype)
 
     def _code(self, shape: Sequence[int]) -> Tensor:
@@ -61,7 +61,7 @@ class SqueezeExcite(nn.Module):
         self.expand = nn.Conv3d(reduced, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, frames, height, width), same out."""
+        """(batch, channels, frames, height, width), same shape out."""
         squeezed = x.mean(dim=(2, 3, 4), keepdim=True)
         gate = self.expand(nn.functional.silu(self.reduce(squeezed)))
         return x * gate.sigmoid()

@@ -1,7 +1,7 @@
-"""The compiled part of the inversion engine: built once by the system's C++ compiler, kept in the user's cache.
+"""The compiled part of the inversion engine: built once with the system's C++ compiler, kept in the user's cache.
 
-Nothing depends on it: without a compiler, or with ``NEUROREEL_NATIVE=0`` in the environment, PyTorch does the same
-work more slowly.
+It is optional: without a compiler, or with ``NEUROREEL_NATIVE=0`` in the environment, PyTorch does the same work more
+slowly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST_BUILD_S = 120
 
 @cache
 def native_library() -> ctypes.CDLL | None:
-    """The library of ``wide_branch.cpp``, built if need be; None where that is switched off or does not work."""
+    """The library of ``wide_branch.cpp``, built if needed; None if switched off or not working."""
     if os.environ.get("NEUROREEL_NATIVE") == "0" or not sys.platform.startswith("linux"):
         return None
     compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
@@ -46,14 +46,14 @@ def _cache_folder() -> Path:
 
 
 def _fingerprint(compiler: str) -> str:
-    """Of all that decides what is built: source, compiler, flags, and the processor that ``-march=native`` means."""
+    """Hash of all that affects the build: source, compiler, flags, and the processor meant by ``-march=native``."""
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=_LONGEST_BUILD_S).stdout
     parts = [SOURCE.read_bytes(), compiler.encode(), version, " ".join((*COMPILE, *LINK)).encode(), _processor()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def _processor() -> bytes:
-    """Architecture and instruction sets; a home folder may be shared by machines that differ in them."""
+    """Architecture and instruction sets; different machines may share a home folder."""
     told = Path("/proc/cpuinfo")
     lines = told.read_bytes().splitlines() if told.exists() else []
     features = next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")

@@ -24,28 +24,28 @@ from neuroreel.masks import centered_place
 
 @dataclass(frozen=True, kw_only=True)
 class DwiseNeuroConfig:
-    """Sizes of a DwiseNeuro; the defaults are the published ones of the reconstruction paper (ten mice aside).
+    """Sizes of a DwiseNeuro; the defaults are those of the reconstruction paper, except for its ten mice.
 
     Attributes
     ----------
     readout_neurons, in_channels
-        How many neurons each mouse has, and the movie with its behavior channels; they come from the trials.
+        Neurons of each mouse, and input channels (movie and behavior); taken from the trials.
     core_features, spatial_strides
         Channels and stride of each block of the core.
     spatial_kernel, temporal_kernel
-        Pixels on a side and frames of a block's filters.
+        Width (pixels) and length (frames) of a block's filters.
     expansion_ratio
-        How many times wider a block is inside.
+        Factor by which a block is wider inside.
     se_reduce_ratio
-        How many times fewer channels the gate of a block has.
+        Factor by which a block's gate has fewer channels.
     cortex_features
         Channels of each layer between core and readouts.
     groups
-        Of the convolutions of cortex and readouts.
+        Groups of the convolutions in cortex and readouts.
     softplus_beta
         Sharpness of the softplus that makes responses positive.
     drop_rate, drop_path_rate
-        Dropout before the readouts, and stochastic depth of the last block, while training.
+        Dropout before the readouts, and stochastic depth of the last block, during training.
     """
 
     readout_neurons: tuple[int, ...]
@@ -64,7 +64,7 @@ class DwiseNeuroConfig:
 
     @classmethod
     def from_published(cls, parameters: Mapping[str, Any]) -> DwiseNeuroConfig:
-        """From the ``nn_module`` parameters in a published checkpoint, whose first key has another name."""
+        """From the ``nn_module`` parameters in a published checkpoint, where the first key has another name."""
         known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
         known["readout_neurons"] = known.pop("readout_outputs", ())
         unknown = known.keys() - cls.__dataclass_fields__.keys()
@@ -125,7 +125,7 @@ class Readout(nn.Module):
 
     def __init__(self, config: DwiseNeuroConfig, channels: int, neurons: int) -> None:
         super().__init__()
-        outputs = math.ceil(neurons / config.groups) * config.groups  # a grouped convolution needs a multiple
+        outputs = math.ceil(neurons / config.groups) * config.groups  # grouped convolutions need a multiple
         self.neurons = neurons
         self.dropout = nn.Dropout1d(config.drop_rate)
         self.conv = nn.Conv1d(channels, outputs, 1, groups=config.groups)
@@ -147,7 +147,7 @@ class DwiseNeuroNetwork(nn.Module):
         if len(features) != len(config.spatial_strides):
             raise InputError(
                 f"core_features names {len(features)} blocks, spatial_strides {len(config.spatial_strides)}; "
-                "give one number of channels and one stride a block"
+                "give one number of channels and one stride per block"
             )
         if not config.readout_neurons:
             raise InputError("readout_neurons is empty; a model needs at least one readout")
@@ -179,20 +179,20 @@ class DwiseNeuro(EncodingModel):
     """A DwiseNeuro network seen through one of its readouts.
 
     Clips of 16 frames, every second frame; five channels on a square canvas: the video in the middle with 0 around it,
-    then pupil dilation, running speed and the pupil center (Baikulov 2023).
+    then pupil dilation, running speed and pupil center (Baikulov 2023).
 
     Parameters
     ----------
     network
         The network, which other models may share.
     readout
-        Which mouse's neurons, by number from 0 or by name.
+        Which mouse's neurons, by number (from 0) or name.
     video_size
         (height, width) of the movies in pixels.
     frame_rate_hz
-        Frames a second of the movies and responses.
+        Frames per second of the movies and responses.
     readout_names
-        The recording that each readout is for; empty where that is not known.
+        The recording of each readout; empty if unknown.
     """
 
     clip_frames = 16
@@ -219,16 +219,16 @@ class DwiseNeuro(EncodingModel):
 
     @property
     def readout_count(self) -> int:
-        """How many recordings the network has readouts for."""
+        """Number of readouts, one per recording."""
         return len(self.network.config.readout_neurons)
 
     def of_readout(self, readout: int | str) -> DwiseNeuro:
-        """The model of another recording's neurons, by number or by name; it shares the network with this one.
+        """The model of another recording's neurons, by number or name; it shares the network with this one.
 
         Raises
         ------
         InputError
-            A readout that is not there; the message names those that are.
+            No such readout; the message lists the readouts.
         """
         model = DwiseNeuro(
             self.network,
@@ -247,7 +247,7 @@ class DwiseNeuro(EncodingModel):
 
 
 def readout_number(readout: int | str, *, count: int, names: Sequence[str]) -> int:
-    """The number of a readout that is given by number or name; InputError, naming what there is, if it is not there."""
+    """The number of a readout given by number or name; InputError lists the readouts if there is no such one."""
     if len(names) not in (0, count) or len(set(names)) < len(names):
         raise InputError(f"the readouts are named {list(names)}; give each of the {count} a name of its own, or none")
     if isinstance(readout, str) and readout in names:
@@ -255,11 +255,11 @@ def readout_number(readout: int | str, *, count: int, names: Sequence[str]) -> i
     if isinstance(readout, int | np.integer) and not isinstance(readout, bool) and 0 <= readout < count:
         return int(readout)
     called = f" ({', '.join(names)})" if names else ", and their names are not known"
-    raise InputError(f"readout {readout!r} is not there; this model has readouts 0..{count - 1}, one a mouse{called}")
+    raise InputError(f"there is no readout {readout!r}; this model has readouts 0..{count - 1}, one per mouse{called}")
 
 
 def square_canvas(height: int, width: int) -> Canvas:
-    """The smallest square that holds the video in its middle, 0 around it: 64 x 64 for the published 36 x 64."""
+    """The smallest square canvas with the video in its middle and 0 around it: 64 x 64 for the published 36 x 64."""
     side = max(height, width)
     top, left = centered_place((height, width), (side, side))
     return Canvas(height=side, width=side, video_height=height, video_width=width, top=top, left=left)

@@ -1,9 +1,9 @@
 """The wide branch of a DwiseNeuro's block in compiled code: expand, filter space, filter time, gate, project.
 
-Nearly all the time of a pass on a CPU is spent here, on memory more than on arithmetic: seven times as wide as its
-input, the branch would be written and read again by each step. So matrix products are PyTorch's, and what lies between
-two of them (SiLU, depthwise filter, SiLU, mean; and the way back) is one pass over memory in ``wide_branch.cpp``. The
-first block's expansion, at the full resolution, is computed there again each time instead of being stored.
+A pass on a CPU spends nearly all its time here, more on memory than on arithmetic: seven times as wide as its input,
+the branch would be written and read by each step. So PyTorch does the matrix products, and ``wide_branch.cpp`` does all
+between two of them (SiLU, depthwise filter, SiLU, mean; and the backward pass) in one pass over memory. It recomputes
+the first block's expansion, at the full resolution, instead of storing it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from neuroreel.encoding.dwiseneuro.native import native_library
 
-LANES = 16  # channels of the branch come in multiples of this
-MOST_INPUTS = 8  # that a first block may have
+LANES = 16  # the branch's channels are a multiple of this
+MOST_INPUTS = 8  # of a first block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,13 @@ class Branch:
         (wide, inputs), (wide,).
     frame_constant, place_constant
         (frames, wide) and (height, width, wide) in the first block, which takes the clip itself and adds both to the
-        expansion in place of ``expansion_bias``; None in all others.
+        expansion instead of ``expansion_bias``; None in all others.
     spatial, spatial_bias, stride
         (wide, 1, kernel, kernel), (wide,); the stride of the spatial filter.
     temporal, temporal_bias
         (wide, 1, kernel, 1), (wide,).
     gate
-        Means of the channels (wide,) to a factor for each (wide,).
+        Maps channel means (wide,) to a factor for each (wide,).
     projection
         (outputs, wide).
     """
@@ -56,7 +56,7 @@ class Branch:
     projection: Tensor
 
     def out_size(self, size: Sequence[int]) -> torch.Size:
-        """(frames, height, width) of the output for those of the input."""
+        """(frames, height, width) of the output, given those of the input."""
         frames, height, width = size
         return torch.Size((frames, (height - 1) // self.stride + 1, (width - 1) // self.stride + 1))
 
@@ -76,18 +76,18 @@ _KEPT = tuple(field.name for field in fields(Clip))
 
 
 def can_run_native(x: Tensor) -> bool:
-    """Whether the compiled code takes this input: float32 on a CPU, and a library that could be built.
+    """Whether the compiled code can process this input: float32 on a CPU, with the library built.
 
-    It takes inputs without memory too, of which nothing is computed, for counting what memory a CPU would need.
+    Inputs on the "meta" device are also accepted, without computing, to count the memory that a CPU would need.
     """
     return x.device.type in ("cpu", "meta") and x.dtype == torch.float32 and native_library() is not None
 
 
 def native_wide_branch(x: Tensor, base: Tensor, branch: Branch) -> Tensor:
-    """What the branch makes of (batch, frames, height, width, inputs), added to ``base``, which is overwritten.
+    """The branch's output for (batch, frames, height, width, inputs), added in place to ``base``.
 
-    ``base`` is (batch, frames, out height, out width, outputs). The gradient overwrites what it needs; taken again, it
-    computes that again.
+    ``base`` is (batch, frames, out height, out width, outputs). The gradient overwrites its buffers; if taken
+    again, it recomputes them.
     """
     result: Tensor = _NativeWideBranch.apply(x, base, branch)  # type: ignore[no-untyped-call]
     return result
@@ -99,7 +99,7 @@ class _NativeWideBranch(torch.autograd.Function):
         ctx.mark_dirty(base)
         ctx.branch, ctx.overwritten = branch, False
         clips = [_clip_forward(clip, out, branch) for clip, out in zip(x.contiguous(), base, strict=True)]
-        # saved as PyTorch's own functions save: torch.utils.checkpoint then drops them and computes them again
+        # saved the way PyTorch's functions do, so that torch.utils.checkpoint can drop and recompute them
         ctx.save_for_backward(x, *(getattr(clip, name) for clip in clips for name in _KEPT))
         return base
 
@@ -107,7 +107,7 @@ class _NativeWideBranch(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         x, *kept = ctx.saved_tensors
         gradient = gradients[0].contiguous()
-        if ctx.overwritten:  # by an earlier gradient of a graph that was retained
+        if ctx.overwritten:  # by an earlier gradient of a retained graph
             clips = [
                 _clip_forward(clip, torch.zeros_like(out), ctx.branch)
                 for clip, out in zip(x.contiguous(), gradient, strict=True)
@@ -121,7 +121,7 @@ class _NativeWideBranch(torch.autograd.Function):
 
 
 def _clip_forward(x: Tensor, out: Tensor, branch: Branch) -> Clip:
-    """(frames, height, width, inputs); adds to (frames, out height, out width, outputs). What the way back needs."""
+    """(frames, height, width, inputs), added to (frames, out height, out width, outputs); returns backward data."""
     frames, height, width, inputs = x.shape
     wide, kernel = len(branch.spatial), branch.spatial.shape[-1]
     size = branch.out_size(x.shape[:3])
@@ -164,7 +164,7 @@ def _clip_backward(clip: Clip, out_gradient: Tensor, branch: Branch) -> Tensor:
 
 
 def _first_constants(branch: Branch) -> tuple[Tensor, Tensor, Tensor]:
-    """What the first block's compiled code takes: expansion (inputs, wide), constants of places and of frames."""
+    """Inputs of the first block's compiled code: expansion (inputs, wide), constants per place and per frame."""
     assert branch.place_constant is not None and branch.frame_constant is not None
     return branch.expansion.T.contiguous(), branch.place_constant, branch.frame_constant
 
@@ -177,7 +177,7 @@ def _gate_backward(gate: Callable[[Tensor], Tensor], mean: Tensor, gradient: Ten
 
 
 def _call(name: str, *arguments: Tensor | int) -> None:
-    """Call a function of the library: tensors by their address, then numbers, then how many threads to use."""
+    """Call a function of the library: tensors by address, then numbers, then the number of threads."""
     library = native_library()
     assert library is not None
     tensors = [each for each in arguments if isinstance(each, Tensor)]

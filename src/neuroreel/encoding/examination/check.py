@@ -1,4 +1,4 @@
-"""``nr.check_encoder``: what is wrong with an encoding model of one's own, in words, before anything is inverted."""
+"""``nr.check_encoder``: say what is wrong with a user's encoding model before anything is inverted."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from neuroreel.recordings.trial import Trial
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderReport:
-    """What ``nr.check_encoder`` found; print it.
+    """The findings of ``nr.check_encoder``; print it.
 
     Parameters
     ----------
     name
-        Of the model and the trial.
+        Names of model and trial.
     wrong
-        What must be changed before the model can be inverted, or its reconstructions believed.
+        What must be fixed before the model can be inverted or its reconstructions trusted.
     notes
-        What is good to know.
+        What is worth knowing.
     fine
-        What was found to be right.
+        What is right.
     """
 
     name: str
@@ -41,27 +41,27 @@ class EncoderReport:
 
 
 def check_encoder(model: EncodingModel, trial: Trial) -> EncoderReport:
-    """Try an encoding model on a trial, and say in words what is wrong with it.
+    """Try an encoding model on a trial, and say what is wrong with it.
 
-    Looked at are the shapes that it returns, the frames that it leaves out, randomness and what it remembers between
-    calls, dependence on the other movies of a batch, causality, gradients of the pixels, and its warm-up.
+    Checks the shapes it returns, the frames it leaves out, randomness and memory between calls, dependence on other
+    movies in the batch, causality, gradients of the pixels, and the warm-up.
 
     Parameters
     ----------
     model
-        An adapter of yours, or any other encoding model. It computes where it lies.
+        Your adapter, or any other encoding model. It runs on its own device.
     trial
         With a video of the model's size and rate, and behavior if it uses any.
 
     Returns
     -------
     EncoderReport
-        ``print`` it; ``.wrong`` is empty if nothing is.
+        ``print`` it; ``.wrong`` is empty if nothing is wrong.
 
     Raises
     ------
     InputError
-        No EncodingModel, one that lacks an attribute, or a trial that does not fit it.
+        Not an EncodingModel, a missing attribute, or a trial that does not fit it.
     """
     instance_of(model, EncodingModel, name="the model")
     _check_attributes(model)
@@ -69,7 +69,7 @@ def check_encoder(model: EncodingModel, trial: Trial) -> EncoderReport:
     with frozen([model]):
         try:
             probe = Probe.of(model, trial)
-        except Exception as error:  # whatever a model of one's own raises
+        except Exception as error:  # a user's model can raise anything
             said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             return EncoderReport(name=_name(model, trial), wrong=(f"forward raises {said}, given {_given(model)}",))
         found: dict[str, tuple[str, ...]] = {"wrong": (), "notes": (), "fine": ()}

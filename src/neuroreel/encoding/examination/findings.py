@@ -1,4 +1,4 @@
-"""What can be wrong with an encoding model, each found by a function of its own."""
+"""What can be wrong with an encoding model, one function per check."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from neuroreel.encoding.examination.probe import MARGIN, Probe
 
-GREY_STEP = 4.0  # grey levels, root mean square, for derivatives by differences
+GREY_STEP = 4.0  # grey levels, root mean square, for finite differences
 WRONG_SLOPE = 0.2  # relative error of the gradient: differences over several grey levels are not exact
 
 Findings = Iterator[tuple[str, str]]
-"""A kind, "wrong", "notes" or "fine", and what was found."""
+"""A kind, "wrong", "notes" or "fine", and the finding."""
 
 
 def shapes(probe: Probe) -> Findings:
-    """Axes, neurons and frames of what forward returns."""
+    """Check axes, neurons and frames of the output of forward."""
     model, found, frames = probe.model, probe.returned, probe.first.shape[2]
     if not isinstance(found, Tensor):
         many = f" of {len(found)}" if isinstance(found, tuple | list) else ""
@@ -52,7 +52,7 @@ def shapes(probe: Probe) -> Findings:
 
 
 def values(probe: Probe) -> Findings:
-    """Whether responses can be rates."""
+    """Check that responses can be rates."""
     found = probe.responses(probe.first)
     if not found.isfinite().all():
         yield (
@@ -62,7 +62,7 @@ def values(probe: Probe) -> Findings:
     elif found.min() < 0:
         yield (
             "notes",
-            f"responses go down to {float(found.min()):.3g}: below 0 they are taken for 0, without a gradient",
+            f"responses go down to {float(found.min()):.3g}: values below 0 are set to 0, without a gradient",
         )
     if found.dtype not in (torch.float32, torch.float64):
         yield "wrong", f"responses are {found.dtype}: switch off autocast in forward; pixels need float32"
@@ -71,7 +71,7 @@ def values(probe: Probe) -> Findings:
 
 
 def repeats(probe: Probe) -> Findings:
-    """Whether the same movie gets the same responses."""
+    """Check that the same movie gets the same responses."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         once = probe.responses(probe.first)
@@ -90,21 +90,21 @@ def repeats(probe: Probe) -> Findings:
 
 
 def batch(probe: Probe) -> Findings:
-    """Whether movies in a batch see each other."""
+    """Check that movies in a batch do not affect each other."""
     alone = torch.cat([probe.responses(probe.first), probe.responses(probe.second)])
     try:
         together = probe.responses(torch.cat([probe.first, probe.second]))
-    except Exception as error:  # whatever a model of one's own raises
+    except Exception as error:  # a user's model can raise anything
         yield "wrong", f"two movies in a batch raise {type(error).__name__}: {str(error).partition(chr(10))[0]}"
         return
     if together.shape != alone.shape or probe.differ(together, alone):
         yield "wrong", "responses depend on the other movies in the batch: batch norm in training mode, or mixed axes"
     else:
-        yield "fine", "movies in a batch do not see each other"
+        yield "fine", "movies in a batch do not affect each other"
 
 
 def causality(probe: Probe) -> Findings:
-    """Whether a later frame changes an earlier response."""
+    """Check that no later frame changes an earlier response."""
     frames, answered = probe.first.shape[2], probe.responses(probe.first).shape[2]
     change = max(frames - answered + 1, frames // 2)
     changed = probe.first.clone()
@@ -117,27 +117,27 @@ def causality(probe: Probe) -> Findings:
     ahead = (change - (frames - answered) - int(early[0])) * probe.model.clip_stride
     yield (
         "wrong",
-        f"a change of a frame changes responses up to {ahead} frames before it: the model looks ahead. Pad in time on "
-        "the left alone, or mask attention; a competition's model may do so on purpose, then say it with its results",
+        f"a change of a frame changes responses up to {ahead} frames before it: the model looks ahead. Pad time only "
+        "on the left, or mask attention; if it looks ahead on purpose, say so with its results",
     )
 
 
 def gradients(probe: Probe) -> Findings:
-    """Whether gradients reach the pixels, and are the slope of the responses."""
+    """Check that gradients reach the pixels and are the slope of the responses."""
     model, leaf = probe.model, probe.first.clone().requires_grad_()
     found = model.answers(leaf)
     counted = found[:, :, max(0, found.shape[2] - probe.first.shape[2] + model.warmup_frames // model.clip_stride) :]
     if not found.requires_grad:
         yield (
             "wrong",
-            "responses carry no gradient: no_grad, inference_mode, detach or NumPy on the way through forward",
+            "responses carry no gradient: no_grad, inference_mode, detach or NumPy somewhere in forward",
         )
         return
     weights = torch.randn(counted.shape, generator=torch.Generator().manual_seed(1)).to(counted)
     (full,) = torch.autograd.grad((counted * weights).sum(), leaf, allow_unused=True, materialize_grads=True)
     gradient = model.canvas.crop(full[:, 0])
     if not gradient.isfinite().all():
-        yield "wrong", "gradients of the pixels are NaN or infinite: a root or a norm of 0 on the way"
+        yield "wrong", "gradients of the pixels are NaN or infinite: a root or a norm of 0 somewhere in forward"
         return
     if not gradient.any():
         yield (
@@ -147,12 +147,12 @@ def gradients(probe: Probe) -> Findings:
         return
     reached = float((gradient != 0).any(dim=1).float().mean())
     if reached < 1:
-        yield "notes", f"{1 - reached:.0%} of the pixels never change a response: nothing can be said of them"
+        yield "notes", f"{1 - reached:.0%} of the pixels never change a response: their gradients cannot be checked"
     yield from _slope(probe, counted=counted.shape[2], weights=weights, gradient=full[:, :1])
 
 
 def _slope(probe: Probe, *, counted: int, weights: Tensor, gradient: Tensor) -> Findings:
-    """The gradient beside a difference of responses along it."""
+    """Compare the gradient with a finite difference along it."""
     direction = (GREY_STEP * gradient / gradient.square().mean().sqrt()).clamp(-MARGIN, MARGIN)
     ahead, behind = probe.first.clone(), probe.first.clone()
     ahead[:, :1] += direction
@@ -162,15 +162,15 @@ def _slope(probe: Probe, *, counted: int, weights: Tensor, gradient: Tensor) -> 
     if abs(measured - told) > WRONG_SLOPE * abs(told):
         yield (
             "wrong",
-            f"gradients are not the slope of the responses: a step along them should change these by {told:.3g}, and "
-            f"changes them by {measured:.3g}. Rounding, a detach or another data type on the way",
+            f"gradients are not the slope of the responses: a step along them should change these by {told:.3g}, but "
+            f"changes them by {measured:.3g}. Rounding, a detach or another data type somewhere in forward",
         )
     else:
         yield "fine", "gradients of the pixels are the slope of the responses"
 
 
 def behavior(probe: Probe) -> Findings:
-    """Whether behavior changes anything."""
+    """Check that behavior changes the responses."""
     if not probe.model.covariates:
         return
     changed = probe.first.clone()
@@ -180,14 +180,14 @@ def behavior(probe: Probe) -> Findings:
 
 
 def past(probe: Probe) -> Findings:
-    """Whether the warm-up is long enough for what the model remembers."""
+    """Check that the warm-up is long enough for the model's memory."""
     model, frames = probe.model, probe.first.shape[2]
     late = min(8, frames // 4)
     if not model.any_length or late < 1:
         return
     try:
         whole, cut = probe.responses(probe.first), probe.responses(probe.first[:, :, late:])
-    except Exception as error:  # whatever a model of one's own raises
+    except Exception as error:  # a user's model can raise anything
         yield (
             "wrong",
             f"any_length is True, but {frames - late} frames raise {type(error).__name__}: set it to False",

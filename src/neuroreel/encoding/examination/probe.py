@@ -1,4 +1,4 @@
-"""A model and what it is tried on."""
+"""A model and the inputs to try it on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 from neuroreel.encoding.interface import EncodingModel, device_of
 from neuroreel.recordings.trial import Trial
 
-COUNTED_FRAMES = 40  # that are looked at beyond the warm-up
-MARGIN = 20.0  # grey levels that are left above and below, for steps along a gradient
-SAME = 1e-3  # of the responses' standard deviation: the rounding of one device
+COUNTED_FRAMES = 40  # frames to examine after the warm-up
+MARGIN = 20.0  # grey levels to leave above and below, for steps along a gradient
+SAME = 1e-3  # of the responses' standard deviation: less is rounding
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """The model, two inputs (1, channels, frames, height, width) that differ, and what ``forward`` makes of the first.
+    """The model, two different inputs (1, channels, frames, height, width), and its output for the first.
 
     For a model of fixed length the frames are those of one clip.
     """
@@ -43,13 +43,13 @@ class Probe:
         return cls(model=model, first=first, second=second, returned=returned)
 
     def responses(self, inputs: Tensor) -> Tensor:
-        """(batch, neurons, frames answered), without a gradient."""
+        """(batch, neurons, frames returned), without a gradient."""
         with torch.no_grad():
             return self.model.answers(inputs)
 
     @property
     def step(self) -> float:
-        """The least difference of responses that is one."""
+        """The smallest difference of responses that counts."""
         return SAME * max(float(self.responses(self.first).std()), 1e-6)
 
     def differ(self, one: Tensor, other: Tensor) -> bool:
@@ -58,7 +58,7 @@ class Probe:
 
 
 def _forward(model: EncodingModel, inputs: Tensor) -> object:
-    """What ``forward`` itself returns, before it is looked at."""
+    """The raw output of ``forward``."""
     heard: list[object] = []
     hook = model.register_forward_hook(lambda module, arguments, output: heard.append(output))
     try:

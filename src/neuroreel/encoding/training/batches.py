@@ -1,6 +1,6 @@
-"""What a model is trained on, step by step: random windows of one recording, or random clips of several, with CutMix.
+"""Training batches: random windows of one recording, or random clips of several, with CutMix.
 
-A batch depends on the seed and its number alone, so a resumed training run sees the batches it would have seen.
+A batch depends only on the seed and its number, so a resumed training run sees the same batches.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ class Share(NamedTuple):
     parts: int = 1
 
     def of(self, whole: Sequence[Item]) -> Sequence[Item]:
-        """Every parts-th item, from the part-th on: together the parts are the whole, and no item is in two."""
+        """Every parts-th item, from the part-th on: together the parts make the whole, without overlap."""
         return whole[self.part :: self.parts]
 
 
 def shares_of(batches: range, *, accumulate: int, rank: int, processes: int) -> list[Share]:
-    """What one of several processes sees of these batches.
+    """The shares of these batches that one of several processes sees.
 
-    A batch makes one step of the optimizer. It is shared among the processes, and in each of them among ``accumulate``
-    passes, whose gradients are summed.
+    A batch makes one optimizer step. It is split among the processes, and within each among ``accumulate`` passes,
+    whose
+    gradients are summed.
     """
     parts = accumulate * processes
     return [Share(number, turn * processes + rank, parts) for number in batches for turn in range(accumulate)]
@@ -48,7 +49,7 @@ def shares_of(batches: range, *, accumulate: int, rank: int, processes: int) -> 
 
 
 class WindowBatch(NamedTuple):
-    """Windows of movie frames with what went with them."""
+    """Windows of movie frames with behavior and responses."""
 
     video: Tensor  # (batch, frames, height, width), grey 0..255
     covariates: Tensor  # (batch, channels, frames)
@@ -95,17 +96,17 @@ class Box(NamedTuple):
 
     @property
     def area(self) -> int:
-        """Pixels in it."""
+        """Number of pixels."""
         return (self.bottom - self.top) * (self.right - self.left)
 
     def paste(self, target: Tensor, source: Tensor) -> None:
-        """Copy what lies in the box of ``source`` (..., height, width) into ``target``, in place."""
+        """Copy the box from ``source`` (..., height, width) into ``target``, in place."""
         rows, columns = slice(self.top, self.bottom), slice(self.left, self.right)
         target[..., rows, columns] = source[..., rows, columns]
 
 
 def draw_box(rng: np.random.Generator, *, height: int, width: int, alpha: float) -> Box:
-    """A box whose share of the canvas is 1 - Beta(alpha, alpha) before the canvas's edges cut it (Yun et al. 2019)."""
+    """A box with 1 - Beta(alpha, alpha) of the canvas's area, before clipping at its edges (Yun et al. 2019)."""
     side = math.sqrt(1.0 - rng.beta(alpha, alpha))
     half_height, half_width = int(height * side) // 2, int(width * side) // 2
     row, column = int(rng.integers(height)), int(rng.integers(width))
@@ -118,14 +119,14 @@ def draw_box(rng: np.random.Generator, *, height: int, width: int, alpha: float)
 
 
 class Place(NamedTuple):
-    """Where a clip lies: its trial, and the frame it starts at."""
+    """A clip's trial and first frame."""
 
     trial: int
     start: int
 
 
 class Clip(NamedTuple):
-    """One sample; with CutMix, which box of which other clip of the recording is pasted into it."""
+    """One sample; with CutMix, also the other clip of the recording and the box that is pasted from it."""
 
     recording: int
     place: Place
@@ -134,7 +135,7 @@ class Clip(NamedTuple):
 
 
 class Pasted(NamedTuple):
-    """A second clip, and the box of it that is pasted into sample number ``row``."""
+    """A second clip, and the box from it that is pasted into sample number ``row``."""
 
     row: int
     box: Box
@@ -143,16 +144,16 @@ class Pasted(NamedTuple):
 
 
 class ClipBatch(NamedTuple):
-    """Clips with what went with them; the samples of each recording share a tensor of responses."""
+    """Clips with behavior and responses; the samples of each recording share a tensor of responses."""
 
-    video: Tensor  # (batch, clip frames, height, width), grey 0..255, bytes where the levels are whole
+    video: Tensor  # (batch, clip frames, height, width), grey 0..255, bytes if the levels are whole
     covariates: Tensor  # (batch, channels, clip frames)
     pasted: list[Pasted]
     rows: list[Tensor]  # for each recording, the numbers of its samples in the batch
     responses: list[Tensor]  # for each recording (its samples, clip frames, neurons), not negative, mixed by CutMix
 
     def inputs(self, model: EncodingModel) -> Tensor:
-        """What the model sees: clips laid on its canvas with the behavior's channels, and the boxes pasted in.
+        """The model's input: clips on its canvas with behavior channels, and the boxes pasted in.
 
         The box is cut from the whole assembled input, behavior and padding included, as published.
         """
@@ -181,11 +182,11 @@ class RandomClips(Dataset[ClipBatch]):
         return [self._clip(rng, recording) for recording in self._recordings(number)]
 
     def _recordings(self, number: int) -> list[int]:
-        """The recording of each sample; rounds of all recordings, each in a random order, run through the batches."""
+        """The recording of each sample, from consecutive rounds of all recordings in random order."""
         count = len(self.stores)
         first, last = number * self.batch_size, (number + 1) * self.batch_size
         rounds = [
-            # the last number keeps these generators apart from those of the batches
+            # the last number separates these generators from those of the batches
             np.random.default_rng([self.seed, each, 1]).permutation(count)
             for each in range(first // count, -(-last // count))
         ]

@@ -1,4 +1,4 @@
-"""What a model is trained on: the training and validation trials of one or more recordings, checked."""
+"""Training data: the checked training and validation trials of one or more recordings."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from neuroreel.recordings.trial import Trial
 TrialsOrRecordings = Sequence[Trial] | Mapping[str, Sequence[Trial]]
 
 MEMORY_BYTES = 2 * 2**30
-"""Training trials that together take no more than this stay in memory; more are packed into files and mapped."""
+"""Training trials up to this size stay in memory; more are packed into files and memory-mapped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Trials by the recording they are of, and what each recording's trials share.
+    """Trials by recording, and what each recording's trials have in common.
 
-    ``named`` says whether the recordings were given by name: of one that was not, the name is only what its trials say.
+    ``named`` says whether the recordings were given by name; otherwise the name comes from the trials.
     """
 
     training: Mapping[str, Sequence[Trial]]
@@ -36,7 +36,7 @@ class TrainingData:
 
     @classmethod
     def of(cls, trials: TrialsOrRecordings, validation: TrialsOrRecordings | None) -> TrainingData:
-        """Sort by recording what was given; InputError unless recordings and trials fit each other."""
+        """Sort trials by recording; InputError unless recordings and trials fit together."""
         named = isinstance(trials, Mapping)
         if validation is not None and isinstance(validation, Mapping) != named:
             raise InputError(
@@ -50,7 +50,7 @@ class TrainingData:
             checking = dict.fromkeys(training, [] if validation is None else validation)
         if checking.keys() != training.keys():
             raise InputError(
-                f"validation names the recordings {', '.join(checking)}, the training trials are of "
+                f"validation names the recordings {', '.join(checking)}, the training trials are from "
                 f"{', '.join(training)}; give validation trials of each of them"
             )
         what = {name: f"trials of {name}" if named else "trials" for name in training}
@@ -64,11 +64,11 @@ class TrainingData:
 
     @property
     def first(self) -> TrialSpec:
-        """What all recordings share, and the neurons of the first."""
+        """What all recordings have in common, and the first one's neurons."""
         return next(iter(self.specs.values()))
 
     def shortest(self) -> tuple[str, int]:
-        """Which training trial is the shortest, in words, and its frames."""
+        """The shortest training trial, in words, and its frames."""
         lengths = [
             (spec.frames, name, index)
             for name, trials in self.training.items()
@@ -78,7 +78,7 @@ class TrainingData:
         return self.training[name][index].name, frames
 
     def stores(self, packed: Path, *, show_progress: bool) -> list[TrialStore]:
-        """The training trials, in memory if they are small together, else packed in a folder and mapped."""
+        """The training trials, in memory if they are small enough, else packed in a folder and memory-mapped."""
         if sum(map(bytes_of, self.specs.values())) <= MEMORY_BYTES:
             return [TrialStore(trials, show_progress=show_progress) for trials in self.training.values()]
         return [
@@ -94,7 +94,7 @@ class TrainingData:
         return TrainingSplit(description=described, movies=movies, refused=False)
 
     def describe(self, stores: Sequence[TrialStore]) -> dict[str, Any]:
-        """Hashes of all trials, which say whether two runs were given the same; the stores know theirs."""
+        """Hashes of all trials, to tell whether two runs have the same data; the stores know theirs."""
         digests = [store.digest() for store in stores] or [digest_of(trials) for trials in self.training.values()]
         hashes: dict[str, Any] = {
             "training trials": dict(zip(self.training, digests, strict=True)),

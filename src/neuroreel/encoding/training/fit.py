@@ -1,4 +1,4 @@
-"""``nr.fit_encoder``: trains an encoding model on the trials of one or several recordings."""
+"""``nr.fit_encoder``: train an encoding model on the trials of one or several recordings."""
 
 from __future__ import annotations
 
@@ -47,13 +47,12 @@ def fit_encoder(
 ) -> EncodingModel:
     """Train an encoding model; call it with several seeds for an ensemble.
 
-    Minimizes the Poisson loss on random windows or clips with AdamW, warm-up and cosine. What is kept is the
-    exponential moving average of the weights: that of the epoch with the best validation correlation, or of the last
-    epoch where there are no validation trials. Training stops early when the validation correlation no longer rises.
+    Minimizes the Poisson loss on random windows or clips with AdamW, warm-up and cosine decay. Returns the exponential
+    moving average of the weights at the epoch with the best validation correlation, or at the last epoch without
+    validation trials. Training stops early when the validation correlation no longer rises.
 
     The kind "dwiseneuro" is trained as published (Baikulov 2023; Bauer et al. 2026): clips of 16 frames, every second
-    frame, the recordings drawn equally, CutMix, the loss summed over neurons and frames, mixed precision where the
-    device has it.
+    frame, recordings drawn equally, CutMix, loss summed over neurons and frames, mixed precision if the device has it.
 
     Parameters
     ----------
@@ -65,34 +64,35 @@ def fit_encoder(
     seed
         Random seed of the weights, the windows drawn and the dropout.
     validation
-        Other trials, of movies that no training trial shows; {recording: trials} if ``trials`` is. Without them
-        nothing stops the training early.
+        Trials with movies that no training trial shows; {recording: trials} if ``trials`` is. Without them there is no
+        early stopping.
     folder
-        Keeps checkpoints, the log (``log/metrics.csv``) and the trained model (``model.safetensors``). The same call
-        with the same folder resumes after a kill, and returns the trained model once there is one.
+        Folder for checkpoints, the log (``log/metrics.csv``) and the trained model (``model.safetensors``). The same
+        call with the same folder resumes after a kill, or returns the finished model.
     packed
-        Folder for training trials that take more than 2 GiB together: they are packed into files, once, and mapped
-        instead of kept in memory. Several runs on the same trials can share it. By default it lies in ``folder``.
+        Folder for training trials that take more than 2 GiB: they are packed into files once and memory-mapped. Several
+        runs on the same trials can share it. By default it is inside ``folder``.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
     devices
-        How many devices share each batch. With several, protect a script by ``if __name__ == "__main__":``.
+        Number of devices that share each batch. With several, protect a script with ``if __name__ == "__main__":``.
     strategy
         How Lightning runs several devices: "ddp_spawn" ("auto"), "ddp", "ddp_fork", "ddp_notebook". With "ddp" it runs
-        your whole script once for each device; ``folder`` must be given then.
+        your whole script once per device, and needs ``folder``.
     teachers
         An ensemble of the same kind, trained on the same recordings (distillation). Its mean prediction makes 0.36 of
         the loss, ``recipe["distillation"]``: in a DwiseNeuro for readouts of which a sample has no recorded responses.
     progress
         Show progress bars.
     recipe, architecture
-        Settings of :class:`Recipe`, and of the model's configuration, that differ from the kind's own.
+        Settings of :class:`Recipe`, and of the model's configuration, that differ from the kind's defaults.
 
     Returns
     -------
     EncodingModel
-        On the CPU, in evaluation mode; ``model.training_log`` holds one row per epoch. A DwiseNeuro is seen through
-        its first readout; ``model.of_readout(name)`` gives the model of another recording.
+        On the CPU, in evaluation mode; ``model.training_log`` holds one row per epoch. A DwiseNeuro is returned with
+        its
+        first readout; ``model.of_readout(name)`` gives the model of another recording.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def fit_encoder(
         Unknown kind or setting; trials that differ in neurons, pixels, frame rate; trials shorter than a window; a
         folder of another training run, or with damaged files; a run that diverges.
     ResourceError
-        The device is not there, the disk is full, or another process trains in the folder.
+        The device does not exist, the disk is full, or another process is training in the folder.
     """
     settings = resolve_recipe(kind, recipe)
     seed = _checked_seed(seed)
@@ -117,7 +117,7 @@ def fit_encoder(
         keep_freed_memory()
         with _folder_or_temporary(folder, where) as home:
             where_packed = home.path / "packed" if packed is None else user_path(packed)
-            # a run that is done needs no data but to be told from another one
+            # a finished run needs data only to compare it with the request
             stores = [] if home.model.exists() else data.stores(where_packed, show_progress=progress)
             if folder is not None:
                 taught_by = [hash_model(teacher) for teacher in learned_from]
@@ -150,7 +150,7 @@ def fit_encoder(
 
 @contextmanager
 def _folder_or_temporary(folder: str | Path | None, devices: Devices) -> Iterator[TrainingFolder]:
-    """The folder of a training run, kept from other runs until the block ends."""
+    """The folder of a training run, locked until the block ends."""
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="neuroreel-training-") as temporary:
             yield TrainingFolder(Path(temporary))
@@ -162,14 +162,14 @@ def _folder_or_temporary(folder: str | Path | None, devices: Devices) -> Iterato
 
 
 def _build(kind: str, data: TrainingData, architecture: dict[str, Any]) -> EncodingModel:
-    """A model with random weights; InputError if none can be built, or if it no longer fits the trials."""
+    """A model with random weights; InputError if it cannot be built or does not fit the trials."""
     spec = data.first
     config: ReadoutConfig | DwiseNeuroConfig
     if kind == "core_readout":
         if len(data.specs) > 1:
             raise InputError(
-                f"a readout model is of one recording, and {len(data.specs)} were given ({', '.join(data.specs)}); "
-                "train one model each, or one kind='dwiseneuro' for all of them"
+                f"a readout model has one recording, but {len(data.specs)} were given ({', '.join(data.specs)}); "
+                "train a model for each, or one kind='dwiseneuro' for all of them"
             )
         config = ReadoutConfig(
             neurons=spec.neurons,
@@ -226,7 +226,7 @@ def _checked_seed(seed: object) -> int:
 
 
 def _check_shared(recipe: Recipe, devices: Devices, folder: str | Path | None) -> None:
-    """A batch must fall into equal parts, or its samples would not weigh the same."""
+    """Check that a batch splits into equal parts; otherwise its samples would not have equal weight."""
     parts = recipe.accumulate * devices.count
     if recipe.batch_size % parts:
         raise InputError(
@@ -234,7 +234,7 @@ def _check_shared(recipe: Recipe, devices: Devices, folder: str | Path | None) -
             f"{recipe.accumulate} pass(es); make it a multiple of {parts}"
         )
     if devices.strategy == "ddp" and folder is None:
-        raise InputError("strategy='ddp' runs the script in several processes, which must meet in a folder: give one")
+        raise InputError("strategy='ddp' runs the script in several processes, which need a common folder: give one")
 
 
 def _checked_teachers(teachers: Sequence[EncodingModel], model: EncodingModel) -> list[EncodingModel]:

@@ -1,4 +1,4 @@
-"""The folder of one training run: what it trains, its checkpoints, its log, and the model when it is done."""
+"""The folder of one training run: description, checkpoints, log, and the finished model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from neuroreel.errors import InputError
 from neuroreel.files import atomic_path
 from neuroreel.snapshot import Snapshot
 
-NO_FINGERPRINT = ""  # for training.json says what is trained here, and ``claim`` compares it
+NO_FINGERPRINT = ""  # training.json describes the run, and ``claim`` compares it
 
 
 @dataclass(frozen=True)
 class TrainingFolder:
-    """Where a training run keeps what a later call needs to resume it, or to find it done."""
+    """Stores what a later call needs to resume a training run or find it finished."""
 
     path: Path
 
@@ -44,21 +44,21 @@ class TrainingFolder:
 
     @property
     def description(self) -> Path:
-        """What is trained here, on what and how."""
+        """The description of the run."""
         return self.path / "training.json"
 
     @property
     def model(self) -> Path:
-        """The trained model: it is there when the run is done."""
+        """The trained model, which exists when the run is done."""
         return self.path / "model.safetensors"
 
     def claim(self, run: dict[str, Any]) -> None:
-        """Note what is trained here; InputError if it is something else than what was trained here before."""
+        """Write the run's description; InputError if another run was trained here before."""
         wanted = json.loads(json.dumps(run))
         if not self.description.exists():
             if self.has_begun or self.model.exists():
                 raise InputError(
-                    f"{self.path} holds checkpoints, but no {self.description.name} that says what they are of; "
+                    f"{self.path} holds checkpoints, but no {self.description.name} that describes them; "
                     "train in another folder"
                 )
             with atomic_path(self.description) as partial:
@@ -80,15 +80,15 @@ class TrainingFolder:
             )
 
     def trained(self) -> EncodingModel | None:
-        """The model of a run that is done."""
+        """The model of a finished run."""
         return load_encoder(self.model) if self.model.exists() else None
 
     def keep(self, model: EncodingModel) -> None:
-        """Write the trained model, which marks the run as done."""
+        """Write the trained model, which marks the run as finished."""
         save_encoder(model, self.model, overwrite=True)
 
     def write_log(self, rows: Sequence[dict[str, float]]) -> None:
-        """The log as a table, log/metrics.csv, with a row an epoch."""
+        """Write the log as a table, log/metrics.csv, one row per epoch."""
         columns = list(dict.fromkeys(name for row in rows for name in row))
         file = self.path / "log" / "metrics.csv"
         with atomic_path(file, overwrite=True) as partial, partial.open("w", newline="") as stream:

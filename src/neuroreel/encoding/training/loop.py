@@ -36,13 +36,13 @@ from neuroreel.progress import bar_class
 from neuroreel.recordings.trial import Trial
 
 LEAST_RISE = 1e-5  # of the validation correlation; less is rounding
-SHOWN = {"train_loss": "loss", WATCHED: "correlation"}  # beside the bar
-MOST_WORKERS = 4  # of a GPU; each reads thousands of clips a second (benchmarks/clips.py)
+SHOWN = {"train_loss": "loss", WATCHED: "correlation"}  # shown next to the bar
+MOST_WORKERS = 4  # per GPU; each reads thousands of clips per second (benchmarks/clips.py)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """What is trained, on what, how, where, and where it is kept; trials in the order of the model's readouts."""
+    """Model, data, recipe, devices and folder of a training run; trials in the order of the model's readouts."""
 
     model: EncodingModel
     stores: Sequence[TrialStore]
@@ -58,7 +58,7 @@ class TrainingRun:
 def train(run: TrainingRun) -> None:
     """Train the model in place, from the folder's last checkpoint if there is one.
 
-    It ends with the averaged weights of the epoch with the best validation correlation, of the last one without
+    It ends with the averaged weights of the epoch with the best validation correlation, or of the last epoch without
     validation trials.
     """
     try:
@@ -75,7 +75,7 @@ def train(run: TrainingRun) -> None:
 
 
 def _loop(fabric: Fabric, *, run: TrainingRun) -> None:
-    """The epochs that are left. Each process of a run on several devices is here."""
+    """Run the remaining epochs. With several devices, each process runs this."""
     warnings.filterwarnings("ignore", module="lightning")  # the caller's filters are back after ``train``
     recipe, folder = run.recipe, run.folder
     loss_of = _loss(run)
@@ -85,7 +85,7 @@ def _loop(fabric: Fabric, *, run: TrainingRun) -> None:
     average = AveragedModel(model, avg_fn=get_ema_avg_fn(recipe.ema_decay), use_buffers=True)
     averaged = cast(EncodingModel, average.module)
     parts: dict[str, Any] = {"model": model, "averaged": averaged, "optimizer": optimizer}
-    parts["scaler"] = fabric.strategy.precision  # of gradients, where the precision needs it
+    parts["scaler"] = fabric.strategy.precision  # gradient scaler, if the precision needs it
     rows = _resumed(folder, parts)
     average.n_averaged.fill_(len(rows) * recipe.batches_per_epoch)
     shared_loss, shared_optimizer = fabric.setup(loss_of, optimizer)
@@ -105,7 +105,7 @@ def _loop(fabric: Fabric, *, run: TrainingRun) -> None:
                     _seed(fabric, run, turn=step * recipe.accumulate + turn)
                     with fabric.no_backward_sync(shared_loss, enabled=turn + 1 < recipe.accumulate):
                         loss = shared_loss(batch)
-                        if fabric.device.type == "cpu":  # where sampling at a position that is NaN ends the process
+                        if fabric.device.type == "cpu":  # where sampling at a NaN position crashes the process
                             _check_finite(loss, recipe, step=step)
                         fabric.backward(loss / recipe.accumulate)
                     total += loss.detach() * len(batch.video)
@@ -120,7 +120,7 @@ def _loop(fabric: Fabric, *, run: TrainingRun) -> None:
 
             fabric.all_reduce(total, reduce_op="sum")  # in place
             mean_loss = total / (recipe.batches_per_epoch * recipe.batch_size)
-            _check_finite(mean_loss, recipe, step=step + 1)  # nobody can resume from weights that are NaN
+            _check_finite(mean_loss, recipe, step=step + 1)  # a run cannot resume from NaN weights
             row = {"epoch": float(epoch), "seconds": 0.0, "train_loss": float(mean_loss)}
             if any(map(len, run.validation)) and (epoch + 1) % recipe.validate_every == 0:
                 row[WATCHED] = _validate(fabric, averaged, run.validation)
@@ -131,11 +131,11 @@ def _loop(fabric: Fabric, *, run: TrainingRun) -> None:
                 folder.last.save({name: part.state_dict() for name, part in parts.items()} | {"rows": rows})
                 folder.write_log(rows)
             bar.set_postfix({short: f"{row[name]:.3f}" for name, short in SHOWN.items() if name in row})
-    fabric.barrier()  # what the first process has written is there for all
+    fabric.barrier()  # the first process has finished writing
 
 
 def _resumed(folder: TrainingFolder, parts: dict[str, Any]) -> list[dict[str, float]]:
-    """Put the parts back into the state of the last checkpoint, if there is one; the log's rows, one for each epoch."""
+    """Restore the parts from the last checkpoint, if there is one; returns the log, one row per epoch."""
     kept = folder.last.load(device=torch.device("cpu"))
     if kept is None:
         return []
@@ -147,9 +147,9 @@ def _resumed(folder: TrainingFolder, parts: dict[str, Any]) -> list[dict[str, fl
 def _loss(run: TrainingRun) -> WindowLoss | ClipLoss:
     model = run.model
     if run.devices.count > 1:
-        model = copy.deepcopy(model)  # else the processes on a CPU would share its weights' memory
+        model = copy.deepcopy(model)  # otherwise processes on a CPU would share the weights' memory
         if run.devices.device.type == "cuda":
-            # batch norms see the whole batch, as on one device; PyTorch has that for GPUs only
+            # batch norms see the whole batch, as on one device; PyTorch supports this only on GPUs
             model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     share = run.recipe.distillation
     if isinstance(model, DwiseNeuro):
@@ -159,7 +159,7 @@ def _loss(run: TrainingRun) -> WindowLoss | ClipLoss:
 
 
 def _loader(fabric: Fabric, run: TrainingRun, *, epochs: range) -> DataLoader[Any]:
-    """All batches of these epochs, of each the share of this process; beside a GPU, other processes read ahead."""
+    """The process's share of all batches of these epochs; with a GPU, worker processes read ahead."""
     model, recipe = run.model, run.recipe
     batches: RandomClips | RandomWindows
     if isinstance(model, DwiseNeuro):
@@ -179,14 +179,14 @@ def _loader(fabric: Fabric, run: TrainingRun, *, epochs: range) -> DataLoader[An
 
 
 def workers_beside(devices: Devices) -> int:
-    """Processes that read ahead of a GPU; beside a CPU they would only take its cores."""
+    """Number of processes that read ahead for a GPU; on a CPU they would only take cores."""
     if devices.device.type != "cuda":
         return 0
     return max(0, min(MOST_WORKERS, (os.cpu_count() or 1) // devices.count - 1))
 
 
 def _bar(fabric: Fabric, run: TrainingRun, *, epochs_done: int) -> Any:
-    """One bar for all epochs, so that its estimate is that of the whole run; of several processes the first has it."""
+    """One bar for all epochs, to estimate the time of the whole run; only in the first process."""
     an_epoch = run.recipe.batches_per_epoch * run.recipe.accumulate
     return bar_class()(
         total=run.recipe.epochs * an_epoch,
@@ -198,10 +198,10 @@ def _bar(fabric: Fabric, run: TrainingRun, *, epochs_done: int) -> Any:
 
 
 def _seed(fabric: Fabric, run: TrainingRun, *, turn: int) -> None:
-    """Seed dropout and jitter anew for each pass, so that a resumed run draws what the undisturbed one would have."""
+    """Reseed dropout and jitter for each pass, so that a resumed run draws the same numbers."""
     seed = run.seed * 1_000_003 + turn * fabric.world_size + fabric.global_rank
     torch.default_generator.manual_seed(seed)
-    if fabric.device.type != "cpu":  # this one alone: torch.manual_seed would seed the caller's other GPUs too
+    if fabric.device.type != "cpu":  # only this GPU: torch.manual_seed would also seed the caller's other GPUs
         getattr(torch, fabric.device.type).manual_seed(seed)
 
 
@@ -218,7 +218,7 @@ def _validate(fabric: Fabric, model: EncodingModel, validation: Sequence[Sequenc
     readouts = [model.of_readout(k) if isinstance(model, DwiseNeuro) else model for k in range(len(validation))]
     seen = [RunningCorrelation.of_nothing(readout.neurons) for readout in readouts]
     places = [(k, index) for k, trials in enumerate(validation) for index in range(len(trials))]
-    if fabric.world_size > 1:  # the first process's statistics of the batch norms are kept
+    if fabric.world_size > 1:  # the batch norm statistics of the first process are kept
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
     with fabric.autocast():
@@ -231,8 +231,8 @@ def _validate(fabric: Fabric, model: EncodingModel, validation: Sequence[Sequenc
 
 
 def _merged(fabric: Fabric, running: RunningCorrelation) -> RunningCorrelation:
-    """What all processes have seen."""
-    assert running.sums is not None  # it began with those of nothing
+    """The merged statistics of all processes."""
+    assert running.sums is not None  # of_nothing set them
     sums: Any = fabric.all_gather(running.sums)  # (processes, 6, neurons)
     everyone = RunningCorrelation()
     for each in sums.cpu():
@@ -245,10 +245,10 @@ def _scores(rows: Iterable[dict[str, float]]) -> list[float]:
 
 
 class SinglePrecisionBatches(MixedPrecision):
-    """Mixed precision within the model alone: Fabric's own would round responses and grey levels as well."""
+    """Mixed precision only inside the model: Fabric's own would also round responses and grey levels."""
 
     def convert_input(self, data: Any) -> Any:
-        """As it is."""
+        """Unchanged."""
         return data
 
 
@@ -259,7 +259,7 @@ def fabric_of(devices: Devices) -> Fabric:
     return Fabric(
         accelerator="gpu" if gpu else devices.device.type,
         devices=[devices.device.index or 0] if gpu and count == 1 else count,
-        # a batch's share may lack a recording, whose readout then has no gradient on that device
+        # a share of a batch may lack a recording, whose readout then has no gradient on that device
         strategy="auto" if count == 1 else DDPStrategy(start_method=devices.start_method, find_unused_parameters=True),
         plugins=None if precision == "32-true" else SinglePrecisionBatches(precision, devices.device.type),
     )
@@ -267,7 +267,7 @@ def fabric_of(devices: Devices) -> Fabric:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's information and advice, most of it about settings chosen on purpose here."""
+    """Silence Lightning's messages, most of which are about settings chosen on purpose."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("fabric", "pytorch")]
     levels = [logger.level for logger in loggers]
     try:
@@ -282,6 +282,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _our_error(error: ProcessRaisedException) -> InputError | None:
-    """What went wrong in one of several processes, if it is an error of ours."""
+    """The error of one of several processes, if it is an InputError."""
     kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
     return InputError(message) if kind.endswith("InputError") else None

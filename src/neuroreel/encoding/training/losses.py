@@ -1,4 +1,4 @@
-"""What training minimizes: the Poisson loss of windows, or of clips of several recordings, with distillation."""
+"""Training losses: Poisson loss of windows, or of clips of several recordings, with distillation."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ class WindowLoss(nn.Module):
 
 
 class ClipLoss(nn.Module):
-    """The loss of a DwiseNeuro on clips, from recorded responses and perhaps from the predictions of an ensemble.
+    """The loss of a DwiseNeuro on clips, from recorded responses and optionally an ensemble's predictions.
 
     Parameters
     ----------
     model
-        Its network has a readout for each recording.
+        The model; its network has a readout for each recording.
     teachers
-        Networks of a first stage, which are copied.
+        Networks from a first stage of training, which are copied.
     share
-        Of the loss, for the readouts that learn from the teachers.
+        Share of the loss for readouts that learn from teachers.
     """
 
     def __init__(self, model: DwiseNeuro, *, teachers: Sequence[DwiseNeuroNetwork] = (), share: float = 0.0) -> None:
@@ -94,7 +94,7 @@ def weighted_poisson_loss(
     predictions, targets
         For each readout (samples, neurons, frames); another readout may have other samples.
     weights
-        For each readout (samples,), not negative. All of them together are divided by their sum.
+        For each readout (samples,), not negative. They are divided by their total sum.
     """
     total = torch.stack([each.sum() for each in weights]).sum()
     losses = [
@@ -107,14 +107,14 @@ def weighted_poisson_loss(
 def labelled_loss(
     network: DwiseNeuroNetwork, inputs: Tensor, rows: Sequence[Tensor], responses: Sequence[Tensor]
 ) -> Tensor:
-    """Each sample counts in the readout of its recording, all samples alike.
+    """Each sample counts equally, in the readout of its recording.
 
     Parameters
     ----------
     inputs
         (batch, channels, frames, height, width).
     rows, responses
-        For each readout the numbers of its samples, and what was recorded (samples, frames, neurons).
+        For each readout, the indices of its samples, and recorded responses (samples, frames, neurons).
     """
     features = network.features(inputs)
     known = [k for k, numbers in enumerate(rows) if len(numbers)]
@@ -134,7 +134,7 @@ def distilled_loss(
     taught: list[Tensor],
     share: float,
 ) -> Tensor:
-    """Recorded responses make 1 - ``share`` of the loss; readouts that have none for a sample learn what is ``taught``.
+    """Recorded responses make up 1 - ``share`` of the loss; readouts without any for a sample learn from ``taught``.
 
     A sample weighs 1 - share in the readout of its recording and share / (readouts - 1) in each of the others
     (Baikulov 2023, with a share of 0.36). Shapes as in :func:`labelled_loss` and :func:`mean_prediction`.

@@ -1,4 +1,4 @@
-"""How long, how fast and on what devices to train: one recipe for each kind of encoding model."""
+"""Training recipes for each kind of encoding model, and training devices."""
 
 from __future__ import annotations
 
@@ -24,25 +24,27 @@ class Recipe:
     Attributes
     ----------
     learning_rate, weight_decay, gradient_clip
-        Of AdamW; gradients are clipped to this norm (0: they are not).
+        AdamW settings; gradients are clipped to this norm (0: no clipping).
     batch_size
-        Windows (core_readout) or clips (dwiseneuro) that make one step of the optimizer, on all devices together.
+        Windows (core_readout) or clips (dwiseneuro) per optimizer step, on all devices together.
     accumulate
-        Passes that a batch is split into where it does not fit into the device's memory: their gradients are summed,
-        so that batch and learning rate stay the same. It must divide the batch size.
+        Number of passes into which to split a batch that does not fit into the device's memory: gradients are summed,
+        so
+        batch and learning rate stay the same. Must divide the batch size.
     window_frames
-        Movie frames in a window (fewer by default where trials are shorter).
+        Movie frames in a window (fewer by default if trials are shorter).
     batches_per_epoch, epochs, warmup_epochs
         The learning rate rises from 0 over the warm-up and falls along a cosine to 1 % at the end.
     ema_decay
-        Of the exponential moving average of the weights and buffers, which is what is kept.
+        Decay of the exponential moving average of weights and buffers, which is what is kept.
     patience
-        Epochs without a better validation correlation after which training stops.
+        Stop training after this many epochs without a better validation correlation.
     validate_every
         Epochs between validations.
     cutmix_probability, cutmix_alpha
-        How often a box of another clip of the recording is pasted into a clip (dwiseneuro), and the parameter of the
-        Beta distribution that its size is drawn from.
+        Probability that a box from another clip of the recording is pasted into a clip (dwiseneuro), and the parameter
+        of
+        the Beta distribution of its size.
     distillation
         Share of the loss of what is learned from teachers, where there are teachers.
     """
@@ -76,7 +78,7 @@ class Recipe:
             raise InputError("recipe: cutmix_alpha is 0; it must be above 0 (cutmix_probability 0 turns CutMix off)")
 
     def rate_factor(self, step: int) -> float:
-        """The learning rate at a step of the optimizer, over its highest."""
+        """The learning rate at an optimizer step, relative to its maximum."""
         warmup = max(1, self.warmup_epochs * self.batches_per_epoch)
         total = self.epochs * self.batches_per_epoch
         if step < warmup:
@@ -90,7 +92,7 @@ _AMOUNTS = dict.fromkeys(
     ("learning_rate", "weight_decay", "gradient_clip", "warmup_epochs", "ema_decay", "cutmix_alpha"), math.inf
 ) | {"cutmix_probability": 1.0, "distillation": 1.0}
 
-WATCHED = "validation_correlation"  # what the log calls the score that decides which epoch is kept
+WATCHED = "validation_correlation"  # the log's name for the score that decides which epoch is kept
 
 EPOCH_CLIPS = 72_000
 RATE_OF_A_BATCH_OF_4 = 3e-4
@@ -103,7 +105,7 @@ RECIPES = {
         batch_size=8,
         window_frames=72,
         batches_per_epoch=30,
-        epochs=4,  # more predict a little better, and movies come out no better
+        epochs=4,  # more epochs predict slightly better but do not improve movies
         warmup_epochs=1,
         ema_decay=0.98,
         patience=2,
@@ -114,7 +116,7 @@ RECIPES = {
         weight_decay=0.05,
         gradient_clip=0.0,
         batch_size=24,
-        window_frames=32,  # a clip of every second frame lies in as many
+        window_frames=32,  # spanned by a clip of every second frame
         batches_per_epoch=EPOCH_CLIPS // 24,
         epochs=21,
         warmup_epochs=3,
@@ -128,13 +130,13 @@ RECIPES = {
 def resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
     """The recipe of a kind of model, with changes.
 
-    With dwiseneuro, another batch size changes learning rate (3e-4 for each 4 clips) and batches (72,000 clips an
-    epoch) with it, unless they are given too.
+    With dwiseneuro, another batch size also changes the learning rate (3e-4 per 4 clips) and the batches (72,000 clips
+    per epoch), unless they are given too.
 
     Raises
     ------
     InputError
-        An unknown kind or setting, or a value that cannot be.
+        An unknown kind or setting, or an invalid value.
     """
     if kind not in list(RECIPES):
         raise InputError(f"kind is {kind!r}; the encoding models that can be trained are {', '.join(RECIPES)}")
@@ -154,7 +156,7 @@ def resolve_recipe(kind: str, changes: dict[str, Any] | None) -> Recipe:
 
 
 def stalled(scores: Iterable[float], *, patience: int, least: float = 0.0) -> bool:
-    """Whether none of the last ``patience`` scores rose above the best before it, by more than ``least``."""
+    """Whether none of the last ``patience`` scores exceeded the best earlier score by more than ``least``."""
     best, waited = -math.inf, 0
     for score in scores:
         best, waited = (score, 0) if score - least > best else (best, waited + 1)
@@ -167,7 +169,7 @@ _START_METHODS: dict[str, Literal["popen", "spawn", "fork"]] = {
     "ddp_fork": "fork",
     "ddp_notebook": "fork",
 }
-_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of a process among those that share a training run
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # environment variables with a process's rank in a training run
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class Devices:
 
     @classmethod
     def choose(cls, device: str, *, count: Any, strategy: str) -> Devices:
-        """Devices that are there; InputError or ResourceError says why they cannot be had."""
+        """Check and choose devices; InputError or ResourceError says why they are not available."""
         whole_number(count, name="devices")
         if strategy not in ("auto", *_START_METHODS):
             raise InputError(f"strategy is {strategy!r}; it must be one of auto, {', '.join(_START_METHODS)}")
@@ -200,19 +202,19 @@ class Devices:
 
     @property
     def precision(self) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
-        """Mixed where the device has it, in Fabric's words."""
+        """Mixed precision if the device has it, in Fabric's words."""
         if self.device.type != "cuda":
             return "32-true"
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
     @property
     def first_process(self) -> bool:
-        """False in the further processes of the strategy "ddp", which run the same script beside the first."""
+        """False in the other processes of the strategy "ddp", which run the same script."""
         return self.strategy != "ddp" or all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
     @contextmanager
     def random_numbers_kept(self) -> Iterator[None]:
-        """The caller's random numbers, on the CPU and on these GPUs, are afterwards what they were."""
+        """Restore the caller's random state afterwards, on the CPU and on these GPUs."""
         first = self.device.index or 0
         with torch.random.fork_rng(range(first, first + self.count) if self.device.type == "cuda" else []):
             yield

@@ -1,7 +1,7 @@
-"""Training trials with time first, so that a clip is one contiguous slice: in memory, or packed into files and mapped.
+"""Training trials with time first, so that a clip is a contiguous slice: in memory, or packed into mapped files.
 
-Packed are recordings that do not fit into memory; ten mice of the Sensorium competition take about 70 GB. There are few
-large files, for a process may not map thousands::
+Recordings that do not fit into memory are packed; ten mice of the Sensorium competition take about 70 GB. Files are few
+and large, because a process cannot map thousands::
 
     frames.u8, frames.f32   one record per frame: movie frame, covariates, responses; little-endian, without headers.
                             The movies of frames.u8 have whole grey levels, in bytes.
@@ -33,15 +33,15 @@ from neuroreel.recordings.checks import TrialSpec
 from neuroreel.recordings.disk import read_json
 from neuroreel.recordings.trial import Trial
 
-COLUMNS_AT_ONCE = 1024  # neurons whose mean is taken together: bounds memory
+COLUMNS_AT_ONCE = 1024  # neurons averaged at once; limits memory
 INDEX = "index.json"
-FILES = {"frames.u8": "u1", "frames.f32": "<f4"}  # and how they store grey levels
+FILES = {"frames.u8": "u1", "frames.f32": "<f4"}  # file names, and how each stores grey levels
 
 
 class TimeFirst(NamedTuple):
     """The arrays of one trial, frames along the first axis of each."""
 
-    video: NDArray[Any]  # (frames, height, width): bytes where the grey levels are whole, else float32
+    video: NDArray[Any]  # (frames, height, width): bytes if the grey levels are whole, else float32
     covariates: NDArray[np.float32]  # (frames, channels)
     responses: NDArray[np.float32]  # (frames, neurons), not negative
 
@@ -58,15 +58,15 @@ class TimeFirst(NamedTuple):
 
     @property
     def frames(self) -> int:
-        """Movie frames."""
+        """Number of movie frames."""
         return len(self.video)
 
     def cut(self, frames: slice) -> TimeFirst:
-        """Some of the frames: views, nothing is copied."""
+        """Some of the frames, as views."""
         return TimeFirst(*(array[frames] for array in self))
 
     def digest(self) -> str:
-        """A hash of all values, which says whether two trials are the same."""
+        """A hash of all values, to tell whether two trials are the same."""
         hashed = hashlib.sha256()
         for array in self:
             hashed.update(f"{array.dtype}{array.shape}".encode())
@@ -75,12 +75,12 @@ class TimeFirst(NamedTuple):
 
 
 def joint_digest(digests: Iterable[str]) -> str:
-    """One hash of many."""
+    """One hash from many."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def digest_of(trials: Iterable[Trial]) -> str:
-    """What the store of these trials would have as its digest; one trial at a time is read."""
+    """The digest that a store of these trials would have; trials are read one at a time."""
     return joint_digest(TimeFirst.of(trial).digest() for trial in trials)
 
 
@@ -99,13 +99,13 @@ class TrialStore(Sequence[TimeFirst]):
         return self.trials[index]
 
     def digest(self) -> str:
-        """A hash of movies, behavior and responses, which says whether two training runs saw the same."""
+        """A hash of movies, behavior and responses, to tell whether two training runs saw the same data."""
         if self._digest is None:
             self._digest = joint_digest(trial.digest() for trial in self.trials)
         return self._digest
 
     def statistics(self, field: Literal["covariates", "responses"]) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each channel (channels,) over all frames, some channels at a time."""
+        """Mean and standard deviation of each channel (channels,) over all frames, in chunks of channels."""
         arrays = [getattr(trial, field) for trial in self.trials]
         channels = arrays[0].shape[1]
         means, deviations = [torch.zeros(0)], [torch.zeros(0)]
@@ -130,15 +130,16 @@ class PackedStore(TrialStore):
             raise InputError(f"{folder} is damaged ({error}); delete it, and it is packed again") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process maps the files itself, instead of getting a copy of all the data."""
+        """Another process maps the files itself instead of receiving a copy of the data."""
         return PackedStore, (self.folder,)
 
 
 def pack(trials: Sequence[Trial], folder: Path, *, spec: TrialSpec, name: str, show_progress: bool) -> PackedStore:
-    """Write the trials of one recording into ``folder``, unless they are there already, and map them.
+    """Write the trials of one recording into ``folder``, unless they exist there, and map them.
 
-    What was packed is known by the trials' files (path, size, time), or by their values where they are only in memory.
-    Packing that was killed resumes where it was; two processes at once wait for each other.
+    Packed trials are identified by their files (path, size, time), or by their values if they are only in memory.
+    Packing
+    resumes after a kill; two processes wait for each other.
 
     Raises
     ------
@@ -159,12 +160,12 @@ def pack(trials: Sequence[Trial], folder: Path, *, spec: TrialSpec, name: str, s
 
 
 def bytes_of(spec: TrialSpec) -> int:
-    """What trials with these sizes take, with whole grey levels."""
+    """Bytes of trials of these sizes, with whole grey levels."""
     return spec.frames * (4 * spec.neurons + 4 * spec.covariates + spec.video_height * spec.video_width)
 
 
 def _write(trials: Sequence[Trial], folder: Path, spec: TrialSpec, *, show_progress: bool, name: str) -> None:
-    """All trials one after another; the index has those that a later call need not write again."""
+    """Write all trials in turn; the index lists those that a later call need not write again."""
     folder.mkdir(exist_ok=True)
     index: dict[str, Any] = {
         "neurons": spec.neurons,
@@ -191,22 +192,22 @@ def _append(trial: TimeFirst, file: Path, record: np.dtype[Any], *, after: int) 
     for field in trial._fields:
         records[field] = getattr(trial, field)
     with file.open("ab") as stream:
-        stream.truncate(after * record.itemsize)  # what a kill may have left half written
+        stream.truncate(after * record.itemsize)  # drop what a kill may have left half written
         records.tofile(stream)
         stream.flush()
-        os.fsync(stream.fileno())  # the index must not survive a power cut that its data do not
+        os.fsync(stream.fileno())  # the index must not survive a power cut without its data
 
 
 def _record(index: dict[str, Any], file: str) -> np.dtype[Any]:
-    """What is stored of a frame."""
+    """The stored record of a frame."""
     sizes = {"video": index["video"], "covariates": [index["channels"]], "responses": [index["neurons"]]}
     return np.dtype([(name, FILES[file] if name == "video" else "<f4", tuple(size)) for name, size in sizes.items()])
 
 
 def _mapped(folder: Path, index: dict[str, Any]) -> list[TimeFirst]:
-    """Views of each trial's frames; ValueError where a file is too short or too long."""
+    """Views of each trial's frames; ValueError if a file is too short or too long."""
     there = [file for file in FILES if (folder / file).exists()]
-    # plain arrays, whose slices are cheaper than those of a memmap
+    # plain arrays, because slicing a memmap is slower
     maps = {file: np.asarray(np.memmap(folder / file, _record(index, file), "r")) for file in there}
     trials, at = [], Counter(dict.fromkeys(there, 0))
     for entry in index["trials"]:
@@ -221,7 +222,7 @@ def _mapped(folder: Path, index: dict[str, Any]) -> list[TimeFirst]:
 
 
 def _check_space(folder: Path, spec: TrialSpec) -> None:
-    """ResourceError before hours of copying that cannot end well."""
+    """ResourceError before hours of copying that would fail."""
     there = sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
     needed, free = bytes_of(spec) - there, shutil.disk_usage(folder.parent).free
     if needed > free:

@@ -209,7 +209,7 @@ class _Films:
         for file in self.files:
             check_fetched(file)
             if not file.is_file():
-                raise InputError(f"{path} lies in the file {file}, which is not there; copy it beside the NWB file")
+                raise InputError(f"{path} lies in the file {file}, which does not exist; copy it beside the NWB file")
         stored = series.starting_frame
         starts = np.asarray([0] if stored is None else stored[:], np.int64)  # one file needs no start
         if len(starts) != len(self.files) or starts[0] != 0 or (np.diff(starts) <= 0).any():
