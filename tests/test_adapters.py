@@ -182,7 +182,7 @@ def test_viv1t_bad_input(mouse: nr.Recording, tmp_path: Path) -> None:
     with pytest.raises(nr.InputError, match="stores no mean and std of its videos; pass video_statistics"):
         ViV1T(stand_in(), recording=mouse)
     other = nr.open_recording(mouse.folder.rename(mouse.folder.with_name("my_mouse")))
-    with pytest.raises(nr.InputError, match="my_mouse is none of the mice of Sensorium 2023; pass mouse="):
+    with pytest.raises(nr.InputError, match="my_mouse is not one of the Sensorium 2023 mice; pass mouse="):
         ViV1T(stand_in(), recording=other, **GREY)
     other.folder.rename(mouse.folder)
 
@@ -379,7 +379,7 @@ def test_exported_without_a_batch(tmp_path: Path, kind: str, output: dict[str, A
     [
         ({"format": "another"}, "its format must be 'neuroreel exported encoder'"),
         ({"axis": "t"}, "no entry of a side-car 'axis'"),
-        ({"video": {"axes": "time height width", "size": [8, 10]}}, r"axes are 'time height width'; they must be of"),
+        ({"video": {"axes": "time height width", "size": [8, 10]}}, r"axes are 'time height width'; they must be"),
         ({"responses": {"axes": "batch neurons"}}, r"must be batch \(if there is one\), neurons, frames"),
         ({"neurons": 5}, "the program predicts 4 neurons, not 5"),
         ({"clip_frames": None}, "is damaged"),

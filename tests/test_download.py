@@ -110,8 +110,8 @@ def test_what_goes_wrong_once_is_tried_again(gin: Gin, get: Callable[..., list[P
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (Fault(status=404), "not there"),
-        (Fault(status=403), "not given out"),
+        (Fault(status=404), "was not found"),
+        (Fault(status=403), "is not accessible"),
         (Fault(status=503), "503; gave up after 4 tries"),
         (Fault(status=429, headers={"Retry-After": "7200"}), "come back in 120 minutes; run again then"),
         (Fault(wrong=True), "md5 checksum is .* instead of .* fetched twice"),
@@ -337,7 +337,7 @@ def test_what_is_there_is_kept_and_checked_on_request(
     first[0].write_bytes(b"short")
     with pytest.raises(nr.InputError, match="has 5 bytes, and had 300000"):
         get("weights/fold_0")
-    with pytest.raises(nr.InputError, match="nothing that was downloaded"):
+    with pytest.raises(nr.InputError, match="contains no downloads"):
         check_downloads(tmp_path)
 
 
@@ -490,7 +490,7 @@ HOSTILE: list[tuple[str, Callable[[Path], bytes]]] = [  # what is said of zips t
     ("files outside the recording", lambda mouse: zipped(mouse, extra={"elsewhere/a.npy": b"x"})),
     ("has 0 recordings", lambda mouse: zipped(mouse / "data")),
     ("is damaged", damaged),
-    ("is damaged, or no zip", lambda mouse: b"no zip at all" * 100),
+    ("is damaged or not a readable zip", lambda mouse: b"no zip at all" * 100),
 ]
 
 
@@ -538,7 +538,7 @@ def test_one_missing_file_does_not_keep_the_others_away(
     gin.add("models/fold_2/model.pth", CONTENT)
     gin.always["models/fold_1/model.pth"] = Fault(status=404)
     gin.add("models/fold_1/model.pth", CONTENT)
-    with pytest.raises(nr.InputError, match=r"fold_1/model\.pth is not there"):
+    with pytest.raises(nr.InputError, match=r"fold_1/model\.pth was not found"):
         get("weights")
     assert finished(tmp_path / "to") == ["weights/fold_0/model.pth", "weights/fold_2/model.pth"]
 
@@ -850,4 +850,4 @@ def test_what_is_left_to_resume_is_said(gin: Gin, get: Callable[..., list[Path]]
         get("weights/fold_0")
     said: list[str] = []
     get("weights/fold_0", say=said.append, confirm=lambda: False)
-    assert any("of which 100 kB have arrived before" in line for line in said)
+    assert any("of which 100 kB are already downloaded" in line for line in said)

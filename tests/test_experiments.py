@@ -411,7 +411,7 @@ def test_a_result_without_its_record_is_not_done(animals: list[Animal], tmp_path
     again = run_experiment("natural", animals[:1], out=tmp_path, grid=grid, method=METHOD)
     assert again["video_correlation"][0] == first["video_correlation"][0]
     store.record_file(work.place).write_text("{")
-    with pytest.raises(nr.InputError, match="delete it, and its job is done again"):
+    with pytest.raises(nr.InputError, match="delete it, and its job runs again"):
         experiment_table(tmp_path / "natural")
 
 
@@ -484,7 +484,7 @@ def test_bad_jobs_are_refused_before_any_is_done(case: str, animals: list[Animal
     [
         ({"fractions": (0.0, 1.0)}, "more than 0 and at most 1"),
         ({"fractions": (25,)}, "0.25 for a quarter"),
-        ({"fractions": (0.5, 0.5)}, "each value may be there once"),
+        ({"fractions": (0.5, 0.5)}, "each value may appear only once"),
         ({"movies": 0}, "movies is 0"),
         ({"spatial_px": ()}, "one or more numbers"),
         ({"temporal_frames": (float("nan"),)}, "one or more numbers"),
@@ -520,7 +520,7 @@ def test_bad_methods(options: dict[str, Any], message: str) -> None:
         ({"trial": 0, "product": "fields"}, "receptive fields need neither"),
         ({"stimulus": NoiseStimulus(spatial_px=0, temporal_frames=0)}, "its target must be 'predicted'"),
         ({"trial": 0, "members": ()}, "at least one encoding model"),
-        ({"trial": 0, "mask": "none", "mask_threshold": 0.5}, "mask_threshold is of the trained mask"),
+        ({"trial": 0, "mask": "none", "mask_threshold": 0.5}, "mask_threshold applies to the trained mask"),
     ],
 )
 def test_bad_jobs(job: dict[str, Any], message: str) -> None:
@@ -538,7 +538,7 @@ def test_what_is_missing_is_said(animals: list[Animal], tmp_path: Path) -> None:
         run_experiment("masks", [bare], out=tmp_path, grid=GRID, method=METHOD)
     with pytest.raises(nr.InputError, match="it needs at least two"):
         run_experiment("gradient_ensembling", [bare], out=tmp_path, grid=GRID, method=METHOD)
-    with pytest.raises(nr.InputError, match="of different names"):
+    with pytest.raises(nr.InputError, match="with different names"):
         run_experiment("natural", [bare, bare], out=tmp_path, grid=GRID, method=METHOD)
     with pytest.raises(nr.InputError, match="has no encoding model"):
         Animal(animals[0].recording, [])

@@ -105,7 +105,7 @@ def test_results_of_earlier_settings_are_left_out(copied: Path) -> None:
     assert material.missing == [f"{first} (done with other settings)"]
     asked["jobs"] = dict.fromkeys(asked["jobs"], "0" * 64)
     file.write_text(json.dumps(asked))
-    with pytest.raises(nr.InputError, match=r"all 2 results .* are of earlier settings; run the experiment again"):
+    with pytest.raises(nr.InputError, match=r"all 2 results .* have earlier settings; run the experiment again"):
         read_experiment(copied / "natural")
 
 

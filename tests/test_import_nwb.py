@@ -598,7 +598,7 @@ def test_trials_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> Non
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", leave_out=[3], say=said.append)
     assert len(read.trials) == 1
     told = "\n".join(said)
-    for count, reason in ((2, "no stimulus was shown"), (1, "the stimulus paused for 8 s"), (1, "you asked for it")):
+    for count, reason in ((2, "no stimulus was shown"), (1, "the stimulus paused for 8 s"), (1, "leave_out names them")):
         assert f"left out: {count}, because {reason}" in told
     assert "left out: 1, because it has 3 frames; 5 are the least" in told
     assert "left out: 1, because responses were not recorded all the time" in told

@@ -115,7 +115,7 @@ def test_a_video_file_tells_its_rate(files: dict[str, np.ndarray], tmp_path: Pat
             ("video,responses,frame_rate_hz", "video_a.npy,responses_a.npy,fast"),
             "frame_rate_hz 'fast'; it must be a pos",
         ),
-        (("video,responses", "video_a.npy,responses_a.npy"), "does not tell its frame rate; give frame_rate_hz="),
+        (("video,responses", "video_a.npy,responses_a.npy"), "has no frame rate; give frame_rate_hz="),
         (("video,responses", 'video_a.npy,"responses_a.npy'), r"cannot be read as a table .*; correct it"),
     ],
 )

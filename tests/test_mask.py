@@ -119,5 +119,5 @@ def test_bad_mask_requests() -> None:
     ]:
         with pytest.raises(InputError, match=message):
             nr.learn_mask(model, **({"trials": trials, "steps": 2, "progress": False} | bad))
-    with pytest.raises(ResourceError, match="not there"):
+    with pytest.raises(ResourceError, match="not available"):
         nr.learn_mask(model, trials, device="cuda:99")

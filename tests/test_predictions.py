@@ -124,7 +124,7 @@ def test_refusals_come_before_work(
 ) -> None:
     common = [mouse.folder, "--encoders", encoders[0], "--out", tmp_path / "out", "--trials", 1]
     assert "ids for 7 neurons, the models predict 3" in refused(capsys, *common)
-    assert "readout 2 is not there" in refused(capsys, *common, "--session", 2)
+    assert "there is no readout 2" in refused(capsys, *common, "--session", 2)
     assert "--skip 60 leaves none of the 60 frames" in refused(capsys, *common, "--session", 1, "--skip", 60)
     assert "there is no trial 9" in refused(capsys, *common, 9, "--session", 1)
     assert "both given" in refused(capsys, *common, "--session", 1, "--videos", tmp_path / "movie.npy")

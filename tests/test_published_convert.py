@@ -39,7 +39,7 @@ def test_weights_predict_to_the_bit_what_they_did(golden: Path, tmp_path: Path, 
     recording = next(each for each in (golden / "recordings").iterdir() if "29623" in each.name)
     trial = nr.open_recording(recording).trials[0]
     np.testing.assert_array_equal(nr.predict(published, trial), nr.predict(converted, trial))
-    with pytest.raises(nr.InputError, match="readout 10 is not there"):
+    with pytest.raises(nr.InputError, match="there is no readout 10"):
         nr.load_encoder(out, session=10)
     told = json.loads((tmp_path / "model.json").read_text())["converted_from"]
     assert told == {"name": f"fold_{fold}/{source.name}", "sha256": sha256(source.read_bytes()).hexdigest()}

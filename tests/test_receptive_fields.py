@@ -182,7 +182,7 @@ def test_a_model_is_left_as_it_was() -> None:
         ({"shown_s": 0.0}, "shown_s"),
         ({"before_s": 0.0, "shown_s": 0.1, "after_s": 0.0}, "too short"),
         ({"size_deg": 0.1}, "a pixel of this movie"),
-        ({"device": "cuda:99"}, "not there"),
+        ({"device": "cuda:99"}, "not available"),
     ],
 )
 def test_bad_mappings(change: dict[str, Any], words: str) -> None:

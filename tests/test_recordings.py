@@ -402,7 +402,7 @@ def test_damage_found_at_access(folder, damage):
 
 def test_damaged_statistics(folder):
     store("meta/statistics/behavior/all/std.npy", np.ones(3))(folder)
-    with pytest.raises(InputError, match="one mean and one std a channel"):
+    with pytest.raises(InputError, match="one mean and one std per channel"):
         _ = open_recording(folder).statistics
     shutil.rmtree(folder / "meta" / "statistics" / "behavior")
     assert set(open_recording(folder).statistics) == {"responses", "pupil_center"}
@@ -579,7 +579,7 @@ REFUSED = {
     "zero responses": ({"trials": [make_trial(responses=np.zeros((3, 12)))]}, "all-zero responses"),
     "other neurons": ({"trials": [make_trial(), make_trial(neurons=4)]}, "4 neurons instead of 3"),
     "other size": ({"trials": [make_trial(), make_trial(width=7)]}, "7x4 pixels"),
-    "other rate": ({"trials": [make_trial(), make_trial(frame_rate_hz=15)]}, "15 frames a second instead of 30"),
+    "other rate": ({"trials": [make_trial(), make_trial(frame_rate_hz=15)]}, "15 frames per second instead of 30"),
     "no pupil": ({"trials": [make_trial(), make_trial(pupil_center=None)]}, "0 pupil center channels instead of 2"),
     "white is 1": ({"trials": [make_trial(video=np.ones((12, 4, 6), np.uint8))]}, "the largest grey level is 1, but"),
     "tiers too short": ({"tiers": ["train"]}, "tiers has 1 words for 2 trials"),
@@ -647,7 +647,7 @@ def test_nothing_is_overwritten_in_silence(folder, tmp_path):
     assert len(replaced.trials) == 1
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
-    with pytest.raises(InputError, match="no recording; it is not overwritten"):
+    with pytest.raises(InputError, match="is not a recording; it is not overwritten"):
         write_recording(tmp_path / "thesis", [make_trial()], overwrite=True)
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "years of work"
     (tmp_path / "empty").mkdir()

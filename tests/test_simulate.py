@@ -214,7 +214,7 @@ def test_a_simulation_that_stops_leaves_nothing_behind(tmp_path: Path, monkeypat
 
 
 def test_real_recordings_have_no_truth(tmp_path: Path, recording: Recording) -> None:
-    with pytest.raises(InputError, match="no simulated recording"):
+    with pytest.raises(InputError, match="is not a simulated recording"):
         load_truth(tmp_path)
     with pytest.raises(InputError, match="trials 0 to 12; there is no trial 13"):
         load_truth(recording.folder).expected_responses(13)

@@ -179,5 +179,5 @@ def test_a_damaged_record(tmp_path: Path) -> None:
     task = Sum(place="a.npy", number=2, log=[])
     Runner(Store(tmp_path)).run([task])
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(InputError, match=r"a\.json is damaged .*delete it, and its job is done again"):
+    with pytest.raises(InputError, match=r"a\.json is damaged .*delete it, and its job runs again"):
         Runner(Store(tmp_path)).run([task])

@@ -368,7 +368,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"kind": "dwiseneuro", "architecture": {}}, "sees windows of 32 frames"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 1.5}, "seed is 1.5"),
-        ({"device": "cuda:9"}, "'cuda:9' is not there"),
+        ({"device": "cuda:9"}, "'cuda:9' is not available"),
         ({"device": "abacus"}, "device is 'abacus'"),
     ],
 )
@@ -397,7 +397,7 @@ def test_bad_trials(trials: list[nr.Trial], validation: list[nr.Trial]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"frame_rate_hz": 20.0}, "validation trials have 20 frames a second instead of 30"),
+        ({"frame_rate_hz": 20.0}, "validation trials have 20 frames per second instead of 30"),
         ({"behavior": None}, "validation trials have 0 behavior channels instead of 2"),
         ({"responses": None}, "no responses"),
         ({"responses": np.ones((3, 120))}, "validation trials have 3 neurons instead of 12"),

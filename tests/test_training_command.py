@@ -153,7 +153,7 @@ def test_a_readout_is_chosen_by_name(folders: list[Path], tmp_path: Path, capsys
         (["--epochs", "0"], "--epochs is 0"),
         (["--test-fold", "fold_9"], "has no trials of 'fold_9'"),
         (["--settings", "nowhere.json"], "nowhere.json cannot be read"),
-        (["--devices", "9", "--device", "cuda"], "not there"),
+        (["--devices", "9", "--device", "cuda"], "not available"),
         (["--teachers", "nowhere.safetensors"], "there is no file nowhere.safetensors"),
     ],
 )

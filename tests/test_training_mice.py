@@ -63,9 +63,9 @@ def test_it_learns() -> None:
 @pytest.mark.parametrize(
     ("readout", "message"),
     [
-        (2, r"readout 2 is not there; this model has readouts 0\.\.1, one a mouse \(mouse 0, mouse 1\)"),
-        (-1, "readout -1 is not there"),
-        ("mouse 2", r"readout 'mouse 2' is not there.*mouse 0, mouse 1"),
+        (2, r"there is no readout 2; this model has readouts 0\.\.1, one per mouse \(mouse 0, mouse 1\)"),
+        (-1, "there is no readout -1"),
+        ("mouse 2", r"there is no readout 'mouse 2';.*mouse 0, mouse 1"),
     ],
 )
 def test_unknown_readouts(readout: Any, message: str, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def other_rate(trials: list[nr.Trial]) -> list[nr.Trial]:
         (
             {**TRIALS, "mouse 1": other_rate(TRIALS["mouse 1"])},
             {},
-            "recording mouse 1 has 20 frames a second instead of 30 in mouse 0",
+            "recording mouse 1 has 20 frames per second instead of 30 in mouse 0",
         ),
         (
             {**TRIALS, "mouse 1": [trial.replace(behavior=None) for trial in TRIALS["mouse 1"]]},

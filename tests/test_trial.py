@@ -157,7 +157,7 @@ def test_trials_that_fit_are_summed_up():
     [
         ({"responses": np.ones((6, 4))}, "6 neurons instead of 5"),
         ({"video": np.zeros((4, 3, 3))}, r"a video of 3x3 pixels \(width x height\) instead of 3x2"),
-        ({"frame_rate_hz": 15}, "15 frames a second instead of 30"),
+        ({"frame_rate_hz": 15}, "15 frames per second instead of 30"),
         ({"behavior": None}, "0 behavior channels instead of 2"),
         ({"pupil_center": np.ones((2, 4))}, "2 pupil center channels instead of 0"),
         ({"behavior": None, "pupil_center": np.ones((2, 4))}, "0 behavior channels instead of 2"),
@@ -248,7 +248,7 @@ def test_overshoots_are_told_once_and_silent_neurons_are_none():
     responses[:, 0] = 0  # silent
     responses[1:, 2, 1] = -0.25
     trials = responses_like(responses)
-    with pytest.warns(UserWarning, match=r"trials: 3\.3 % of the responses are negative; they are cut to 0") as warned:
+    with pytest.warns(UserWarning, match=r"trials: 3\.3 % of the responses are negative; they are set to 0") as warned:
         check_responses(trials, check_trials(trials), what="trials")
     assert len(warned) == 1
     with warnings.catch_warnings():

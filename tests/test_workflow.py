@@ -334,10 +334,10 @@ def test_recording_that_is_not_all_there(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("way", "value", "message"),
     [
-        ("encoders", {"files": ["HERE/fold_*/*.pth"]}, "encoders: files: HERE/fold_*/*.pth is not there"),
-        ("encoders/train/settings", "HERE/recipe.json", "encoders: train: settings: HERE/recipe.json is not there"),
+        ("encoders", {"files": ["HERE/fold_*/*.pth"]}, "encoders: files: HERE/fold_*/*.pth does not exist"),
+        ("encoders/train/settings", "HERE/recipe.json", "encoders: train: settings: HERE/recipe.json does not exist"),
         ("downloads", {"names": ["new"], "catalogue": "HERE/mirror.toml"}, "downloads: catalogue: HERE/mirror.toml is"),
-        ("masks", {"files": {"mouse": "HERE/mask.npy"}}, "masks: files: mouse: HERE/mask.npy is not there"),
+        ("masks", {"files": {"mouse": "HERE/mask.npy"}}, "masks: files: mouse: HERE/mask.npy does not exist"),
         ("experiments/noise", {"stimuli": "HERE/noise.npz"}, "experiments: noise: stimuli: HERE/noise.npz is not"),
     ],
 )
@@ -480,7 +480,7 @@ def test_step_waits_for_the_process_that_is_at_it(tmp_path: Path) -> None:
         waiting = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
         assert waiting.stderr is not None
         said = waiting.stderr.readline()
-        assert "another process is at this step" in said and f"process {os.getpid()} on " in said
+        assert "another process is running this step" in said and f"process {os.getpid()} on " in said
         done.write_text("done")
     assert waiting.wait(timeout=20) == 0 and done.read_text() == "done"
     waiting.stderr.close()

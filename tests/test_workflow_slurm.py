@@ -126,7 +126,7 @@ def test_disturbed_jobs_resume_with_the_same_results(slurm: Callable[..., str], 
             time.sleep(0.02)
         said = head.communicate()[0]
     assert head.returncode == 0, said
-    assert "jobs of an earlier run are cancelled" in said
+    assert "jobs of an earlier run are canceled" in said
     states = slurm("squeue", "-t", "all", "-h", "-o", "%T").split()
     assert "TIMEOUT" in states and "FAILED" in states and "CANCELLED" in states
     assert re.search(r"Restarts=1\b", slurm("scontrol", "show", "job", requeued[0]))

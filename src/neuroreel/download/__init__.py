@@ -1,1 +1,1 @@
-"""Getting the recordings, and the files of the paper's authors, from the archives where they are published."""
+"""Download the recordings and the authors' files from the archives where they are published."""

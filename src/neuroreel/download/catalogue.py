@@ -1,4 +1,4 @@
-"""What can be downloaded: ``catalogue.toml`` as objects, and the choice among them by name and by part."""
+"""What can be downloaded: ``catalogue.toml`` as objects, with selection by name and part."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Remote:
     Attributes
     ----------
     name
-        What the user calls it: "dynamic29515-10-12", "weights/fold_0".
+        Its name for the user: "dynamic29515-10-12", "weights/fold_0".
     path
-        Where it lies in the repository.
+        Its path in the repository.
     local
-        Where it goes in the user's folder; for a recording, the folder that it is unpacked to.
+        Its path in the user's folder; for a recording, the folder it is unpacked to.
     expected
         Its size and checksum, as far as they are known.
     """
@@ -46,7 +46,7 @@ class Remote:
 
     @property
     def key(self) -> str:
-        """What it is called in checksums.json."""
+        """Its key in checksums.json."""
         return f"{self.group.repository}/{self.path}"
 
     @property
@@ -56,13 +56,13 @@ class Remote:
 
     @property
     def part(self) -> str:
-        """What ``only`` calls it within its group."""
+        """Its name for ``only``, within its group."""
         return self.name.removeprefix(f"{self.group.name}/")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Files that are asked for under one name; without ``files``, the archive has to be asked which there are."""
+    """Files with one name for the user; without ``files``, the archive must be asked for the list."""
 
     name: str
     about: str
@@ -81,7 +81,7 @@ class Group:
         return Remote(full, self, f"{self.folder}/{inner}".lstrip("/"), local, about, expected)
 
     def listed(self, known: Mapping[str, Expected]) -> list[Remote]:
-        """The files in the group's folder, of all of its repository by their paths."""
+        """The files in the group's folder, out of all files of the repository."""
         inside = {path.removeprefix(f"{self.folder}/"): path for path in known if path.startswith(f"{self.folder}/")}
         return [
             self.file(inner, known[path])
@@ -97,9 +97,9 @@ class Catalogue:
     Attributes
     ----------
     archive
-        Its address.
+        URL of the archive.
     file, snapshot
-        The addresses of a file and of a repository's snapshot, with places for archive, repository, branch and path.
+        URLs of a file and of a repository's snapshot, with placeholders for archive, repository, branch and path.
     """
 
     archive: str
@@ -108,11 +108,11 @@ class Catalogue:
     groups: tuple[Group, ...]
 
     def url(self, remote: Remote) -> str:
-        """Where the content of a file is."""
+        """URL of a file's content."""
         return self._address(self.file, remote.group, path=remote.path)
 
     def snapshot_of(self, group: Group) -> str:
-        """Where the snapshot of a group's repository is."""
+        """URL of the snapshot of a group's repository."""
         return self._address(self.snapshot, group)
 
     def _address(self, pattern: str, group: Group, *, path: str = "") -> str:
@@ -120,8 +120,8 @@ class Catalogue:
         return pattern.format(archive=self.archive, **places)
 
     def lines(self) -> list[str]:
-        """What there is, for the person at the terminal."""
-        lines = [f"from {self.archive}; sizes with a ~ are guesses, the archive is asked when a download starts"]
+        """The list of downloads, for the terminal."""
+        lines = [f"from {self.archive}; sizes with a ~ are estimates, the archive is asked when a download starts"]
         for group in self.groups:
             lines += ["", f"{group.name}: {group.about} ({group.repository})"]
             size = "" if group.gigabytes is None else f"~{group.gigabytes:g} GB"
@@ -130,7 +130,7 @@ class Catalogue:
 
     @property
     def names(self) -> list[str]:
-        """Every name that may be asked for."""
+        """Every name that can be requested."""
         return [ALL, RECORDINGS, *(g.name for g in self.groups), *(f.name for g in self.groups for f in g.files)]
 
 
@@ -176,26 +176,26 @@ def choose(
     *,
     listing: Callable[[Group], Sequence[Remote]] = lambda group: (),
 ) -> list[Remote]:
-    """The files that names and parts stand for, each once.
+    """The files that names and parts select, each once.
 
     Parameters
     ----------
     names
-        Groups ("new", "weights"), files ("weights/fold_0"), mice ("dynamic29515-10-12", or as much of it as is
-        unique), "recordings" for all mice, "all".
+        Groups ("new", "weights"), files ("weights/fold_0"), mice ("dynamic29515-10-12", or a unique part of it),
+        "recordings" for all mice, "all".
     only
-        Parts. Of recordings folds and tiers ("fold_0", "oracle"), see :func:`parts_of`; of the others the part of the
-        name behind the group, or a pattern of it ("fold_0", "m1", "noise", "*_pop100_*").
+        Parts: folds and tiers of recordings ("fold_0", "oracle"), see :func:`parts_of`; for other files the part of the
+        name after the group, or a pattern for it ("fold_0", "m1", "noise", "*_pop100_*").
     listing
         Asks the archive for the files of a group that the catalogue does not list.
 
     Raises
     ------
     InputError
-        A name or part that is not there.
+        An unknown name or part.
     """
     if not names:
-        raise InputError(f"nothing was asked for; name some of {', '.join(catalogue.names)}")
+        raise InputError(f"nothing was requested; name some of {', '.join(catalogue.names)}")
     found = {name: _named(catalogue, name) for name in names}  # before the archive is asked
     chosen: dict[str, Remote] = {}
     for name, groups in found.items():
@@ -210,9 +210,9 @@ def choose(
 
 
 def parts_of(files: Sequence[Remote], only: Sequence[str]) -> tuple[str, ...]:
-    """The folds and tiers to keep of the recordings among the files; InputError for what cannot be one.
+    """The folds and tiers of recordings to keep; InputError for anything else.
 
-    Which tiers a recording has is only known when it is read.
+    A recording's tiers are only known when it is read.
     """
     parts = tuple(sorted(set(only))) if any(file.is_recording for file in files) else ()
     for part in parts:
@@ -224,13 +224,13 @@ def parts_of(files: Sequence[Remote], only: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_meant(file: Remote, only: Sequence[str]) -> bool:
-    """Whether ``only`` means this file: by its part, the folder at the head of it, or a pattern."""
+    """Whether ``only`` selects this file by its part, its top folder, or a pattern."""
     words = (file.part, file.part.partition("/")[0])
     return not only or any(word == wanted or fnmatchcase(word, wanted) for word in words for wanted in only)
 
 
 def _named(catalogue: Catalogue, name: str) -> list[Group]:
-    """The groups that a name stands for; a group of one file where it is the name of a file."""
+    """The groups that a name selects; for the name of a file, a group of one file."""
     groups = [
         group for group in catalogue.groups if name in (group.name, ALL) or (name == RECORDINGS and group.is_recording)
     ]

@@ -1,4 +1,4 @@
-"""What is known of a file before it is downloaded: its size and its checksum, such as the annex keys of an archive."""
+"""What is known about a file before download: size and checksum, for instance from an archive's annex keys."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _POINTER_BYTES = 32_768  # the longest pointer file that git-annex writes
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a file; None where nothing is.
+    """What is known about a file; None for unknown fields.
 
     Attributes
     ----------
     size
-        In bytes.
+        Size in bytes.
     checksum
         Algorithm and digest: "md5:5d41402abc4b2a76b9719d911017c592".
     source
-        Who says so, for messages.
+        The source, for messages.
     validator
-        The server's strong ETag, or date of change: with it a server resumes a file only if it is still the same.
+        The server's strong ETag or modification date, so that a server resumes a file only if it has not changed.
     """
 
     size: int | None = None
@@ -45,7 +45,7 @@ class Expected:
 def annex_key(key: str) -> Expected | None:
     """Size and checksum in a git-annex key ("MD5-s5--5d41…"); None if it is not one.
 
-    The checksum is None for backends without one (WORM, URL), and for those whose algorithm is not known here.
+    The checksum is None for backends without one (WORM, URL), and for unknown algorithms.
     """
     source = f"git-annex key {key}"
     match = _ANNEX_KEY.fullmatch(key)
@@ -56,13 +56,13 @@ def annex_key(key: str) -> Expected | None:
 
 
 def annex_pointer(content: bytes) -> Expected | None:
-    """What a file in git says that only points to its content in git-annex; None if it is the content itself."""
+    """The key in a file in git that points to content in git-annex; None if it is the content itself."""
     match = _ANNEX_POINTER.match(content) if len(content) <= _POINTER_BYTES else None
     return annex_key(match["key"].decode("utf-8", "replace")) if match else None
 
 
 def pieces_of(file: Path, *, check_stopped: Callable[[], None] = lambda: None) -> Iterator[bytes]:
-    """The content of a file, which may be large; ``check_stopped`` raises if the work is to end."""
+    """The content of a file in pieces; ``check_stopped`` raises if the work should end."""
     with file.open("rb") as stream:
         while piece := stream.read(_PIECE):
             check_stopped()
@@ -72,7 +72,7 @@ def pieces_of(file: Path, *, check_stopped: Callable[[], None] = lambda: None) -
 def problem_of(
     file: Path, expected: Expected, *, check_stopped: Callable[[], None] = lambda: None
 ) -> tuple[str, str | None]:
-    """The SHA-256 of a file, which is read once, and what is wrong with it; None if nothing is."""
+    """The SHA-256 of a file, which is read once, and what is wrong with it, or None."""
     algorithm, _, wanted = (expected.checksum or "sha256:").partition(":")
     digests = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", algorithm)}
     for piece in pieces_of(file, check_stopped=check_stopped):
@@ -81,7 +81,7 @@ def problem_of(
     sha256, found = digests["sha256"].hexdigest(), digests[algorithm].hexdigest()
     size = file.stat().st_size
     if expected.size not in (None, size):
-        return sha256, f"it has {size} bytes where {expected.size} are expected ({expected.source})"
+        return sha256, f"it has {size} bytes, but {expected.size} are expected ({expected.source})"
     if wanted not in ("", found):
         return sha256, f"its {algorithm} checksum is {found} instead of {wanted} ({expected.source})"
     if size <= _POINTER_BYTES and annex_pointer(file.read_bytes()):

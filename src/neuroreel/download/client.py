@@ -1,4 +1,4 @@
-"""One file from the web to disk: tried again, resumed where it stopped, checked, there only when whole and right."""
+"""Download one file: with retries, resuming, and checks; it appears only when complete and correct."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LONG_WAIT_S, _LONGEST_WAIT_S = 5.0, 900.0
 
 
 class PassingError(Exception):
-    """Something that may be over soon, perhaps after the wait that the server asks for."""
+    """A problem that may pass, perhaps after the wait that the server asks for."""
 
     def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -39,20 +39,20 @@ class PassingError(Exception):
 
 
 class StoppedError(Exception):
-    """Another transfer failed, or Ctrl-C: leave everything as it is."""
+    """Another transfer failed, or Ctrl-C: leave everything as is."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """HTTP for the transfers of one run, which may be in several threads.
+    """HTTP for the transfers of one run, possibly in several threads.
 
     Parameters
     ----------
     retries
-        How often to try in a row without a byte gained, and how long to wait between; see :func:`patient`.
+        How often to retry without receiving a byte, and how long to wait in between; see :func:`patient`.
     timeout_s
-        How long a server may take to answer, and be silent while it sends. One that sends next to nothing for so long
-        counts as silent.
+        How long a server may take to answer, or pause while it sends. Sending almost nothing for that long counts as a
+        pause.
     notice
         Called with a line for the user before a long wait.
     """
@@ -64,20 +64,20 @@ class Client:
     session: Session = field(default_factory=lambda: needs("requests", extra="download").Session(), init=False)
 
     def check_stopped(self) -> None:
-        """Raise StoppedError if the transfers are to end, as ``stopping`` is set."""
+        """Raise StoppedError if the transfers should end because ``stopping`` is set."""
         if self.stopping.is_set():
             raise StoppedError
 
     @contextmanager
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Response]:
-        """The answer to a GET, with its body still to be read: status 200, 206 or 416.
+        """The response to a GET, with its body still to be read: status 200, 206 or 416.
 
         Raises
         ------
         PassingError
-            The server is busy or out of reach, or falls silent, also while the block reads the body.
+            The server is busy, unreachable or silent, also while the block reads the body.
         InputError, ResourceError
-            It has no such file, does not give it out, or cannot be trusted.
+            The server does not have the file, refuses it, or cannot be trusted.
         """
         import requests
         import urllib3
@@ -96,7 +96,7 @@ class Client:
             raise PassingError(f"the connection failed ({_cause(error)})") from error
 
     def body(self, response: Response) -> Iterator[bytes]:
-        """The body as it arrives: nothing that was received is lost when the connection breaks."""
+        """The body as it arrives, so that nothing received is lost when the connection breaks."""
         since, gained = time.monotonic(), 0
         while piece := response.raw.read1(_CHUNK):
             self.check_stopped()
@@ -109,12 +109,12 @@ class Client:
                 since, gained = time.monotonic(), 0
 
     def persist(self, attempt: Callable[[], Answer], *, what: str, gained: Callable[[], int] = lambda: 0) -> Answer:
-        """Call ``attempt`` until it raises no PassingError; while ``gained`` grows, failures do not count.
+        """Call ``attempt`` until it succeeds without PassingError; while ``gained`` grows, failures do not count.
 
         Raises
         ------
         ResourceError
-            As many failures in a row as ``retries`` allows.
+            More failures in a row than ``retries`` allows.
         """
         from urllib3.exceptions import MaxRetryError
 
@@ -131,7 +131,7 @@ class Client:
                     left = left.increment("GET", what, error=error)
                 except MaxRetryError:
                     raise ResourceError(
-                        f"{what}: {error}; gave up after {tries} tries; what has arrived is kept: run the same "
+                        f"{what}: {error}; gave up after {tries} tries; the data received are kept: run the same "
                         "command again later"
                     ) from error
                 wait_s = max(error.wait_s, left.get_backoff_time())
@@ -141,18 +141,18 @@ class Client:
                     raise StoppedError from error
 
     def ask(self, url: str, expected: Expected) -> Expected:
-        """With the size of a file, and the validator of its server, from an answer that is not read to its end."""
+        """Add the size of a file and its validator from the server, without downloading it."""
 
         def attempt() -> Expected:
             with self.get(url) as response:
-                etag = response.headers.get("ETag", "")  # a weak one (W/"…") is no promise
+                etag = response.headers.get("ETag", "")  # a weak one (W/"…") does not guarantee equal bytes
                 validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
                 return replace(expected, size=expected.size or span_of(response)[1], validator=validator)
 
         found = self.persist(attempt, what=url)
         if found.size is None:
             raise ResourceError(
-                f"{url}: the server does not say how long the file is, so that no one can tell if it is cut; try again "
+                f"{url}: the server does not say how long the file is, so truncation could not be detected; try again "
                 "later"
             )
         return found
@@ -160,16 +160,16 @@ class Client:
     def fetch(
         self, url: str, part: Path, expected: Expected, *, advance: Callable[[int], object] = lambda count: None
     ) -> str:
-        """Download a file, until all of it has arrived and its checksum fits.
+        """Download a file until it is complete and its checksum matches.
 
         Parameters
         ----------
         part
-            Where it goes; what an earlier run has left there is kept. Name it with :func:`part_file`.
+            Where it goes; data from an earlier run are kept. Name it with :func:`part_file`.
         expected
             Its size must be known, see :meth:`ask`.
         advance
-            Called with how many bytes were gained, negative where they must be fetched again.
+            Called with the number of bytes received, negative if they must be fetched again.
 
         Returns
         -------
@@ -179,16 +179,16 @@ class Client:
         Raises
         ------
         InputError
-            The archive does not have the file, or sends another one than expected, twice.
+            The archive does not have the file, or twice sends a file other than expected.
         ResourceError
-            The server cannot be reached or falls silent again and again; the disk is full.
+            The server is repeatedly unreachable or silent, or the disk is full.
         """
         with explain_disk_errors(part):
             part.parent.mkdir(parents=True, exist_ok=True)
             part.touch()
             size = part.stat().st_size
             if expected.checksum is None and size != expected.size:
-                # only a checksum would show what a power cut has left unwritten
+                # only a checksum shows what a power cut has left unwritten
                 _cut(part, size - _SYNC_EVERY - _CHUNK, advance)
             for _ in range(2):
                 self.persist(
@@ -201,8 +201,8 @@ class Client:
         raise InputError(f"{url}: {problem}; it was fetched twice and is not kept")
 
     def _append(self, url: str, part: Path, expected: Expected, advance: Callable[[int], object]) -> None:
-        """Ask for what is missing of a file, and append it to what has arrived."""
-        assert expected.size is not None  # ask() saw to it
+        """Request the missing rest of a file and append it."""
+        assert expected.size is not None  # ask() made sure
         size = part.stat().st_size
         if size == expected.size > 0:
             return
@@ -211,13 +211,13 @@ class Client:
             headers["If-Range"] = expected.validator
         with self.get(url, headers) as response:
             first, whole = span_of(response)
-            if first != size:  # 200: the file has changed, or the server knows no ranges; 416: it is shorter
+            if first != size:  # 200: the file has changed, or the server does not support ranges; 416: it is shorter
                 _cut(part, 0, advance)
             if response.status_code == 416 or first not in (0, size):
-                raise PassingError("the server answers with another part of the file than was asked for")
+                raise PassingError("the server sends a different part of the file than requested")
             if whole not in (None, expected.size):
                 raise PassingError(
-                    f"the server sends {whole} bytes where {expected.size} are expected ({expected.source})"
+                    f"the server sends {whole} bytes, but {expected.size} are expected ({expected.source})"
                 )
             self._write(response, part, advance, most=expected.size)
         size = part.stat().st_size
@@ -228,7 +228,7 @@ class Client:
             raise PassingError(f"the connection ended after {size} of {expected.size} bytes")
 
     def _write(self, response: Response, part: Path, advance: Callable[[int], object], *, most: int) -> None:
-        """Append the body; all but the last megabytes are on the disk itself, and survive a power cut."""
+        """Append the body; all but the last megabytes are flushed to disk, and survive a power cut."""
         with part.open("ab") as stream:
             synced = stream.tell()
             try:
@@ -246,9 +246,9 @@ class Client:
 
 
 def patient(attempts: int = 8, *, first_wait_s: float = 1.0) -> Retry:
-    """urllib3's policy for that many attempts, with waits that double up to a minute.
+    """The urllib3 policy for that many attempts, with waits that double up to a minute.
 
-    ResourceError if the libraries that speak HTTP are not installed.
+    ResourceError if the HTTP libraries are not installed.
     """
     needs("requests", extra="download")
     from urllib3 import Retry
@@ -257,13 +257,13 @@ def patient(attempts: int = 8, *, first_wait_s: float = 1.0) -> Retry:
 
 
 def part_file(folder: Path, name: str, expected: Expected) -> Path:
-    """Where what has arrived of a file is kept; of another state of the file, it is kept under another name."""
+    """Where the partial data of a file are kept; the name depends on the version of the file."""
     state = f"{expected.size} {expected.checksum or expected.validator}"
     return folder / f"{name}.{hashlib.sha256(state.encode()).hexdigest()[:8]}.part"
 
 
 def span_of(response: Response) -> tuple[int, int | None]:
-    """Where the body of an answer begins in the file, and how long the whole file is; None if it does not say."""
+    """Where the body of a response starts in the file, and the size of the whole file, or None if unknown."""
     if response.status_code == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None:
@@ -276,18 +276,18 @@ def span_of(response: Response) -> tuple[int, int | None]:
 def _check_answer(response: Response, url: str, retries: Retry) -> None:
     status, headers = response.status_code, response.headers
     if url.startswith("https:") and not response.url.startswith("https:"):
-        raise InputError(f"{url} leads to {response.url}, which is not encrypted; it is not followed")
+        raise InputError(f"{url} leads to {response.url}, which is not encrypted; the link is not followed")
     if headers.get("Content-Encoding", "identity") != "identity":
-        raise InputError(f"{url} is sent compressed though that was not asked for; its length cannot be checked")
+        raise InputError(f"{url} is sent compressed, which was not requested; its length cannot be checked")
     if status in (408, 425, 429, 500, 502, 503, 504):
         asked_s = retries.parse_retry_after(headers.get("Retry-After", "0"))
         if asked_s > _LONGEST_WAIT_S:
             raise ResourceError(f"{url}: the server asks to come back in {asked_s / 60:.0f} minutes; run again then")
         raise PassingError(f"the server answers {status}", wait_s=asked_s)
     if status in (404, 410):
-        raise InputError(f"{url} is not there ({status}); the archive may have moved it: look there with a browser")
+        raise InputError(f"{url} was not found ({status}); the archive may have moved it: look there with a browser")
     if status in (401, 403):
-        raise InputError(f"{url} is not given out ({status}); the archive may ask for a login: try it with a browser")
+        raise InputError(f"{url} is not accessible ({status}); the archive may ask for a login: try it with a browser")
     if status not in (200, 206, 416):
         raise InputError(f"{url}: the server answers {status}")
     if status != 416 and headers.get("Content-Type", "").startswith("text/html"):  # a login, a captcha, maintenance
@@ -295,14 +295,14 @@ def _check_answer(response: Response, url: str, retries: Retry) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """What is at the bottom of the errors that libraries wrap around each other."""
+    """The root cause of the errors that libraries wrap around each other."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return str(error) or type(error).__name__
 
 
 def _cut(part: Path, size: int, advance: Callable[[int], object]) -> None:
-    """Keep the first bytes of what has arrived."""
+    """Truncate the partial data to ``size`` bytes."""
     kept = max(0, size)
     advance(kept - part.stat().st_size)
     os.truncate(part, kept)

@@ -1,4 +1,4 @@
-"""What finished downloads were, and whether they still are: checksums of files, lists of the files of recordings."""
+"""Records of finished downloads: checksums of files, and lists of files of recordings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEDGER = "checksums.json"
 class Ledger:
     """``checksums.json`` in the user's folder: size and SHA-256 of each file when it was first downloaded.
 
-    What is downloaded again into the folder must be the same, also where the archive gives no checksums.
+    A file that is downloaded again must be the same, even if the archive has no checksums.
     """
 
     def __init__(self, to: Path) -> None:
@@ -32,7 +32,7 @@ class Ledger:
         self._entries: dict[str, Any] = read_json(self.file) if self.file.exists() else {}
 
     def expected(self, key: str) -> Expected | None:
-        """What a file was when it was first downloaded; None if it never was."""
+        """A file's size and checksum at its first download; None if it was never downloaded."""
         entry = self._entries.get(key)
         try:
             return entry and Expected(int(entry["size"]), f"sha256:{entry['sha256']}", self.file.name)
@@ -40,7 +40,7 @@ class Ledger:
             raise InputError(f"{self.file}: the entry of {key} has no size and sha256; delete it") from error
 
     def record(self, key: str, file: Path, sha256: str, expected: Expected, *, local: str | None = None) -> None:
-        """Keep what a file was; ``local`` is where it will lie in the folder, None for a zip, which is not kept."""
+        """Record a file; ``local`` is its future path in the folder, None for a zip, which is not kept."""
         checked = expected.source if expected.checksum else "first download"
         entry = {"size": file.stat().st_size, "sha256": sha256, "checked": checked}
         with self._lock:
@@ -48,7 +48,7 @@ class Ledger:
             _write_json(self.file, self._entries)
 
     def files(self) -> Iterator[tuple[Path, Expected]]:
-        """The files that are kept as they are: where they lie, and what they were."""
+        """The downloaded files that are kept: path, size and checksum."""
         for key, entry in self._entries.items():
             expected = self.expected(key)
             if expected and "local" in entry:
@@ -56,7 +56,7 @@ class Ledger:
 
 
 def write_manifest(to: Path, unpacked: Path, *, folder: Path, check_stopped: Callable[[], None]) -> None:
-    """Keep length and CRC of every file that was unpacked, before ``unpacked`` is renamed to ``folder``."""
+    """Record size and CRC of every unpacked file, before ``unpacked`` is renamed to ``folder``."""
     paths = sorted(path for path in unpacked.rglob("*") if path.is_file())
     files = {}
     for path in paths:
@@ -72,7 +72,7 @@ def check_downloads(to: str | Path) -> list[str]:
     Raises
     ------
     InputError
-        Nothing was downloaded there.
+        Nothing was downloaded into the folder.
     """
     to = user_path(to)
     known: list[tuple[Path, Expected | list[int]]] = [*Ledger(to).files(), *_files_of_recordings(to)]
@@ -86,14 +86,14 @@ def _files_of_recordings(to: Path) -> Iterator[tuple[Path, list[int]]]:
     for manifest in sorted(_manifests(to).glob("*.json")):
         content = read_json(manifest)
         folder = to / content["folder"]
-        if folder.exists():  # else it was deleted on purpose
+        if folder.exists():  # otherwise it was deleted on purpose
             for name, seen in content["files"].items():
-                if name != FOLDS.as_posix():  # written when folds are first asked for
+                if name != FOLDS.as_posix():  # written when folds are first requested
                     yield folder / name, seen
 
 
 def _fault(path: Path, seen: Expected | list[int]) -> str | None:
-    """What is wrong with a file; one that is not part of a recording may have been deleted."""
+    """What is wrong with a file; only files of recordings must not be deleted."""
     if not path.exists():
         return None if isinstance(seen, Expected) else f"{path} is missing"
     same = problem_of(path, seen)[1] is None if isinstance(seen, Expected) else _size_and_crc(path) == seen
@@ -105,7 +105,7 @@ def _manifests(to: Path) -> Path:
 
 
 def _size_and_crc(file: Path) -> list[int]:
-    """With the CRC-32, as zip files keep it."""
+    """Size and CRC-32, as in zip files."""
     crc = 0
     for piece in pieces_of(file):
         crc = zlib.crc32(piece, crc)

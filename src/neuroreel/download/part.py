@@ -1,7 +1,8 @@
-"""A part of a recording, some folds or tiers of its trials, as a recording of its own.
+"""A part of a recording, some folds or tiers, as a separate recording.
 
-Trials keep their order and are numbered anew from 0, so that "the third trial of fold 0" is the same in the part and in
-the whole. ``meta/part.json`` keeps their numbers in the whole.
+Trials keep their order and are renumbered from 0, so that "the third trial of fold 0" is the same in the part and in
+the
+whole. ``meta/part.json`` has their numbers in the whole.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PART = PurePosixPath("meta", "part.json")
 
 
 class PartError(InputError):
-    """The recording has no such part; nothing is wrong with its zip."""
+    """The recording has no such part, but its zip is fine."""
 
 
 def unpack_part(packed: Packed, folder: Path, parts: Sequence[str], *, scratch: Path) -> None:
@@ -38,10 +39,11 @@ def unpack_part(packed: Packed, folder: Path, parts: Sequence[str], *, scratch: 
     Parameters
     ----------
     packed
-        The recording. Where folds are asked for and none are stored with it, the movies of all trials that have a
-        fold are read, as the fold of a trial follows from its movie.
+        The recording. If folds are requested but not stored with it, the movies of all trials that have a fold are
+        read,
+        because a trial's movie determines its fold.
     folder
-        Where to; its name must be the recording's.
+        Where to unpack; its name must be the recording's.
     parts
         "fold_0", "oracle", …
     scratch
@@ -97,7 +99,7 @@ def _folds(
 
 
 def _cut_trials(scratch: Path, folder: Path, *, chosen: Sequence[int], trials: int) -> None:
-    """What ``meta/trials`` says of each trial, for the chosen ones; other things there would no longer be true."""
+    """Write the chosen trials' entries of ``meta/trials``; other files there would no longer be valid."""
     for file in (scratch / TIERS.parent).glob("*.npy"):
         try:
             array = np.load(file, allow_pickle=False)

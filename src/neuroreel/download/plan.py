@@ -1,4 +1,4 @@
-"""What a download will do: which files, from where, how large. Made and shown before anything is fetched."""
+"""The plan of a download: which files, from where, how large. Shown before anything is fetched."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from neuroreel.memory import in_words
 from neuroreel.recordings.sensorium import check_layout
 
 MOST_LINES = 24
-"""How many files are named one by one."""
+"""Most files to list one by one."""
 _GUESSED_BYTES_A_SECOND = 100e6 / 8
 
 
@@ -32,13 +32,13 @@ class Transfer:
     target
         The file, or the recording's folder.
     workplace
-        Where what has arrived is kept until it is whole.
+        Where partial data are kept until complete.
     parts
-        Folds and tiers of a recording; all of it where there are none.
+        Folds and tiers of a recording; empty for all of it.
     expected
-        What is known of the file; its size is, but for a zip that was brought.
+        What is known about the file; its size is always known, except for a zip from the user.
     brought
-        The recording's zip, where the user has put it into the folder.
+        The recording's zip, if the user has put it into the folder.
     """
 
     remote: Remote
@@ -51,7 +51,7 @@ class Transfer:
 
     @property
     def part(self) -> Path:
-        """What has arrived of the file."""
+        """The partial data of the file."""
         return part_file(self.workplace, PurePosixPath(self.remote.path).name, self.expected)
 
     @property
@@ -61,7 +61,7 @@ class Transfer:
 
     @property
     def begun(self) -> int:
-        """Bytes of it that an earlier run has left."""
+        """Bytes already downloaded by an earlier run."""
         return self.part.stat().st_size if self.part.exists() else 0
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Transfers:
-    """All files of a download, and what already exists."""
+    """All files of a download, and existing ones."""
 
     to: Path
     transfers: list[Transfer]
@@ -87,21 +87,21 @@ class Transfers:
 
     @property
     def begun(self) -> int:
-        """Bytes that an earlier run has left."""
+        """Bytes already downloaded by an earlier run."""
         return sum(transfer.begun for transfer in self.transfers)
 
     @property
     def needed(self) -> int:
-        """Bytes of disk at least: everything, and the zips that lie beside what is unpacked from them."""
+        """Disk space needed at least: all files, plus zips next to what is unpacked from them."""
         zips = sorted(transfer.size for transfer in self.transfers if transfer.remote.is_recording)
         brought = sum(transfer.brought.stat().st_size for transfer in self.transfers if transfer.brought)
         return max(0, self.size + brought + sum(zips[-self.parallel :]) - self.begun)
 
     def lines(self) -> list[str]:
-        """The plan for the person at the terminal: a line for each file; where there are many, one for each folder."""
+        """The plan for the terminal: a line per file, or per folder if there are many."""
         lines = [f"{path} already exists" for path in self.there]
         if len(lines) > MOST_LINES:
-            lines = [f"{len(self.there)} files are there already"]
+            lines = [f"{len(self.there)} files already exist"]
         if not self.transfers:
             return lines
         if len(self.transfers) <= MOST_LINES:
@@ -111,7 +111,7 @@ class Transfers:
             for transfer in self.transfers:
                 folders.setdefault("/".join(transfer.remote.name.split("/")[:2]), []).append(transfer.size)
             lines += [f"{in_words(sum(sizes)):>9}  {name} ({len(sizes)} files)" for name, sizes in folders.items()]
-        resumed = f", of which {in_words(self.begun)} have arrived before" if self.begun else ""
+        resumed = f", of which {in_words(self.begun)} are already downloaded" if self.begun else ""
         minutes = (self.size - self.begun) / _GUESSED_BYTES_A_SECOND / 60
         time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{max(1, round(minutes))} min"
         return [
@@ -125,14 +125,14 @@ class Transfers:
 def plan_transfers(
     client: Client, catalogue: Catalogue, names: Sequence[str], *, to: Path, only: Sequence[str], parallel: int
 ) -> Transfers:
-    """Ask the archive about everything that was named and is not there.
+    """Ask the archive about everything that was named and does not exist yet.
 
     Raises
     ------
     InputError
-        A name or part that is not there, or something else in the place of what is to be downloaded.
+        An unknown name or part, or something else in the place of a download.
     ResourceError
-        The archive cannot be reached, or does not tell what it has.
+        The archive cannot be reached, or does not list its files.
     """
 
     @cache
@@ -158,12 +158,12 @@ def plan_transfers(
     parts = parts_of(remotes, only)
     transfers, there = [], []
     for remote in remotes:
-        # parts of recordings have their own folder, fold_0/dynamic29515-…; they share what has arrived with the whole
+        # parts of recordings have their own folder, fold_0/dynamic29515-…; they share partial data with the whole
         target = to / ("_".join(parts) if remote.is_recording else "") / remote.local
         workplace = to / WORKPLACE / "arriving" / remote.local
         if _is_there(target, remote, ledger):
             there.append(target)
-            shutil.rmtree(workplace, ignore_errors=True)  # of a run that was killed before it tidied up
+            shutil.rmtree(workplace, ignore_errors=True)  # from a run that was killed before it cleaned up
             continue
         url, expected = catalogue.url(remote), expected_of(remote)
         zipped = to / PurePosixPath(remote.path).name
@@ -195,7 +195,7 @@ def _is_there(target: Path, remote: Remote, ledger: Ledger) -> bool:
     expected = ledger.expected(remote.key)
     if expected is None:
         raise InputError(
-            f"{target} is there, but was not downloaded by neuroreel; move it away, or choose another folder"
+            f"{target} exists, but was not downloaded by neuroreel; move it away, or choose another folder"
         )
     if target.stat().st_size != expected.size:
         raise InputError(

@@ -43,10 +43,11 @@ def download(
 ) -> list[Path]:
     """Download recordings of Sensorium 2023 and the files of the paper's authors, and unpack them.
 
-    It resumes where an earlier run stopped or was killed, whatever the moment. What already exists is kept. A file
-    appears under its name when all of it has arrived and its length and checksum fit: that of the catalogue or of the
-    archive (git-annex) where one is known, else that of the first download into this folder, which ``checksums.json``
-    there keeps.
+    It resumes where an earlier run stopped or was killed. Existing files are kept. A file appears under its name when
+    it
+    is complete and its size and checksum match those of the catalogue or of the archive (git-annex) if known, else
+    those
+    of the first download into this folder, which ``checksums.json`` there records.
 
     Parameters
     ----------
@@ -54,38 +55,39 @@ def download(
         "new" and "old" (five mice each), "recordings" (all ten), one mouse ("dynamic29515-10-12"), "weights", "masks",
         "stimuli", "reconstructions", one of their files ("weights/fold_0"), or "all".
     to
-        Folder; recordings become folders in it, the other files lie in folders named after their group.
+        Folder; recordings become folders in it, other files go to folders named after their group.
     only
-        Parts: of recordings folds and tiers ("fold_0", "oracle"), which make a smaller recording in a folder of that
-        name; of the others the name behind the group, or a pattern ("fold_0", "m1", "*_pop100_*").
+        Parts: folds and tiers of recordings ("fold_0", "oracle"), which make a smaller recording in a folder of that
+        name; for other files the name after the group, or a pattern ("fold_0", "m1", "*_pop100_*").
     parallel
         How many files are fetched at once, 1 to 16.
     catalogue
-        What there is and where; by default what this package knows.
+        The catalogue of files; by default the package's own.
     retries, timeout_s
-        How long to try: a ``urllib3.Retry``, by default eight attempts with waits up to a minute, and seconds until a
-        server must answer, and go on sending.
+        How long to try: a ``urllib3.Retry``, by default eight attempts with waits up to a minute, and the seconds
+        within
+        which a server must answer or continue sending.
     progress
         Show a bar, in a terminal or a notebook.
     say
         Called with lines for the user, such as ``print``: the plan, then what is done.
     confirm
-        Called when the plan has been said; False ends it there.
+        Called after the plan has been shown; False stops there.
 
     Returns
     -------
     list of Path
-        The files, and the folders of the recordings, those that were there already first.
+        The files and the folders of recordings, existing ones first.
 
     Raises
     ------
     InputError
-        A name that is not there, a file that is not what it should be, a zip that is damaged or hostile.
+        An unknown name, a file that is not as expected, or a zip that is damaged or malicious.
     ResourceError
-        No connection, no space, no permission, or another run in the same folder. What has arrived is kept.
+        No connection, no space, no permission, or another run in the same folder. Partial data are kept.
     """
     if not 1 <= parallel <= MOST_PARALLEL:
-        raise InputError(f"parallel is {parallel}; it must be 1 to {MOST_PARALLEL}, out of regard for the archive")
+        raise InputError(f"parallel is {parallel}; it must be 1 to {MOST_PARALLEL}, to spare the archive")
     to = user_path(to)
 
     def say_above_bars(line: str) -> None:
@@ -117,7 +119,7 @@ class _Downloads:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def all(self) -> None:
-        """Do them; a file that the archive does not have does not keep the others from arriving."""
+        """Run them; a file that the archive does not have does not stop the others."""
         failures: list[NeuroreelError] = []
         with ThreadPoolExecutor(self.plan.parallel, thread_name_prefix="download") as pool:
             futures = {pool.submit(self._do, transfer) for transfer in self.plan.transfers}
@@ -129,7 +131,7 @@ class _Downloads:
                             future.result()
                         except InputError as error:
                             failures.append(error)
-            except BaseException:  # no network, no space, Ctrl-C: end the others too, at their next byte
+            except BaseException:  # no network, no space, Ctrl-C: stop the others too, at their next byte
                 self.client.stopping.set()
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -140,7 +142,7 @@ class _Downloads:
             raise type(failures[0])(f"{failures[0]}{more}")
 
     def _do(self, transfer: Transfer) -> None:
-        """One file, or one recording; it gets its name when there is a note of it, and nothing else is left then."""
+        """Transfer one file or recording; it gets its name after it is recorded, and temporary files are deleted."""
         with explain_disk_errors(transfer.target):
             if transfer.remote.is_recording:
                 self._unpacked(transfer)
@@ -158,11 +160,11 @@ class _Downloads:
         return self.client.fetch(transfer.url, transfer.part, transfer.expected, advance=self._advance)
 
     def _advance(self, count: int) -> None:
-        with self.lock:  # the bar counts with plain additions, some of which threads would lose
+        with self.lock:  # the bar's additions are not thread-safe
             self.advance(count)
 
     def _unpacked(self, transfer: Transfer) -> None:
-        """The zip is fetched, or is the one that the user has put there; it is unpacked to a folder beside."""
+        """Fetch the zip, or use the one from the user, and unpack it to a folder next to it."""
         zipped, check_stopped = transfer.brought or transfer.part, self.client.check_stopped
         if transfer.brought:
             sha256, problem = problem_of(zipped, transfer.expected, check_stopped=check_stopped)
@@ -172,7 +174,7 @@ class _Downloads:
             sha256 = self._fetch(transfer)
         place = transfer.workplace / "unpacked"
         folder = place / transfer.target.name
-        shutil.rmtree(place, ignore_errors=True)  # of a run that was killed meanwhile
+        shutil.rmtree(place, ignore_errors=True)  # from a killed run
         try:
             with opened(zipped, source=transfer.url, check_stopped=check_stopped) as packed:
                 if transfer.parts:
@@ -183,7 +185,7 @@ class _Downloads:
                     packed.write_all(folder)
         except PartError:
             raise
-        except InputError:  # damaged or hostile: no part of it is kept, and its checksum is not learned
+        except InputError:  # damaged or malicious: nothing is kept, and its checksum is not recorded
             shutil.rmtree(transfer.workplace, ignore_errors=True)
             raise
         write_manifest(self.plan.to, folder, folder=transfer.target, check_stopped=check_stopped)

@@ -1,8 +1,9 @@
-"""What a repository's snapshot says of its files: which there are, their sizes, their checksums.
+"""What a repository's snapshot says about its files: names, sizes, checksums.
 
-GIN is a Gogs server, whose repositories keep large files in git-annex: what lies in git is a link, or a small file,
-with the annex key, and that holds size and checksum of the content. The snapshot, which the "download" button of a
-repository gives to anyone, holds the keys of large files and the content of small ones.
+GIN is a Gogs server, whose repositories keep large files in git-annex: git itself has a link or small file with the
+annex
+key, which contains size and checksum of the content. The snapshot behind a repository's "download" button has the keys
+of large files and the content of small ones.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from neuroreel.download.unpack import safe_path
 from neuroreel.errors import InputError, ResourceError
 
 LARGEST = 256 * 1024**2
-"""Bytes of a snapshot that are read at most: one that is larger holds contents, not keys."""
+"""Most bytes of a snapshot to read: a larger one has contents, not keys."""
 
 
 def read_snapshot(client: Client, url: str) -> dict[str, Expected] | None:
-    """What is known of each file in a repository, by its path there; None if the archive does not tell."""
+    """What is known about each file in a repository, by path; None if the archive does not say."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "snapshot.zip")
         try:
             client.persist(lambda: _copy(client, url, file), what=url)
             with zipfile.ZipFile(file) as snapshot:
                 files = [info for info in snapshot.infolist() if not info.is_dir()]
-                # the root of the zip is a folder named like the repository
+                # the root of the zip is a folder named after the repository
                 inner = ["/".join(safe_path(info.filename, source=url).parts[1:]) for info in files]
                 return {path: _of_member(snapshot, info) for path, info in zip(inner, files, strict=True)}
         except (InputError, ResourceError, zipfile.BadZipFile):  # no such address, or a web page
@@ -38,7 +39,7 @@ def read_snapshot(client: Client, url: str) -> dict[str, Expected] | None:
 
 
 def _copy(client: Client, url: str, file: Path) -> None:
-    """What is cut short is no zip that can be read."""
+    """Download the snapshot; a truncated one will not be readable as a zip."""
     with client.get(url) as response, file.open("wb") as stream:
         for piece in client.body(response):
             stream.write(piece)

@@ -1,4 +1,4 @@
-"""Unpacking a zip that came from elsewhere: nothing leaves the folder, nothing explodes, all that is there is whole."""
+"""Unpack an untrusted zip: nothing leaves the folder, no zip bombs, all files complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neuroreel.files import explain_disk_errors
 from neuroreel.recordings.sensorium import TIERS
 
 MOST_EXPANSION = 100
-"""A recording unpacks to a few times the size of its zip; what would become more than this many times is refused."""
+"""A recording unpacks to a few times the size of its zip; more than this many times is refused."""
 _SMALL = 64 * 1024**2
 _COPY = 4 << 20
 _LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")
@@ -31,21 +31,22 @@ class Packed:
     source
         Its name in messages.
     check_stopped
-        Called now and then; raises if the work is to end.
+        Called now and then; raises if the work should end.
 
     Attributes
     ----------
     members
-        The recording's files by their path in its folder, which is where ``meta/trials/tiers.npy`` is, whatever the
-        folders around it are called.
+        The recording's files by their path in its folder, which is the one with ``meta/trials/tiers.npy``, whatever its
+        parent folders are called.
 
     Raises
     ------
     RefusedError
-        A path that leaves the folder, a link or other thing that is not a file, two files of one name, a zip that would
-        unpack to more than a recording can be.
+        A path that leaves the folder, a link or anything else that is not a file, two files with one name, or a zip
+        that
+        would unpack to more than a recording can be.
     InputError
-        No recording in it, or several; files outside it.
+        No recording, several recordings, or files outside of one.
     """
 
     def __init__(self, archive: zipfile.ZipFile, *, source: str, check_stopped: Callable[[], None]) -> None:
@@ -64,7 +65,7 @@ class Packed:
 
     @property
     def size(self) -> int:
-        """What all files take on disk."""
+        """Size of all files on disk."""
         return sum(info.file_size for info in self.members.values())
 
     def write_all(self, folder: Path) -> None:
@@ -89,23 +90,23 @@ class Packed:
 
 @contextmanager
 def opened(file: Path, *, source: str, check_stopped: Callable[[], None] = lambda: None) -> Iterator[Packed]:
-    """The recording in a zip; a damaged one, also one found damaged in the block, raises InputError."""
+    """The recording in a zip; InputError if it is damaged, even if that is found within the block."""
     try:
         with zipfile.ZipFile(file) as archive:
             yield Packed(archive, source=source, check_stopped=check_stopped)
-    except NeuroreelError:  # one of them is a RuntimeError too
+    except NeuroreelError:  # some are RuntimeErrors too
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
-        raise InputError(f"{source} is damaged, or no zip that can be read ({error})") from error
+        raise InputError(f"{source} is damaged or not a readable zip ({error})") from error
 
 
 def safe_path(name: str, *, source: str) -> PurePosixPath:
-    """A name from elsewhere as a relative path that stays in the folder it is joined to, on any system.
+    """An untrusted name as a relative path that stays in its folder, on any system.
 
     Raises
     ------
     RefusedError
-        It is empty or absolute, has "..", a backslash, a drive or a control character in it.
+        It is empty or absolute, or contains "..", a backslash, a drive or a control character.
     """
     parts = name.split("/")
     if parts[-1] == "" and len(parts) > 1:  # a folder's name ends in a slash
@@ -118,10 +119,10 @@ def safe_path(name: str, *, source: str) -> PurePosixPath:
 
 
 def _safe_files(archive: zipfile.ZipFile, *, source: str) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """The files of a zip by their paths, but for what operating systems leave in one."""
+    """The files of a zip by path, without those that operating systems add."""
     paths: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in archive.infolist():
-        for name in {info.filename, info.orig_filename}:  # zipfile corrects some names as it reads them
+        for name in {info.filename, info.orig_filename}:  # zipfile corrects some names while reading
             path = safe_path(name, source=source)
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise RefusedError(f"{source}: {info.filename} is a link or a device, not a file; nothing is unpacked")

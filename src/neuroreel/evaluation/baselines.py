@@ -1,4 +1,4 @@
-"""Baseline movies, which a reconstruction has to beat."""
+"""Baseline movies that a reconstruction has to beat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from neuroreel.recordings.trial import Trial
 def baselines(
     trial: Trial, decoder: RidgeDecoder, *, training: Sequence[Trial] | None = None, seed: int = 0
 ) -> dict[str, NDArray[np.float32]]:
-    """Simple movies for the same trial, to score beside its reconstruction.
+    """Simple movies for the same trial, to compare with its reconstruction.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def baselines(
     decoder
         Fitted to other trials of the same neurons.
     training
-        Trials to take the mean movie from; default: those that the decoder was fitted to.
+        Trials for the mean movie; by default those that the decoder was fitted to.
     seed
         Random seed of the shuffle.
 
@@ -70,8 +70,8 @@ def mean_frame(trials: Sequence[Trial]) -> NDArray[np.float32]:
 def shuffle_neurons(trial: Trial, *, seed: int) -> Trial:
     """The same trial with each neuron given the responses of another: a control for decoders and encoding models alike.
 
-    The population's activity is unchanged at every moment; only the identity of the neurons is lost. The neurons
-    trade places in one random cycle, so that none keeps its own responses. The same seed gives the same exchange
+    The population's activity is unchanged at every moment; only the identity of the neurons is lost. The neurons swap
+    places in one random cycle, so that none keeps its own responses. The same seed gives the same exchange
     for every trial.
 
     Raises

@@ -28,7 +28,7 @@ def coverage(
     mask: ArrayLike | None = None,
     skip: int = SKIP_FRAMES,
 ) -> dict[float, float]:
-    """How often central intervals of the posterior contain the true pixel: as often as they claim, if it is calibrated.
+    """How often central intervals of the posterior contain the true pixel: at their nominal rate, if calibrated.
 
     An interval is the MAP movie plus and minus a normal quantile times ``result.deviation``.
 
@@ -37,9 +37,9 @@ def coverage(
     results
         Reconstructions with samples and known true movies.
     levels
-        Claimed probabilities of the intervals, between 0 and 1.
+        Nominal probabilities of the intervals, between 0 and 1.
     mask
-        Pixels that count, (height, width), of at least 1; by default each result's own mask, all pixels without one.
+        (height, width): pixels of at least 1 count; by default each result's own mask, or all pixels without one.
     skip
         Frames left out at the start of each movie.
 
@@ -98,7 +98,7 @@ def calibration_figure(
     Returns
     -------
     matplotlib.figure.Figure
-        Outside pyplot.
+        Made without pyplot.
     """
     from matplotlib.figure import Figure
 
@@ -126,7 +126,7 @@ def calibration_figure(
 def _scored(
     results: Reconstruction | Sequence[Reconstruction], mask: ArrayLike | None, skip: int
 ) -> Iterator[tuple[NDArray[np.float32], ...]]:
-    """Of each result the true movie, MAP movie, samples and deviation: (..., frames, pixels) that count."""
+    """The true movie, MAP movie, samples and deviation of each result: (..., frames, pixels) that count."""
     group = [results] if isinstance(results, Reconstruction) else list(results)
     if not group:
         raise InputError("no results were given; pass one, or a list of them")

@@ -24,7 +24,7 @@ GAUSSIAN_SIGMA, GAUSSIAN_RADIUS = 1.5, 5  # pixels, of Wang et al. 2004's window
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """The frames and pixels of two movies that count. Made by ``nr.compare``; scores are computed on first use.
+    """The scored frames and pixels of two movies. Made by ``nr.compare``; scores are computed on first use.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Comparison:
 
     @cached_property
     def pixel_correlation(self) -> NDArray[np.float64]:
-        """Map (height, width) of each pixel's correlation over time; nan outside the mask and of constant pixels."""
+        """Map (height, width) of each pixel's correlation over time; nan outside the mask and for constant pixels."""
         true, shown = self.pixels
         found = np.full(self.inside.shape, np.nan)
         found[self.inside] = correlations(true.T, shown.T)
@@ -97,7 +97,7 @@ class Comparison:
         return min(self.inside.shape) > 2 * GAUSSIAN_RADIUS
 
     def scores(self) -> dict[str, float]:
-        """Every score that is one number, but for structural similarity: see ``nr.scores``."""
+        """Every single-number score except structural similarity: see ``nr.scores``."""
         true, shown = self.pixels
         return {
             "video_correlation": self.video_correlation,
@@ -142,14 +142,14 @@ def compare(
 
 
 def motion_energy(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean absolute difference from each frame to the next, of pixels (frames, pixels): (frames - 1,), grey levels."""
+    """Mean absolute difference between successive frames (frames, pixels): (frames - 1,), grey levels."""
     if len(pixels) < 2:
-        raise InputError("motion energy needs two frames after those that are skipped; the video has one")
+        raise InputError("motion energy needs at least two frames after the skipped ones; the video has one")
     return np.abs(np.diff(pixels, axis=0)).mean(axis=1)
 
 
 def spatial_entropy(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shannon entropy in bits of each frame's grey levels, rounded to 0..255; of pixels (frames, pixels): (frames,)."""
+    """Shannon entropy in bits of each frame's grey levels, rounded to 0..255: (frames, pixels) to (frames,)."""
     levels = np.clip(np.rint(pixels), 0, WHITE).astype(np.int64)
     counts = [np.bincount(frame, minlength=256) for frame in levels]
     return np.asarray(stats.entropy(counts, base=2, axis=1))
@@ -167,7 +167,7 @@ def evaluation_mask(mask: ArrayLike | None, size: tuple[int, ...], *, threshold:
     Raises
     ------
     InputError
-        A mask smaller than the video, not of two axes, with NaN, or without a pixel.
+        A mask smaller than the video, without two axes, with NaN, or without a pixel.
     """
     if mask is None:
         return np.ones(size, bool)
@@ -198,7 +198,7 @@ def same_shape(
 
 
 def real_array(array: ArrayLike, *, axes: str, name: str) -> NDArray[np.float64]:
-    """An array of numbers with these axes, as float64; InputError for any other."""
+    """An array of numbers with these axes, as float64; InputError for anything else."""
     values = as_array(array, name=name)
     if values.ndim != axes.count(",") + 1 or values.size == 0:
         raise InputError(f"{name} has shape {values.shape}; it must be ({axes}), none of them 0")
@@ -221,16 +221,16 @@ def check_skip(skip: int, *, frames: int, what: str) -> None:
 
 
 def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Pearson correlation of all values; nan where either is constant."""
+    """Pearson correlation of all values; nan if either is constant."""
     return float(correlations(first.reshape(1, -1), second.reshape(1, -1))[0])
 
 
 def correlations(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson correlation of each row with its counterpart; nan where a row is constant."""
+    """Pearson correlation of each row with its counterpart; nan if a row is constant."""
     return row_correlations(first, second).numpy()
 
 
 def mean_of_defined(values: NDArray[np.float64]) -> float:
-    """Mean of the values that are not nan; nan where none is."""
+    """Mean of the values that are not nan; nan if there are none."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")

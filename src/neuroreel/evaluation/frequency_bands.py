@@ -15,12 +15,12 @@ from neuroreel.errors import InputError
 from neuroreel.evaluation.comparison import compare
 
 Floats = NDArray[np.float64]
-ROUNDING = 1e-20  # of a movie's whole power: less is the rounding of the transform
+ROUNDING = 1e-20  # of a movie's total power: less is rounding of the transform
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BandCorrelation:
-    """Correlation of a movie and its reconstruction in bands of frequency. Results of several movies can be added.
+    """Correlation of a movie and its reconstruction in frequency bands. Results of several movies can be added.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class BandCorrelation:
 
     @property
     def correlation(self) -> Floats:
-        """(spatial bands, temporal bands); nan where a movie has no power, or a band holds none of the frequencies."""
+        """(spatial bands, temporal bands); nan where a movie has no power or a band has no frequencies."""
         return _ratio(self.cross, self.power_truth, self.power_video)
 
     @property
@@ -68,7 +68,7 @@ class BandCorrelation:
         return self.cross, self.power_truth, self.power_video
 
     def __add__(self, other: BandCorrelation) -> BandCorrelation:
-        """Of two movies together, each with the weight of its power."""
+        """Combine two movies, weighted by their power."""
         same = self.spatial_unit == other.spatial_unit and all(
             np.array_equal(one, another)
             for one, another in (
@@ -111,7 +111,7 @@ def band_correlation(
 
     1. Both movies are multiplied by a window: 1 in the middle of the mask, falling to 0 outside along a squared sine
        over ``taper_px`` pixels, and the same over time. A mask with hard edges would spread the low frequencies that
-       dominate natural movies over all others, and fine detail would seem to be recovered.
+       dominate natural movies over all others, so that fine detail would falsely appear recovered.
     2. Each loses its mean, weighted by the window, and is Fourier transformed over frames, rows and columns.
     3. In each band, the cross-spectrum of both is summed and divided by the root of the product of their summed
        powers. By Parseval's theorem this is the correlation of the two windowed movies after an ideal band-pass filter.
@@ -129,19 +129,20 @@ def band_correlation(
     pixels_per_degree
         Pixels per degree of visual angle. Frequencies are then in cycles per degree; without it, in cycles per pixel.
     spatial_edges, temporal_edges
-        Edges of the bands, rising; a band holds its lower edge, the last one also its upper. By default octaves below
+        Increasing edges of the bands; a band includes its lower edge, the last one also its upper. By default octaves
+        below
         the Nyquist frequency: 0, 1/32, 1/16, 1/8, 1/4, 1/2 cycles per pixel and per frame.
     mask, skip, mask_threshold
         Which pixels and frames count, as in :func:`neuroreel.compare`.
     taper_px
-        Width of the window's edge, inwards from the mask's edge; 0 for a hard edge.
+        Width of the window's edge, inward from the mask's edge; 0 for a hard edge.
     taper_frames
         The same at the start and the end; by default half the frames, which is a Hann window.
 
     Raises
     ------
     InputError
-        Movies that do not fit, edges that do not rise or lie above the Nyquist frequency.
+        Movies that do not fit, edges that do not increase or exceed the Nyquist frequency.
     """
     both = compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold)
     true, shown, inside = both.truth, both.video, both.inside
@@ -201,7 +202,7 @@ def _ramp(distance: NDArray[np.generic], length: int, *, name: str) -> Floats:
 
 
 def _spectrum(movie: Floats, window: Floats) -> NDArray[np.complex128]:
-    contrast = movie - movie[0, 0, 0]  # of a constant movie nothing remains, not even rounding
+    contrast = movie - movie[0, 0, 0]  # a constant movie becomes exactly 0, despite rounding
     mean = (contrast * window).sum() / window.sum()
     return np.fft.fftn((contrast - mean) * window)
 

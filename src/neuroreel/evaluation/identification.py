@@ -1,4 +1,4 @@
-"""Identification: matching reconstructed frames and clips to their own among those of all test movies."""
+"""Identification: match reconstructed frames and clips to the true ones among all test movies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Identification:
-    """How often a reconstructed piece resembles its own true piece more than others.
+    """How often a reconstructed piece is most similar to its own true piece.
 
     Attributes
     ----------
@@ -32,11 +32,11 @@ class Identification:
     chance
         1 / ways.
     ways
-        Candidates to choose from, the right one among them.
+        Number of candidates, including the right one.
     clip_frames
         Frames in a piece; 1 if single frames were identified.
     pieces, movies
-        How many.
+        Number of pieces and movies.
     by_movie
         Accuracy of each movie.
     """
@@ -75,9 +75,9 @@ def identify(
     """Identify each reconstructed frame or clip among true ones of all movies.
 
     The candidate with the highest Pearson correlation over the piece's frames and the pixels inside the mask of the
-    reconstruction is chosen. The wrong candidates are drawn from all other true pieces, but for those
-    that show exactly the same; the accuracy is the exact mean over all such draws, so none is simulated. Ties
-    share the choice, and an undefined correlation (with a grey piece) counts as 0: grey movies are at chance.
+    reconstruction is chosen. The wrong candidates are drawn from all other true pieces, except identical ones; the
+    accuracy is the exact mean over all such draws, so none is simulated. Ties are split, and an undefined correlation
+    (with a grey piece) counts as 0: grey movies are at chance.
 
     The confidence interval resamples whole movies (percentile bootstrap): pieces of one movie are not independent,
     so an interval over pieces (such as Wilson's) would be too narrow. With fewer than ten movies it is still too
@@ -86,14 +86,15 @@ def identify(
     Parameters
     ----------
     truths, videos
-        (frames, height, width) for each movie: what was shown, and its reconstruction. Movies may differ in length.
+        (frames, height, width) for each movie: the true movie and its reconstruction. Movies may differ in length.
     ways
         Candidates: 2 for one wrong candidate at a time, None for all pieces at once.
     clip_frames
         Frames in a piece: 1 identifies frames, more identify clips.
     every
-        Frames from the start of one piece to that of the next. Neighboring frames of a movie look alike, so short
-        steps make the task harder. At least ``clip_frames``.
+        Frames between the starts of successive pieces. Neighboring frames of a movie look alike, so short steps make
+        the
+        task harder. At least ``clip_frames``.
     mask
         As in ``nr.video_correlation``; or a list, one for each movie.
     skip, mask_threshold
@@ -104,10 +105,10 @@ def identify(
     Raises
     ------
     InputError
-        Movies that do not fit together, too short for a piece, or fewer candidates than ``ways``.
+        Movies that do not fit together or are too short for a piece, or fewer candidates than ``ways``.
     """
     if not 1 <= whole_number(clip_frames, name="clip_frames", least=0) <= whole_number(every, name="every"):
-        raise InputError(f"clip_frames={clip_frames}, every={every}; it must hold that 1 <= clip_frames <= every")
+        raise InputError(f"clip_frames={clip_frames}, every={every}; they must satisfy 1 <= clip_frames <= every")
     whole_number(seed, name="seed", least=0)
     masks = _masks(mask, truths, videos, threshold=mask_threshold)
     true, shown, movie = _all_pieces(truths, videos, clip_frames=clip_frames, every=every, skip=skip)
@@ -185,9 +186,9 @@ def _own_and_others(
     movie: NDArray[np.int64],
     masks: list[NDArray[np.bool_]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Correlation of each piece with its own true one, and (pieces, pieces) with the candidates, nan for others.
+    """Correlation of each piece with its own true piece, and (pieces, pieces) with the candidates, nan for others.
 
-    The piece itself, and those that show exactly the same, are not candidates.
+    The piece itself and identical ones are not candidates.
     """
     correlations = np.empty((len(true), len(true)))
     for mask in {each.tobytes(): each for each in masks}.values():
@@ -201,7 +202,7 @@ def _own_and_others(
 
 
 def _unit_rows(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(pieces, frames, pixels) to (pieces, frames * pixels) of mean 0 and norm 1; 0 where a piece is constant."""
+    """(pieces, frames, pixels) to (pieces, frames * pixels) of mean 0 and norm 1; 0 if a piece is constant."""
     rows = pieces.reshape(len(pieces), -1)
     rows = rows - rows[:, :1]  # a constant piece becomes exactly 0, despite rounding of its mean
     rows -= rows.mean(axis=1, keepdims=True)
@@ -224,7 +225,7 @@ def _chance_of_being_chosen(
 
 
 def _interval(totals: NDArray[Any], counts: NDArray[Any], *, seed: int) -> tuple[float, float]:
-    """Percentile interval of the accuracy when the movies are drawn anew, with replacement; nan for one movie."""
+    """Percentile interval of the accuracy when movies are resampled with replacement; nan for one movie."""
     movies = len(totals)
     if movies < 2:
         return float("nan"), float("nan")

@@ -28,7 +28,7 @@ from neuroreel.extras import needs
 
 @dataclass(frozen=True, kw_only=True)
 class MixedModel:
-    """A mixed model of single scores: condition is fixed; animals, and trials within them, are drawn at random.
+    """A mixed model of single scores: fixed effect of condition; random effects of animals and trials.
 
     Attributes
     ----------
@@ -63,10 +63,11 @@ def mixed_model(
 ) -> MixedModel:
     """Mixed model of single scores: a fixed effect of the condition, and random ones of animals and their trials.
 
-    Besides the animal's own level, the effect of the condition may differ from animal to animal: else trials would be
-    counted as if they were animals. Variances are estimated by restricted maximum likelihood (statsmodels' MixedLM).
-    The degrees of freedom are those of containment, cells of the table less animals and conditions, plus 1: in a
-    balanced design F and p are those of ``nr.repeated_measures_anova``, unless a variance is estimated to be 0.
+    Besides its level, the effect of the condition may differ from animal to animal; otherwise trials would be counted
+    as
+    if they were animals. Variances are estimated by restricted maximum likelihood (statsmodels' MixedLM).
+    The degrees of freedom follow containment: cells of the table minus animals and conditions, plus 1. In a balanced
+    design F and p equal those of ``nr.repeated_measures_anova``, unless a variance is estimated to be 0.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def mixed_model(
     Raises
     ------
     InputError
-        Missing columns, NaN, fewer than three animals or two conditions, too few conditions an animal, or no
+        Missing columns, NaN, fewer than three animals or two conditions, too few conditions per animal, or no
         variation.
     ResourceError
         statsmodels is not installed.
@@ -129,7 +130,7 @@ def mixed_model(
 def _coded(
     table: DataFrame, *, score: str, animal: str, condition: str, trial: str | None, levels: Sequence[Any]
 ) -> DataFrame:
-    """The columns ``score``, ``animal``, ``condition`` (0, 1, ...) and, where trials can be told, ``trial``."""
+    """The columns ``score``, ``animal``, ``condition`` (0, 1, ...) and, if trials can be distinguished, ``trial``."""
     names = {score: "score", animal: "animal", condition: "condition"} | ({} if trial is None else {trial: "trial"})
     coded = table[list(names)].rename(columns=names)
     number = {level: place for place, level in enumerate(levels)}
@@ -140,7 +141,7 @@ def _coded(
 
 
 def _fit(model: Any, coded: DataFrame) -> tuple[Floats, Floats, dict[str, float]]:
-    """Means of the conditions, their covariance, and the standard deviations of what is random.
+    """Means of the conditions, their covariance, and the standard deviations of the random effects.
 
     A random effect is in the model if the design separates it from the residual: some animal has two scores in one
     condition, some trial has two scores.
@@ -151,7 +152,7 @@ def _fit(model: Any, coded: DataFrame) -> tuple[Floats, Floats, dict[str, float]
     if "trial" in coded and coded.duplicated(["animal", "trial"]).any():
         parts["trial"] = "0 + C(trial)"
     center, spread = coded["score"].mean(), coded["score"].std(ddof=0)
-    scaled = coded.assign(score=(coded["score"] - center) / spread)  # the search for variances wants them around 1
+    scaled = coded.assign(score=(coded["score"] - center) / spread)  # the search for variances works best around 1
     built = model.from_formula(
         "score ~ 0 + C(condition)", scaled, groups="animal", re_formula="1", vc_formula=parts or None
     )
@@ -171,7 +172,7 @@ def _found(built: Any, *, scores: int) -> tuple[Any, Floats]:
     """The fitted model, and the covariance of its parameters.
 
     The first search takes no derivatives: they vanish where a variance is 0, and statsmodels' default search stops
-    short of it. Where it steps onto a variance of 0 exactly, which makes a matrix singular, the others are tried.
+    short of it. If it hits a variance of exactly 0, which makes a matrix singular, the others are tried.
     """
     reasons = []
     for search in ({"method": "powell", "xtol": 1e-6, "ftol": 1e-9}, {"method": "nm"}, {"method": "lbfgs"}):

@@ -1,4 +1,4 @@
-"""Compare how a reconstruction explains the neurons it was fitted to, and neurons that were left out."""
+"""Compare how well a reconstruction explains the neurons it was fitted to and neurons that were left out."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class OverfitGauge:
 
     @property
     def overfit(self) -> float:
-        """What the reconstruction gains over the true movie on fitted neurons, less what it gains on the others.
+        """The reconstruction's gain over the true movie on fitted neurons, minus its gain on the others.
 
         About 0 if it explains both equally well; above 0 it was fitted to the noise of these neurons, or to the
-        errors that the model makes about them.
+        model's errors about them.
         """
         return (self.fitted_video - self.fitted_truth) - (self.left_out_video - self.left_out_truth)
 
@@ -87,10 +87,10 @@ def leave_out_neurons(neurons: int, *, fraction: float = 0.2, seed: int = 0) -> 
 
 
 def overfit_gauge(result: Reconstruction, keep: NDArray[np.bool_], *, skip: int = SKIP_FRAMES) -> OverfitGauge:
-    """Compare how a reconstruction and the true movie explain fitted neurons, and neurons left out of the fit.
+    """Compare how well a reconstruction and the true movie explain fitted neurons and neurons left out of the fit.
 
-    The search explains the responses of one trial, noise included, and so may come to explain the fitted neurons better
-    than the true movie does (0.442 against 0.379 in Bauer, Margrie & Clopath, eLife 2026). The noise of neurons
+    The search explains the responses of one trial, noise included, and so may explain the fitted neurons better than
+    the true movie does (0.442 against 0.379 in Bauer, Margrie & Clopath, eLife 2026). The noise of neurons
     that were left out cannot be explained that way.
 
     Parameters

@@ -11,7 +11,7 @@ from neuroreel.masks import check_mask_values, mask_on_video
 
 
 def population_map(fields: xr.Dataset) -> xr.DataArray:
-    """Where a population looks: the mean over its neurons of on^2 + off^2, each neuron scaled to a sum of 1.
+    """What part of the screen a population sees: mean over neurons of on^2 + off^2, each scaled to a sum of 1.
 
     Every neuron has the same weight, however strongly it responds; one that responds equally everywhere adds a
     constant. Neurons that respond nowhere are left out: those whose energy is below 1e-8 of the neurons' upper
@@ -20,7 +20,7 @@ def population_map(fields: xr.Dataset) -> xr.DataArray:
     Parameters
     ----------
     fields
-        As ``receptive_fields`` gives them.
+        As returned by ``receptive_fields``.
 
     Returns
     -------
@@ -52,18 +52,20 @@ def mask_agreement(
     Parameters
     ----------
     fields
-        As ``receptive_fields`` gives them, or their ``population_map``.
+        As returned by ``receptive_fields``, or their ``population_map``.
     mask
         (height, width) of the movie, or of the models' canvas around it; it is averaged over each spot.
     mask_threshold
-        From where on the mask counts as seeing, for the overlap.
+        Pixels of the mask of at least this count as seen, for the overlap.
 
     Returns
     -------
     dict
-        ``correlation``: of the mask and the map over all spots. ``overlap``: the area that the mask and the map share,
-        divided by the area of both together (Jaccard index); the map's area is its highest spots, as many as the mask
-        has. ``overlap_chance``: that of areas of this size at random places. ``area``: share of the spots in the mask.
+        ``correlation``: of the mask and the map over all spots. ``overlap``: the intersection of mask and map divided
+        by
+        their union (Jaccard index); the map's area is its highest spots, as many as are in the mask.
+        ``overlap_chance``: the overlap of areas of this size at random places. ``area``: fraction of the spots in the
+        mask.
 
     Raises
     ------
@@ -76,7 +78,7 @@ def mask_agreement(
     inside = seen >= mask_threshold
     if inside.all() or not inside.any():
         raise InputError(
-            f"the mask is {'everywhere' if inside.all() else 'nowhere'} at least {mask_threshold:g} (it goes from "
+            f"the mask is {'everywhere' if inside.all() else 'nowhere'} at least {mask_threshold:g} (it ranges from "
             f"{seen.min():.2g} to {seen.max():.2g}); choose another mask_threshold"
         )
     highest = np.zeros(inside.size, bool)
@@ -101,7 +103,7 @@ def _geometry(fields: xr.Dataset | xr.DataArray) -> dict[str, int]:
 
 
 def _mask_at_spots(mask: NDArray[np.float32], population: xr.DataArray) -> NDArray[np.float64]:
-    """The mask's mean over each spot (row, column); a canvas is cut as it is for scores."""
+    """The mask's mean over each spot (row, column); a canvas is cropped as for scores."""
     geometry = _geometry(population)
     size, side = (geometry["video_height"], geometry["video_width"]), geometry["spot_px"]
     tops, lefts = (np.rint(population[axis].values - (side - 1) / 2).astype(int) for axis in ("row", "column"))

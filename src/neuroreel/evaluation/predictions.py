@@ -32,11 +32,11 @@ class PredictedTrial:
     Attributes
     ----------
     name, frames
-        Of the trial.
+        Name and length of the trial.
     file
         Its predicted responses.
     correlation
-        Mean over neurons, over this trial's frames alone; nan where no responses were recorded.
+        Mean over neurons, for this trial only; nan if no responses were recorded.
     """
 
     name: str
@@ -101,7 +101,7 @@ def predict_to_files(
     Parameters
     ----------
     settings
-        What else distinguishes predictions, for the provenance: the session, for instance.
+        What else distinguishes predictions, for the provenance; for instance the session.
     skip
         Frames left out of the correlations at the start of each trial: 50 in the Sensorium 2023 competition, whose
         single-trial correlation this is (see :func:`~neuroreel.encoding.correlation.encoder_correlation`).
@@ -110,13 +110,13 @@ def predict_to_files(
     ------
     InputError
         A trial that does not fit the models, or has responses but no more than ``skip`` frames; a file that holds
-        something else. Raised before any work.
+        something else. Raised before any work starts.
     ResourceError
         The device is not available, the disk is full, or a folder cannot be written.
     """
     if len(set(files)) < len(files):
         raise InputError(
-            f"several movies would be written to {max(files, key=list(files).count)}: give no two of one name"
+            f"several movies would be written to {max(files, key=list(files).count)}: their names must differ"
         )
     ensemble, where = as_ensemble(models), choose_device(device)
     neurons = ensemble[0].neurons
@@ -147,7 +147,7 @@ def predict_to_files(
 
 
 def _check(trial: Trial, models: Sequence[EncodingModel], *, skip: int) -> None:
-    """Before any work: the trial fits."""
+    """Check, before any work starts, that the trial fits."""
     if trial.responses is not None:
         check_can_be_scored(models, trial, skip=skip)
     else:
@@ -156,7 +156,7 @@ def _check(trial: Trial, models: Sequence[EncodingModel], *, skip: int) -> None:
 
 
 def _check_is_the_same(file: Path, trial: Trial, *, settings: Any, hashes: Mapping[str, str]) -> None:
-    """Before any work: an existing file is the one that would be made."""
+    """Check, before any work starts, that an existing file matches this request."""
     made = json.loads(load_prediction(file).attrs["provenance"])
     if (made["settings"], made["hashes"]) != (settings, hashes):
         raise InputError(
@@ -166,14 +166,14 @@ def _check_is_the_same(file: Path, trial: Trial, *, settings: Any, hashes: Mappi
 
 
 def _hashes(trial: Trial, models: Sequence[EncodingModel], hashed: str) -> dict[str, str]:
-    """Of the models (``hashed`` once for all trials), and of what they see of the trial."""
+    """Hashes of the models (``hashed`` once for all trials) and of the trial's movie and behavior."""
     used = max(model.covariates for model in models)
     behavior = hash_array(trial.covariates[:used])
     return {"models": hashed, "video": hash_array(trial.needs_video()), "behavior": behavior}
 
 
 def _compare(trials: Sequence[Trial], files: Sequence[Path], *, neurons: int, skip: int) -> PredictionTable:
-    """The predictions in the files against the recorded responses, one trial in memory at a time."""
+    """Compare the predictions in the files with the recorded responses, one trial in memory at a time."""
     running, rows = RunningCorrelation(), []
     for trial, file in zip(trials, files, strict=True):
         correlation = float("nan")

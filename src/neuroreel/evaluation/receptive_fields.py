@@ -53,27 +53,27 @@ def receptive_fields(
 
     1. A movie for each place, light (ON) and dark (OFF): grey, the spot, grey (see ``SparsePixels``). 2. The models
     predict responses to it and to a grey screen, with behavior fixed at its mean. 3. A place's value is the
-    mean over the frames that show the spot of the difference, 4. averaged over the models. The published code does the
-    last step wrong and keeps the last model only; map ``models[-1]`` to reproduce that.
+    mean over the frames that show the spot of the difference, 4. averaged over the models. The published code gets the
+    last step wrong and keeps only the last model; map ``models[-1]`` to reproduce that.
 
     Parameters
     ----------
     models
         One encoding model, or several of the same neurons.
     recording
-        Gives the mean behavior; not needed for models that take none.
+        Provides the mean behavior; not needed for models without behavior.
     size_px, size_deg, step_px, before_s, shown_s, after_s, contrast, screen
         See ``SparsePixels``. By default a spot is a pixel, and times are the published ones.
     clips
         Which clips a model of fixed clip length sees. "window": the interleaved clips of one window around the spot,
-        2 for DwiseNeuro. "all": every clip that holds a frame with the spot, averaged as by ``predict`` and as
+        2 for DwiseNeuro. "all": every clip that contains a frame with the spot, averaged as in ``predict`` and as
         published, 15 for DwiseNeuro and seven times the work. Ignored for models of any length.
     padding
         Grey level around the movie on the models' canvas, by default that of training. The published code uses
         127.5.
     clips_at_once
-        Clips that go through a model together: bounds memory. A DwiseNeuro of the paper's size needs about
-        0.6 GiB a clip.
+        Clips that go through a model together; limits memory. A DwiseNeuro of the paper's size needs about 0.6 GiB per
+        clip.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps"; the models are moved there and back. By default each stays on its
         own device.
@@ -90,8 +90,8 @@ def receptive_fields(
     Raises
     ------
     InputError
-        Models that do not fit each other or the recording, behavior that is needed and not given, stimuli too short for
-        a model, spots that do not fit, predictions that are not finite.
+        Models that do not fit together or the recording, missing behavior, stimuli too short for a model, spots that do
+        not fit, or predictions that are not finite.
     ResourceError
         The device is not available.
     """
@@ -126,7 +126,7 @@ def receptive_fields(
 
 
 def _grey_trial(ensemble: Sequence[EncodingModel], recording: Recording | None, stimuli: SparsePixels) -> Trial:
-    """A grey screen for as long as a spot's movie, with the mean behavior; it fits all models."""
+    """A grey screen as long as a spot's movie, with the mean behavior, checked against all models."""
     grey = np.full((stimuli.frames, stimuli.height, stimuli.width), MID_GREY, np.float32)
     if recording is None:
         if any(model.covariates for model in ensemble):
@@ -150,7 +150,7 @@ def _clips_to_show(model: EncodingModel, stimuli: SparsePixels, clips: str) -> t
     """(clips, clip frames): frames of the movie that the model sees, and the weight of each in the mean.
 
     Where clips overlap, a frame's response is the mean over them; only frames with the spot count. So the mean response
-    is one weighted sum, and clips that add nothing to it need not be computed.
+    is a weighted sum, and clips that add nothing to it need not be computed.
     """
     if clips not in ("window", "all"):
         raise InputError(f"clips is {clips!r}; it must be 'window' or 'all'")
@@ -168,7 +168,7 @@ def _clips_to_show(model: EncodingModel, stimuli: SparsePixels, clips: str) -> t
 
 
 def _window_starts(model: EncodingModel, stimuli: SparsePixels) -> Tensor:
-    """First frames of the clips of the fewest windows that hold all frames with the spot, centered if possible."""
+    """First frames of the clips of the fewest windows that contain all frames with the spot, centered if possible."""
     length, shown = model.window_frames, stimuli.shown
     count = -(-(shown.stop - shown.start) // length)
     latest = stimuli.frames - length
@@ -179,7 +179,7 @@ def _window_starts(model: EncodingModel, stimuli: SparsePixels) -> Tensor:
 
 @dataclass(frozen=True, kw_only=False, eq=False)
 class _Mapper:
-    """One model, and what it is shown: number 0 is the grey screen, then all light spots, then all dark ones."""
+    """One model and its stimuli: number 0 is the grey screen, then come all light spots, then all dark ones."""
 
     model: EncodingModel
     trial: Trial
@@ -242,7 +242,7 @@ def _as_dataset(predicted: NDArray[np.float32], stimuli: SparsePixels, *, neuron
     up = stimuli.screen.elevation(stimuli.height, width=stimuli.width)
     right = stimuli.screen.azimuth(stimuli.width)
     angles = {"units": "degree", "long_name": "from the middle of the screen"}
-    evoked = {"units": "as recorded", "long_name": "mean response to a spot, less that to grey"}
+    evoked = {"units": "as recorded", "long_name": "mean response to a spot, minus that to grey"}
     dataset = xr.Dataset(
         {
             "on": (("neuron", "row", "column"), maps[:, 0], evoked),

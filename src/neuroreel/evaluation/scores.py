@@ -1,20 +1,20 @@
 """How well a reconstructed movie matches the true one, and predicted responses the recorded ones.
 
-Pure functions on NumPy arrays. Movies are (frames, height, width) in grey levels 0..255. The definitions are those
-of Bauer, Margrie & Clopath (eLife 2026, doi 10.7554/eLife.105081) where the paper has them; each docstring says
-where it does not. More scores of a pair of movies are properties of ``nr.compare(truth, video)``.
+Pure functions on NumPy arrays. Movies are (frames, height, width) in grey levels 0..255. The definitions follow
+Bauer, Margrie & Clopath (eLife 2026, doi 10.7554/eLife.105081) if the paper has them; docstrings say if it does not.
+More scores of a pair of movies are properties of ``nr.compare(truth, video)``.
 
 Three arguments mean the same everywhere:
 
 ``mask``
-    Which pixels count: (height, width), boolean, or real as the transparency masks are, where a pixel counts if it
-    is at least ``mask_threshold`` (1.0 is the paper's evaluation mask). A mask on a larger canvas, such as the
+    Which pixels count: (height, width), boolean, or real as in transparency masks, where a pixel counts if it is at
+    least ``mask_threshold`` (1.0 is the paper's evaluation mask). A mask on a larger canvas, such as the
     published models' 64 x 64 around a video of 36 x 64, is cropped around its center. None: every pixel counts.
 ``skip``
     Frames left out at the start, where the models have seen too little of the movie. The paper says 30; the published
     scripts' own log leaves out 32.
 nan
-    A correlation with something constant (such as a grey movie) is undefined, and returned as nan.
+    A correlation with a constant (such as a grey movie) is undefined, and returned as nan.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def pixel_correlation(
 ) -> NDArray[np.float64]:
     """Correlation over time of each pixel: a map (height, width) of where the movie was recovered.
 
-    nan outside the mask and where a pixel is constant in either movie. Arguments as in ``video_correlation``.
+    nan outside the mask and for pixels that are constant in either movie. Arguments as in ``video_correlation``.
     """
     return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).pixel_correlation
 
@@ -90,7 +90,7 @@ def scores(
     skip: int = SKIP_FRAMES,
     mask_threshold: float = 1.0,
 ) -> dict[str, float]:
-    """Every score of a movie that is one number, by name. Arguments as in ``video_correlation``.
+    """Every single-number score of a movie, by name. Arguments as in ``video_correlation``.
 
     Returns
     -------
@@ -113,9 +113,10 @@ def ssim(
 ) -> float:
     """Structural similarity: mean over frames and pixels of the similarity of each pixel's surroundings.
 
-    That of Wang et al. 2004 (doi 10.1109/TIP.2003.819861), with their Gaussian window (sigma 1.5 pixels) and constants
-    (k1 = 0.01, k2 = 0.03, grey levels 0..255), by scikit-image. The mask chooses the pixels that are averaged; their
-    surroundings may reach out of it. 1 only for equal movies. Arguments and errors as in ``video_correlation``; frames
+    As defined by Wang et al. 2004 (doi 10.1109/TIP.2003.819861), with their Gaussian window (sigma 1.5 pixels) and
+    constants (k1 = 0.01, k2 = 0.03, grey levels 0..255), computed by scikit-image. The mask chooses the pixels that are
+    averaged; their surroundings may extend beyond it. 1 only for equal movies. Arguments and errors as in
+    ``video_correlation``; frames
     must be at least 11 pixels high and wide, the size of the window.
     """
     return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).ssim
@@ -131,7 +132,7 @@ def published_ssim(
 ) -> float:
     """What the published code calls SSIM: the formula without its windows, and with k1 = k2 = 1. Not SSIM.
 
-    One mean, one variance and one covariance over all frames and pixels, and constants of 255² that outweigh them:
+    It uses one mean, variance and covariance over all frames and pixels, and constants of 255² that outweigh them:
     unrelated movies get a high number. Use it only to compare with the published code.
 
     Arguments and errors as in ``video_correlation``.
@@ -154,13 +155,13 @@ def response_correlation(recorded: ArrayLike, predicted: ArrayLike, *, skip: int
     skip
         Frames left out at the start (the competition leaves out 50 of each trial).
     pooled
-        One correlation over all neurons and frames together instead, as the published logs have it
+        One correlation over all neurons and frames together instead, as in the published logs
         (``response_corr_*``). It is higher, because it also rewards knowing which neurons are active on average.
 
     Returns
     -------
     float
-        -1..1. A neuron that is constant in either counts as 0, as in the competition; pooled, nan if either is
+        -1..1. A neuron that is constant in either counts as 0, as in the competition. Pooled: nan if either is
         constant.
 
     Raises
@@ -187,8 +188,8 @@ def match_contrast(
 ) -> NDArray[np.float32]:
     """The reconstruction with the true movie's luminance and contrast, to look at and to predict responses from.
 
-    Inside the mask the reconstruction is z-scored over all frames and pixels, given the true movie's mean and standard
-    deviation, and clipped to 0..255; outside it is grey.
+    Inside the mask the reconstruction is z-scored over all frames and pixels, scaled to the true movie's mean and
+    standard deviation, and clipped to 0..255; outside it is grey.
 
     Parameters
     ----------
@@ -212,9 +213,9 @@ def match_contrast(
 
 
 def contrast_gain(wanted: float, found: float) -> float:
-    """The factor that takes a movie from one standard deviation, in grey levels, to another.
+    """The factor from one standard deviation of a movie (grey levels) to another.
 
-    It is 0 for a movie that deviates by less than a thousandth of a grey level: its contrast is rounding error.
+    It is 0 for a deviation below a thousandth of a grey level, which is rounding error.
     """
     return float(wanted / found) if found > 1e-3 else 0.0
 

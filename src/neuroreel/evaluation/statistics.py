@@ -1,8 +1,8 @@
 """Tests between conditions that were measured in the same animals.
 
 As published (Bauer, Margrie & Clopath, eLife 2026), the sample size counts animals: a repeated-measures analysis of
-variance of their means, and paired t-tests with Bonferroni's correction. Beside them stands a mixed model of the single
-scores, in which trials nest in animals (``neuroreel.evaluation.mixed_model``).
+variance of their means, and paired t-tests with Bonferroni's correction. There is also a mixed
+model of single scores, in which trials are nested in animals (``neuroreel.evaluation.mixed_model``).
 
 Tables are tidy: one row per score, with columns for animal, trial and condition. statsmodels and SciPy do the
 computing.
@@ -25,13 +25,13 @@ from neuroreel.extras import needs
 
 FEWEST_ANIMALS = 3
 CONFIDENCE = 0.95
-NOTHING = 1e-20  # of the mean square: less is the rounding of numbers that are equal
+NOTHING = 1e-20  # of the mean square: less is rounding of equal numbers
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticalTest:
-    """One test, with all that a figure legend needs; ``print`` writes it out.
+    """One test, with everything that a figure legend needs; ``print`` it for the text.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class StatisticalTest:
     statistic, value, df
         "F" or "t", its value, and its degrees of freedom.
     p, p_corrected
-        Without and with the correction; equal where there is none.
+        Without and with the correction; equal if there is none.
     correction
-        Its name; empty where there is none.
+        Its name; empty if there is none.
     n
-        Animals.
+        Number of animals.
     trials
-        Trials, where they were not averaged first; else 0.
+        Number of trials, if they were not averaged first; else 0.
     estimate, low, high
         Mean difference of two conditions and its 95 % confidence interval, not corrected; nan for F.
     """
@@ -81,9 +81,9 @@ class StatisticalTest:
 def repeated_measures_anova(
     table: pd.DataFrame, *, score: str, within: str | Sequence[str], animal: str = "recording"
 ) -> tuple[StatisticalTest, ...]:
-    """Repeated-measures analysis of variance over animals, of one factor or several and their interactions.
+    """Repeated-measures analysis of variance over animals, of one or several factors and their interactions.
 
-    Scores of an animal in a condition are averaged first. F and p are those of statsmodels' ``AnovaRM``; the
+    Scores of an animal in a condition are averaged first. F and p come from statsmodels' ``AnovaRM``; the
     corrected p allows for variances that differ between conditions (Greenhouse & Geisser 1959: degrees of freedom are
     multiplied by Box's epsilon), which the published statistics do not.
 
@@ -114,7 +114,7 @@ def repeated_measures_anova(
     check_table(table, score=score, animal=animal, others=factors)
     levels = [levels_of(table, factor) for factor in factors]
     means = _cell_means(table, score=score, animal=animal, factors=factors, levels=levels)  # (animals, cells)
-    names = [f"factor{number}" for number in range(len(factors))]  # a formula takes no other names of columns
+    names = [f"factor{number}" for number in range(len(factors))]  # a formula cannot use other column names
     coded = {name: pd.factorize(table[factor])[0] for name, factor in zip(names, factors, strict=True)}
     frame = pd.DataFrame({"animal": table[animal], "score": table[score], **coded})
     sizes = [len(each) for each in levels]
@@ -161,7 +161,7 @@ def paired_tests(
     ------
     InputError
         Missing columns, NaN, fewer than three animals or two conditions, an animal without one of the conditions,
-        a condition that is not there, or differences that are all the same.
+        an unknown condition, or differences that are all the same.
     """
     check_table(table, score=score, animal=animal, others=[condition])
     levels = levels_of(table, condition)
@@ -216,19 +216,19 @@ def f_test(
 
 
 def bonferroni(p: float, tests: int) -> dict[str, Any]:
-    """The corrected p and what to call the correction; nothing is corrected in a single test."""
+    """The corrected p and the name of the correction; a single test is not corrected."""
     return {"p_corrected": min(1.0, p * tests), "correction": f"Bonferroni for {tests} tests" if tests > 1 else ""}
 
 
 def check_table(table: pd.DataFrame, *, score: str, animal: str, others: Sequence[str]) -> None:
-    """Raise InputError unless the columns are there and whole, the scores numbers, and the animals enough."""
+    """Raise InputError unless the columns exist and are complete, scores are numbers, and there are enough animals."""
     if not hasattr(table, "columns"):
         raise InputError(f"the table is a {type(table).__name__}; give a pandas.DataFrame with a row for each score")
     wanted = [score, animal, *others]
     missing = [name for name in wanted if name not in table.columns]
     if missing or len(set(wanted)) < len(wanted):
         raise InputError(
-            f"asked for the columns {wanted}; they must be different ones of {list(map(str, table.columns))}"
+            f"asked for the columns {wanted}; they must be different columns among {list(map(str, table.columns))}"
         )
     if table[score].dtype.kind not in "fiu":
         raise InputError(f"column {score!r} has type {table[score].dtype}; scores must be numbers")
@@ -255,7 +255,7 @@ def levels_of(table: pd.DataFrame, factor: str) -> list[Hashable]:
 def pairs_of(
     levels: Sequence[Hashable], pairs: Sequence[tuple[Any, Any]] | None, *, condition: str
 ) -> list[tuple[Any, Any]]:
-    """The pairs to compare, all by default; InputError for a condition that is not there."""
+    """The pairs to compare, all by default; InputError for an unknown condition."""
     chosen = list(combinations(levels, 2)) if pairs is None else list(pairs)
     if not chosen:
         raise InputError("pairs is empty; leave it out to compare all conditions")
@@ -287,7 +287,8 @@ def _cell_means(
 def _epsilon(means: Floats, sizes: list[int], effect: Sequence[int], *, what: str) -> float:
     """Box's epsilon of an effect, between 1 / degrees of freedom and 1; InputError if nothing varies.
 
-    Of the covariance across animals of the effect's orthonormal contrasts: trace² / (contrasts x trace of its square).
+    Computed from the covariance C across animals of the effect's orthonormal contrasts: trace(C)² / (contrasts x
+    trace(C²)).
     """
     contrast = np.ones((1, 1))
     for number, size in enumerate(sizes):

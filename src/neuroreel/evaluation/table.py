@@ -1,4 +1,4 @@
-"""The table of scores: every reconstruction beside its baselines, on the same pixels and frames."""
+"""The table of scores: every reconstruction and its baselines, on the same pixels and frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from neuroreel.recordings.trial import Trial
 from neuroreel.results.reconstruction import Reconstruction
 
 Table = dict[str, dict[str, dict[str, float]]]
-SHARE = "share_of_screen_scored"  # of the pixels: what every other score is of
+SHARE = "share_of_screen_scored"  # fraction of the pixels that all other scores are about
 COLUMNS = ("video_correlation", "frame_correlation", "pixel_correlation", "rmse", "psnr", "ssim")
 
 
@@ -42,7 +42,7 @@ def score_table(
     results
         Reconstructions whose true movie is known. Each is scored inside its own mask.
     decoder
-        Gives the baselines ``grey``, ``mean``, ``ridge`` and ``shuffled`` (see ``nr.baselines``).
+        Adds the baselines ``grey``, ``mean``, ``ridge`` and ``shuffled`` (see ``nr.baselines``).
     extra
         Further movies to score: a name, and one (frames, height, width) for each result.
     smooth
@@ -50,20 +50,19 @@ def score_table(
     skip
         Frames left out at the start.
     mask_threshold
-        Pixels of the mask that count.
+        Pixels of the mask of at least this count.
     seed
         Random seed of the shuffled neurons.
 
     Returns
     -------
     dict
-        ``{trial: {method: {score: value}}}``; undefined scores are NaN. Further results of the same trial are
-        numbered.
+        ``{trial: {method: {score: value}}}``; undefined scores are NaN. Further results of the same trial are numbered.
 
     Raises
     ------
     InputError
-        No results, a true movie that is not known, or a mask that is empty at its threshold.
+        No results, an unknown true movie, or a mask that is empty at its threshold.
     """
     if not results:
         raise InputError("there are no results to score; give at least one reconstruction")
@@ -94,7 +93,7 @@ def score_table(
 
 
 def trial_of(result: Reconstruction) -> Trial:
-    """The trial that a result was made from, without behavior, and without responses where none were kept."""
+    """The trial that a result was made from, without behavior, and without responses if none were saved."""
     return Trial(
         video=result.truth,
         responses=result.dataset["responses"].values if "responses" in result.dataset else None,
@@ -104,7 +103,7 @@ def trial_of(result: Reconstruction) -> Trial:
 
 
 def mean_scores(table: Table, score: str = "video_correlation") -> dict[str, float]:
-    """Mean over trials of one score, for each method; NaN where it is undefined in every trial."""
+    """Mean over trials of one score, for each method; NaN if it is undefined in every trial."""
     return {
         method: mean_of_defined(np.array([rows[method].get(score, np.nan) for rows in table.values()]))
         for method in next(iter(table.values()))
@@ -140,7 +139,7 @@ def table_json(table: Table) -> str:
 
 
 def table_scores(truth: NDArray[np.float32], movie: NDArray[np.float32], **where: Any) -> dict[str, float]:
-    """The columns, without structural similarity where frames are smaller than its window."""
+    """The columns, without structural similarity if frames are smaller than its window."""
     compared = compare(truth, movie, **where)
     values = compared.scores()
     if compared.fits_ssim:
@@ -151,9 +150,9 @@ def table_scores(truth: NDArray[np.float32], movie: NDArray[np.float32], **where
 def format_identification(
     results: Sequence[Reconstruction], *, skip: int = SKIP_FRAMES, mask_threshold: float = SCORED_MASK
 ) -> str:
-    """Identification of frames, a second apart, and of clips of a second, one line each; empty for one movie.
+    """Identification of frames one second apart and of one-second clips, one line each; empty for one movie.
 
-    Also empty where the movies differ in size or rate, or are shorter than that.
+    Also empty if the movies differ in size or rate, or are too short.
     """
     rate = round(results[0].frame_rate_hz)
     alike = len({(result.video.shape[1:], round(result.frame_rate_hz)) for result in results}) == 1
@@ -169,11 +168,11 @@ def format_identification(
         for ways in (2, None)
         for frames in (1, rate)
     ]
-    return "\n".join(dict.fromkeys(lines))  # two pieces: choosing among all is choosing between two
+    return "\n".join(dict.fromkeys(lines))  # with two pieces, choosing among all is choosing between two
 
 
 def _response_correlation(result: Reconstruction, predicted: str) -> float:
-    """Correlation of recorded responses and those predicted from a movie; nan where either was not kept."""
+    """Correlation of recorded responses and those predicted from a movie; nan if either was not saved."""
     dataset: Any = result.dataset
     if predicted not in dataset or "responses" not in dataset:
         return float("nan")

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Uncertainty:
-    """Disagreement of the models of an ensemble, beside the error of their mean; in grey levels.
+    """Disagreement of the models of an ensemble, compared with the error of their mean; in grey levels.
 
     Attributes
     ----------
@@ -34,10 +34,10 @@ class Uncertainty:
         agree on wrong pixels.
     curve_deviation, curve_error
         (bins,): the calibration curve. Pixels are sorted by their deviation into bins of equal size; the root mean
-        square of deviation (with the same factor) and of error in each. On the diagonal where the ensemble is
-        calibrated; few models know their own deviation badly, which flattens the curve.
+        square of deviation (with the same factor) and of error in each. On the diagonal if the ensemble is
+        calibrated; a few models estimate their deviation poorly, which flattens the curve.
     models
-        How many.
+        Number of models.
     """
 
     deviation_map: Floats
@@ -115,7 +115,7 @@ def ensemble_uncertainty(
 
 
 def _curve(spread: Floats, error: Floats, *, bins: int) -> Floats:
-    """(2, bins): root mean square of both in bins of equal size, from the pixels with the least spread to the most."""
+    """(2, bins): root mean square of both in bins of equal size, from the least to the most spread."""
     if whole_number(bins, name="bins") > len(spread):
         raise InputError(f"bins is {bins}; there are {len(spread)} pixels and frames to fill 1 to {len(spread)} bins")
     order = np.argsort(spread, kind="stable")

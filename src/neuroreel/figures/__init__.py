@@ -1,4 +1,4 @@
-"""The paper's figures: drawn from an experiment's results, or from the files that the paper's authors published.
+"""The paper's figures, drawn from an experiment's results or from the authors' published files.
 
-A panel is a function ``panel(table, ax) -> Drawn``; a figure is a function of ``paper`` that lays panels out.
+A panel is a function ``panel(table, ax) -> Drawn``; a figure is a function in ``paper`` that lays out panels.
 """

@@ -1,4 +1,4 @@
-"""``neuroreel figures``: read results, draw figures, say what could not be drawn."""
+"""``neuroreel figures``: read results, draw figures, report what could not be drawn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def draw_figures(
     Raises
     ------
     InputError
-        No such experiment, nothing to draw, neither or both of the folders, mixed results, figures that are there.
+        No such experiment, nothing to draw, neither or both of the folders, mixed results, or existing figures.
     ResourceError
         A library of the ``figures`` extra is not installed.
     """
@@ -66,7 +66,7 @@ def _there(results: Path, names: list[str]) -> list[str]:
     """The experiments that have a folder in the results."""
     chosen = [name for name in names if (results / name / "experiment.json").is_file()]
     if not chosen:
-        raise InputError(f"{results} holds results of none of {', '.join(names)}; run `neuroreel experiment` first")
+        raise InputError(f"{results} has no results of {', '.join(names)}; run `neuroreel experiment` first")
     return chosen
 
 

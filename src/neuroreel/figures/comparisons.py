@@ -1,8 +1,8 @@
 """The tests behind a panel, as rows of a table and as words.
 
-As published, animals are what is counted: a repeated-measures analysis of variance over the means of animals, and
-paired t-tests with Bonferroni's correction (Bauer et al. 2026). Beside them a mixed model of the single movies, which
-nest in animals. The computing is done by ``neuroreel.evaluation``.
+As published, the sample size counts animals: a repeated-measures analysis of variance over the means of animals, and
+paired t-tests with Bonferroni's correction (Bauer et al. 2026). There is also a mixed model of single movies, which are
+nested in animals. ``neuroreel.evaluation`` computes the tests.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def compare_conditions(
     Parameters
     ----------
     movies
-        ``recording``, ``trial``, the condition and the score, one row a movie and condition.
+        ``recording``, ``trial``, the condition and the score, one row per movie and condition.
     score, condition
-        Columns.
+        Names of columns.
     order, names
-        The conditions, and what each is called.
+        The conditions and their labels.
 
     Returns
     -------
     pandas.DataFrame
-        One row a test, with the columns ``COLUMNS``; none where fewer than three animals have all conditions. Of a test
-        that cannot be made ``note`` says why. Only movies that have all conditions count.
+        One row per test, with the columns ``COLUMNS``; none if fewer than three animals have all conditions. If a test
+        is impossible, ``note`` says why. Only movies that have all conditions count.
     """
     whole = complete(movies, condition=condition, order=order)
     named = whole.assign(**{condition: [flat(names[value]) for value in whole[condition]]})
@@ -61,7 +61,7 @@ def compare_conditions(
         for name, test in wanted.items():
             try:
                 rows += [_row(each) for each in test()]
-            except InputError as error:  # nothing varies, or too little to estimate: the figure is drawn all the same
+            except InputError as error:  # no variation, or too little data: the figure is drawn anyway
                 rows.append({"test": name, "comparison": condition, "note": str(error), "animals": 0, "movies": 0})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -90,12 +90,12 @@ def counted(movies: pd.DataFrame) -> str:
 
 
 def pair_name(left: Any, right: Any, names: Mapping[Any, str]) -> str:
-    """``all - half``, from the names of two conditions, which may be broken into lines."""
+    """``all - half``, from the names of two conditions, which may contain line breaks."""
     return " - ".join(flat(names[each]) for each in (left, right))
 
 
 def flat(name: str) -> str:
-    """A name that may be broken into lines, in one."""
+    """A name without its line breaks."""
     return name.replace("-\n", "-").replace("\n", " ")
 
 

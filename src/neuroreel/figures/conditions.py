@@ -1,4 +1,4 @@
-"""Panels that compare conditions (movies, means of animals, their mean), and which conditions each figure compares."""
+"""Panels that compare conditions (movies, means of animals, their mean), and the conditions of each figure."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def panel_conditions(
     what: str,
     dots: bool = True,
 ) -> Drawn:
-    """Compare conditions: a faint dot per movie, a marker per animal (lines join its conditions), a bar the mean.
+    """Compare conditions: a faint dot per movie, a marker per animal (lines join its conditions), bars for means.
 
     Dots stand left of their condition, bars right of it; without ``dots`` the movies are in the numbers only.
 
     Parameters
     ----------
     condition
-        Column that tells the conditions apart.
+        Column of the condition.
     order
-        Its values from left to right, and what each is called; those that do not occur are left out.
+        Its values from left to right, and their labels; values that do not occur are left out.
     score, label
-        Column of the score, and what its axis is called, with its unit.
+        Column of the score, and its axis label with the unit.
     what
         Start of the caption's sentence.
     """
@@ -99,7 +99,7 @@ def _means(animals: pd.DataFrame, ax: Axes, *, condition: str, there: Sequence[A
 def _brackets(
     tests: pd.DataFrame, ax: Axes, *, there: Sequence[Any], names: Mapping[Any, str], highest: float, lowest: float
 ) -> float:
-    """Brackets over the neighbors that were tested, with their stars; the height they reach."""
+    """Draw brackets with stars over tested neighbors; returns the height they reach."""
     step = 0.12 * max(highest - min(lowest, axis_start(lowest, highest)), 0.05)
     height = highest + step
     pairs = tests[tests["test"] == "paired t-test"]
@@ -129,7 +129,7 @@ TARGETS = {"recorded": "recorded\nresponses", "predicted": "predicted\nresponses
 MASKS = {"none": "no mask", "trained": "trained\nmask", "strict": "strict\nmask"}
 _TRAINED, _SCORED = 0.5, 1.0  # thresholds of the paper's update mask, and of the evaluation mask
 _SAME = ("recording", "trial", "target", "mask", "mask_threshold")
-_METHODS = {  # column: what the movie that it scores is called
+_METHODS = {  # column: label of the movie that it scores
     "single_video_correlation": "single model",
     "video_correlation_unsmoothed": "ensemble",
     "video_correlation": "ensemble, smoothed",
@@ -155,7 +155,7 @@ def panel_ensembling(table: pd.DataFrame, ax: Axes) -> Drawn:
         ax,
         condition="method",
         order={name: name.replace(", ", ",\n").replace("single ", "single\n") for name in _METHODS_IN_ORDER},
-        what="Movies by how the models were put together",
+        what="Movies by how the models were combined",
     )
 
 

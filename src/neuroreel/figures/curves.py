@@ -1,4 +1,4 @@
-"""Panels of scores over numbers: over one (neurons, a threshold, iterations), over two, and movie by movie."""
+"""Panels of scores over one variable (neurons, a threshold, iterations) or two, and movie by movie."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def panel_neurons(table: pd.DataFrame, ax: Axes) -> Drawn:
     counted = "neurons" in table and table["neurons"].notna().any()
     x, label = ("neurons", "neurons") if counted else ("fraction", "fraction of neurons kept")
     rows = needs_columns(table, "fraction", x, figure="ablation")
-    if counted:  # a drawn population differs by a few neurons between movies: their mean
+    if counted:  # a drawn population differs by a few neurons between movies: use the mean
         means = rows.astype({"neurons": float}).groupby(["recording", "fraction"])["neurons"].transform("mean")
         rows = rows.assign(neurons=means.round())
     drawn = panel_curve(rows, ax, x=x, x_label=label, logarithmic=True, what=f"Video correlation by {label}")
@@ -99,21 +99,21 @@ def panel_convergence(history: pd.DataFrame, ax: Axes, *, quantity: str, label: 
     rows = needs_columns(history, "recording", "trial", "iteration", quantity, figure="convergence")
     movies = rows.groupby(["recording", "trial", "iteration"], as_index=False)[quantity].mean()
     shown, change = quantity, quantity == "loss"
-    if change:  # movies differ in where they start, which says nothing
+    if change:  # movies start at different values, which is not informative
         shown = f"{quantity}_change"
         movies[shown] = movies[quantity] - movies.groupby(["recording", "trial"])[quantity].transform("first")
     for _, own in list(movies.groupby(["recording", "trial"]))[:_MOST_LINES]:
         ax.plot(own["iteration"], own[shown], color=FAINT, linewidth=0.4, alpha=0.7)
     counts = movies.groupby("iteration")[shown].count()
     mean = movies.groupby("iteration")[[*dict.fromkeys((quantity, shown))]].mean()
-    mean = mean[counts == counts.max()]  # or the mean jumps where movies end
+    mean = mean[counts == counts.max()]  # otherwise the mean jumps where movies end
     ax.plot(mean.index, mean[shown], color=BLUE, linewidth=1.4)
     ax.set(xlabel="iteration", ylabel=f"change of {label}" if change else label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     ax.margins(x=0.02)
     cut = "" if change else correlation_axis(ax, float(movies[quantity].min()), float(movies[quantity].max()))
     ax.set_title(counted(movies), loc="right", fontsize=TICK)
-    since = ", change since the first iteration that was logged" if change else ""
+    since = ", change since the first logged iteration" if change else ""
     caption = f"{what}{since}: a faint line per movie, the mean over movies on top.{cut} {counted(movies)}."
     return Drawn(numbers=_joined(movies, mean.reset_index(), levels=("movie", "mean over movies")), caption=caption)
 
@@ -162,7 +162,7 @@ def panel_bound(table: pd.DataFrame, ax: Axes) -> Drawn:
 
 
 def correlation_colors(values: ArrayLike) -> tuple[float, float]:
-    """From which correlation to which one the colors go: 0 is among them, and they are no less than 0.05 apart."""
+    """The range of correlations for the colors: it includes 0 and is at least 0.05 wide."""
     return range_with_zero(values, narrowest=0.05)
 
 
@@ -224,7 +224,7 @@ _LENGTHS = {
 def panel_noise(
     table: pd.DataFrame, ax: Axes, *, inverted: bool, colors: tuple[float, float] | None = None, bar: bool = True
 ) -> Drawn:
-    """Spatial by temporal length constant, of the noise as it is or of its phase inversion."""
+    """Spatial by temporal length constant, for the noise or its phase inversion."""
     rows = noise_rows(table)
     title = "phase-inverted" if inverted else "noise"
     what = "Phase inversions of the same noise" if inverted else "Gaussian noise by its length constants"
@@ -261,7 +261,7 @@ def _log_axis(ax: Axes, values: list[float]) -> None:
     if len(values) <= 8:
         apart = values[:1]
         for value in values[1:]:
-            apart += [value] if value >= 1.3 * apart[-1] else []  # labels of closer ones would overlap
+            apart += [value] if value >= 1.3 * apart[-1] else []  # labels of closer values would overlap
         ax.set_xticks(apart, [f"{value:g}" for value in apart])
         ax.minorticks_off()
 

@@ -1,4 +1,4 @@
-"""Where the neurons look: receptive fields from light and dark spots, beside the transparency mask."""
+"""Receptive fields of the neurons from light and dark spots, next to the transparency mask."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROWS = {
     "population": ("population\nreceptive field", HEAT, "share of\nmaximum", "max"),
     "mask": ("transparency\nmask", "gray", "mask", "max"),
 }
-_CUT = 0.5  # percent of a row's values beyond the end of the colors: a single spot would hide all others
+_CUT = 0.5  # percent of a row's values to clip: a single spot would hide all others
 
 
 def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
@@ -57,7 +57,7 @@ def panel_maps(fields: Sequence[xr.Dataset], subfigure: SubFigure) -> Drawn:
     numbers = [_numbers(maps).assign(recording=maps.attrs["recording"]) for maps in shown]
     neurons = " and ".join(str(each.sizes["neuron"]) for each in fields)
     caption = (
-        f"Receptive fields of {neurons} neurons, a column an animal: mean change of the predicted response to a light "
+        f"Receptive fields of {neurons} neurons, one column each: mean change of the predicted response to a light "
         "and to a dark spot at each place; the population receptive field (mean over neurons of their squared maps, "
         "each scaled to a sum of 1). Mid-grey: no change; lighter: more active."
     )
@@ -88,7 +88,7 @@ def panel_overlap(table: pd.DataFrame, ax: Axes) -> Drawn:
 
 
 def _maps(fields: xr.Dataset) -> xr.Dataset:
-    """What is drawn of one animal: maps (row, column), and the mask on the video."""
+    """What to draw for one animal: maps (row, column), and the mask on the video."""
     from neuroreel.evaluation.population import population_map
 
     maps = fields[["on", "off"]].mean("neuron").assign(population=population_map(fields))
@@ -98,7 +98,7 @@ def _maps(fields: xr.Dataset) -> xr.Dataset:
 
 
 def _draw(maps: xr.Dataset, name: str, ax: Axes, *, colors: str, limit: float) -> Any:
-    """One map on the screen, with the mask's outline; None where it is not known."""
+    """One map on the screen, with the mask's outline; None if unknown."""
     if name not in maps:
         ax.set_axis_off()
         return None

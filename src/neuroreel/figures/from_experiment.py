@@ -1,4 +1,4 @@
-"""What figures are drawn from, read from a folder that ``neuroreel experiment`` wrote."""
+"""Read the material for figures from a folder that ``neuroreel experiment`` wrote."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _LOGGED = ("loss", "video_correlation", "response_correlation")
 
 
 def read_experiment(folder: str | Path) -> Material:
-    """Read an experiment's table and what was asked of it.
+    """Read an experiment's table and its request.
 
     Parameters
     ----------
     folder
-        Of one experiment: ``RESULTS/NAME``.
+        Folder of one experiment: ``RESULTS/NAME``.
 
     Raises
     ------
     InputError
-        There is no such experiment, it has no finished job, or its results are of several settings or versions.
+        There is no such experiment, it has no finished job, or its results have several settings or versions.
     """
     from neuroreel.studies.table import experiment_status, experiment_table
 
@@ -49,7 +49,7 @@ def read_experiment(folder: str | Path) -> Material:
     _check_versions(folder, table)
     current = table[~table["key"].isin(status["stale"])]
     if current.empty:
-        raise InputError(f"all {len(table)} results in {folder} are of earlier settings; run the experiment again")
+        raise InputError(f"all {len(table)} results in {folder} have earlier settings; run the experiment again")
     return Material(
         experiment=folder.name,
         table=current.reset_index(drop=True),
@@ -81,7 +81,7 @@ def movies(row: Mapping[str, Any]) -> Movies:
     """The movies of one result, smoothed as they were scored."""
     result = Reconstruction.load(row["file"])
     if result.truth is None:
-        raise InputError(f"{row['file']} has no true movie, so there is nothing to show beside the reconstruction")
+        raise InputError(f"{row['file']} has no true movie, so there is nothing to show next to the reconstruction")
     sigma = float(row.get("smoothing", 0) or 0)
     dataset = result.dataset
     return Movies(
@@ -95,7 +95,7 @@ def movies(row: Mapping[str, Any]) -> Movies:
 
 
 def receptive_fields(row: Mapping[str, Any]) -> xr.Dataset:
-    """The maps of one animal, and the mask that other experiments beside this one used for it, where there are any."""
+    """The maps of one animal, and the mask that other experiments in the same folder used for it, if any."""
     file = Path(row["file"])
     fields = read_dataset(file, kind="receptive_fields").assign_attrs(recording=row["recording"])
     mask = _mask_of(str(row["recording"]), file.parents[2])
@@ -122,7 +122,7 @@ def _check_versions(folder: Path, table: pd.DataFrame) -> None:
     if len(found) > 1:
         counted = ", ".join(f"{version} ({count} results)" for version, count in sorted(found.items()))
         raise InputError(
-            f"{folder} mixes results of several versions of neuroreel: {counted}; one figure must be of one version: "
+            f"{folder} mixes results of several versions of neuroreel: {counted}; one figure must have one version: "
             "run the experiment into a new folder"
         )
 

@@ -1,7 +1,7 @@
-"""What figures are drawn from, read from a folder of the authors' published results (Bauer et al. 2026).
+"""Read the material for figures from a folder of the authors' published results (Bauer et al. 2026).
 
-Every movie is scored inside the mask that its own file holds, so that mice and models cannot be shifted against each
-other, as they are in the published analysis of noise and gratings.
+Every movie is scored inside the mask in its own file, so that mice and models cannot be mismatched, as they are in the
+published analysis of noise and gratings.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from neuroreel.recordings.disk import absolute
 
 SMOOTHING = 0.5  # sigma in all axes, as published
 _LOGS = {"loss": "response_loss_full", "video_correlation": "video_corr", "response_correlation": "response_corr_full"}
-_SAID_INSIDE = {"mouse": "mouse_index", "trial": "trial", "repeat": "rep"}  # of a name: field of the file
+_SAID_INSIDE = {"mouse": "mouse_index", "trial": "trial", "repeat": "rep"}  # part of a file's name: field in the file
 _SCORED = (
-    "Video correlations are computed from the authors' movies: the mean over the models that are there, smoothed with "
+    "Video correlations are computed from the authors' movies: the mean over the available models, smoothed with "
     "sigma 0.5, inside the file's own mask (at least 1), without the first 30 frames. Losses and response correlations "
     "are what the authors logged, the latter over all neurons and frames together; means over models."
 )
 _LABELS = (
-    "Directions and frequencies are the authors' labels; the gratings labelled 15 Hz stand still, so the real temporal "
-    "frequencies are probably twice the labels."
+    "Directions and frequencies are the authors' labels; the gratings labeled 15 Hz are stationary, so the real "
+    "temporal frequencies are probably twice the labels."
 )
 
 
 class PublishedFolder:
-    """A folder of published results: of one run, or the one above, with the folders of all runs and models.
+    """A folder of published results: of one run, or the parent folder with all runs and models.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class PublishedFolder:
     Raises
     ------
     InputError
-        No published results there.
+        No published results in the folder.
     """
 
     def __init__(self, folder: str | Path, *, bar: bool = True) -> None:
@@ -63,7 +63,7 @@ class PublishedFolder:
         self._found = all_results(self.folder)
 
     def there(self, names: Sequence[str]) -> list[str]:
-        """Those of the experiments that can be drawn from the folder; InputError if none can."""
+        """The experiments that can be drawn from the folder; InputError if there are none."""
         chosen = [name for name in names if conditions_of(name, self._found)]
         if not chosen:
             runs = ", ".join(sorted({repr(each.run) for each in self._found}))
@@ -79,7 +79,7 @@ class PublishedFolder:
         Raises
         ------
         InputError
-            None of its results are there, or a file that :func:`neuroreel.read_published` refuses.
+            The folder has none of its results, or a file that :func:`neuroreel.read_published` refuses.
         """
         self.there([name])
         conditions = conditions_of(name, self._found)
@@ -113,7 +113,7 @@ class PublishedFolder:
 
 
 def _trusted(movie: Movie) -> tuple[list[xr.Dataset], list[str]]:
-    """The results of a movie that say inside what their names say, and a line for each that does not."""
+    """The results of a movie whose content matches their names, and a line for each that does not."""
     results, wrong = [], []
     for found in movie.files:
         result = read_published(found.file).assign_attrs(file=str(found.file))
@@ -124,7 +124,7 @@ def _trusted(movie: Movie) -> tuple[list[xr.Dataset], list[str]]:
         ]
         if differing:
             file = f"{found.file.name} in {found.file.parent.name}"
-            wrong.append(f"{file}: left out, as it says inside that it is of {', '.join(differing)}")
+            wrong.append(f"{file}: left out, because its content says {', '.join(differing)}")
         else:
             results.append(result)
     return results, wrong
@@ -163,7 +163,7 @@ def _mean_video(results: Sequence[xr.Dataset]) -> NDArray[np.float32]:
     shapes = {result["video_pred"].shape for result in results}
     if len(shapes) > 1:
         files = ", ".join(result.attrs["file"] for result in results)
-        raise InputError(f"the movies in {files} have the shapes {sorted(shapes)}; they are not of one movie")
+        raise InputError(f"the movies in {files} have the shapes {sorted(shapes)}; they are not from one movie")
     mean: NDArray[np.float32] = np.mean([result["video_pred"].values for result in results], axis=0, dtype=np.float32)
     return mean
 
@@ -203,5 +203,5 @@ def _said(folder: Path, conditions: Sequence[Condition], table: pd.DataFrame) ->
         "published results of Bauer et al. 2026 in": folder.name,
         "runs": ", ".join(dict.fromkeys(condition.run for condition in conditions)),
         "results": f"{len(table)}, of {animals} animal{'s' if animals > 1 else ''}",
-        "models a movie": " or ".join(map(str, models)),
+        "models per movie": " or ".join(map(str, models)),
     }

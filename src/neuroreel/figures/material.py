@@ -1,4 +1,4 @@
-"""What a figure is drawn from, wherever it came from: a table of scores, histories, and movies to show."""
+"""The material of a figure, whatever its source: a table of scores, histories, and movies to show."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from pandas import DataFrame
 from neuroreel.errors import InputError
 
 Floats = NDArray[np.float32]
-_MOST_LINES = 12  # of what is missing, one by one
+_MOST_LINES = 12  # most missing items to list one by one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Movies:
-    """What was shown and what was reconstructed in one job.
+    """The true movie and its reconstruction in one job.
 
     Parameters
     ----------
     truth, video
         (frames, height, width), grey 0..255; the reconstruction as it was scored (smoothed, if it was).
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     mask
         (height, width) on the video, the transparency mask; None if there was none.
     model_videos
-        (models, frames, height, width): the reconstruction of each model, where they are known.
+        (models, frames, height, width): the reconstruction of each model, if known.
     pixels_per_degree
-        At the middle of the screen, if known.
+        Pixels per degree at the middle of the screen, if known.
     """
 
     truth: Floats
@@ -53,21 +53,22 @@ class Material:
     experiment
         Its name, such as ``ablation``.
     table
-        Tidy, one row a finished job: ``recording``, ``trial``, the conditions, the scores
+        Tidy, one row per finished job: ``recording``, ``trial``, the conditions, the scores
         (see :func:`neuroreel.studies.table.experiment_table`).
     history
-        Called with rows of the table; gives ``recording, trial, iteration, loss, video_correlation,
-        response_correlation``, one row an iteration that was logged.
+        Called with rows of the table; returns ``recording, trial, iteration, loss, video_correlation,
+        response_correlation``, one row per logged iteration.
     movies
-        Called with one row of the table; gives the movies of that job.
+        Called with one row of the table; returns the movies of that job.
     fields
-        Called with one row of the table; gives the receptive fields of that job: ``on``, ``off``, where known ``mask``.
+        Called with one row of the table; returns the receptive fields of that job: ``on``, ``off``, and ``mask`` if
+        known.
     said
-        What was run, for the caption: ``method``, ``version`` and the like, in the order to be said.
+        What was run, for the caption, in order: ``method``, ``version`` and the like.
     finished, expected, unit
-        How many results there are and how many there should be: fewer make a partial figure. What they are called.
+        Number of results, expected number (fewer make a partial figure), and what they are called.
     missing
-        What is not there, one entry a file or job.
+        What is missing, one entry per file or job.
     notes
         Sentences for the caption.
     simulated
@@ -96,7 +97,7 @@ class Material:
 
 
 def needs_columns(table: DataFrame, *columns: str, figure: str) -> DataFrame:
-    """The rows in which all of these are known; InputError if a column is missing or no row is left."""
+    """The rows in which all of these columns are known; InputError if a column is missing or no row is left."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise InputError(
@@ -110,7 +111,7 @@ def needs_columns(table: DataFrame, *columns: str, figure: str) -> DataFrame:
 
 
 def summary_of_missing(missing: Sequence[str]) -> list[str]:
-    """What is missing, one by one if it is little, else files counted by folder; ``missing.txt`` has it all."""
+    """What is missing: one by one if there is little, else counted by folder; ``missing.txt`` lists everything."""
     if len(missing) <= _MOST_LINES:
         return list(missing)
     others = [each for each in missing if "/" not in each]

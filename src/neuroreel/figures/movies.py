@@ -1,4 +1,4 @@
-"""Panels of movies: which results a figure shows (those in the middle, not the best), and a few frames of each."""
+"""Panels of movies: which results a figure shows (from the middle, not the best), and a few frames of each."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def panel_strips(examples: Sequence[Strip], subfigure: SubFigure, *, columns: in
 
 
 def chosen_frames(example: Strip, columns: int) -> list[int]:
-    """Evenly spaced frames, after the start that is not scored where the movie is long enough."""
+    """Evenly spaced frames, after the unscored start if the movie is long enough."""
     length = len(next(iter(example.rows.values())))
     first = SKIP_FRAMES if length > SKIP_FRAMES + columns else 0
     return [int(frame) for frame in np.linspace(first, length - 1, min(columns, length)).round()]
@@ -86,7 +86,7 @@ def one_trial(table: pd.DataFrame, *, condition: str, order: Sequence[Any]) -> p
 def example_of(material: Material, row: Mapping[str, Any]) -> Strip:
     """The true movie of a row, and its reconstruction with the true movie's brightness and contrast inside the mask.
 
-    So the paper shows its own: correlations depend on neither.
+    The paper does the same: correlations depend on neither.
     """
     movies = material.movies(row)
     inside = scored_pixels(movies.mask, movies.truth.shape[1:])
@@ -101,7 +101,7 @@ def example_of(material: Material, row: Mapping[str, Any]) -> Strip:
 
 
 def name_of(row: Mapping[str, Any]) -> str:
-    """``trial 12 of mouse_a``; the animal alone where no trial was recorded (noise, gratings)."""
+    """``trial 12 of mouse_a``; only the animal if no trial was recorded (noise, gratings)."""
     trial, animal = row.get("trial"), short_name(str(row["recording"]))
     known = isinstance(trial, int | float | np.number) and np.isfinite(trial)
     return f"trial {trial:g} of {animal}" if known else animal
@@ -121,7 +121,7 @@ def chosen_noise(table: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def noise_example(material: Material, row: dict[str, object]) -> Strip:
-    """Noise by its length constants."""
+    """Noise, labeled with its length constants."""
     example = example_of(material, row)
     sizes = f"{row['spatial_px']:g} px, {row['temporal_frames']:g} frames"
     return replace(

@@ -1,4 +1,4 @@
-"""The figures of the paper, each a function that lays panels out on a sheet; and which experiment has which."""
+"""The figures of the paper, each a function that lays out panels on a sheet; and the figures of each experiment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _ROW = 15.0  # millimeters of height for a row of frames
-_EXAMPLE = 27.0  # for a true movie and its reconstruction
+_EXAMPLE = 27.0  # height for a true movie and its reconstruction
 _QUARTILES = (75, 50, 25)
 _MOST_ANIMALS = 5  # side by side
 _LOGGED = {
@@ -42,7 +42,7 @@ _LOGGED = {
 
 
 def natural(material: Material) -> Sheet:
-    """Natural movies: examples, every movie's correlation, what ensembling and smoothing add (Figures 1 to 3)."""
+    """Natural movies: examples, every movie's correlation, effects of ensembling and smoothing (Figures 1 to 3)."""
     table = material.table
     chosen = at_percentiles(table, _QUARTILES)
     whose = "a simulated mouse" if material.simulated else "visual cortex"
@@ -51,7 +51,7 @@ def natural(material: Material) -> Sheet:
     examples = [example_of(material, row) for row in chosen.to_dict("records")]
     what = "Movies at the quartiles of the video correlation" if len(chosen) > 2 else "Movies, the better one above"
     sheet.add("frames", panel_strips, examples, above, what=what)
-    compared = conditions.methods(table)["method"].nunique() > 1  # else the panel would say the same once more
+    compared = conditions.methods(table)["method"].nunique() > 1  # otherwise the panel would repeat another
     axes = below.subplots(1, 1 + compared, width_ratios=[3, 2][: 1 + compared], squeeze=False)[0]
     sheet.add("movies", curves.panel_movies, table, axes[0])
     if compared:
@@ -61,7 +61,7 @@ def natural(material: Material) -> Sheet:
 
 
 def convergence(material: Material) -> Sheet:
-    """How loss and correlations move while a movie is optimized (Figure 1): a panel for each that was logged."""
+    """How loss and correlations change while a movie is optimized (Figure 1): a panel for each that was logged."""
     history = material.history(material.table)
     there = [name for name in _LOGGED if name in history and history[name].notna().any()]
     sheet = Sheet(PAGE if len(there) > 1 else COLUMN, 55, "Convergence of the reconstructions.")
@@ -72,14 +72,14 @@ def convergence(material: Material) -> Sheet:
 
 
 def judged_otherwise(material: Material) -> Sheet:
-    """Natural movies told apart, by frequency, and whether an ensemble knows its errors: what the results allow."""
+    """Natural movies by identification, by frequency, and by whether an ensemble knows its errors."""
     movies, uncertain = [], []
     for row in material.table.to_dict("records"):
         own = material.movies(row)
         if own.model_videos is not None:
             with suppress(InputError):  # too short to be judged
                 uncertain.append(ensemble_uncertainty(own.truth, own.model_videos, mask=own.mask))
-        movies.append(replace(own, model_videos=None))  # of fifty movies they would take a gigabyte
+        movies.append(replace(own, model_videos=None))  # for fifty movies they would take a gigabyte
     panels: dict[str, tuple[Callable[..., Drawn], Sequence[object]]] = {
         "identification": (quality.panel_identification, movies),
         "bands": (quality.panel_bands, movies),
@@ -94,7 +94,7 @@ def judged_otherwise(material: Material) -> Sheet:
 
 
 def gradient_ensembling(material: Material) -> Sheet:
-    """One video from the models' mean gradient, against the mean of one video per model."""
+    """One video from the models' mean gradient, compared with the mean of one video per model."""
     return _with_example(
         material,
         title="Two ways of ensembling.",
@@ -117,7 +117,7 @@ def predicted_activity(material: Material) -> Sheet:
 
 
 def masks(material: Material) -> Sheet:
-    """Masks: none, the trained one, the strict one, and other thresholds where they were asked for."""
+    """Masks: none, the trained mask, the strict mask, and other thresholds if requested."""
     table = material.table
     swept = "mask_threshold" in table and table["mask_threshold"].nunique() > 2
     return _with_example(
@@ -142,11 +142,11 @@ def ablation(material: Material) -> Sheet:
 
 
 def noise(material: Material) -> Sheet:
-    """Gaussian noise (Figure 4): which length constants in space and time come back, and phase inversions."""
+    """Gaussian noise (Figure 4): which length constants in space and time are recovered, and phase inversions."""
     rows = curves.noise_rows(material.table)
     there = [inverted for inverted in (False, True) if (rows["inverted"] == inverted).any()]
     means = rows.groupby(["inverted", "spatial_px", "temporal_frames"])["video_correlation"].mean()
-    colors = curves.correlation_colors(means)  # of both panels, which share a bar
+    colors = curves.correlation_colors(means)  # for both panels, which share a color bar
     examples = [noise_example(material, row) for row in chosen_noise(material.table)]
     title = "Gaussian noise by its length constants in space and time."
     sheet = Sheet(PAGE, 62 + _EXAMPLE * len(examples), title)
@@ -176,7 +176,7 @@ def gratings(material: Material) -> Sheet:
 
 
 def receptive_fields(material: Material) -> Sheet:
-    """Where the neurons look: maps from light and dark spots beside the mask, and how far they agree."""
+    """Receptive field maps from light and dark spots next to the mask, and how well they agree."""
     if material.fields is None:
         raise InputError("these results hold no receptive fields; run `neuroreel experiment receptive_fields`")
     rows = material.table.sort_values("recording").to_dict("records")[:_MOST_ANIMALS]
@@ -209,9 +209,9 @@ def _with_example(
     panels: Mapping[str, Callable[[DataFrame, Axes], Drawn]],
     rows: DataFrame | None = None,
 ) -> Sheet:
-    """A sheet with frames of the trial in the middle of the scores under each condition, and one or two panels beside.
+    """A sheet with frames of the median trial under each condition, and one or two panels next to them.
 
-    ``rows`` are those to choose the trial from, all by default. Where no trial has all conditions there are no frames.
+    ``rows`` are the rows to choose the trial from, by default all. If no trial has all conditions there are no frames.
     """
     table = material.table
     shown = one_trial(table if rows is None else rows, condition=condition, order=list(order))
@@ -221,7 +221,7 @@ def _with_example(
         left, place = beside(sheet.figure, [5, 4] if len(panels) == 1 else [4, 5])
         example = side_by_side(material, shown, [order[value] for value in shown[condition]])
         columns = 4 if len(panels) == 1 else 3
-        sheet.add("frames", panel_strips, [example], left, columns=columns, what="A movie in the middle of the scores")
+        sheet.add("frames", panel_strips, [example], left, columns=columns, what="The movie with the median score")
     for (name, panel), ax in zip(panels.items(), place.subplots(1, len(panels), squeeze=False)[0], strict=True):
         sheet.add(name, panel, table, ax)
     sheet.animal_legend(list(table["recording"]))
@@ -242,9 +242,9 @@ FIGURES: dict[str, dict[str, Callable[[Material], Sheet]]] = {  # experiment: it
 
 
 def check_experiment(name: str) -> None:
-    """InputError unless there are figures of this experiment."""
+    """InputError unless there are figures for this experiment."""
     if name not in FIGURES:
-        raise InputError(f"there is no experiment {name!r}; figures are drawn of {', '.join(FIGURES)}, or all")
+        raise InputError(f"there is no experiment {name!r}; there are figures of {', '.join(FIGURES)}, or all")
 
 
 def write_figure(name: str, material: Material, folder: Path, *, overwrite: bool = False) -> Path:
@@ -253,15 +253,15 @@ def write_figure(name: str, material: Material, folder: Path, *, overwrite: bool
     Parameters
     ----------
     name
-        Of the figure: one of those in ``FIGURES``.
+        Name of the figure, one of those in ``FIGURES``.
     material
-        What it is drawn from.
+        Its material.
     folder
-        Gets a folder ``name`` with ``figure.pdf``, ``figure.svg``, ``figure.png``, one ``LETTER_PANEL.csv`` a panel,
-        ``tests.csv`` (every test, with statistic, degrees of freedom, p and n), ``caption.md``, and ``missing.txt``
-        where something is missing.
+        Gets a folder ``name`` with ``figure.pdf``, ``figure.svg``, ``figure.png``, one ``LETTER_PANEL.csv`` per panel,
+        ``tests.csv`` (every test, with statistic, degrees of freedom, p and n), ``caption.md``, and ``missing.txt`` if
+        something is missing.
     overwrite
-        Replace what is there.
+        Replace an existing figure.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def write_figure(name: str, material: Material, folder: Path, *, overwrite: bool
     Raises
     ------
     InputError
-        It already exists, or the results lack what the figure needs.
+        The figure already exists, or the results lack what it needs.
     """
     functions = {figure: draw for figures in FIGURES.values() for figure, draw in figures.items()}
     return write_sheet(functions[name], material, folder / name, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""Which of the authors' runs belong to which experiment, and which files there should be."""
+"""Which of the authors' runs belong to which experiment, and which files to expect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neuroreel.studies.animals import PUBLISHED_MICE, PUBLISHED_MOVIES
 
 _ENSEMBLE, _STIMULUS_MICE, _REPEATS = 7, 3, 5
 
-_KINDS = (  # words in a run's name, and what it then holds; the first that is found counts
+_KINDS = (  # words in a run's name, and the run's kind; the first match counts
     ("PhaseInverted", "inverted"),
     ("Gausnoise", "noise"),
     ("rating", "gratings"),
@@ -62,13 +62,13 @@ class Condition:
     Attributes
     ----------
     kind, run
-        What the run holds, and its name.
+        The run's kind and name.
     columns
-        What it is in the table.
+        Its columns in the table.
     found
         Its files.
     models
-        How many files a movie should have: one per model, or one of all models together.
+        Number of files per movie: one per model, or one for all models together.
     """
 
     kind: str
@@ -96,9 +96,9 @@ class Condition:
         return [(mouse, trial) for mouse, trials in enumerate(PUBLISHED_MOVIES) for trial in trials]
 
     def expected_files(self) -> list[str]:
-        """The files that the paper's movies have, ``folder/name``."""
+        """The expected files of the paper's movies, ``folder/name``."""
         folders = sorted({absolute(each.file).parent.name for each in self.found})
-        if self.models > 1:  # one folder a model, named as those that are there
+        if self.models > 1:  # one folder per model, named like the existing ones
             start, _, end = re.split(r"(\[?\d+\]?)", folders[0], maxsplit=1)
             opening, closing = ("[", "]") if "[" in folders[0] else ("", "")
             folders = [f"{start}{opening}{model}{closing}{end}" for model in range(self.models)]
@@ -124,7 +124,7 @@ class Movie:
 
     @property
     def name(self) -> str:
-        """For lists of what is missing."""
+        """Name for lists of missing movies."""
         return self.condition.name_of(self.place)
 
     @property
@@ -135,7 +135,7 @@ class Movie:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Its row's conditions."""
+        """The conditions in its row."""
         numbers = dict(zip((axis for axis in self.files[0].place if axis != MODEL), self.place, strict=True))
         columns: dict[str, Any] = {"recording": self.recording, **self.condition.columns}
         if "trial" in numbers:
@@ -152,9 +152,9 @@ class Movie:
 
 
 def conditions_of(experiment: str, found: Sequence[Found]) -> list[Condition]:
-    """The runs that an experiment's figures need; none where what it is about is not there.
+    """The runs that an experiment's figures need; none if the essential runs are missing.
 
-    Of several runs of one kind (the authors number them, ``…_round5``, ``…_round11``) the latest is taken.
+    If there are several runs of one kind (numbered ``…_round5``, ``…_round11``), the latest is used.
     """
     uses = _USES.get(experiment, {})
     chosen = []
@@ -174,7 +174,7 @@ def conditions_of(experiment: str, found: Sequence[Found]) -> list[Condition]:
 
 
 def absent_runs(experiment: str, conditions: Sequence[Condition]) -> list[str]:
-    """What the paper has of an experiment, and the folder no run of."""
+    """Runs of an experiment that the paper has but the folder does not."""
     kinds = {condition.kind for condition in conditions}
     absent = [f"no run of {_CALLED[kind]}" for kind in _USES.get(experiment, {}) if kind not in kinds]
     if experiment == "ablation":
@@ -186,9 +186,10 @@ def absent_runs(experiment: str, conditions: Sequence[Condition]) -> list[str]:
 
 
 def of_the_paper(movies: Sequence[Movie]) -> tuple[list[Movie], list[str]]:
-    """The movies that the paper shows, where there are any, and a sentence about the others.
+    """The movies that the paper shows, if there are any, and a sentence about the others.
 
-    Some first trials of the fold repeat movies of other folds ("hashing errors"); the authors' folders still hold them.
+    Some first trials of the fold repeat movies of other folds ("hashing errors"); the authors' folders still contain
+    them.
     """
     own = [movie for movie in movies if movie.place in movie.condition.expected()]
     others = [movie.name for movie in movies if movie.place not in movie.condition.expected()]
@@ -200,7 +201,7 @@ def of_the_paper(movies: Sequence[Movie]) -> tuple[list[Movie], list[str]]:
 
 
 def kind_of(found: Found) -> str:
-    """What a file is, by the names of its run and models; empty if it is in no figure."""
+    """A file's kind, from the names of its run and models; empty if it is not in any figure."""
     kind = next((kind for word, kind in _KINDS if word in found.run), "")
     several = " " in str(found.place[MODEL])
     return "gradients" if kind == "natural" and several else kind

@@ -1,4 +1,4 @@
-"""Natural movies judged in other ways: told apart, by frequency, and whether an ensemble knows its errors."""
+"""Natural movies judged in other ways: by identification, by frequency, and whether an ensemble knows its errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def panel_identification(movies: Sequence[Movies], ax: Axes) -> Drawn:
     ax.set(ylim=(0, 105), xlim=(-0.6, len(rows) - 0.4), ylabel="identified (%)")
     ax.set_title(_count(movies), loc="right", fontsize=TICK)
     caption = (
-        f"Pieces that are more like their own true one than like others: single frames, and clips of {_CLIP} frames, "
+        f"Pieces that are more similar to their own true piece than to others: frames, and clips of {_CLIP} frames, "
         f"among two and among all; dashed: chance; bars: 95% interval over movies. {_count(movies)}."
     )
     return Drawn(numbers=pd.DataFrame(rows), caption=caption)
@@ -95,7 +95,7 @@ def panel_uncertainty(found: Sequence[Uncertainty], ax: Axes) -> Drawn:
         pairs = zip(each.curve_deviation, each.curve_error, strict=True)
         rows += [{"movie": number, "deviation": deviation, "error": error} for deviation, error in pairs]
     if not rows:
-        raise InputError("no result has the videos of several models, so nothing is known of how they differ")
+        raise InputError("no result has the videos of several models, so their differences are unknown")
     high = max(max(row["deviation"], row["error"]) for row in rows)
     ax.plot([0, high], [0, high], color=FAINT, linewidth=0.6, linestyle="--", zorder=0)
     ax.set(xlabel="models' deviation (grey levels)", ylabel="error (grey levels)", xlim=(0, None), ylim=(0, None))

@@ -1,4 +1,4 @@
-"""A figure: its panels and their letters, and the files it becomes: picture, numbers of each panel, tests, caption."""
+"""A figure: its panels and letters, and its files: picture, numbers of each panel, tests, caption."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """What a panel gives back: the numbers that are in it, a sentence for the caption, and the tests that were made."""
+    """What a panel returns: its numbers, a sentence for the caption, and its tests."""
 
     numbers: pd.DataFrame
     caption: str
@@ -32,7 +32,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel of a sheet, as it is written."""
+    """A panel of a sheet, ready to be written."""
 
     letter: str
     name: str
@@ -41,7 +41,7 @@ class Panel:
 
 @dataclass
 class Sheet:
-    """A figure and what is told about it.
+    """A figure with its panels and caption.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Sheet:
         return drawn
 
     def marks(self, *, partial: str, simulated: bool) -> None:
-        """Say at the top of the picture what a reader must not overlook."""
+        """Put important notes at the top of the picture."""
         words = [partial.upper()] if partial else []
         words += [SIMULATED] if simulated else []
         if words:
@@ -78,12 +78,12 @@ class Sheet:
             self.figure.suptitle(" · ".join(words), fontsize=TICK, color=color, x=0.99, ha="right")
 
     def lay_out(self) -> None:
-        """Find a place for everything, once for all formats: it takes longer than drawing."""
+        """Lay out everything once for all formats, because it takes longer than drawing."""
         from matplotlib import rcParams
 
         shown_at = self.figure.dpi
         self.figure.set_dpi(rcParams["savefig.dpi"])  # letters are wider there: coarse pixels round their widths
-        for _ in range(2):  # the second time it knows how large the pictures have become
+        for _ in range(2):  # the second time the sizes of the pictures are known
             self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
         self.figure.set_dpi(shown_at)
@@ -109,7 +109,7 @@ class Sheet:
 
 
 def put_letter(ax: Any, letter: str) -> None:
-    """A panel's letter at the upper left of what belongs to it."""
+    """A panel's letter at its upper left."""
     from matplotlib.figure import SubFigure
 
     if isinstance(ax, SubFigure):

@@ -1,4 +1,4 @@
-"""Coordinates of labelled arrays: times, neurons, and a screen that xarray draws the right way up."""
+"""Coordinates of labeled arrays: times, neurons, and a screen that xarray draws right side up."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def with_coordinates(
     if "neuron" in dataset.sizes:
         ids = np.arange(dataset.sizes["neuron"]) if neuron_ids is None else np.asarray(neuron_ids)
         if ids.shape != (dataset.sizes["neuron"],):
-            raise InputError(f"neuron_ids has shape {ids.shape}; it must be ({dataset.sizes['neuron']},): one a neuron")
-        text = ids.dtype.kind == "U"  # of any length, as Zarr has no stable type for fixed ones
+            raise InputError(f"neuron_ids has shape {ids.shape}; it must be ({dataset.sizes['neuron']},)")
+        text = ids.dtype.kind == "U"  # variable length, because Zarr has no stable type for fixed-length text
         dataset = dataset.assign_coords(neuron=ids.astype(object) if text else ids)
     if pixels_per_degree is not None:
         positive_number(pixels_per_degree, name="pixels_per_degree")
@@ -53,10 +53,11 @@ def with_coordinates(
 
 
 def with_screen(dataset: xr.Dataset) -> xr.Dataset:
-    """Add ``height`` and ``width`` in pixels where the dataset has these axes and they have no coordinates yet.
+    """Add ``height`` and ``width`` in pixels if the dataset has these axes without coordinates.
 
-    ``height`` counts from the bottom row, so it falls from the first row (the top) to the last: xarray draws it
-    upward, and the movie stands the right way up.
+    ``height`` counts up from the bottom row, so it decreases from the first row (the top) to the last: xarray then
+    draws
+    the movie right side up.
     """
     there = [axis for axis in _SCREEN if axis in dataset.sizes and axis not in dataset.coords]
     return dataset.assign_coords({axis: _screen_axis(axis, dataset.sizes[axis]) for axis in there})

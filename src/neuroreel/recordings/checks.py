@@ -1,4 +1,4 @@
-"""Do these trials belong together? Asked before training, masks or decoding start."""
+"""Check that trials belong together, before training, masks or decoding start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neuroreel.recordings.trial import Trial
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
-    """What trials must share to be used together, and how long they are.
+    """What trials must have in common to be used together, and their length.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ class TrialSpec:
     video_height, video_width
         Size of the movie in pixels; 0 without a video.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     behavior_channels, pupil_channels
-        Channels of behaviour and of the pupil centre; 0 where not recorded.
+        Channels of behavior and of the pupil center; 0 if not recorded.
     frames
         Length of the trial, or of all trials together.
     negative_responses
-        How many responses are below zero, likewise.
+        Number of negative responses, likewise.
     """
 
     neurons: int
@@ -62,11 +62,11 @@ class TrialSpec:
 
     @property
     def covariates(self) -> int:
-        """Channels of ``Trial.covariates``: behaviour and pupil centre together."""
+        """Channels of ``Trial.covariates``: behavior and pupil center together."""
         return self.behavior_channels + self.pupil_channels
 
     def lacks(self, needs: Sequence[str]) -> str | None:
-        """The first of "video" and "responses" that is needed and not there, in words for a message."""
+        """The first of "video" and "responses" that is needed but missing, in words for a message."""
         if "video" in needs and not self.video_height:
             return "no video"
         if "responses" in needs and not self.neurons:
@@ -74,9 +74,9 @@ class TrialSpec:
         return None
 
     def difference(self, other: TrialSpec) -> str | None:
-        """The first thing but the length in which ``other`` does not fit, in words for a message; None if it fits."""
+        """The first mismatch with ``other`` other than length, in words for a message; None if there is none."""
         if not same_rate(self.frame_rate_hz, other.frame_rate_hz):
-            return f"{other.frame_rate_hz:g} frames a second instead of {self.frame_rate_hz:g}"
+            return f"{other.frame_rate_hz:g} frames per second instead of {self.frame_rate_hz:g}"
         if (self.video_height, self.video_width) != (other.video_height, other.video_width):
             return (
                 f"a video of {other.video_width}x{other.video_height} pixels (width x height) "
@@ -112,13 +112,13 @@ def check_trials(
     Returns
     -------
     TrialSpec
-        What they share; ``frames`` and ``negative_responses`` are sums over the trials.
+        What they have in common; ``frames`` and ``negative_responses`` are sums over the trials.
 
     Raises
     ------
     InputError
-        No trials, something that is not a trial, or one that differs from the first; the message names it. Responses
-        that are needed, and of which most are negative.
+        No trials, something that is not a trial, a trial that differs from the first (the message names it), or needed
+        responses that are mostly negative.
     """
     first: TrialSpec | None = None
     frames = negative = 0
@@ -141,48 +141,48 @@ def check_trials(
 
 
 def check_most_responses(specs: Iterable[TrialSpec], *, what: str) -> None:
-    """Raise InputError if more than half of the responses are negative: they would be cut to 0."""
+    """Raise InputError if more than half of the responses are negative: they would be set to 0."""
     values = negative = 0
     for spec in specs:
         values, negative = values + spec.neurons * spec.frames, negative + spec.negative_responses
     if negative > values / 2:
         raise InputError(
-            f"{what}: {100 * negative / values:.0f} % of the responses are negative, and would be cut to 0; {_POSITIVE}"
+            f"{what}: {100 * negative / values:.0f} % of the responses are negative, and would be set to 0; {_POSITIVE}"
         )
 
 
 def check_responses(trials: Sequence[Trial], spec: TrialSpec, *, what: str) -> None:
     """Raise InputError if a neuron's responses are negative on average; warn if some responses are negative.
 
-    Everything that uses responses cuts them at 0 (see :meth:`Trial.needs_responses`): this takes the overshoots off
-    deconvolved calcium, but half of what z-scores say. Trials without negative responses are not read again.
+    Everything that uses responses clips them at 0 (see :meth:`Trial.needs_responses`): this removes the overshoots of
+    deconvolved calcium, but half of the information in z-scores. Trials without negative responses are not read again.
 
     Parameters
     ----------
     trials, what
         As for :func:`check_trials`.
     spec
-        What that returned.
+        What :func:`check_trials` returned.
     """
     if not spec.negative_responses:
         return
     total, size = np.zeros(spec.neurons), np.zeros(spec.neurons)
     for index in range(len(trials)):
         responses = trials[index].responses
-        assert responses is not None  # check_trials saw to it
+        assert responses is not None  # check_trials made sure
         total += responses.sum(axis=1, dtype=np.float64)
         size += np.abs(responses).sum(axis=1, dtype=np.float64)
     below = np.flatnonzero(total < _BALANCED * size)
     if len(below):
         raise InputError(
             f"{what}: the responses of {len(below)} of {spec.neurons} neurons are negative or zero on average (the "
-            f"first is neuron {below[0]}), and negative ones would be cut to 0; leave these neurons out, or {_POSITIVE}"
+            f"first is neuron {below[0]}), and negative ones would be set to 0; leave these neurons out, or {_POSITIVE}"
         )
     share = spec.negative_responses / (spec.neurons * spec.frames)
-    warnings.warn(f"{what}: {100 * share:.2g} % of the responses are negative; they are cut to 0", stacklevel=1)
+    warnings.warn(f"{what}: {100 * share:.2g} % of the responses are negative; they are set to 0", stacklevel=1)
 
 
-_BALANCED = 1e-3  # a mean below this part of the mean size is zero but for rounding, as that of z-scores is
+_BALANCED = 1e-3  # a mean below this fraction of the mean size is zero up to rounding, as for z-scores
 _POSITIVE = (
     "give responses that rise from 0 with activity, such as spike counts, events or dF/F over a low baseline (not "
     "z-scores; for a dye that darkens, flip the sign)"
@@ -190,9 +190,9 @@ _POSITIVE = (
 
 
 def trial_specs(trials: Sequence[Trial], *, what: str) -> Iterator[TrialSpec]:
-    """The spec of each trial; a recording's lazy trials know those that were opened before. InputError if no trials."""
+    """The spec of each trial; a recording remembers the specs of trials opened before. InputError if not trials."""
     if isinstance(trials, Trial):
-        raise InputError(f"{what}: got one Trial; pass a list of trials, [trial] if there is but one")
+        raise InputError(f"{what}: got one Trial; pass a list of trials, [trial] if there is only one")
     if not isinstance(trials, Sequence):
         raise InputError(
             f"{what}: got a {type(trials).__name__}; pass a list of trials, recording.trials or "

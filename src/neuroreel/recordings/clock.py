@@ -1,9 +1,8 @@
-"""Every question of time: frame rates, which frames a series of images makes, what other series were at those frames.
+"""Time: frame rates, which frames a series of images makes, and other series at those frames.
 
-A sample belongs to the moment that its timestamp names; an image comes on then, and stays until the next. A series with
-two or more samples a frame is averaged over the length of a frame around each frame's onset; a slower one is
-interpolated linearly at the onset. Either way a frame's value is that of its onset, so that two series never shift
-against each other.
+A sample belongs to its timestamp; an image comes on then, and stays until the next. A series with two or more samples
+per frame is averaged over one frame's length around each frame's onset; a slower one is interpolated linearly at the
+onset. Either way a frame's value is that at its onset, so that two series never shift against each other.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from numpy.typing import NDArray
 
 from neuroreel.errors import InputError
 
-PAUSE = 5  # usual intervals: where images come further apart, the stimulus paused
-REGULAR = 0.25  # of a frame: images that come on closer than this to a regular clock are its frames
-_REACH_S = 0.5  # where no sample is so near to a frame, the series was not recorded then
-_GAP = 1.5  # usual intervals: where samples lie further apart, one or more are missing
-_ON_TIME = 1e-6  # of an interval: rounding of clocks, no real distance
+PAUSE = 5  # usual intervals: if images are further apart, the stimulus paused
+REGULAR = 0.25  # of a frame: images within this distance of a regular clock are its frames
+_REACH_S = 0.5  # if no sample is this close to a frame, the series was not recorded then
+_GAP = 1.5  # usual intervals: if samples are further apart, some are missing
+_ON_TIME = 1e-6  # of an interval: less is rounding of clocks
 
 
 def same_rate(one_hz: float, other_hz: float) -> bool:
-    """Whether two frame rates are of one clock: within 0.1 %, a frame in 1000, as 29.98 and 30 Hz are."""
+    """Whether two frame rates are the same: within 0.1 %, one frame in 1000, like 29.98 and 30 Hz."""
     return math.isclose(one_hz, other_hz, rel_tol=1e-3)
 
 
 def rate_of(interval_s: float) -> float:
-    """Samples per second, without the noise of the timestamps that an interval was measured from."""
+    """Samples per second, rounded to remove the noise of timestamps."""
     return float(f"{1 / interval_s:.6g}")
 
 
@@ -47,7 +46,7 @@ class Frames:
     images
         (frames,): the number of the image that each frame shows.
     deviation_s
-        How far images come on from a regular clock, at most.
+        Largest deviation of the images' onsets from a regular clock.
     """
 
     onsets_s: NDArray[np.float64]
@@ -57,7 +56,7 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """When the samples, or the images, of a series came.
+    """The times of a series' samples or images.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ class Clock:
 
     @classmethod
     def of_rate(cls, rate_hz: float | None, *, start_s: float, count: int, what: str) -> Clock:
-        """Regular samples; InputError, which names ``what``, for a rate or start that places none in time."""
+        """Regular samples; InputError, which names ``what``, for a rate or start that gives no times."""
         if rate_hz is None or not 0 < rate_hz < np.inf or not np.isfinite(start_s):
             raise InputError(
                 f"{what} has rate {rate_hz} and starting time {start_s}, and no timestamps; its samples cannot be "
@@ -94,10 +93,10 @@ class Clock:
 
     @cached_property
     def interval_s(self) -> float:
-        """Seconds from one sample to the next, usually; infinite for fewer than two samples.
+        """The usual interval between samples in seconds; infinite for fewer than two samples.
 
-        The mean, as the median of rounded timestamps is rounded itself. Pauses do not count, and where a sample was
-        dropped, an interval counts as the whole number of usual ones that it is nearest to.
+        A mean, because the median of rounded timestamps is itself rounded. Pauses do not count, and an interval with
+        dropped samples counts as the nearest whole number of usual intervals.
         """
         steps = np.diff(self.times)
         if not len(steps):
@@ -112,17 +111,17 @@ class Clock:
         return float(steps.sum() / np.rint(steps / usual).sum())
 
     def within(self, start_s: float, stop_s: float) -> NDArray[np.int64]:
-        """The samples that came in a stretch of time; half an interval early is on time."""
+        """The samples in a period of time; half an interval early still counts."""
         early = self.interval_s / 2 if np.isfinite(self.interval_s) else 0.0
         return np.flatnonzero((self.times >= start_s - early) & (self.times < stop_s - early))
 
     def pause_s(self, samples: NDArray[np.int64]) -> float | None:
-        """The longest pause between samples that follow each other; None if there is none."""
+        """The longest pause between consecutive samples; None if there is none."""
         longest = float(np.diff(self.times[samples]).max(initial=0))
         return longest if longest > PAUSE * self.interval_s else None
 
     def stretches(self, starts: NDArray[np.int64]) -> list[tuple[float, float]]:
-        """When samples without a pause between them came, and the last one went; a stretch ends before ``starts``."""
+        """Start and end of each run of samples without a pause; runs also end before the samples ``starts``."""
         pauses = np.flatnonzero(np.diff(self.times) > PAUSE * self.interval_s) + 1
         pieces = np.split(self.times, np.union1d(pauses, starts))
         return [(float(times[0]), float(times[-1] + self._image_s(0.0))) for times in pieces]
@@ -130,18 +129,18 @@ class Clock:
     def frames(self, images: NDArray[np.int64], *, frame_s: float, stop_s: float = np.inf) -> Frames:
         """The frames that successive images make in a movie of ``1 / frame_s`` frames per second.
 
-        Where the images come on regularly, each is a frame of its own; see :meth:`regular_frames`. Elsewhere the frames
-        come on regularly, from the first image on, and each shows the image that is on the screen in its middle (or
-        half an image after its onset, if that is sooner).
+        If the images come on regularly, each is one frame; see :meth:`regular_frames`. Otherwise the frames are regular
+        from the first image on, and each shows the image that is on the screen in its middle (or half an image after
+        its onset, if that is sooner).
 
         Parameters
         ----------
         images
-            (images,): their numbers, one after the other; at least one.
+            (images,): consecutive image numbers; at least one.
         frame_s
-            How long a frame lasts.
+            Duration of a frame.
         stop_s
-            When the last image goes at the latest; by itself it stays for a usual interval.
+            Latest end of the last image, which otherwise stays for a usual interval.
         """
         if frames := self.regular_frames(images, frame_s=frame_s):
             return frames
@@ -156,8 +155,8 @@ class Clock:
     def regular_frames(self, images: NDArray[np.int64], *, frame_s: float) -> Frames | None:
         """One frame for each image, with the image's own onset.
 
-        None if an image comes on, or the last one goes, more than a quarter of a frame from where a regular clock of
-        ``1 / frame_s`` frames per second has it.
+        None if any onset, or the end of the last image, is more than a quarter of a frame from a regular clock of
+        ``1 / frame_s`` frames per second.
         """
         times = self.times[images]
         offsets = np.append(times, times[-1] + self._image_s(frame_s)) - frame_s * np.arange(len(times) + 1)
@@ -166,7 +165,7 @@ class Clock:
         return Frames(times, images, float(np.ptp(offsets[:-1])) / 2)
 
     def _image_s(self, alone_s: float) -> float:
-        """How long an image stays: a usual interval, or ``alone_s`` where there is a single image."""
+        """How long an image stays: a usual interval, or ``alone_s`` for a single image."""
         return self.interval_s if np.isfinite(self.interval_s) else alone_s
 
     def covers(self, frames_s: NDArray[np.float64], *, frame_s: float) -> bool:
@@ -174,7 +173,7 @@ class Clock:
         return self.farthest(frames_s) <= max(_REACH_S, frame_s)
 
     def farthest(self, frames_s: NDArray[np.float64]) -> float:
-        """Seconds from the nearest sample to the frame that is worst off; infinite without samples."""
+        """The largest distance in seconds of a frame from its nearest sample; infinite without samples."""
         if not len(self.times):
             return float("inf")
         after = np.searchsorted(self.times, frames_s)
@@ -182,7 +181,7 @@ class Clock:
         return float(np.minimum(np.abs(frames_s - self.times[before]), np.abs(frames_s - self.times[after])).max())
 
     def in_gaps(self, frames_s: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(frames,): whether samples are missing around a frame, so that its value is no more than a guess."""
+        """(frames,): whether samples are missing around a frame, so that its value is only a guess."""
         first, last, on_time = self.times[:1], self.times[-1:], self.interval_s * _ON_TIME
         times = np.concatenate([[-np.inf], first - self.interval_s, self.times, last + self.interval_s, [np.inf]])
         before = times[np.searchsorted(times, frames_s + on_time, "right") - 1]
@@ -192,21 +191,21 @@ class Clock:
     def on_frames(
         self, read: Callable[[slice], NDArray[Any]], frames_s: NDArray[np.float64], *, frame_s: float
     ) -> NDArray[np.float32]:
-        """The series at the frames of a movie, by the rule at the top.
+        """The series at the frames of a movie, by the rule at the top of this module.
 
         Parameters
         ----------
         read
-            Takes the samples that are needed, gives (samples, channels).
+            Maps the needed samples to (samples, channels).
         frames_s
             (frames,), seconds: the onset of each frame.
         frame_s
-            How long a frame lasts.
+            Duration of a frame.
 
         Returns
         -------
         numpy.ndarray
-            (channels, frames). Beyond the ends of the series its first and last sample hold.
+            (channels, frames). Beyond its ends, the series keeps its first or last value.
         """
         averaged = self.interval_s <= frame_s / 2 * (1 + _ON_TIME)
         reach = frame_s / 2 if averaged else 0.0
@@ -216,7 +215,7 @@ class Clock:
         return np.ascontiguousarray(made.T, np.float32)
 
     def _around(self, first_s: float, last_s: float) -> slice:
-        """The samples from one moment to another; where there is none at a moment, the one on its other side too."""
+        """The samples between two moments, plus the neighbors outside if there is none at a moment."""
         on_time = self.interval_s * _ON_TIME
         first = int(np.searchsorted(self.times, first_s + on_time, "right")) - 1
         last = int(np.searchsorted(self.times, last_s - on_time, "left")) + 1
@@ -226,7 +225,7 @@ class Clock:
 def _interpolated(
     values: NDArray[Any], times: NDArray[np.float64], moments: NDArray[np.float64]
 ) -> NDArray[np.floating[Any]]:
-    """(moments, channels) between the samples on either side; beyond the ends the first and last sample hold."""
+    """(moments, channels) interpolated between neighboring samples, constant beyond the ends."""
     if len(times) == 1:
         return np.repeat(values, len(moments), axis=0)
     before = _before(times, moments)
@@ -258,5 +257,5 @@ def _mean(
 
 
 def _before(times: NDArray[np.float64], moments: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The number of the last sample but one, at most, that is not after each moment; the first at least."""
+    """Index of the last sample at or before each moment, limited to the first through the second to last."""
     return np.clip(np.searchsorted(times, moments, "right") - 1, 0, len(times) - 2)

@@ -1,4 +1,4 @@
-"""Reading arrays and JSON from disk, so that a damaged or absent file is a clear error and not a traceback."""
+"""Read arrays and JSON from disk, with clear errors for damaged or missing files."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from neuroreel.errors import InputError, ResourceError
 
 
 def read_array(path: Path, *, rank: int | tuple[int, ...], kinds: str = "fiub") -> NDArray[Any]:
-    """The array in a .npy file, memory-mapped and read-only: only what is looked at is read.
+    """The array in a .npy file, memory-mapped and read-only: only what is accessed is read.
 
     Parameters
     ----------
     path
         The file.
     rank
-        How many axes it must have; several numbers where any of them will do.
+        Required number of axes, or several allowed numbers.
     kinds
-        NumPy's letters for the types it may have; real numbers unless told otherwise.
+        NumPy's letters for the allowed types; by default real numbers.
 
     Raises
     ------
     InputError
-        The file is missing, not fetched, cut short, not a .npy file, or holds another rank or type than asked.
+        The file is missing, not fetched, truncated, not a .npy file, or of another rank or type.
     ResourceError
-        Too many files are open at once: every memory-mapped array is one.
+        Too many files are open; each memory-mapped array is one.
     """
     try:
         array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
@@ -48,7 +48,7 @@ def read_array(path: Path, *, rank: int | tuple[int, ...], kinds: str = "fiub") 
             ) from error
         check_fetched(path)
         raise InputError(
-            f"{path} cannot be read as a NumPy array ({error}); it may be cut short: copy it again"
+            f"{path} cannot be read as a NumPy array ({error}); it may be truncated: copy it again"
         ) from error
     ranks = (rank,) if isinstance(rank, int) else rank
     if array.ndim not in ranks:
@@ -71,15 +71,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def frames_before_nan(row: NDArray[Any]) -> int:
-    """How many values (frames,) come before the first NaN: all of them where there is none."""
+    """Number of values (frames,) before the first NaN; all if there is none."""
     nan = np.isnan(row)
     return int(nan.argmax()) if nan.any() else len(row)
 
 
 def check_fetched(path: Path) -> None:
-    """Raise InputError if a file is only a stand-in for content that git-annex, DataLad or Git LFS has not fetched.
+    """Raise InputError if a file is only a placeholder for content that git-annex, DataLad or Git LFS has not fetched.
 
-    Every reader asks here before it calls a file missing or damaged.
+    Every reader calls this before it calls a file missing or damaged.
     """
     if path.is_symlink() and not path.exists():
         target = os.path.realpath(path)
@@ -87,7 +87,7 @@ def check_fetched(path: Path) -> None:
             raise _not_fetched(path, *_ANNEX)
         raise InputError(f"{path} is a link to {target}, which does not exist; copy that file, or correct the link")
     start = b""
-    with contextlib.suppress(OSError):  # that it cannot be read is for the reader to say
+    with contextlib.suppress(OSError):  # the reader will report unreadable files
         if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
             start = path.read_bytes()
     for words, told in _POINTERS.items():
@@ -103,12 +103,12 @@ _POINTERS = {b"/annex/objects/": _ANNEX, b"version https://git-lfs.github.com/sp
 def _not_fetched(path: Path, keeper: str, *commands: str) -> InputError:
     run = " or ".join(f"'{command}'" for command in commands)
     return InputError(
-        f"{path} has not been fetched: it stands for content that {keeper} keeps elsewhere; run {run} on it, or on its "
-        "folder"
+        f"{path} has not been fetched: it is a placeholder for content that {keeper} stores elsewhere; run {run} "
+        "on it, or on its folder"
     )
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """The absolute path under the name it was given: links are not followed, as their names may tell sessions apart."""
+    """The absolute path under the name it was given: links are not followed: their names may identify sessions."""
     path = Path(path).expanduser()
-    return path.resolve() if ".." in path.parts else path.absolute()  # "link/.." is not the folder that holds the link
+    return path.resolve() if ".." in path.parts else path.absolute()  # "link/.." is not the folder of the link

@@ -1,4 +1,4 @@
-"""Mean and standard deviation over time of data that come in pieces."""
+"""Mean and standard deviation over time of data that arrive in pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Moments:
     """Mean and variance over frames, for arrays (channels, frames) that are added one by one and not kept.
 
     The pieces are merged by the pairwise rule of Chan, Golub & LeVeque 1983 ("Algorithms for computing the sample
-    variance"), which does not subtract one large sum from another.
+    variance"), which avoids subtracting large sums.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Moments:
         self._squares: NDArray[np.float64] | float = 0.0
 
     def add(self, array: NDArray[Any]) -> None:
-        """Take in (channels, frames)."""
+        """Add (channels, frames)."""
         frames = array.shape[1]
         mean = array.mean(axis=1, dtype=np.float64)
         total = self.frames + frames
@@ -38,5 +38,5 @@ class Moments:
 
     @property
     def std(self) -> NDArray[np.float64]:
-        """(channels,), of the frames themselves (not corrected for the sample)."""
+        """(channels,), over the frames (population formula)."""
         return np.asarray(np.sqrt(self._squares / max(self.frames, 1)))

@@ -1,4 +1,4 @@
-"""Movies in files, and such a movie as a trial of a recording that never showed it."""
+"""Movies in files, also as trials of a recording that never showed them."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ ENDINGS = (".npy", ".tif", ".tiff", ".mp4", ".avi", ".mkv", ".mov")
 
 
 def movie_trial(file: str | Path, recording: Recording) -> Trial:
-    """A trial without responses: the movie of a file, with the recording's mean behaviour held constant.
+    """A trial without responses: the movie of a file, with behavior held at the recording's mean.
 
-    Constant mean behaviour is what the paper used for stimuli that no animal watched (Bauer, Margrie & Clopath, eLife
-    2026). A file that does not tell its frame rate (.npy, many .tif) is taken to run at the recording's.
+    The paper used constant mean behavior for stimuli that no animal watched (Bauer, Margrie & Clopath, eLife 2026). A
+    file
+    without a frame rate (.npy, many .tif) is assumed to have the recording's.
 
     Parameters
     ----------
     file
-        ``.npy`` or ``.tif`` (frames, height, width) in grey levels 0..255, or a video, of which the luma is taken.
+        ``.npy`` or ``.tif`` (frames, height, width) in grey levels 0..255, or a video, whose luma is used.
     recording
-        Gives the size of the movie, the frame rate and the behaviour.
+        Defines the size of the movie, the frame rate and the behavior.
 
     Raises
     ------
     InputError
         The file is missing, damaged or of another kind; its size or grey levels are not those of the recording's
-        movies, or the recording stores no mean of its behaviour.
+        movies, or the recording stores no mean behavior.
     ResourceError
         The library that reads such files is not installed.
     """
@@ -54,19 +55,19 @@ def movie_trial(file: str | Path, recording: Recording) -> Trial:
 def read_movie(
     file: Path, *, size: tuple[int, int] | None = None, by_number: bool = False
 ) -> tuple[NDArray[Any], float | None]:
-    """The movie (frames, height, width) of a file, in grey levels, and its frame rate where the file tells it.
+    """The movie (frames, height, width) of a file, in grey levels, and its frame rate if stored.
 
-    Where the frames of a video come at a varying rate, frames are repeated or left out so that it plays at its usual
-    rate, with a warning.
+    If a video has a varying frame rate, frames are repeated or left out so that it plays at its usual rate, with a
+    warning.
 
     Parameters
     ----------
     file
-        ``.npy``, ``.tif`` or a video, of which the luma is taken.
+        ``.npy``, ``.tif`` or a video, whose luma is used.
     size
-        (height, width) that it must have; None takes any.
+        Required (height, width); None accepts any.
     by_number
-        Give every stored frame once, whenever it is shown.
+        Return every stored frame once, whenever it is shown.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def _read_npy(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], f
     video = read_array(file, rank=3)
     if size is not None and video.shape[:2] == size and video.shape[1:] != size:
         raise InputError(
-            f"{file} has shape {video.shape}, which looks like (height, width, frames), as recordings lie on disk; "
+            f"{file} has shape {video.shape}, which looks like (height, width, frames), as in recordings on disk; "
             "it must be (frames, height, width): np.moveaxis(video, -1, 0)"
         )
     _check_size(file, video.shape, size)
@@ -106,14 +107,14 @@ def _read_tiff(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any], 
             pieces = [_pixels(file, series).reshape(-1, *shape[1:]) for series in tiff.series]
     except NeuroreelError:
         raise
-    except Exception as error:  # tifffile meets damaged files with nearly anything
+    except Exception as error:  # for damaged files, tifffile raises nearly anything
         raise InputError(f"{file} cannot be read as TIFF ({error}); it may be damaged") from error
     video = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     return video, float(described["fps"]) if "fps" in described else None
 
 
 def _shape_of_series(file: Path, tiff: Any) -> tuple[int, ...]:
-    """The shape of all series together: a program that appends pages leaves several. InputError if they do not fit."""
+    """The shape of all series together (appending pages leaves several); InputError if they do not fit."""
     kinds = {(series.axes[-2:], series.shape[-2:], str(series.dtype)) for series in tiff.series}
     pixels = {page.photometric.name for page in tiff.pages[:1]}
     if pixels != {"MINISBLACK"} or any(axes != "YX" for axes, _, _ in kinds):
@@ -125,14 +126,14 @@ def _shape_of_series(file: Path, tiff: Any) -> tuple[int, ...]:
     if len(kinds) > 1 or any(len(series.shape) > 3 for series in tiff.series):
         shapes = ", ".join(f"{series.shape} {series.dtype}" for series in tiff.series[:5])
         raise InputError(
-            f"{file} holds {len(tiff.series)} series of images that are not one movie ({shapes}); save the movie alone"
+            f"{file} holds {len(tiff.series)} series of images that are not one movie ({shapes}); save only the movie"
         )
     frames = sum(series.shape[0] if len(series.shape) == 3 else 1 for series in tiff.series)
     return (frames, *tiff.series[0].shape[-2:])
 
 
 def _pixels(file: Path, series: Any) -> NDArray[Any]:
-    """The images of a series; by Pillow where tifffile lacks the codec that they are packed with."""
+    """The images of a series, read by Pillow if tifffile lacks their codec."""
     try:
         return np.asarray(series.asarray())
     except ValueError as error:
@@ -168,12 +169,12 @@ def _read_video(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any],
     every = np.arange(len(video))
     if clock.regular_frames(every, frame_s=1 / told):
         return video, told
-    usual = rate_of(clock.interval_s)  # some files tell a multiple of it
+    usual = rate_of(clock.interval_s)  # some files give a multiple of it
     usual = told if abs(told / usual - 1) < 0.01 else usual
     images = clock.frames(every, frame_s=1 / usual).images
     if not np.array_equal(images, every):
         warnings.warn(
-            f"{file} has a varying frame rate: its {len(every)} frames, of which some were repeated or left out, are "
+            f"{file} has a varying frame rate: its {len(every)} frames, some repeated or left out, are "
             f"read as {len(images)} at {usual:g} Hz",
             stacklevel=3,
         )
@@ -183,8 +184,8 @@ def _read_video(file: Path, size: tuple[int, int] | None) -> tuple[NDArray[Any],
 def _read_stored_frames(
     file: Path, size: tuple[int, int] | None, *, stamps: Path | None = None
 ) -> tuple[NDArray[Any], float]:
-    """Every frame once, and the rate that the file tells; into the file ``stamps`` goes when each is shown."""
-    # YUV4MPEG begins with a line such as b"YUV4MPEG2 W64 H36 F30:1 ..."; the rate in it is not rounded
+    """Every frame once, and the file's frame rate; the time of each frame is written to the file ``stamps``."""
+    # YUV4MPEG begins with a line such as b"YUV4MPEG2 W64 H36 F30:1 ..."; its rate is not rounded
     header = _ffmpeg(file, "-frames:v", "1", "-f", "yuv4mpegpipe").partition(b"\n")[0].decode("ascii").split()[1:]
     words = {word[0]: word[1:] for word in header}
     height, width = int(words["H"]), int(words["W"])
@@ -197,9 +198,9 @@ _EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "1:90000")
 
 
 def _ffmpeg(file: Path, *options: str, stamps: Path | None = None) -> bytes:
-    """What ffmpeg makes of the file's first video stream, in grey levels."""
+    """The output of ffmpeg for the file's first video stream, in grey levels."""
     program = needs("imageio_ffmpeg").get_ffmpeg_exe()
-    # "file:" as a colon in the name would make a protocol of what is before it
+    # "file:" because ffmpeg takes what is before a colon for a protocol
     command = [program, "-v", "error", "-i", f"file:{file}", "-map", "0:v:0", *options, "-pix_fmt", "gray", "-"]
     if stamps is not None:
         command += ["-map", "0:v:0", *_EVERY_FRAME, "-f", "framecrc", f"file:{stamps}"]
@@ -211,7 +212,7 @@ def _ffmpeg(file: Path, *options: str, stamps: Path | None = None) -> bytes:
 
 
 def _read_stamps(file: Path) -> NDArray[np.float64]:
-    """(frames,) seconds from ffmpeg's table: ``#tb 0: 1/90000``, then a line with commas for each frame, time third."""
+    """(frames,) seconds from ffmpeg's table: ``#tb 0: 1/90000``, then a comma-separated line per frame, time third."""
     text = file.read_text(encoding="utf-8")
     unit = Fraction(re.findall(r"^#tb 0: (\S+)$", text, re.MULTILINE)[0])
     ticks = re.findall(r"^0,[^,]+,\s*(-?\d+),", text, re.MULTILINE)
@@ -219,7 +220,7 @@ def _read_stamps(file: Path) -> NDArray[np.float64]:
 
 
 def _check_size(file: Path, shape: tuple[int, ...], size: tuple[int, int] | None) -> None:
-    """Before pixels are read: a film of full size would not fit into memory."""
+    """Check the size before reading pixels: a full-size film would not fit into memory."""
     if len(shape) != 3:
         raise InputError(f"{file} has shape {shape}; it must be (frames, height, width), grey")
     if size is not None and tuple(shape[1:]) != size:

@@ -1,4 +1,4 @@
-"""What a trial and a recording look like: frames of movies, responses, behavior; and a trial as labelled arrays."""
+"""Pictures of trials and recordings: movie frames, responses, behavior; and a trial as labeled arrays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RASTER, _TRACE = 45.0, 9.0  # millimeters of height: of a raster, and of each t
 
 
 def trial_dataset(trial: Trial) -> xr.Dataset:
-    """A trial's arrays on labelled axes: see :meth:`neuroreel.Trial.to_xarray`."""
+    """A trial's arrays on labeled axes: see :meth:`neuroreel.Trial.to_xarray`."""
     import xarray as xr
 
     known = {name: getattr(trial, name) for name in _VARIABLES}
@@ -44,7 +44,7 @@ def trial_dataset(trial: Trial) -> xr.Dataset:
 
 
 def trial_figure(trial: Trial, *, columns: int) -> Figure:
-    """Frames of the movie, the responses below, then behavior and pupil: what there is of them."""
+    """Frames of the movie, the responses below, then behavior and pupil, as far as recorded."""
     traces = _traces(trial)
     heights = {
         "movie": 0.0 if trial.video is None else _strip_height(trial.video, columns) + 4,
@@ -66,9 +66,9 @@ def trial_figure(trial: Trial, *, columns: int) -> Figure:
 
 
 def recording_figure(recording: Recording, *, columns: int) -> Figure:
-    """A frame each of trials spread over the session, the responses in the first of them that has any, and their mean.
+    """One frame from each of several trials, the responses in the first of them that has any, and their mean.
 
-    Only the trials that are shown are read.
+    Only the trials shown are read.
     """
     numbers = even_frames(len(recording), columns)
     trials = [recording[number] for number in numbers]
@@ -95,7 +95,7 @@ def recording_figure(recording: Recording, *, columns: int) -> Figure:
 
 
 def recording_html(recording: Recording, facts: list[str]) -> str:
-    """The facts, and the figure where the trials in it can be read."""
+    """The facts, and the figure if its trials can be read."""
     from neuroreel.showing import figure_html
 
     try:
@@ -106,18 +106,18 @@ def recording_html(recording: Recording, facts: list[str]) -> str:
 
 
 def _strip_height(video: NDArray[Any], columns: int) -> float:
-    """Millimeters of height that a row of frames takes on a page."""
+    """Height of a row of frames on a page, in millimeters."""
     return float((PAGE - 20) / min(columns, len(video)) * video.shape[1] / video.shape[2] + 6)
 
 
 def _draw_movie(ax: Any, trial: Trial, *, columns: int) -> None:
-    assert trial.video is not None  # who calls saw to it
+    assert trial.video is not None  # the caller made sure
     strip = Strip(name=trial.name, rows={"movie": trial.video}, frame_rate_hz=trial.frame_rate_hz)
     draw_strips(ax, [strip], frames=[even_frames(trial.frames, columns)])
 
 
 def _traces(trial: Trial) -> dict[str, NDArray[Any]]:
-    """What the animal did, by what it is called."""
+    """The animal's behavior, by label."""
     traces = {}
     for name, values in (("behavior", trial.behavior), ("pupil center", trial.pupil_center)):
         for number, trace in enumerate([] if values is None else values):

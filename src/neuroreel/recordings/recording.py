@@ -1,4 +1,4 @@
-"""One animal's session: its trials, read from disk when they are looked at."""
+"""One animal's session: its trials, read from disk on access."""
 
 from __future__ import annotations
 
@@ -36,22 +36,23 @@ class Recording(Sequence[Trial]):
     Parameters
     ----------
     folder
-        Where it lies, as given: links are not followed.
+        The folder as given: links are not followed.
     tiers
         One word per trial: train, oracle, live_test_main, live_test_bonus, final_test_main, final_test_bonus, none,
-        or a word of the lab's own.
+        or the lab's own words.
     kinds
         What was recorded: "videos", "responses", "behavior", "pupil_center".
     neurons
-        How many neurons; 0 if all responses are withheld.
+        Number of neurons; 0 if all responses are withheld.
     video_size
         (height, width) of the movies, in pixels.
     frame_rate_hz
-        Frames a second of all arrays.
+        Frames per second of all arrays.
     unit_ids
-        (neurons,) of the lab's own numbering; None if not stored.
+        (neurons,): the lab's own numbering; None if not stored.
     coordinates
-        (neurons, axes), where the neurons lie, in the lab's own units (micrometers in Sensorium); None if not stored.
+        (neurons, axes): positions of the neurons, in the lab's own units (micrometers in Sensorium); None if not
+        stored.
     """
 
     folder: Path
@@ -66,12 +67,12 @@ class Recording(Sequence[Trial]):
 
     @property
     def name(self) -> str:
-        """The folder's name; where a link was opened, the link's."""
+        """The folder's name, or the link's name if a link was opened."""
         return self.folder.name
 
     @property
     def trials(self) -> Trials:
-        """All trials, read when they are looked at: ``recording.trials[-1]``, ``recording.trials[:10]``."""
+        """All trials, read on access: ``recording.trials[-1]``, ``recording.trials[:10]``."""
         return Trials(self, range(len(self.tiers)))
 
     def __len__(self) -> int:
@@ -82,7 +83,7 @@ class Recording(Sequence[Trial]):
     @overload
     def __getitem__(self, index: slice) -> Trials: ...
     def __getitem__(self, index: int | slice) -> Trial | Trials:
-        """One trial, or the lazy trials of a slice: ``recording`` stands for ``recording.trials`` everywhere."""
+        """One trial, or the lazy trials of a slice: ``recording`` can replace ``recording.trials`` everywhere."""
         return self.trials[index]
 
     def specs(self) -> Iterator[TrialSpec]:
@@ -90,11 +91,11 @@ class Recording(Sequence[Trial]):
         return self.trials.specs()
 
     def stamps(self) -> Iterator[str]:
-        """Of each trial, what changes when its files change."""
+        """For each trial, a line that changes when its files change."""
         return self.trials.stamps()
 
     def folds(self) -> list[str]:
-        """One word per trial: "fold_3", or the trial's tier where it has no fold. See :func:`assign_folds`."""
+        """One word per trial: "fold_3", or the trial's tier if it has no fold. See :func:`assign_folds`."""
         return list(self._folds)
 
     @functools.cached_property
@@ -109,10 +110,10 @@ class Recording(Sequence[Trial]):
         Raises
         ------
         InputError
-            No trials are left, or a tier that no trial has; the message lists what there is.
+            No trials are left, or no trial has the tier; the message lists the choices.
         """
         named = [self.tiers]
-        if any(is_fold(word) for word in words):  # computing folds reads every movie: not for tiers alone
+        if any(is_fold(word) for word in words):  # computing folds reads every movie, so not for tiers
             named.append(tuple(self.folds()))
         chosen = [i for i in range(len(self.tiers)) if any(names[i] in words for names in named)]
         unknown = [word for word in words if word not in self.tiers and not is_fold(word)]
@@ -153,7 +154,7 @@ class Recording(Sequence[Trial]):
         return trial
 
     def trial_showing(self, video: ArrayLike, *, name: str = "a movie that was not shown") -> Trial:
-        """A trial that was never run: the animal is shown this movie, and behaves as it does on average.
+        """A trial that was never run: this movie, with the animal's average behavior.
 
         Predict responses to it, or reconstruct it from such a prediction (Bauer et al. 2026, noise and gratings).
 
@@ -162,17 +163,17 @@ class Recording(Sequence[Trial]):
         video
             (frames, height, width) of the recording's frame size, grey levels 0..255, at its frame rate.
         name
-            Of the trial.
+            Name of the trial.
 
         Returns
         -------
         Trial
-            Without responses; each behaviour channel is constant at its mean over the training trials.
+            Without responses; each behavior channel is constant at its mean over the training trials.
 
         Raises
         ------
         InputError
-            No video, or one of another size; a recording that has behaviour but no means of it.
+            No video, or a video of another size; a recording with behavior but without its mean.
         """
         trial = Trial(video=np.asarray(video), frame_rate_hz=self.frame_rate_hz, name=name)
         if trial.needs_video().shape[1:] != self.video_size:
@@ -185,14 +186,14 @@ class Recording(Sequence[Trial]):
             if kind not in self.statistics:
                 raise InputError(
                     f"{self.name} stores no mean of its {kind} (meta/statistics/{kind}/all/mean.npy, std.npy), so its "
-                    f"mean {kind} is not known: copy the recording's meta folder again, write the recording anew with "
+                    f"mean {kind} is not known: copy the recording's meta folder again, write the recording again with "
                     f"nr.write_recording, or call nr.predict with a Trial that has {kind}="
                 )
             means[kind] = np.repeat(self.statistics[kind].mean[:, None], trial.frames, axis=1)
         return trial.replace(simulated=self.simulated, recording=self.name, **means)
 
     def trial_spec(self, index: int) -> TrialSpec:
-        """Sizes of trial number ``index``; it is opened, and so checked, the first time only."""
+        """Sizes of trial number ``index``; it is opened and checked only the first time."""
         if index not in self._specs:
             self.open_trial(index)
         return self._specs[index]
@@ -204,7 +205,7 @@ class Recording(Sequence[Trial]):
         )
 
     def plot(self, *, columns: int = 6) -> Figure:
-        """A frame each of trials spread over the session, and the responses in one of them; outside pyplot."""
+        """One frame from each of several trials, and the responses in one of them; drawn without pyplot."""
         from neuroreel.recordings.pictures import recording_figure
 
         return recording_figure(self, columns=columns)
@@ -224,7 +225,7 @@ class Recording(Sequence[Trial]):
 
 
 class Trials(Sequence[Trial]):
-    """Some trials of a recording, in order. Each is opened when it is looked at, and not kept.
+    """Some trials of a recording, in order. Each is opened on access, and not kept.
 
     Attributes
     ----------
@@ -244,7 +245,7 @@ class Trials(Sequence[Trial]):
     @overload
     def __getitem__(self, index: slice) -> Trials: ...
     def __getitem__(self, index: int | slice) -> Trial | Trials:
-        """One trial, or the lazy trials of a slice; TrialNumberError, an IndexError, where there is none."""
+        """One trial, or the lazy trials of a slice; TrialNumberError, an IndexError, if there is none."""
         if isinstance(index, slice):
             return Trials(self._recording, self.indices[index])
         if not -len(self) <= operator.index(index) < len(self):
@@ -257,7 +258,7 @@ class Trials(Sequence[Trial]):
             yield self._recording.trial_spec(index)
 
     def stamps(self) -> Iterator[str]:
-        """For each trial a line that changes when its files do: their paths, sizes and times. None is opened."""
+        """For each trial a line that changes when its files do: paths, sizes and times. No file is opened."""
         recording = self._recording
         for index in self.indices:
             files = [sensorium.data_file(recording.folder, kind, index) for kind in sorted(recording.kinds)]
@@ -269,12 +270,12 @@ class Trials(Sequence[Trial]):
 
 
 def open_recordings(folders: Sequence[str | os.PathLike[str]]) -> list[Recording]:
-    """Open recordings that are used together, and told apart by their names.
+    """Open recordings that are used together and identified by their names.
 
     Raises
     ------
     InputError
-        None was given, two have one name, or one cannot be opened.
+        None was given, two have the same name, or one cannot be opened.
     """
     if not folders:
         raise InputError("no recording was given; give the folder of at least one")
@@ -292,19 +293,19 @@ def open_recording(folder: str | os.PathLike[str]) -> Recording:
     ----------
     folder
         One animal's session: a folder with ``data/videos``, ``data/responses`` and ``meta/trials/tiers.npy``;
-        behaviour, pupil centre and everything else under ``meta`` may be absent.
+        behavior, pupil center and everything else under ``meta`` may be missing.
 
     Returns
     -------
     Recording
-        Its trials are checked when they are looked at. Withheld responses (missing or all zero in a ``live_test_*``,
-        ``final_test_*`` or ``none`` trial) are never handed out: such a trial has ``responses=None``. All-zero
+        Its trials are checked on access. Withheld responses (missing or all zero in a ``live_test_*``,
+        ``final_test_*`` or ``none`` trial) are never returned: such a trial has ``responses=None``. All-zero
         responses in any other trial are refused.
 
     Raises
     ------
     InputError
-        The folder is not a recording, files are missing or damaged, or they do not fit each other.
+        The folder is not a recording, files are missing or damaged, or they do not fit together.
 
     Examples
     --------
@@ -331,7 +332,7 @@ def open_recording(folder: str | os.PathLike[str]) -> Recording:
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:
-    """Bytes and nanoseconds; zeros for a file that is not there."""
+    """Bytes and nanoseconds; zeros for a missing file."""
     if not file.exists():  # withheld responses
         return 0, 0
     status = file.stat()

@@ -1,9 +1,9 @@
-"""The layout of the Sensorium 2023 recordings: which file lies where, and how one trial is read.
+"""The layout of the Sensorium 2023 recordings: where files are, and how a trial is read.
 
 ::
 
     data/videos/N.npy          (height, width, frames), grey levels 0..255
-    data/responses/N.npy       (neurons, frames); missing or all zero where they are withheld
+    data/responses/N.npy       (neurons, frames); missing or all zero if withheld
     data/behavior/N.npy        (channels, frames): pupil dilation, running speed; may be absent
     data/pupil_center/N.npy    (2, frames); may be absent
     meta/trials/tiers.npy      one word per trial, see WITHHELD_TIERS
@@ -38,12 +38,12 @@ FOLDS = Path("meta", "trials", "folds.json")
 UNIT_IDS = Path("meta", "neurons", "unit_ids.npy")
 COORDINATES = Path("meta", "neurons", "cell_motor_coordinates.npy")
 SETTINGS = Path("meta", "neuroreel.json")
-SIMULATION = Path("meta", "simulation.json")  # settings of a simulated recording; no other has it
+SIMULATION = Path("meta", "simulation.json")  # settings of a simulated recording; others do not have it
 OWN_FILES = (TIERS, FOLDS, UNIT_IDS, COORDINATES, SETTINGS)
 
 FRAME_RATE_HZ = 30.0
 WITHHELD_TIERS = ("live_test_main", "live_test_bonus", "final_test_main", "final_test_bonus", "none")
-"""Tiers whose responses may be missing or all zero. In any other tier (train, oracle, a lab's own) that is a fault."""
+"""Tiers whose responses may be missing or all zero. In any other tier (train, oracle, a lab's own) that is an error."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,22 @@ def is_published_name(name: str) -> bool:
 
 
 def data_file(folder: Path, kind: str, index: int) -> Path:
-    """Where the array of one kind of one trial lies."""
+    """The file of one array of one trial."""
     return folder / "data" / kind / f"{index}.npy"
 
 
 def statistics_file(folder: Path, kind: str, which: str) -> Path:
-    """Where the mean or std of one kind lies."""
+    """The file of the mean or std of one kind."""
     return folder / "meta" / "statistics" / kind / "all" / f"{which}.npy"
 
 
 def is_listed(path: Path) -> bool:
-    """Whether a folder lists this file, be it a link to content that is not there: reading that says so."""
+    """Whether a folder lists this file, even as a link to missing content, which reading will report."""
     return os.path.lexists(path)
 
 
 def check_layout(folder: Path) -> None:
-    """Raise InputError unless the folder holds a recording, saying what was looked for and where one may be."""
+    """Raise InputError unless the folder holds a recording; it says what was missing and where one may be."""
     if not folder.is_dir():
         unpack = "; unpack it first" if folder.suffix == ".zip" and folder.is_file() else ""
         raise InputError(f"{folder} is not a folder{unpack}")
@@ -93,7 +93,7 @@ def check_layout(folder: Path) -> None:
 
 
 def read_tiers(folder: Path) -> tuple[str, ...]:
-    """The tier of each trial, as words of any length (the file's own words are cut at a fixed one)."""
+    """The tier of each trial, as words of any length (the file truncates words at a fixed length)."""
     stored = read_array(folder / TIERS, rank=1, kinds="US")
     tiers = tuple(word.decode() if isinstance(word, bytes) else str(word) for word in stored.tolist())
     check_tiers(tiers, what=str(folder / TIERS))
@@ -101,7 +101,7 @@ def read_tiers(folder: Path) -> tuple[str, ...]:
 
 
 def check_tiers(tiers: Sequence[object], *, what: str) -> None:
-    """Raise InputError unless each trial has a word, and none that could be taken for a fold."""
+    """Raise InputError unless each trial has a word that is not the name of a fold."""
     for index, word in enumerate(tiers):
         if not isinstance(word, str) or not word or word.startswith("fold"):
             raise InputError(f"{what}: trial {index} has {word!r}; it must be a tier such as 'train', not a fold")
@@ -125,12 +125,12 @@ def check_files(folder: Path, tiers: tuple[str, ...]) -> frozenset[str]:
 
 
 def read_neurons(folder: Path, tiers: tuple[str, ...]) -> tuple[NDArray[Any] | None, NDArray[Any] | None, int]:
-    """Unit ids (neurons,), coordinates (neurons, axes), None where absent, and how many neurons there are.
+    """Unit IDs (neurons,) and coordinates (neurons, axes), None if missing, and the number of neurons.
 
     Raises
     ------
     InputError
-        They and the responses of the first trial disagree.
+        They disagree with the responses of the first trial.
     """
     counts = {}
     unit_ids = coordinates = None
@@ -149,7 +149,7 @@ def read_neurons(folder: Path, tiers: tuple[str, ...]) -> tuple[NDArray[Any] | N
 
 
 def read_frame_rate(folder: Path) -> float:
-    """Frames a second: 30 unless the recording says otherwise."""
+    """Frames per second: 30 unless the recording says otherwise."""
     if not is_listed(folder / SETTINGS):
         return FRAME_RATE_HZ
     rate = read_json(folder / SETTINGS).get("frame_rate_hz")
@@ -165,12 +165,12 @@ def read_statistics(folder: Path, kind: str) -> Statistics | None:
         return None
     mean, std = (_one_axis(read_array(file, rank=(1, 2))) for file in files)
     if mean.shape != std.shape or not (np.isfinite(mean).all() and np.isfinite(std).all()):
-        raise InputError(f"{files[0].parent} does not hold one mean and one std a channel; delete it or write it anew")
+        raise InputError(f"{files[0].parent} must hold one mean and one std per channel; delete it or write it again")
     return Statistics(mean, std)
 
 
 def read_video(folder: Path, index: int) -> NDArray[Any]:
-    """The movie (frames, height, width) as it lies on disk, memory-mapped, without its own padding."""
+    """The movie (frames, height, width) as stored, memory-mapped, without its padding."""
     stored = read_array(data_file(folder, "videos", index), rank=3)
     video: NDArray[Any] = np.moveaxis(stored[..., : frames_before_nan(stored[0, 0])], -1, 0)
     return video
@@ -188,13 +188,13 @@ def read_trial(
 ) -> Trial:
     """One trial, memory-mapped and cut at the first NaN.
 
-    That is the first NaN of the responses where there are any, else of the behaviour, else of the video. All neurons
-    are padded alike, so the first one tells.
+    That is the first NaN of the responses if there are any, else of the behavior, else of the video. All neurons are
+    padded alike, so only the first one is checked.
 
     Raises
     ------
     InputError
-        A file is damaged, lengths differ, NaN before the padding, or all-zero responses where they are not withheld.
+        A file is damaged, lengths differ, NaN before the padding, or all-zero responses that are not withheld.
     """
     name = f"{recording.partition('-Video-')[0]}/trial {index}"
     withheld = tier in WITHHELD_TIERS and not is_listed(data_file(folder, "responses", index))
@@ -210,7 +210,7 @@ def read_trial(
     return Trial(
         video=np.moveaxis(arrays["videos"], -1, 0),
         responses=arrays.get("responses"),
-        # Read, not mapped: they are small, and each mapped array is an open file, of which 1024 are the usual limit.
+        # Read, not mapped: they are small, and each mapped array is an open file, usually limited to 1024.
         behavior=np.array(arrays["behavior"]) if "behavior" in arrays else None,
         pupil_center=np.array(arrays["pupil_center"]) if "pupil_center" in arrays else None,
         frame_rate_hz=frame_rate_hz,
@@ -221,14 +221,14 @@ def read_trial(
 
 
 def _recorded(responses: NDArray[Any], *, tier: str, name: str) -> bool:
-    """False for the zeros that stand for withheld responses; InputError where nothing should be withheld."""
+    """False for zeros that mean withheld responses; InputError if none should be withheld."""
     frames = frames_before_nan(responses[0])
     if responses[:, :frames].any():
         return True
     if tier in WITHHELD_TIERS:
         return False
     if frames == 0:
-        return True  # NaN from the start: _length says so
+        return True  # NaN from the start: _length reports it
     raise InputError(
         f"{name}: the responses are all zero, which marks them as withheld, but the trial's tier is {tier!r}; "
         f"give it one of {', '.join(WITHHELD_TIERS)}, or restore the responses"
@@ -236,7 +236,7 @@ def _recorded(responses: NDArray[Any], *, tier: str, name: str) -> bool:
 
 
 def _length(stored: Mapping[str, NDArray[Any]], *, name: str) -> int:
-    """Frames in the trial, by the kind that keeps the time; InputError if the others do not follow it."""
+    """Frames in the trial, from the array that sets its length; InputError if the others differ."""
     clock = next(kind for kind in ("responses", "behavior", "pupil_center", "videos") if kind in stored)
     row = _row(stored[clock])
     frames = frames_before_nan(row)

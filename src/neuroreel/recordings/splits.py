@@ -1,13 +1,13 @@
-"""Folds that never leak a movie: trials that show the same movie always land in the same fold.
+"""Folds that never leak a movie: trials with the same movie are always in the same fold.
 
-A movie is shown in several trials, and to several mice. A test set of trials drawn at random would hold movies that
-the model was trained on; so the fold follows from the movie itself. There are two rules:
+A movie is shown in several trials, and to several mice. A random test set would contain movies that the model was
+trained on; so the movie itself determines the fold. There are two rules:
 
-- that of the published reconstructions, for recordings in the Sensorium layout that others made, and for simulated
-  ones. It looks at five frames spread over the movie, so a movie that is cut at another length may get another fold,
-  and it cannot tell uniform frames apart;
-- for recordings that this package made of other data: it looks at five frames where the picture first changes, wherever
-  the movie ends, and at their mean level.
+- the rule of the published reconstructions, for others' recordings in the Sensorium layout and for simulated ones. It
+  uses five frames spread over the movie, so a movie that is cut at another length may get another fold, and it cannot
+  distinguish uniform frames;
+- a rule for recordings that this package made from other data: it uses five frames where the picture first changes,
+  wherever the movie ends, and their mean level.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ METHODS = {
     "the 64-bit perceptual hash and the mean level of each; fold = hash modulo 7",
 }
 OLD_MICE = "8744edeac3b4d1ce16b680916b5267ce"
-"""The names of the five "old" mice of Sensorium 2023 end so. All their trials but "none" are folded."""
+"""Endings of the names of the five "old" mice of Sensorium 2023. All their trials but "none" have folds."""
 
 
 def video_hash(video: NDArray[Any]) -> int:
@@ -65,7 +65,7 @@ def video_hash(video: NDArray[Any]) -> int:
 
 
 def opening_of(video: NDArray[Any]) -> NDArray[np.uint64]:
-    """What the movie looks like where the picture first changes: the same wherever the movie ends after that.
+    """A summary of the movie where the picture first changes, which does not depend on where the movie ends.
 
     Parameters
     ----------
@@ -96,18 +96,18 @@ def fold_of(video: NDArray[Any], *, folds: int = FOLD_COUNT) -> int:
 
 
 def is_folded(tier: str, *, recording_name: str) -> bool:
-    """Whether trials of a tier are divided into folds: train and oracle, and in old mice all but "none"."""
+    """Whether trials of a tier get folds: train and oracle, and in old mice all but "none"."""
     return tier != "none" if recording_name.endswith(OLD_MICE) else tier in ("train", "oracle")
 
 
 def assign_folds(folder: Path, tiers: Sequence[str]) -> list[str]:
-    """One word for each trial of the recording in a folder: "fold_3", or its tier where it has none.
+    """One word for each trial of the recording in a folder: "fold_3", or its tier if it has no fold.
 
-    The answer is kept in ``meta/trials/folds.json`` of the recording the first time, with the hash of each movie and
-    the versions of the libraries that computed it. From then on the file is read: an update of a library cannot move
-    the test set.
+    The answer is stored once in the recording's ``meta/trials/folds.json``, with each movie's hash and the versions of
+    the
+    libraries that computed it. From then on the file is read, so that updating a library cannot change the test set.
 
-    Warns if movies that look alike are in different folds, or movies that look different have one hash.
+    Warns if movies that look alike are in different folds, or movies that look different have the same hash.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def assign_folds(folder: Path, tiers: Sequence[str]) -> list[str]:
     if is_listed(file):
         return read_folds(file, tiers)
     rule = fold_rule(folder)
-    name = folder.resolve().name  # a link's name says nothing of whose mouse it is
+    name = folder.resolve().name  # a link's name does not identify the mouse
     openings: dict[int, NDArray[np.uint64]] = {}
     hashes: list[int | None] = [None] * len(tiers)
     for index, tier in enumerate(tiers):
@@ -130,7 +130,7 @@ def assign_folds(folder: Path, tiers: Sequence[str]) -> list[str]:
         write_folds(file, words, hashes=hashes, rule=rule)
     except ResourceError as error:
         warnings.warn(
-            f"the folds of {folder.name} cannot be kept with it ({error}); they are computed again each time, and "
+            f"the folds of {folder.name} cannot be stored with it ({error}); they are computed again each time, and "
             "another version of ImageHash or Pillow could move movies between them",
             stacklevel=2,
         )
@@ -138,7 +138,7 @@ def assign_folds(folder: Path, tiers: Sequence[str]) -> list[str]:
 
 
 def fold_words(tiers: Sequence[str], hashes: Sequence[int | None]) -> list[str]:
-    """The fold of each trial by the hash of its movie; its tier where it has no hash."""
+    """The fold of each trial from the hash of its movie, or its tier if it has no hash."""
     return [tier if value is None else f"fold_{value % FOLD_COUNT}" for tier, value in zip(tiers, hashes, strict=True)]
 
 
@@ -154,19 +154,19 @@ def read_folds(file: Path, tiers: Sequence[str]) -> list[str]:
 def write_folds(
     file: Path, words: Sequence[str], *, hashes: Sequence[int | None] | None = None, rule: str = PUBLISHED
 ) -> None:
-    """Keep the folds and how they came about: from the movies' hashes, or given by whoever made the recording."""
+    """Store the folds and their origin: from the movies' hashes, or given by the user."""
     content: dict[str, Any] = {"words": list(words), "method": METHODS[rule] if hashes else "given with the recording"}
     if hashes:
         content["hashes"] = [None if value is None else f"{value:016x}" for value in hashes]
         content["versions"] = {name: version(name) for name in ("ImageHash", "Pillow", "numpy", "scipy")}
-    with atomic_path(file, overwrite=True) as partial:  # two jobs may compute it at once, and agree
+    with atomic_path(file, overwrite=True) as partial:  # two jobs may compute it at once, with the same result
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def check_words(words: Sequence[str], tiers: Sequence[str], *, what: str) -> None:
     """Raise InputError unless there is one word per trial, a fold such as "fold_3" or the trial's own tier."""
     if len(words) != len(tiers):
-        raise InputError(f"{what}: {len(words)} words for {len(tiers)} trials; there must be one a trial")
+        raise InputError(f"{what}: {len(words)} words for {len(tiers)} trials; there must be one per trial")
     for index, (word, tier) in enumerate(zip(words, tiers, strict=True)):
         if not is_fold(word) and word != tier:
             raise InputError(
@@ -180,14 +180,14 @@ def is_fold(word: object) -> bool:
 
 
 def movie_hash(video: NDArray[Any], *, rule: str) -> int:
-    """The 64-bit hash of a movie (frames, height, width) that decides its fold by one of ``METHODS``."""
+    """The 64-bit hash of a movie (frames, height, width) that sets its fold by one of ``METHODS``."""
     if rule == PUBLISHED:
         return video_hash(video)
     return int.from_bytes(hashlib.blake2b(opening_of(video).astype("<u8").tobytes(), digest_size=8).digest(), "big")
 
 
 def fold_rule(folder: Path) -> str:
-    """By which rule a recording's folds follow from its movies: the published one unless its settings name another."""
+    """The rule for a recording's folds: the published one unless its settings name another."""
     rule = read_json(folder / SETTINGS).get("fold_rule", PUBLISHED) if is_listed(folder / SETTINGS) else PUBLISHED
     if rule not in METHODS:
         raise InputError(f"{folder / SETTINGS} says fold_rule: {rule!r}; it must be one of {', '.join(METHODS)}")
@@ -197,8 +197,9 @@ def fold_rule(folder: Path) -> str:
 def _identify(folder: Path, index: int, *, rule: str) -> tuple[NDArray[np.uint64], int]:
     """The opening and the hash of a trial's movie.
 
-    Of the movie as it lies on disk, not cut to the responses: the same movie must have the same hash in a trial whose
-    responses ended early.
+    Uses the movie as stored, not cut to the responses: the same movie must have the same hash in a trial whose
+    responses
+    ended early.
     """
     try:
         video = read_video(folder, index)
@@ -211,8 +212,8 @@ def _identify(folder: Path, index: int, *, rule: str) -> tuple[NDArray[np.uint64
 def _warn_of_doubts(
     name: str, openings: Mapping[int, NDArray[np.uint64]], hashes: Sequence[int | None], words: Sequence[str]
 ) -> None:
-    """Warn of movies that look alike but are in different folds, and of movies that only their hashes take for one."""
-    advice = "give the folds yourself where that matters (folds= of write_recording, or a table's column 'fold')"
+    """Warn of movies that look alike but are in different folds, and of different movies with the same hash."""
+    advice = "give the folds yourself if that matters (folds= of write_recording, or a table's column 'fold')"
     trials = np.array(list(openings))
     looks = np.array(list(openings.values())).reshape(-1, HASHED_FRAMES, 2)
     folds = np.array([words[trial] for trial in trials])
@@ -238,7 +239,7 @@ def _warn_of_doubts(
         )
 
 
-_ALIKE_BITS = 16  # of the 320 of five frames; movies that have nothing in common differ in 160
+_ALIKE_BITS = 16  # of the 320 of five frames; unrelated movies differ in 160
 _ALIKE_LEVELS = 2
 
 
@@ -251,10 +252,10 @@ def _check_length(video: NDArray[Any]) -> None:
 
 
 def _as_bytes(frames: NDArray[Any]) -> NDArray[np.uint8]:
-    """Whole grey levels; InputError for what cannot be such."""
+    """Whole grey levels; InputError for anything else."""
     frames = np.asarray(frames)
     if not (np.isfinite(frames).all() and frames.min() >= 0 and frames.max() <= 255):
-        raise InputError("a movie must hold grey levels 0..255 to be hashed; it has others, or NaN")
+        raise InputError("a movie must hold grey levels 0..255 to be hashed; it has other values, or NaN")
     return frames.astype(np.uint8)
 
 

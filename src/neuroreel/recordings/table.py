@@ -38,36 +38,36 @@ def import_table(
     overwrite: bool = False,
     say: Callable[[str], object] = lambda line: None,
 ) -> Recording:
-    """Make a recording of a table that names one trial's files a row.
+    """Make a recording from a table that names the files of one trial per row.
 
     Parameters
     ----------
     table
         ``.csv``, with commas or semicolons, or ``.tsv``, with tabs. Its first row names the columns: ``video`` (.npy or
-        .tif of (frames, height, width), or any video), and where there are any ``responses`` (neurons, frames),
+        .tif of (frames, height, width), or any video), and optionally ``responses`` (neurons, frames),
         ``behavior`` (channels, frames), ``pupil_center`` (2, frames), all .npy; ``tier``, a word ("train" by default);
-        ``fold``, such as "fold_3" or 3, where folds should not follow from the movies (an empty cell: in no fold);
+        ``fold``, such as "fold_3" or 3, if folds should not come from the movies (empty for no fold);
         ``frame_rate_hz``. File names are relative to the table's folder. A cell may be empty; empty rows are skipped.
     folder
-        Of the recording; see :func:`write_recording`.
+        Folder for the recording; see :func:`write_recording`.
     frame_rate_hz
-        Frames a second where the table has no such column; by default what the video file tells.
+        Frames per second if the table has no such column; by default that of the video file.
     unit_ids, coordinates
-        Of the neurons; see :func:`write_recording`.
+        IDs and positions of the neurons; see :func:`write_recording`.
     overwrite
-        Replace a recording that lies there.
+        Replace an existing recording.
     say
         Called with lines for the user, such as ``print``.
 
     Returns
     -------
     Recording
-        Written a trial at a time, opened.
+        The recording, written one trial at a time and opened.
 
     Raises
     ------
     InputError
-        A table that is missing, has other columns or names files that are not there; trials that do not fit each other.
+        A table that is missing, has other columns or names missing files; trials that do not fit together.
     ResourceError
         A library that reads a movie is not installed, or the disk is full.
     """
@@ -91,7 +91,7 @@ def import_table(
 
 @dataclass(frozen=True)
 class Row:
-    """One trial of a table: where its files lie."""
+    """One trial of a table: its files."""
 
     name: str
     files: dict[str, Path]
@@ -105,8 +105,7 @@ class Row:
         rate = self.frame_rate_hz or told
         if rate is None:
             raise InputError(
-                f"{self.name}: {self.files['video']} does not tell its frame rate; give frame_rate_hz=, or a column "
-                "frame_rate_hz"
+                f"{self.name}: {self.files['video']} has no frame rate; give frame_rate_hz=, or a column frame_rate_hz"
             )
         arrays: dict[str, Any] = {
             kind: read_array(file, rank=2) for kind, file in self.files.items() if kind != "video"
@@ -115,7 +114,7 @@ class Row:
 
 
 def read_rows(table: Path, *, frame_rate_hz: float | None = None) -> list[Row]:
-    """The rows of a table, all of whose files are there."""
+    """The rows of a table, after checking that all files exist."""
     if table.suffix.lower() not in ENDINGS_OF_TABLES:
         raise InputError(f"{table} ends in {table.suffix!r}; a table ends in {' or '.join(ENDINGS_OF_TABLES)}")
     check_fetched(table)
@@ -129,7 +128,7 @@ def read_rows(table: Path, *, frame_rate_hz: float | None = None) -> list[Row]:
     try:
         rows = [cells for cells in reader if any(map(_has_content, cells.values()))]
     except csv.Error as error:
-        raise InputError(f"{table} cannot be read as a table ({error}); correct it, its quotes for instance") from error
+        raise InputError(f"{table} cannot be read as a table ({error}); correct it, for instance its quotes") from error
     _check_columns(table, reader.fieldnames or ())
     if not rows:
         raise InputError(f"{table} has no rows; give one per trial")
@@ -137,7 +136,7 @@ def read_rows(table: Path, *, frame_rate_hz: float | None = None) -> list[Row]:
 
 
 def _delimiter(table: Path, lines: Sequence[str]) -> str:
-    """A tab in .tsv files; in .csv files a comma, or the semicolon of spreadsheets whose decimal sign is the comma."""
+    """A tab in .tsv files; in .csv files a comma, or a semicolon as in locales with a decimal comma."""
     if table.suffix.lower() == ".tsv":
         return "\t"
     header = lines[0] if lines else ""
@@ -145,7 +144,7 @@ def _delimiter(table: Path, lines: Sequence[str]) -> str:
 
 
 def _has_content(cell: str | list[str] | None) -> bool:
-    """Whether a cell, or the surplus cells of a row, hold anything."""
+    """Whether a cell, or a row's extra cells, have content."""
     return bool("".join(cell or ()).strip())
 
 

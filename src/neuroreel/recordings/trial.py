@@ -1,4 +1,4 @@
-"""One trial: a stretch of movie and what the neurons did meanwhile."""
+"""One trial: a movie and the responses of the neurons."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
-    """A movie, the responses to it and, where it was recorded, the animal's behaviour; all on one clock.
+    """A movie, the responses to it and, if recorded, the animal's behavior, all on one clock.
 
     Parameters
     ----------
     video
-        (frames, height, width), grey levels 0..255. None where the movie is not known.
+        (frames, height, width), grey levels 0..255. None if the movie is unknown.
     responses
-        (neurons, frames): deconvolved calcium, fluorescence, spike counts. None where nothing was recorded.
+        (neurons, frames): deconvolved calcium, fluorescence, spike counts. None if nothing was recorded.
     frame_rate_hz
-        Frames a second of every array.
+        Frames per second of all arrays.
     behavior
         (channels, frames), any unit; in Sensorium recordings pupil dilation and running speed. None if not recorded.
     pupil_center
         (2, frames), in camera pixels. None if not recorded.
     name
-        Says which trial this is in messages, plots and results.
+        Name of the trial in messages, plots and results.
     recording
-        Name of the recording that it is from.
+        Name of its recording.
     simulated
-        True if no animal was recorded: it is said wherever results of it are shown.
+        True if no animal was recorded; this is said wherever its results are shown.
 
     Raises
     ------
@@ -82,14 +82,14 @@ class Trial:
 
     @property
     def frames(self) -> int:
-        """How many frames the trial has."""
+        """Number of frames."""
         array = self.video if self.video is not None else self.responses
-        assert array is not None  # __post_init__ saw to it
+        assert array is not None  # __post_init__ made sure
         return _frames("video" if self.video is not None else "responses", array)
 
     @property
     def neurons(self) -> int:
-        """How many neurons were recorded (0 without responses)."""
+        """Number of recorded neurons (0 without responses)."""
         return 0 if self.responses is None else self.responses.shape[0]
 
     @property
@@ -99,44 +99,45 @@ class Trial:
 
     @property
     def covariates(self) -> NDArray[np.float32]:
-        """(channels, frames): behaviour and pupil centre, one after the other; no channels if neither was recorded."""
+        """(channels, frames): behavior and pupil center together; no channels if neither was recorded."""
         recorded = [array for array in (self.behavior, self.pupil_center) if array is not None]
         if not recorded:
             return np.zeros((0, self.frames), np.float32)
         return np.concatenate(recorded).astype(np.float32, copy=False)
 
     def needs_video(self) -> NDArray[np.float32]:
-        """The video as float32 (frames, height, width); InputError if it is not known, or its white seems to be 1."""
+        """The video as float32 (frames, height, width); InputError if it is unknown, or its white seems to be 1."""
         if self.video is None:
             raise InputError(f"{self.name} has no video; this step needs the movie that was shown")
         check_white(self.video, what=self.name)
         return np.ascontiguousarray(self.video, dtype=np.float32)
 
     def needs_responses(self) -> NDArray[np.float32]:
-        """The responses as float32 (neurons, frames), clipped at 0 from below; InputError if there are none.
+        """The responses as float32 (neurons, frames), with negative values set to 0; InputError if there are none.
 
-        Deconvolved calcium has small negative values where the deconvolution overshot; encoding models count events.
+        Deconvolved calcium has small negative values where the deconvolution overshot, but encoding models count
+        events.
         """
         if self.responses is None:
             raise InputError(f"{self.name} has no responses; this step needs recorded activity")
         return np.maximum(self.responses, 0, dtype=np.float32)
 
     def replace(self, **changes: Any) -> Trial:
-        """A copy with some fields changed, validated anew."""
+        """A copy with some fields changed, validated again."""
         return replace(self, **changes)
 
     def to_xarray(self) -> xr.Dataset:
-        """The arrays on labelled axes, with times in seconds; the screen stands the right way up in xarray's plots.
+        """The arrays on labeled axes, with times in seconds; the screen is right side up in xarray's plots.
 
         ``video`` (frame, height, width), ``responses`` (neuron, frame), ``behavior`` (channel, frame) and
-        ``pupil_center`` (coordinate, frame): those that were recorded, none of them copied.
+        ``pupil_center`` (coordinate, frame): those that were recorded, without copying.
         """
         from neuroreel.recordings.pictures import trial_dataset
 
         return trial_dataset(self)
 
     def plot(self, *, columns: int = 6) -> Figure:
-        """Frames of the movie, the responses as a raster, behavior and pupil; outside pyplot."""
+        """Frames of the movie, the responses as a raster, behavior and pupil; drawn without pyplot."""
         from neuroreel.recordings.pictures import trial_figure
 
         return trial_figure(self, columns=columns)
@@ -161,9 +162,9 @@ _AXES = {
 
 
 def turned(lengths: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Which array seems to have its axes in another order: another axis of it has the length that all others agree on.
+    """Which array seems to have its axes in another order: another of its axes has the length that all others share.
 
-    None where that is true of no array, or of several.
+    None if that is true for no array, or for several.
     """
     others = {kind: {lengths[other] for other in lengths if other != kind} for kind in lengths}
     found = [kind for kind in lengths if len(others[kind]) == 1 and others[kind] <= set(shapes[kind])]
@@ -175,9 +176,9 @@ def _frames(field: str, array: NDArray[Any]) -> int:
 
 
 def _as_array(values: Any, what: str) -> NDArray[Any]:
-    """An ndarray of what was given (memory-mapped arrays stay so); InputError for ragged lists or tensors on a GPU."""
+    """The values as an ndarray (memory-mapped arrays stay mapped); InputError for ragged lists or tensors on a GPU."""
     if np.ma.is_masked(values):
-        raise InputError(f"{what} has masked values; cut them off or interpolate first")
+        raise InputError(f"{what} has masked values; crop or interpolate them first")
     try:
         array = np.asanyarray(values)
         return array if isinstance(array, np.memmap) else np.asarray(array)
@@ -194,4 +195,4 @@ def _check_array(array: NDArray[Any], axes: tuple[str, ...], what: str) -> None:
         raise InputError(f"{what} has type {array.dtype}; it must hold real numbers")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
-        raise InputError(f"{what} holds {bad} NaN or infinite values; cut them off or interpolate first")
+        raise InputError(f"{what} holds {bad} NaN or infinite values; crop or interpolate them first")

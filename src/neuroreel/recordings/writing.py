@@ -1,4 +1,4 @@
-"""Writing trials as a recording in the Sensorium 2023 layout, one trial at a time."""
+"""Write trials as a recording in the Sensorium 2023 layout, one trial at a time."""
 
 from __future__ import annotations
 
@@ -37,32 +37,33 @@ def write_recording(
     extra: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Recording:
-    """Write trials as a recording that this package, and others that know the Sensorium 2023 layout, can read.
+    """Write trials as a recording in the Sensorium 2023 layout, which other packages can read too.
 
     Parameters
     ----------
     folder
-        Where to; its name becomes the recording's. It appears when everything is written, or not at all.
+        Where to write; its name becomes the recording's. It appears when everything is written, or not at all.
     trials
-        Trials of one frame rate, movie size and population, all with a video; a generator will do, as only one is in
+        Trials of one frame rate, movie size and population, all with a video; may be a generator, because only one is
+        in
         memory at a time. A trial without responses needs a tier whose responses are withheld.
     tiers
         One word per trial, such as "train" or "oracle"; "train" for all by default.
     unit_ids
         (neurons,) the lab's own numbering; 0, 1, ... by default.
     coordinates
-        (neurons, axes), where the neurons lie.
+        (neurons, axes): positions of the neurons.
     pad_to
         Frames to which shorter trials are padded with NaN on disk; by default the length of the longest.
     folds
-        One word per trial, "fold_3" or the trial's tier, where the folds are known already. Otherwise they follow from
-        the movies, see :func:`assign_folds`: by the published rule if the folder has the name of a published recording,
-        or the trials are of one or are simulated.
+        One word per trial, "fold_3" or the trial's tier, if the folds are already known. Otherwise they come from the
+        movies, see :func:`assign_folds`: by the published rule if the folder has the name of a published recording, or
+        the trials are from one or are simulated.
     extra
         Further files: a path inside the folder, such as "meta/simulation.json" or "meta/neurons/fields.npy", and
         what to write there (JSON, or an array for .npy).
     overwrite
-        Replace a recording that lies there. A folder that is no recording is never replaced.
+        Replace an existing recording. A folder that is not a recording is never replaced.
 
     Returns
     -------
@@ -71,19 +72,20 @@ def write_recording(
 
     Notes
     -----
-    Arrays keep their type, so that what is read equals what was given, except that integers become floats where
-    they are padded, as integers know no NaN. Statistics are over the frames of train trials (of all trials, if none is
-    train). Responses that are not there are not written; other readers of the layout may expect zeros in their place.
+    Arrays keep their type, so that what is read equals what was given, except that padded integers become floats,
+    because
+    integers have no NaN. Statistics are over the frames of train trials (of all trials if there are none). Missing
+    responses are not written; other readers of the layout may expect zeros instead.
 
     Raises
     ------
     InputError
-        Trials that do not fit each other, words that do not fit the trials, or a folder that exists.
+        Trials that do not fit together, words that do not fit the trials, or a folder that exists.
     ResourceError
         The disk is full, or the folder is not writable.
     """
     given = absolute(folder)
-    folder = given.resolve()  # a link stays, and what it leads to is replaced
+    folder = given.resolve()  # a link stays, and its target is replaced
     _refuse_foreign(folder, overwrite=overwrite)
     _check_counts(trials, tiers=tiers, folds=folds)
     if tiers is not None:
@@ -104,7 +106,7 @@ def write_recording(
 
 
 class _Writer:
-    """Takes trials one by one; what they share, and what can be said only when the last has come, is kept here."""
+    """Takes trials one by one; keeps what they have in common, and what is needed after the last one."""
 
     def __init__(self, folder: Path, *, tiers: Sequence[str] | None, pad_to: int | None) -> None:
         self.folder = folder
@@ -121,7 +123,7 @@ class _Writer:
         """Check and write one trial, without padding."""
         index = len(self._frames)
         if self._given_tiers is not None and index >= len(self._given_tiers):
-            raise InputError(f"tiers has {len(self._given_tiers)} words, but there are more trials; give one a trial")
+            raise InputError(f"tiers has {len(self._given_tiers)} words, but there are more trials; give one per trial")
         tier = "train" if self._given_tiers is None else self._given_tiers[index]
         self._check(trial, index=index, tier=tier)
         moments = self._train if tier == "train" else self._other
@@ -153,11 +155,11 @@ class _Writer:
         self._first = first
 
     def finish(self, *, unit_ids: ArrayLike | None, coordinates: ArrayLike | None) -> None:
-        """Pad the shorter trials, and write what is known of the recording as a whole."""
+        """Pad the shorter trials, and write what belongs to the whole recording."""
         if self._first is None:
             raise InputError("there are no trials to write; give at least one")
         if self._given_tiers is not None and len(self._given_tiers) != len(self.tiers):
-            raise InputError(f"tiers has {len(self._given_tiers)} words for {len(self.tiers)} trials; give one a trial")
+            raise InputError(f"tiers has {len(self._given_tiers)} words for {len(self.tiers)} trials; give as many")
         for index, frames in enumerate(self._frames):
             self._pad(index, missing=(self._pad_to or max(self._frames)) - frames)
         for kind in sensorium.KINDS[1:]:
@@ -171,7 +173,7 @@ class _Writer:
             _save_of_neurons(self.folder / sensorium.UNIT_IDS, unit_ids, neurons)
         if coordinates is not None:
             _save_of_neurons(self.folder / sensorium.COORDINATES, coordinates, neurons)
-        _save(self.folder / sensorium.TIERS, np.array(self.tiers))  # words as long as the longest: none is cut
+        _save(self.folder / sensorium.TIERS, np.array(self.tiers))  # as wide as the longest word: none is cut
         settings: dict[str, Any] = {"frame_rate_hz": self._first.frame_rate_hz}
         if not self._published:
             settings["fold_rule"] = OPENING
@@ -188,7 +190,7 @@ class _Writer:
 
 
 def _arrays(trial: Trial) -> dict[str, NDArray[Any]]:
-    """The trial's arrays as the layout wants them: time last, in the kinds that were recorded."""
+    """The trial's arrays in the layout's form: time last, only what was recorded."""
     video = None if trial.video is None else np.moveaxis(trial.video, 0, -1)
     arrays = (video, trial.responses, trial.behavior, trial.pupil_center)
     return {kind: array for kind, array in zip(sensorium.KINDS, arrays, strict=True) if array is not None}
@@ -203,7 +205,7 @@ def _save(file: Path, content: Any) -> None:
     try:
         np.save(file, np.ascontiguousarray(content), allow_pickle=False)
     except OSError as error:
-        if error.errno is None:  # NumPy's "1000 requested and 16 written": a full disk, without its number
+        if error.errno is None:  # NumPy's "1000 requested and 16 written": a full disk, without its error number
             raise OSError(errno.ENOSPC, str(error)) from error
         raise
 
@@ -211,7 +213,7 @@ def _save(file: Path, content: Any) -> None:
 def _save_of_neurons(file: Path, values: ArrayLike, neurons: int) -> None:
     array = np.asarray(values)
     if array.ndim == 0 or (neurons and len(array) != neurons):
-        raise InputError(f"{file.stem} has shape {array.shape}, but there are {neurons} neurons; give one row a neuron")
+        raise InputError(f"{file.stem} has shape {array.shape}, but there are {neurons} neurons; give a row for each")
     _save(file, array)
 
 
@@ -219,18 +221,18 @@ def _refuse_foreign(folder: Path, *, overwrite: bool) -> None:
     refuse_existing(folder, overwrite=overwrite)
     empty = folder.is_dir() and not any(folder.iterdir())
     if folder.exists() and not empty and not (folder / sensorium.TIERS).exists():
-        raise InputError(f"{folder} exists and is no recording; it is not overwritten: choose another name")
+        raise InputError(f"{folder} exists and is not a recording; it is not overwritten: choose another name")
 
 
 def _check_counts(trials: Iterable[Trial], **words: Sequence[str] | None) -> None:
-    """Compare numbers before anything is written, where the trials can be counted."""
+    """Compare numbers before anything is written, if the trials can be counted."""
     for what, given in words.items():
         if given is not None and isinstance(trials, Sized) and len(given) != len(trials):
-            raise InputError(f"{what} has {len(given)} words for {len(trials)} trials; give one a trial")
+            raise InputError(f"{what} has {len(given)} words for {len(trials)} trials; give one per trial")
 
 
 def _check_extra(extra: Mapping[str, Any]) -> None:
-    """Raise InputError unless each further file can be written and takes no place of the layout's own."""
+    """Raise InputError unless each extra file can be written and does not replace one of the layout."""
     for name, content in extra.items():
         path = PurePosixPath(name)
         taken = path.parts[:1] == ("data",) or "statistics" in path.parts or Path(name) in sensorium.OWN_FILES

@@ -1,4 +1,4 @@
-"""Studies: the paper's experiments, and your own, as lists of jobs; and every method compared on the same movies."""
+"""Studies: the paper's experiments and your own as lists of jobs, and a comparison of all methods."""
 
 from neuroreel.studies.animals import Animal, ModelFile
 from neuroreel.studies.declarations import EXPERIMENTS

@@ -1,4 +1,4 @@
-"""One animal of an experiment: its recording and what was fitted to it, with fingerprints; read when it is needed."""
+"""One animal of an experiment: its recording and models, with hashes, read on demand."""
 
 from __future__ import annotations
 
@@ -34,13 +34,12 @@ PUBLISHED_MOVIES = (
     (0, 1, 2, 3, 10, 5, 6, 7, 8, 9),
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
 )
-"""Their movies: numbers within fold 0. Trials whose hash puts them into another fold than they were trained in are
-replaced by later ones."""
+"""Their movies: numbers within fold 0. Trials that hash to another fold than in training are replaced by later ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """An encoding model in a file, loaded when it is first used.
+    """An encoding model in a file, loaded on first use.
 
     Attributes
     ----------
@@ -60,7 +59,7 @@ class ModelFile:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the weights and of what the side-car says of the architecture."""
+        """SHA-256 of the weights and of the architecture in the side-car."""
         side_car = self.file.with_suffix(".json")
         described = json.loads(side_car.read_text()) if side_car.is_file() else {}
         described.pop("training_log", None)
@@ -77,7 +76,7 @@ class Animal:
     models
         Encoding models of its neurons, loaded or in files: the ensemble.
     mask
-        Transparency mask (height, width), or the .npy file that holds it. Without one every pixel is moved and scored.
+        Transparency mask (height, width), or its .npy file. Without one every pixel is moved and scored.
 
     Raises
     ------
@@ -101,7 +100,7 @@ class Animal:
 
     @property
     def name(self) -> str:
-        """Of the recording."""
+        """Name of the recording."""
         return self.recording.name
 
     @property
@@ -128,17 +127,17 @@ class Animal:
 
     @cached_property
     def mask_hash(self) -> str:
-        """Of the mask; empty without one."""
+        """Hash of the mask; empty without one."""
         return "" if self.mask is None else hash_array(self.mask)
 
     def trial_hash(self, number: int) -> str:
-        """Of movie, responses and behavior of a trial; read once."""
+        """Hash of a trial's movie, responses and behavior; read once."""
         if number not in self._trial_hashes:
             self._trial_hashes[number] = hash_trial(self.trial(number))
         return self._trial_hashes[number]
 
     def trial(self, number: int) -> Trial:
-        """A trial of the recording by its number; InputError if there is none, or it has no responses."""
+        """A trial of the recording by its number; InputError if it does not exist or has no responses."""
         if not 0 <= number < len(self.recording.tiers):
             last = len(self.recording.tiers) - 1
             raise InputError(f"there is no trial {number} in {self.name}; its trials are numbered 0 to {last}")
@@ -148,11 +147,11 @@ class Animal:
         return trial
 
     def kept_neurons(self, fraction: float, trial: int, *, repeat: int = 0) -> NDArray[np.bool_]:
-        """(neurons,) boolean: the neurons that are kept, drawn anew for each trial (Bauer et al. 2026).
+        """(neurons,) boolean: the neurons to keep, drawn separately for each trial (Bauer et al. 2026).
 
         As published, the seed is (trial + 1) * (mouse + 1), with the number of the trial in its fold and of the mouse
-        among the models'. Recordings of other mice get a number from their name, so that the draw depends neither on
-        the order of the recordings nor on which others there are. Further repeats have seeds of their own.
+        among the models. Other mice get a number from their recording's name, so that the draw does not depend on the
+        other recordings or their order. Further repeats have their own seeds.
 
         Raises
         ------
@@ -166,23 +165,23 @@ class Animal:
         keep = drawn[:, 0].numpy() > 1 - fraction
         if not keep.any():
             raise InputError(
-                f"of the {self.recording.neurons} neurons of {self.name} none is left at a fraction of {fraction:g} in "
+                f"a fraction of {fraction:g} leaves none of the {self.recording.neurons} neurons of {self.name} in "
                 f"trial {trial}; keep a larger fraction"
             )
         return np.asarray(keep, bool)
 
     @property
     def number(self) -> int:
-        """Of the mouse: its place among the published models, or a number from its name."""
+        """Number of the mouse: its index among the published models, or a number from its name."""
         published = self._published_number
         return zlib.crc32(self.name.encode()) % 100_003 if published is None else published
 
     @property
     def _published_number(self) -> int | None:
-        return published_number(self.recording.folder.resolve().name)  # whatever a link to it is called
+        return published_number(self.recording.folder.resolve().name)  # not the name of a link to it
 
     def movies(self, fold: str) -> tuple[int, ...]:
-        """Numbers of the trials of a fold; of the published mice those that were published come first."""
+        """Numbers of the trials of a fold; for the published mice, the published trials come first."""
         numbers = self.recording.select(fold).indices
         if self._published_number is None or fold != "fold_0":
             return numbers
@@ -194,7 +193,7 @@ class Animal:
         return words[:trial].count(words[trial])
 
     def mean_behavior_hash(self) -> str:
-        """Of the mean behaviour that goes with a stimulus."""
+        """Hash of the mean behavior that goes with a stimulus."""
         statistics = self.recording.statistics
         return _sha(*(hash_array(statistics[kind].mean) for kind in sorted(statistics) if kind != "responses"))
 
@@ -213,7 +212,7 @@ def _fingerprint(model: EncodingModel) -> str:
 
 
 def hash_trial(trial: Trial) -> str:
-    """Fingerprint of movie, responses, behavior and frame rate."""
+    """Hash of movie, responses, behavior and frame rate."""
     arrays = (trial.needs_video(), trial.needs_responses(), trial.covariates)
     return _sha(trial.frame_rate_hz, *map(hash_array, arrays))
 
@@ -223,6 +222,6 @@ def _sha(*parts: Any) -> str:
 
 
 def published_number(name: str) -> int | None:
-    """Which of the published mice a recording of this name is of; None for any other."""
+    """The number of the published mouse with a recording of this name; None for any other."""
     names = [(mouse, f"dynamic{mouse}") for mouse in PUBLISHED_MICE]
     return next((number for number, starts in enumerate(names) if name.startswith(starts)), None)

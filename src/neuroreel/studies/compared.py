@@ -1,4 +1,4 @@
-"""The movies of a comparison of methods, and their scores: each a task of a study."""
+"""The movies of a comparison of methods and their scores, each a task of a study."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from neuroreel.studies.task import RESULTS_VERSION, Fit, Given, Task
 if TYPE_CHECKING:
     from neuroreel.studies.quality import Quality
 
-BANDS = (0.0, 1 / 16, 1 / 8, 1 / 2)  # cycles per pixel: coarse, middle, fine
+BANDS = (0.0, 1 / 16, 1 / 8, 1 / 2)  # cycles per pixel: coarse, medium, fine
 BAND_NAMES = ("coarse", "middle", "fine")
 IDENTIFIED = {"identified_of_2": 2, "identified_of_all": None}
 Row = dict[str, Any]
@@ -39,29 +39,29 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A recording with its fits, whose test movies are reconstructed in every way."""
+    """A recording with its fits; its test movies are reconstructed by every method."""
 
     mouse: Mouse
     quality: Quality
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
-        """Of the test movies, in the recording."""
+        """Numbers of the test movies in the recording."""
         return self.mouse.test.indices[: self.quality.movies]
 
     @cached_property
     def trials(self) -> dict[int, Trial]:
-        """The test movies, by number; their arrays stay on the disk until they are looked at."""
+        """The test movies, by number; their arrays stay on disk until accessed."""
         return {number: self.mouse.test[index] for index, number in enumerate(self.numbers)}
 
     @cached_property
     def hashes(self) -> dict[int, str]:
-        """Fingerprints of the trials."""
+        """Hashes of the trials."""
         return {number: hash_trial(trial) for number, trial in self.trials.items()}
 
     @cached_property
     def truth(self) -> SimulatedTruth | None:
-        """Of a simulated recording."""
+        """The ground truth of a simulated recording."""
         recording = self.mouse.recording
         return load_truth(recording.folder) if recording.simulated else None
 
@@ -75,7 +75,7 @@ class Subject:
         }
 
     def rows(self, methods: Sequence[str], runner: Runner) -> list[Row]:
-        """Rows of the table: everything is made that is not there."""
+        """Rows of the table; makes what is missing."""
         movies = [self.movies[name, number] for number in self.numbers for name in methods]
         identified = {name: _identified(self, name) for name in methods}
         runner.run([*movies, *identified.values()], description=self.mouse.recording.name)
@@ -89,7 +89,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Movie(Task):
-    """A test movie, made in one way."""
+    """A test movie reconstructed by one method."""
 
     subject: Subject
     method: str
@@ -111,14 +111,14 @@ class Movie(Task):
 
     @cached_property
     def needs_to_score(self) -> Mapping[str, Task]:
-        """The mask, an encoding model that no method inverts, and perhaps the published rule's mask."""
+        """The mask, an encoding model that no method inverts, and optionally the published rule's mask."""
         mouse = self.subject.mouse
         own = {"mask": mouse.mask, "judge": mouse.judge}
         return {**own, "published_mask": mouse.published_mask} if self.subject.quality.published_mask else own
 
     @cached_property
     def decided_by(self) -> Mapping[str, Any]:
-        """The trial, the method and its settings, and what it needs."""
+        """The trial, the method with its settings, and the inputs."""
         return {
             "results_version": RESULTS_VERSION,
             "method": self.method,
@@ -146,7 +146,7 @@ class Movie(Task):
             np.savez(opened, video=result.video, facts=np.array(json.dumps(dict(result.facts))))
 
     def read(self, file: Path) -> Made:
-        """What was written."""
+        """The result, read from its file."""
         with np.load(file) as arrays:
             return Made(video=arrays["video"], facts=json.loads(str(arrays["facts"])))
 
@@ -157,7 +157,7 @@ class Movie(Task):
         return {"skip": frames_to_skip(self.subject.trials[self.number].frames), "bands": list(BANDS), **judged}
 
     def scores(self, result: Made, given: Given, compute: Compute) -> dict[str, float]:
-        """Everything that one movie tells."""
+        """All scores of one movie."""
         trial, mask = self.subject.trials[self.number], given["mask"]
         truth, skip = trial.needs_video(), frames_to_skip(trial.frames)
         found = table_scores(truth, result.video, mask=mask, skip=skip)
@@ -176,7 +176,7 @@ class Movie(Task):
         return {**found, **result.facts}
 
     def rows(self, runner: Runner) -> Iterator[Row]:
-        """The scores in its record, and what it cost."""
+        """The scores and the cost in its record."""
         record = runner.store.record(self.place)
         assert record is not None  # the runner has made it
         values = {**record["scores"], "seconds": record.get("seconds")}

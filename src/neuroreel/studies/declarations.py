@@ -17,7 +17,7 @@ Declaration = Callable[[Sequence[Animal], Grid], Iterator[Job]]
 
 
 def natural(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
-    """Natural movies, each model of the ensemble a video, averaged (figures 1 to 3)."""
+    """Natural movies: one video per model of the ensemble, averaged (figures 1 to 3)."""
     return watched_movies(animals, grid)
 
 
@@ -33,14 +33,14 @@ def gradient_ensembling(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
 
 
 def predicted_activity(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
-    """From the recorded responses, and from those that the ensemble predicts: the upper bound."""
+    """Recorded responses, and responses predicted by the ensemble as an upper bound."""
     for job in watched_movies(animals, grid):
         yield job
         yield replace(job, target="predicted")
 
 
 def masks(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
-    """The whole frame, the trained mask, the strict one, a sweep of thresholds: what may move, or what is scored."""
+    """The whole frame, the trained mask, the strict mask and a sweep of thresholds: which pixels move or are scored."""
     for animal in animals:
         if animal.mask is None:
             raise InputError(f"{animal.name} has no transparency mask, which this experiment is about; give one")
@@ -54,10 +54,10 @@ def masks(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
 
 
 def ablation(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
-    """Fewer and fewer neurons (figure 5); those dropped leave, or are silenced as published."""
+    """Fewer and fewer neurons (figure 5), dropped or silenced as published."""
     for job in watched_movies(animals, grid):
         for fraction in grid.fractions:
-            for repeat in range(grid.repeats if fraction < 1 else 1):  # there is one way to keep all neurons
+            for repeat in range(grid.repeats if fraction < 1 else 1):  # keeping all neurons needs no repeats
                 yield replace(job, fraction=fraction, repeat=repeat)
 
 
@@ -93,7 +93,7 @@ def gratings(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
 
 
 def receptive_fields(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
-    """Maps of the ensemble's receptive fields by single ON and OFF pixels, to hold against the mask."""
+    """Maps of the ensemble's receptive fields from single ON and OFF pixels, to compare with the mask."""
     asked: dict[str, Any] = {"size_px": grid.field_size_px, "step_px": grid.field_step_px}
     settings = {name: value for name, value in asked.items() if value not in (None, 1)}
     for animal in animals:
@@ -107,7 +107,7 @@ def responses(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
 
 
 def watched_movies(animals: Sequence[Animal], grid: Grid) -> Iterator[Job]:
-    """A job for each movie of the grid that each animal watched: what most experiments start from."""
+    """A job for each movie of the grid that each animal watched: the start of most experiments."""
     for animal in animals:
         for number in grid.trials or animal.movies(grid.fold)[: grid.movies]:
             yield Job(recording=animal.name, trial=number)

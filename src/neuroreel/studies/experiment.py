@@ -35,23 +35,23 @@ def run_experiment(
     device: str = "auto",
     say: Callable[[str], object] = lambda _: None,
 ) -> pd.DataFrame:
-    """Do the jobs of an experiment that are not done yet.
+    """Run the unfinished jobs of an experiment.
 
-    A killed run resumes where it was; finished jobs are never done again, unless something that decides their results
-    was changed: then the old results are moved to the folder ``replaced``.
+    A killed run resumes; finished jobs are not run again unless something that affects their results has changed, in
+    which case the old results are moved to the folder ``replaced``.
 
     Parameters
     ----------
     experiment
-        The name of one of the paper's, or a function of your own ``(animals, grid) -> jobs``, whose name it takes.
+        The name of one of the paper's experiments, or your own function ``(animals, grid) -> jobs``, which names it.
     animals
-        Recordings and what was fitted to them.
+        Recordings with their models and masks.
     out
-        Folder; the experiment gets one of its own in it.
+        Folder; the experiment gets a subfolder.
     grid
         Which movies and conditions.
     method
-        How movies are reconstructed and scored; by default under the posterior.
+        How to reconstruct and score movies; by default with the posterior.
     part
         "2/10": every tenth job, from the second on. Parts may run at the same time, on several machines.
     device
@@ -67,9 +67,9 @@ def run_experiment(
     Raises
     ------
     InputError
-        A job that cannot be done: before the first one starts.
+        A job that cannot run; raised before the first one starts.
     ResourceError
-        The device is not there, or the disk is full.
+        The device does not exist, or the disk is full.
     """
     out = user_path(out)
     works = expand([experiment], animals, grid=grid, method=method or Method())
@@ -86,7 +86,7 @@ def do_jobs(
     device: str,
     say: Callable[[str], object],
 ) -> None:
-    """Note what was asked, all jobs ``of`` the experiments, and do some of them: those that are not done yet."""
+    """Record all jobs ``of`` the experiments as requested, and run the unfinished ones among some of them."""
     store = Store(out)
     for name in dict.fromkeys(work.experiment for work in of):
         asked = [work for work in of if work.experiment == name]
@@ -96,7 +96,7 @@ def do_jobs(
 
 
 def _asked(works: Sequence[Work], grid: Grid) -> dict[str, Any]:
-    """What was asked of one experiment, with the fingerprint of each job."""
+    """What was requested of one experiment, with the fingerprint of each job."""
     animals = list(dict.fromkeys(work.animal for work in works))
     method = works[0].method
     return {
@@ -116,7 +116,7 @@ def _asked(works: Sequence[Work], grid: Grid) -> dict[str, Any]:
 
 
 def _check_scored_pixels(works: Sequence[Work], *, say: Callable[[str], object]) -> None:
-    """Say where a mask leaves next to nothing to score; InputError if it leaves nothing."""
+    """Warn if a mask leaves very few pixels to score; InputError if it leaves none."""
     movies = [work for work in works if work.job.product != "fields"]
     for animal, threshold in dict.fromkeys((work.animal, float(work.scoring["mask_threshold"])) for work in movies):
         scored = evaluation_mask(animal.mask, animal.recording.video_size, threshold=threshold)

@@ -1,4 +1,4 @@
-"""How much an experiment does: which movies, which fractions, which noise. Each takes from it what it needs."""
+"""The size of experiments: which movies, fractions, noise. Each experiment uses the fields it needs."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Grid:
     Attributes
     ----------
     fold, movies, trials
-        The first ``movies`` trials of this fold of each recording; or these trials, by their number in the recording.
+        The first ``movies`` trials of this fold of each recording; or these trials, by number in the recording.
     fractions, repeats
-        Ablation: shares of the neurons that are kept, and how many draws of each.
+        Ablation: fractions of the neurons to keep, and number of draws for each.
     mask_thresholds
-        Masks: the responses move pixels of the trained mask of at least this; a sweep.
+        Masks: a sweep of thresholds; pixels of the trained mask of at least this may move.
     spatial_px, temporal_frames, noise_repeats, inversions
-        Noise: length constants (0 is white), draws, and whether each movie is shown as it is, inverted, or both.
+        Noise: length constants (0 is white), draws, and whether to show each movie as is, inverted, or both.
     directions_deg, spatial_frequencies, temporal_frequencies_hz
-        Gratings: degrees, cycles a degree, cycles a second.
+        Gratings: degrees, cycles per degree, cycles per second.
     stimulus_frames
         Length of noise and gratings.
     stimulus_target
-        Whose prediction noise and gratings are reconstructed from: the "ensemble", or its "first" model alone, as the
+        Whose predictions noise and gratings are reconstructed from: the "ensemble", or only its "first" model, as the
         published code does by mistake.
     stimulus_animals
-        How many of the recordings are shown noise and gratings.
+        Number of recordings that are shown noise and gratings.
     noise_file, grating_file
-        The authors' movies in place of our own.
+        The authors' movies instead of our own.
     field_size_px, field_step_px
-        Receptive fields: size of the single ON or OFF pixel, and from one to the next (the size by default).
+        Receptive fields: size of the single ON or OFF pixel, and the step between pixels (by default the size).
     """
 
     fold: str = "fold_0"
@@ -76,7 +76,7 @@ class Grid:
             if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
                 raise InputError(f"{name} is {values!r}; it must be one or more numbers")
             if len(set(values)) < len(values):
-                raise InputError(f"{name} is {values!r}; each value may be there once")
+                raise InputError(f"{name} is {values!r}; each value may appear only once")
         for fraction in self.fractions:
             if not 0 < fraction <= 1:
                 raise InputError(
@@ -87,7 +87,7 @@ class Grid:
             raise InputError(f"stimulus_target is {self.stimulus_target!r}; it must be 'ensemble' or 'first'")
 
     def changed(self, changes: dict[str, Any]) -> Grid:
-        """A grid with some fields changed; InputError naming those there are for one that is not."""
+        """A grid with some fields changed; InputError lists the fields for an unknown one."""
         known = {each.name for each in fields(self)}
         if unknown := set(changes) - known:
             raise InputError(f"the grid has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")

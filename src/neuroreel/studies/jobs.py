@@ -1,4 +1,4 @@
-"""A job: the frozen declaration of one reconstruction, or of one map of receptive fields."""
+"""A job: the frozen declaration of one reconstruction or one map of receptive fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MASK_THRESHOLDS = {"trained": 0.5, "strict": 1.0}  # of the update (Bauer et al.
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is reconstructed, and from what.
+    """What to reconstruct, and from what.
 
     Attributes
     ----------
@@ -30,17 +30,17 @@ class Job:
     ensemble
         "videos": each model makes a video, and they are averaged. "gradients": the models' gradients are averaged.
     members
-        Which of the animal's encoding models; all of them by default.
+        Indices of the animal's encoding models to use; by default all.
     mask
-        Pixels that may move: those of the "trained" mask, of the "strict" one (mask >= 1), or all ("none").
+        Pixels that may move: the "trained" mask, the "strict" mask (mask >= 1), or all ("none").
     mask_threshold
-        Of the trained mask, where it is not 0.5.
+        Threshold of the trained mask, if not 0.5.
     fraction, repeat
-        Share of the neurons that is kept, and which draw of them.
+        Fraction of the neurons to keep, and which draw.
     product
-        "reconstruction"; "responses": also the responses predicted for it; "fields": a map of receptive fields.
+        "reconstruction"; "responses": also responses predicted for it; "fields": a map of receptive fields.
     settings
-        Further settings of ``nr.reconstruct`` that differ from the method's, for an experiment about them.
+        Further settings of ``nr.reconstruct`` that differ from the method's, for experiments about settings.
     """
 
     recording: str
@@ -62,11 +62,11 @@ class Job:
         if movies != (self.product != "fields"):
             raise InputError(f"a job needs a trial or a stimulus, and not both; receptive fields need neither: {self}")
         if self.stimulus is not None and self.target != "predicted":
-            raise InputError("nobody recorded responses to a stimulus: its target must be 'predicted'")
+            raise InputError("no responses were recorded to a stimulus: its target must be 'predicted'")
         if self.members is not None and not self.members:
             raise InputError("a job has members=(); it needs at least one encoding model")
         if self.mask_threshold is not None and self.mask != "trained":
-            raise InputError(f"mask_threshold is of the trained mask; this job has mask={self.mask!r}")
+            raise InputError(f"mask_threshold applies to the trained mask; this job has mask={self.mask!r}")
 
     @property
     def threshold(self) -> float | None:
@@ -77,7 +77,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Readable, and unique in its experiment: what its files are called. What is as usual is not said."""
+        """Readable and unique within its experiment; names its files. Defaults are left out."""
         parts = [_plain(self.recording)]
         parts += [] if self.trial is None else [f"t{self.trial:03d}"]
         parts += [] if self.stimulus is None else [self.stimulus.key]
@@ -96,7 +96,7 @@ class Job:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Its place in the table, where that follows from the job alone."""
+        """Its columns in the table, as far as the job alone determines them."""
         columns: dict[str, Any] = {"recording": self.recording, "trial": self.trial}
         if self.product == "fields":
             return columns
@@ -106,5 +106,5 @@ class Job:
 
 
 def _plain(text: str) -> str:
-    """Fit for a file name on any system."""
+    """Make text safe for file names on any system."""
     return re.sub(r"[^A-Za-z0-9.+-]", "_", text)

@@ -20,12 +20,13 @@ def open_animals(
     masks: Sequence[str | Path] = (),
     sessions: Sequence[int | str] = (),
 ) -> list[Animal]:
-    """Open recordings, and find for each the files that were fitted to it.
+    """Open recordings, and find each one's models and mask.
 
-    With one recording all files belong to it. With several, a file belongs to the recording whose name is in the file's
-    name, or else in the nearest folder above it that has one (``mask_mouse_a.npy``,
-    ``models/mouse_a/encoder_0.safetensors``); an encoding model without any of the names belongs to all of them, and
-    must have a session for each.
+    With one recording, all files belong to it. With several, a file belongs to the recording whose name is in the
+    file's
+    name, or else in the name of the nearest parent folder that has one (``mask_mouse_a.npy``,
+    ``models/mouse_a/encoder_0.safetensors``); an encoding model without any of the names belongs to all recordings,
+    and must have a session for each.
 
     Parameters
     ----------
@@ -36,13 +37,13 @@ def open_animals(
     masks
         At most one for each recording.
     sessions
-        One for each recording, where the models' sessions have no names: the published ``.pth`` files.
+        One for each recording, if the models' sessions have no names (published ``.pth`` files).
 
     Raises
     ------
     InputError
-        Recordings of one name, a file that is not there or whose name has those of several recordings, a recording
-        without a model, several masks of one.
+        Recordings with the same name, a missing file, a file with the names of several recordings, a recording without
+        a model, or several masks for one.
     """
     opened = open_recordings(recordings)
     names = [recording.name for recording in opened]
@@ -72,7 +73,7 @@ def _by_name(files: Sequence[Path], names: Sequence[str]) -> dict[str, list[Path
 
 
 def _name_in(file: Path, names: Sequence[str]) -> str:
-    """The recording that a path names: in the file's name, else in the nearest folder that has one; "" if none has."""
+    """The recording that a path names: in the file's name, else in the nearest parent folder; "" if none."""
     for part in reversed(file.parts):
         inside = [name for name in names if re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", part)]
         whole = [name for name in inside if not any(name in other for other in inside if other != name)]
@@ -99,7 +100,7 @@ def _models(
 
 
 def _session(file: Path, recording: Recording, asked: int | str | None, *, sure: bool) -> int | str:
-    """The session asked for, else the one with the recording's name; the only one where the file is the recording's."""
+    """The requested session, else the one with the recording's name, or the only one in the recording's own file."""
     if asked is not None:
         return asked
     names = _session_names(file)
@@ -118,7 +119,7 @@ def _session(file: Path, recording: Recording, asked: int | str | None, *, sure:
 
 
 def _session_names(file: Path) -> list[str]:
-    """The recordings that a model in our own format has sessions for; empty where it does not say."""
+    """The recordings that a model in our own format has sessions for; empty if it does not say."""
     side_car = file.with_suffix(".json")
     return list(read_json(side_car).get("readout_names", ())) if side_car.is_file() else []
 

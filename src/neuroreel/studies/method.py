@@ -1,4 +1,4 @@
-"""How the jobs of an experiment are done: what all of them share, beside what they are about."""
+"""How to run the jobs of an experiment: the settings that all of them share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUBLISHED_SMOOTHING = 0.5  # sigma in frames and pixels (Bauer et al. 2026)
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """How movies are reconstructed, and how they are scored.
+    """How to reconstruct and score movies.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Method:
     Raises
     ------
     InputError
-        An unknown method or setting, or a number that cannot be.
+        An unknown method or setting, or an invalid number.
     """
 
     method: str = "posterior"
@@ -70,7 +70,7 @@ class Method:
 
     @property
     def scoring(self) -> dict[str, float]:
-        """What decides the scores of a result that is there."""
+        """What determines the scores of an existing result."""
         smoothing = self.smoothing
         if smoothing is None:
             smoothing = PUBLISHED_SMOOTHING if self.method == "bauer_2026" else 0.0

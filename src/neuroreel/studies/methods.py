@@ -1,4 +1,4 @@
-"""Ways to reconstruct a movie, with one interface, so that they can be compared on the same data."""
+"""Methods to reconstruct a movie, with one interface, so that they can be compared on the same data."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Case:
     train
         Training trials.
     truth
-        Of a simulated recording.
+        Ground truth of a simulated recording.
     samples
-        Draws of each posterior.
+        Number of draws from each posterior.
     iterations
-        Of the published method.
+        Iterations of the published method.
     """
 
     trial: Trial
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A movie, and numbers that only its method knows: passes, coverage of its intervals."""
+    """A movie, and numbers specific to its method: passes, coverage of its intervals."""
 
     video: NDArray[np.float32]
     facts: Mapping[str, float] = field(default_factory=dict)
@@ -59,18 +59,18 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """A way to reconstruct a movie.
+    """A method to reconstruct a movie.
 
     Parameters
     ----------
     make
         The function.
     fits
-        What it needs of the fits to the mouse, by their names there.
+        Names of the mouse's fits that it needs.
     movies
         Methods whose movies it needs.
     settings
-        Fields of the case that decide its movie.
+        Fields of the case that determine its movie.
     """
 
     make: Callable[[Case, Given], Made]
@@ -85,7 +85,7 @@ def _mean(case: Case, given: Given) -> Made:
 
 
 def _shuffled(case: Case, given: Given) -> Made:
-    """Ridge, where each neuron is given another's responses."""
+    """Ridge, with each neuron given another's responses."""
     return Made(video=decode(given["decoder"], shuffle_neurons(case.trial, seed=case.number)))
 
 
@@ -99,13 +99,13 @@ def _nearest(case: Case, given: Given) -> Made:
 
 
 def _decoded(case: Case, given: Given) -> Made:
-    """What a decoder reads from the responses."""
+    """The movie that a decoder decodes from the responses."""
     (decoder,) = given.values()
     return Made(video=decode(decoder, case.trial))
 
 
 def _posterior(case: Case, given: Given, *, samples: bool = False) -> Made:
-    """The most likely movie, perhaps with intervals."""
+    """The most likely movie, optionally with intervals."""
     (posterior,) = given.values()
     result = reconstruct(case.trial, posterior, samples=case.samples if samples else 0)
     facts = {"passes": float(result.dataset["iteration"].values[-1])}
@@ -116,7 +116,7 @@ def _posterior(case: Case, given: Given, *, samples: bool = False) -> Made:
 
 
 def _samples(case: Case, given: Given) -> Made:
-    """Mean of the draws. They are made anew: movies are kept, draws are not."""
+    """Mean of the draws, which are made again because they are not saved."""
     result = reconstruct(case.trial, given["posterior"], samples=max(2, case.samples))
     assert result.samples is not None
     return Made(video=result.samples.mean(axis=0, dtype=np.float32))
@@ -142,14 +142,14 @@ def _bauer(case: Case, given: Given) -> Made:
 
 
 def _noise_free(case: Case, given: Given) -> Made:
-    """The posterior, given the simulated mean responses over endless repeats in place of the recorded ones."""
-    assert case.truth is not None  # asked for where the truth is known
+    """The posterior, given simulated mean responses over infinitely many repeats."""
+    assert case.truth is not None  # requested only if the truth is known
     ideal = case.trial.replace(responses=case.truth.expected_responses(case.number))
     return _posterior(replace(case, trial=ideal), given, samples=True)
 
 
 def _true_simulator(case: Case, given: Given) -> Made:
-    """The posterior with the same prior, whose encoding model is the simulation itself."""
+    """The posterior with the same prior, with the simulation itself as encoding model."""
     assert case.truth is not None
     posterior = replace(
         given["posterior"], models=(TrueSimulator(case.truth),), noise=given["simulator_noise"], facts={}
@@ -178,4 +178,4 @@ METHODS: Mapping[str, Way] = MappingProxyType(
 FLOORS = ("mean frame", "shuffled neurons", "nearest training movie")
 CEILINGS = ("posterior, noise-free responses", "posterior, true simulator")
 SLOW = ("bauer_2026, 1 model", "bauer_2026", "mean of samples")
-"""Hundreds of passes: left out unless they are asked for."""
+"""Hundreds of passes: left out unless requested."""

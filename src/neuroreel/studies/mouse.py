@@ -1,4 +1,4 @@
-"""What is fitted to one recording before its movies are reconstructed: each part a task of a study."""
+"""The fits to one recording that precede reconstruction, each a task of a study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from neuroreel.studies.task import Fit
 
 TEST_FOLD, VALIDATION_FOLD = "fold_0", "fold_1"
 TRAINING_FOLDS = tuple(f"fold_{number}" for number in range(2, 7))
-JUDGE = 1000  # added to the seed of the encoding model that judges
+JUDGE = 1000  # added to the seed for the encoding model that judges
 PUBLISHED_MASK_STEPS = 200
 
 
@@ -40,7 +40,7 @@ class SimulatedMouse:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How encoding models are trained: how many, for how long."""
+    """How many encoding models to train, and for how long."""
 
     models: int
     epochs: int
@@ -49,18 +49,18 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mouse:
-    """A recording split by folds, and the tasks that fit it to folds 2 to 6; fold 1 validates, fold 0 is for tests.
+    """A recording split by folds, and the tasks that fit folds 2 to 6; fold 1 validates, fold 0 is for tests.
 
     Parameters
     ----------
     recording
-        With the folds of a recording in the Sensorium layout, 0 to 6.
+        A recording with folds 0 to 6.
     training
-        Of the encoding models.
+        Training of the encoding models.
     home
-        Where fits lie, below the folder of the study.
+        Folder of the fits, inside the folder of the study.
     seed
-        Random seed; that of the first encoding model, the next ones count up.
+        Random seed of the first encoding model; the next ones count up.
     decoder_steps
         Training steps of the convolutional decoder.
     """
@@ -98,7 +98,7 @@ class Mouse:
 
     @cached_property
     def convolutional(self) -> Fit:
-        """The convolutional decoder; the encoding models tell it where neurons look."""
+        """The convolutional decoder; the encoding models provide the receptive fields."""
         return self._fit(
             "convolutional.safetensors",
             "Train the convolutional decoder",
@@ -125,7 +125,7 @@ class Mouse:
 
     @cached_property
     def judge(self) -> Fit:
-        """An encoding model of another seed, which no method inverts."""
+        """An encoding model with another seed, which no method inverts."""
         return self._encoder(self.seed + JUDGE, "Train the encoding model that judges; no method inverts it")
 
     def _encoder(self, seed: int, title: str) -> Fit:
@@ -142,15 +142,13 @@ class Mouse:
     @cached_property
     def posterior(self) -> Fit:
         """The posterior of the ensemble."""
-        return self._posterior(
-            "posterior", "Fit the posterior: what movies are like, and what the models leave unexplained", self.encoders
-        )
+        return self._posterior("posterior", "Fit the posterior: movie prior and noise model", self.encoders)
 
     @cached_property
     def one_model(self) -> Fit:
-        """The posterior of the first encoding model alone."""
+        """The posterior with only the first encoding model."""
         first = {"encoder_0": self.encoders["encoder_0"]}
-        return self._posterior("posterior_1_model", "Fit the posterior of one encoding model", first)
+        return self._posterior("posterior_1_model", "Fit the posterior with one encoding model", first)
 
     def _posterior(self, name: str, title: str, models: Mapping[str, Fit]) -> Fit:
         return self._fit(
@@ -165,10 +163,10 @@ class Mouse:
 
     @cached_property
     def simulator_noise(self) -> Fit:
-        """What the simulation itself, as an encoding model, leaves unexplained of a simulated recording."""
+        """The noise model with the simulation itself as encoding model, for a simulated recording."""
         return self._fit(
             "simulator_noise.safetensors",
-            "Fit what the true simulator leaves unexplained",
+            "Fit the noise model of the true simulator",
             inputs={"posterior": self.posterior},
             fit=lambda given, compute: (
                 nr.fit_posterior(
@@ -185,10 +183,10 @@ class Mouse:
 
     @cached_property
     def mask(self) -> Fit:
-        """Which pixels responses tell of."""
+        """The transparency mask."""
         return self._fit(
             "mask.npy",
-            "Learn the mask: which pixels responses tell of",
+            "Learn the mask",
             inputs={"posterior": self.posterior},
             fit=lambda given, compute: nr.posterior_mask(given["posterior"], self.train, seed=self.seed),
             save=lambda made, file: nr.save_mask(file, made, overwrite=True),
@@ -197,10 +195,10 @@ class Mouse:
 
     @cached_property
     def published_mask(self) -> Fit:
-        """That of the published rule, of the first encoding model."""
+        """The mask of the published rule, from the first encoding model."""
         return self._fit(
             "published_mask.npy",
-            "Learn the mask of the published rule",
+            "Learn the mask by the published rule",
             inputs={"encoder_0": self.encoders["encoder_0"]},
             fit=lambda given, compute: nr.learn_mask(
                 given["encoder_0"], self.train, steps=PUBLISHED_MASK_STEPS, seed=self.seed
@@ -210,7 +208,7 @@ class Mouse:
         )
 
     def reconstruction(self, index: int, *, samples: int) -> Fit:
-        """A test movie under the posterior, by its place in its fold."""
+        """A test movie reconstructed with the posterior, by its index in its fold."""
         trial = self.test[index]
         return self._fit(
             f"reconstruction_{index}.nc",
@@ -225,7 +223,7 @@ class Mouse:
     def _fit(
         self, name: str, title: str = "", *, settings: Mapping[str, Any] = MappingProxyType({}), **parts: Any
     ) -> Fit:
-        """A task of this mouse, which seed, trials and statistics decide too."""
+        """A task of this mouse, which also depends on seed, trials and statistics."""
         decides = {
             "what": name,
             "settings": {"seed": self.seed, **settings},
@@ -237,7 +235,7 @@ class Mouse:
 
 
 def hash_statistics(recording: Recording) -> dict[str, str]:
-    """Fingerprints of the means over a recording's training trials, by kind of data."""
+    """Hashes of the means over a recording's training trials, by kind of data."""
     return {kind: hash_array(recording.statistics[kind].mean) for kind in sorted(recording.statistics)}
 
 
@@ -256,7 +254,7 @@ def simulated_mouse(store: Store, place: str, mouse: SimulatedMouse, *, seed: in
 
 
 def check_same_run(folder: Path, wanted: str, *, what: str) -> None:
-    """A folder holds one run of a kind, which ``wanted`` describes: refuse to mix it with another.
+    """Check that a folder holds only the run that ``wanted`` describes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The list of an experiment's jobs, checked before any of them runs, and parts of it."""
+"""The list of an experiment's jobs, checked before any of them runs, and its parts."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from neuroreel.studies.work import Work
 def expand(
     experiments: Sequence[str | Declaration], animals: Sequence[Animal], *, grid: Grid, method: Method
 ) -> list[Work]:
-    """All jobs of some experiments, numbered, each checked: nothing is wrong with the last one after hours of others.
+    """All jobs of some experiments, numbered and checked in advance, so that the last one cannot fail after hours.
 
     Raises
     ------
     InputError
-        An unknown experiment, no animals or two of one name, two jobs of one key, a job that cannot be done.
+        An unknown experiment, no animals or two with the same name, two jobs with the same key, or a job that cannot
+        run.
     """
     names = [animal.name for animal in animals]
     if not animals or len(set(names)) < len(names):
-        raise InputError(f"the recordings are {names or 'none'}; give at least one, of different names")
+        raise InputError(f"the recordings are {names or 'none'}; give at least one, with different names")
     works: list[Work] = []
     for experiment in experiments:
         name, declare = declaration_of(experiment)
@@ -44,7 +45,7 @@ def expand(
             works.append(Work(job=job, animal=animal, method=method, experiment=name, number=len(works)))
     for work in works:
         work.check()
-        _ = work.hash  # reads the movie, and finds out whether it can be shown
+        _ = work.hash  # reads the movie, and checks that it can be shown
     return works
 
 
@@ -58,14 +59,14 @@ def declaration_of(experiment: str | Declaration) -> tuple[str, Declaration]:
 
 
 def choose(works: Sequence[Work], *, part: str | None = None, jobs: Sequence[str] = ()) -> list[Work]:
-    """The jobs of a part "2/10", or those of these numbers or whose keys match these patterns.
+    """The jobs of a part "2/10", or those with these numbers or with keys that match these patterns.
 
-    Parts share the work evenly, one after another in turn; together they are all jobs, each once.
+    Jobs are dealt to the parts in turn; together the parts are all jobs, each once.
 
     Raises
     ------
     InputError
-        A part that cannot be, or a number or pattern without any job.
+        An invalid part, or a number or pattern without any job.
     """
     chosen = list(works)
     if jobs:
@@ -84,7 +85,7 @@ def choose(works: Sequence[Work], *, part: str | None = None, jobs: Sequence[str
 
 
 def seconds_a_unit(works: Sequence[Work], store: Store) -> float | None:
-    """What a unit of cost took in jobs that are done; None before the first."""
+    """Seconds per unit of cost in finished jobs; None before the first."""
     folders = dict.fromkeys(str(Path(work.place).parent) for work in works)
     records = [record for folder in folders for record in store.records(folder)]
     took = [record["seconds"] / record["cost"] for record in records if record.get("seconds") and record.get("cost")]
@@ -115,7 +116,7 @@ def state_of(work: Work, store: Store) -> str:
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """The list as text, and below it what there is to do."""
+    """The list as text, and below it a summary of what is left to do."""
     width = max(len(row["key"]) for row in rows)
     first = max(len(row["experiment"]) for row in rows)
     lines = [f"{'job':>5}  {'experiment':{first}}  {'key':{width}}  {'state':8}{'passes':>7}{'seconds':>9}"]
@@ -127,7 +128,7 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
         )
     todo = [row for row in rows if row["state"] != "done"]
     known = [row["seconds"] for row in todo if row["seconds"] is not None]
-    about = f", about {sum(known):,.0f} s on a machine as before" if todo and len(known) == len(todo) else ""
+    about = f", about {sum(known):,.0f} s on the same machine" if todo and len(known) == len(todo) else ""
     return "\n".join([*lines, f"{len(rows)} jobs, {len(rows) - len(todo)} done, {len(todo)} to do{about}"])
 
 
@@ -135,7 +136,7 @@ def _animal_of(job: Job, animals: Sequence[Animal], experiment: str) -> Animal:
     for animal in animals:
         if animal.name == job.recording:
             return animal
-    raise InputError(f"{experiment} has a job about {job.recording!r}, which is none of the recordings given")
+    raise InputError(f"{experiment} has a job about {job.recording!r}, which is not one of the recordings given")
 
 
 def _check_keys(experiment: str, jobs: Sequence[Job]) -> None:

@@ -1,4 +1,4 @@
-"""The posterior of an animal's movies: fitted once for each group of its models, and kept beside the results."""
+"""The posterior of an animal's movies: fitted once for each group of its models, and saved with the results."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from neuroreel.studies.task import RESULTS_VERSION, Task
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AnimalPosterior(Task):
-    """A posterior that is fitted to some of an animal's models, and to all trials outside one fold.
+    """A posterior of some of an animal's models, fitted to all trials outside one fold.
 
-    Trials of the fold that no model trained on, where there are twice as many others, say how large the models' errors
-    are.
+    If there are enough other trials (twice as many), the fold that no model trained on measures the models' errors.
 
     Parameters
     ----------
     animal
-        With its recording and models.
+        The animal, with recording and models.
     members
         Numbers of the models.
     held_out_fold
-        Whose trials are left out, for they are reconstructed.
+        Fold whose trials are left out because they are reconstructed.
     """
 
     animal: Animal
@@ -40,12 +39,12 @@ class AnimalPosterior(Task):
 
     @property
     def place(self) -> str:  # type: ignore[override]
-        """Named after what decides it: experiments share it."""
+        """Named after what determines it, so that experiments share it."""
         return f"posteriors/{self.hash[:16]}"
 
     @cached_property
     def decided_by(self) -> Mapping[str, Any]:
-        """Models, which trials, the recording's statistics."""
+        """Models, trials, and the recording's statistics."""
         return {
             "results_version": RESULTS_VERSION,
             "models": [self.animal.model_hashes[number] for number in self.members],

@@ -1,4 +1,4 @@
-"""``neuroreel benchmark quality``: every way to reconstruct a movie, on the same data, with the same scores."""
+"""``neuroreel benchmark quality``: all reconstruction methods on the same data, with the same scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from neuroreel.studies.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """What is compared, and how much is spent on it.
+    """What to compare, and with how much effort.
 
     Parameters
     ----------
@@ -30,13 +30,13 @@ class Quality:
     movies
         Test movies of each recording.
     training
-        Of the encoding models.
+        Training of the encoding models.
     decoder_steps
         Training steps of the convolutional decoder.
     samples
-        Draws of the posterior, for the coverage of its intervals; 0: none.
+        Draws from the posterior, for the coverage of its intervals; 0 for none.
     iterations
-        Of the published method.
+        Iterations of the published method.
     published_mask
         Also score inside the mask of the published rule.
     """
@@ -58,7 +58,7 @@ class Quality:
             raise InputError("samples is 1; a deviation needs at least 2 draws, or 0 for none")
 
     def chosen(self, *, simulated: bool) -> list[str]:
-        """The methods in the order of the table; ceilings only where the truth is known."""
+        """The methods in the order of the table; ceilings only if the truth is known."""
         wanted = self.methods or [name for name in METHODS if name not in SLOW]
         return [name for name in METHODS if name in wanted and (simulated or name not in CEILINGS)]
 
@@ -75,12 +75,12 @@ def compare_methods(
     seed: int = 0,
     say: Callable[[str], object] = lambda _: None,
 ) -> pd.DataFrame:
-    """Fit what the methods need to each recording, reconstruct its test movies in every way, score them.
+    """Fit what the methods need to each recording, reconstruct its test movies by every method, and score them.
 
     Parameters
     ----------
     folder
-        Keeps every part, movie and score; a second call makes what is missing, or was made with other settings.
+        Stores every part, movie and score; a second call makes what is missing or was made with other settings.
     recordings
         With folds 0 to 6: fold 0 is tested, fold 1 validates, the others train.
     quality
@@ -94,7 +94,7 @@ def compare_methods(
     -------
     DataFrame
         One row per recording, movie, method and score: ``recording``, ``group``, ``trial``, ``method``, ``score``,
-        ``value``. Simulated recordings that differ in their seed alone share a group.
+        ``value``. Simulated recordings that differ only in their seed share a group.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def compare_methods(
         )
         subject = Subject(mouse=mouse, quality=quality)
         methods = quality.chosen(simulated=recording.simulated)
-        say(f"Reconstruct {len(subject.numbers)} test movies in {len(methods)} ways")
+        say(f"Reconstruct {len(subject.numbers)} test movies by {len(methods)} methods")
         rows = subject.rows(methods, runner)
         group = recording.name.partition("_seed_")[0] if recording.simulated else recording.name
         tables.append(pd.DataFrame(rows).assign(recording=recording.name, group=group))
@@ -150,7 +150,7 @@ def summarize(table: pd.DataFrame, score: str = "video_correlation") -> pd.DataF
 
 
 def half_interval(values: pd.Series[float]) -> float:
-    """Half the 95 % interval of a mean (Student); NaN of one value."""
+    """Half the 95 % interval of a mean (Student); NaN for one value."""
     if len(values) < 2:
         return float("nan")
     return float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)

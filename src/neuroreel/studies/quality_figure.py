@@ -1,4 +1,4 @@
-"""The figure of a comparison of methods: how good each is, and at which spatial scale."""
+"""The figure of a comparison of methods: the quality of each, and at which spatial scale."""
 
 from __future__ import annotations
 

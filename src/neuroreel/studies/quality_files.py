@@ -1,4 +1,4 @@
-"""What a comparison of methods leaves on disk: tables, figure, and everything that made them."""
+"""The files of a comparison of methods: tables, figure, and what made them."""
 
 from __future__ import annotations
 

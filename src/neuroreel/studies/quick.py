@@ -1,4 +1,4 @@
-"""``neuroreel experiment NAME --quick``: simulated mice, so that every experiment can be tried without any data."""
+"""``neuroreel experiment NAME --quick``: simulated mice, to try every experiment without data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuroreel.studies.run import Runner
 from neuroreel.studies.store import Store
 
 MICE = ("mouse_a", "mouse_b")
-SIZE = SimulatedMouse(trials=42, seconds=6.0, neurons=300, height=18, width=32)  # a quarter of a real one's pixels
+SIZE = SimulatedMouse(trials=42, seconds=6.0, neurons=300, height=18, width=32)  # a quarter of the usual pixels
 TRAINING = Training(models=3, epochs=2, batches_per_epoch=20)
 
 
@@ -20,7 +20,7 @@ def simulated_animals(folder: Path, *, seed: int, say: Callable[[str], None]) ->
     """Simulated mice with an ensemble and a mask each; what an earlier call left in the folder is taken as it is."""
     wanted = f"{SIZE} {TRAINING} seed={seed}\n"
     lock = folder.parent / ".locks" / "simulated"
-    with file_lock(lock, what="simulated mice", say=say):  # parts may start at once, and need the same mice
+    with file_lock(lock, what="simulated mice", say=say):  # parts may start at the same time, and need the same mice
         check_same_run(folder, wanted, what="demo")
     runner = Runner(Store(folder), say=say)
     return [_simulated_animal(runner, number, seed=seed) for number in range(len(MICE))]

@@ -1,4 +1,4 @@
-"""The runner: makes what is missing, in any order and in several processes, nothing twice."""
+"""The runner: makes what is missing, in any order and in several processes, without doing anything twice."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from neuroreel.studies.store import Store
 from neuroreel.studies.task import Fit, Task
 
 WAIT_S = 1.0  # before asking again whether another process has finished
-REMIND_S = 300.0  # before saying again who is waited for
+REMIND_S = 300.0  # before repeating which process it waits for
 
 
 @dataclass(eq=False)
 class Runner:
-    """Makes tasks of a study, those that they need first.
+    """Makes the tasks of a study, their inputs first.
 
     Attributes
     ----------
     store
-        Where results lie.
+        Where results are stored.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps".
     say
@@ -40,7 +40,7 @@ class Runner:
     _memory: dict[str, Any] = field(default_factory=dict)  # results that are still needed
 
     def run(self, tasks: Sequence[Task], *, description: str = "Jobs") -> None:
-        """Make what is not done; wait for tasks of other processes, saying again and again which process that is."""
+        """Make what is missing; wait for tasks of other processes, with regular reminders of which process that is."""
         for task in tasks:
             self._wanted.update(_needs(task))
         left, say_at = list(tasks), 0.0
@@ -62,7 +62,7 @@ class Runner:
                 left = busy
 
     def get(self, task: Task) -> Any:
-        """The result of a task: from memory, from its file, or made now; a process that makes it is waited for."""
+        """The result of a task: from memory, from its file, or made now; waits if another process is making it."""
         if task.hash in self._memory:
             return self._memory[task.hash]
         self._wanted.update(_needs(task))
@@ -74,7 +74,7 @@ class Runner:
         return result
 
     def _settle(self, task: Task) -> Any:
-        """Make a claimed task, unless it or an equal one is done; its result where that is at hand, else None."""
+        """Make a claimed task unless it or an equal one is done; returns its result if at hand, else None."""
         store, scoring = self.store, plain(task.scoring)
         record = store.record(task.place)
         if record is not None and record["hash"] == task.hash:
@@ -112,7 +112,7 @@ class Runner:
         record = self._scored(task, result, cost)
         self.store.save(task, result, record)
         self._say(task, f": {_headline(record['scores'])}{record['seconds']:.1f} s")
-        # arrays of another memory layout are summed in another order: what is fitted is used as a resumed run reads it
+        # summation order depends on the memory layout: read results back, so that a resumed run uses the same arrays
         return task.read(self.store.file(task.place)) if isinstance(task, Fit) else result
 
     def _scored(self, task: Task, result: Any, cost: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,11 +133,11 @@ class Runner:
     def _waiting_for(self, busy: Sequence[Task]) -> str:
         first = f"{busy[0].title or busy[0].place} ({self.store.holder(busy[0])})"
         more = f" and {len(busy) - 1} more" if len(busy) > 1 else ""
-        return f"waiting for {first}{more}: if that process hangs, stop it, and its jobs are done here"
+        return f"waiting for {first}{more}: if that process hangs, stop it, and its jobs run here"
 
 
 def _needs(task: Task) -> list[str]:
-    """Fingerprints of all that a task may ask for."""
+    """Fingerprints of all inputs of a task."""
     return [need.hash for need in (*task.needs.values(), *task.needs_to_score.values())]
 
 

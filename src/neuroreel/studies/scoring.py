@@ -1,4 +1,4 @@
-"""Every score of a result that is one number, as a row of the table has them."""
+"""Every single-number score of a result, as in a row of the table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def score_reconstruction(
     ``scoring`` has ``skip``, ``mask_threshold`` and ``smoothing``; ``keep`` the neurons that were not ablated.
     """
     truth = made.truth
-    assert truth is not None  # jobs are about movies that are known
+    assert truth is not None  # jobs have known movies
     where = {"mask": made.mask, "skip": int(scoring["skip"]), "mask_threshold": scoring["mask_threshold"]}
     sigma = scoring["smoothing"]
     video = made.smooth(sigma).video if sigma else made.video
@@ -49,7 +49,7 @@ def score_reconstruction(
 
 
 def _response_scores(made: Reconstruction, keep: NDArray[np.bool_]) -> dict[str, float]:
-    """Target against predictions for the reconstruction and the true movie; also of the ablated neurons alone."""
+    """Compare the target with predictions for the reconstruction and the true movie; also for ablated neurons only."""
     target, values = made.dataset["responses"].values, {}
     for name, variable in (("response_correlation", "predicted"), ("response_correlation_truth", "predicted_truth")):
         predicted = made.dataset[variable].values
@@ -92,11 +92,11 @@ def score_responses(
 
 
 def score_fields(fields: xr.Dataset, mask: NDArray[np.float32], scoring: Mapping[str, Any]) -> dict[str, float]:
-    """How well the population's receptive fields and the mask agree; empty where that is undefined."""
+    """How well the population's receptive fields and the mask agree; empty if undefined."""
     from neuroreel.evaluation.population import mask_agreement
 
     try:
         agreement = mask_agreement(fields, mask, mask_threshold=scoring["mask_threshold"])
-    except InputError:  # no spot, or each of them, lies in the mask; or no neuron responds to any
+    except InputError:  # no spot or every spot is in the mask, or no neuron responds to any
         return {}
     return {f"rf_mask_{name}": float(value) for name, value in agreement.items()}

@@ -21,11 +21,11 @@ from neuroreel.recordings.simulate.population import HALF_SATURATION
 from neuroreel.recordings.simulate.truth import SimulatedTruth
 
 NOISE = "neuroreel noise model"
-SMALLEST = 1e-12  # below the root of an energy cell, whose slope would be infinite at 0
+SMALLEST = 1e-12  # added inside an energy cell's root, whose slope is infinite at 0
 
 
 class TrueSimulator(EncodingModel):
-    """Mean responses of a simulated population, differentiable in the movie.
+    """Mean responses of a simulated population, differentiable with respect to the movie.
 
     The same equations as ``Population.expect``, with the trial's behavior; before and after the trial the behavior is
     taken to stay as it is at its ends, for a trial does not tell.
@@ -80,7 +80,7 @@ class TrueSimulator(EncodingModel):
         return seen
 
     def _drive(self, video: Tensor) -> Tensor:
-        """What the receptive fields see, (batch, frames, pixels) to (batch, neurons, frames): ReceptiveFields.drive."""
+        """Drive of the receptive fields, (batch, frames, pixels) to (batch, neurons, frames): ReceptiveFields.drive."""
         even, odd = (self.get_buffer("filters") @ (video / 127.5 - 1).mT).chunk(2, dim=1)
         selective = self.get_buffer("selective")
         cosine = self._in_time(even, 0) + selective * self._in_time(odd, 1)
@@ -90,13 +90,13 @@ class TrueSimulator(EncodingModel):
         return torch.where(self.get_buffer("complex"), energy, linear) * self.get_buffer("scale")
 
     def _in_time(self, signal: Tensor, kernel: int) -> Tensor:
-        """Causal convolution of each neuron's signal with its own kernel: 0 is the early one, 1 the late one."""
+        """Causal convolution of each neuron's signal with its own kernel: 0 is early, 1 is late."""
         kernels = self.get_buffer("kernels")[kernel]
         return conv1d(pad(signal, (kernels.shape[1] - 1, 0)), kernels[:, None], groups=self.neurons)
 
 
 def save_noise(noise: NoiseModel, file: Path) -> None:
-    """Write a noise model by itself: the simulator has no file that a posterior could be kept with."""
+    """Write only a noise model: the simulator has no file, so its posterior cannot be saved."""
     arrays = {name: value.numpy() for name, value in vars(noise).items() if isinstance(value, Tensor)}
     write_arrays(file, arrays, {"held_out": noise.held_out}, kind=NOISE, overwrite=True)
 
@@ -110,7 +110,7 @@ def load_noise(file: Path) -> NoiseModel:
 
 @lru_cache(maxsize=64)
 def _imaging(frames: int, frame_rate_hz: float, delay: float) -> Tensor:
-    """(frames, frames) what calcium imaging makes of an event in each frame; of several it makes the sum."""
+    """(frames, frames): the calcium signal of an event in each frame; signals of several events add up."""
     events = np.eye(frames)
     made = image(events, before=events[:, 0], frame_rate_hz=frame_rate_hz, delays=np.full(frames, delay))
     return torch.from_numpy(made)

@@ -1,4 +1,4 @@
-"""Movies that no animal watched, as parts of a job: small declarations that make the movie when it is needed."""
+"""Movies that no animal watched, as parts of a job: small declarations that make the movie on demand."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class NoiseStimulus:
     spatial_px, temporal_frames
         Length constants of the noise; 0 is white.
     repeat
-        Which draw.
+        Number of the draw.
     inverted
-        255 minus the movie.
+        True for 255 minus the movie.
     frames
-        Its length.
+        Number of frames.
     file
-        The authors' ``gaussian_noise_movies.npz``, in place of our own movies.
+        The authors' ``gaussian_noise_movies.npz``, instead of our own movies.
     """
 
     spatial_px: float
@@ -44,13 +44,13 @@ class NoiseStimulus:
 
     @property
     def key(self) -> str:
-        """Short and readable: what this movie's files are called."""
+        """Short and readable; names this movie's files."""
         phase = "_inverted" if self.inverted else ""
         return f"noise-{self.spatial_px:g}px-{self.temporal_frames:g}f_r{self.repeat}{phase}"
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Its place in the table."""
+        """Its columns in the table."""
         return {
             "spatial_px": self.spatial_px,
             "temporal_frames": self.temporal_frames,
@@ -82,15 +82,15 @@ class GratingStimulus:
     Attributes
     ----------
     direction_deg
-        Where it drifts to: 0 is right, 90 is up.
+        Direction of drift: 0 is right, 90 is up.
     spatial_frequency
-        Cycles a degree.
+        Cycles per degree.
     temporal_frequency_hz
-        Cycles a second.
+        Cycles per second.
     frames
-        Its length.
+        Number of frames.
     file
-        The authors' ``grating_movies.npz``, in place of our own movies.
+        The authors' ``grating_movies.npz``, instead of our own movies.
     """
 
     direction_deg: float
@@ -101,12 +101,12 @@ class GratingStimulus:
 
     @property
     def key(self) -> str:
-        """Short and readable: what this movie's files are called."""
+        """Short and readable; names this movie's files."""
         return f"grating-{self.direction_deg:g}deg-{self.spatial_frequency:.3g}cpd-{self.temporal_frequency_hz:.3g}hz"
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Its place in the table."""
+        """Its columns in the table."""
         return {
             "direction_deg": self.direction_deg,
             "spatial_frequency": self.spatial_frequency,
@@ -144,7 +144,7 @@ def _gratings_of(file: Path) -> xr.DataArray:
 
 
 def _one_of(stimuli: xr.DataArray, wanted: dict[str, Any]) -> NDArray[np.float32]:
-    """The movie with these labels; InputError naming those there are where one is not."""
+    """The movie with these labels; InputError lists the labels for an unknown one."""
     for axis, value in wanted.items():
         if value not in stimuli[axis].values:
             there = ", ".join(f"{each:g}" for each in stimuli[axis].values)

@@ -1,4 +1,4 @@
-"""Where what a study makes lies: a task is done when its record is there, and nothing is made twice nor lost."""
+"""The files of a study: a task is done when its record exists, and nothing is made twice or lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from neuroreel.locks import file_lock, holder
 from neuroreel.results.provenance import plain
 from neuroreel.studies.task import Task
 
-FILES = (".nc", ".npy", ".npz")  # results that are one file
+FILES = (".nc", ".npy", ".npz")  # extensions of results that are one file
 State = Literal["done", "stale", "missing"]
 
 
@@ -29,36 +29,36 @@ State = Literal["done", "stale", "missing"]
 class Store:
     """The folder of a study.
 
-    Beside each result lies its record, which is written last and holds the fingerprint of all that decided the result.
-    Results of other fingerprints go to a folder ``replaced``; ``.locks`` has a lock for each fingerprint.
+    Each result has a record, which is written last and holds the fingerprint of everything that determined the result.
+    Results with other fingerprints go to a folder ``replaced``; ``.locks`` has a lock for each fingerprint.
     """
 
     folder: Path
 
     def file(self, place: str) -> Path:
-        """Where a result lies, once it is there."""
+        """The file of a result."""
         return self.folder / place
 
     def record_file(self, place: str) -> Path:
-        """Where its record lies."""
+        """The file of its record."""
         file = self.file(place)
-        # an encoding model has a side-car of the shorter name, and folders may have a dot in theirs
+        # an encoding model has a side-car with the shorter name, and folder names may contain a dot
         return file.with_suffix(".json") if file.suffix in FILES else file.with_name(f"{file.name}.json")
 
     def snapshot_file(self, task: Task) -> Path:
-        """Where the progress of a task lies while it runs; that of other settings is not taken up."""
+        """The snapshot of a running task; its name depends on the settings, so others are not resumed."""
         file = self.file(task.place)
         return file.with_name(f".{file.stem}-{task.hash[:8]}.pt")
 
     def state(self, place: str, fingerprint: str) -> State:
-        """Whether the result is there, is there with another fingerprint, or is missing."""
+        """Whether the result exists, exists with another fingerprint, or is missing."""
         record = self.record(place)
         if record is None:
             return "missing"  # or killed between writing the result and its record
         return "done" if record["hash"] == fingerprint else "stale"
 
     def record(self, place: str) -> dict[str, Any] | None:
-        """The record of a result; None unless both are there."""
+        """The record of a result; None unless both exist."""
         file = self.record_file(place)
         return read_record(file) if file.exists() and self.file(place).exists() else None
 
@@ -70,29 +70,29 @@ class Store:
 
     @contextmanager
     def claim(self, task: Task, *, wait: bool = False) -> Iterator[bool]:
-        """Within the block no other process makes the result of this fingerprint; False if one does just now.
+        """Within the block no other process makes the result with this fingerprint; yields False if one is doing so.
 
-        The lock is the operating system's, so it goes with its process, however that ends.
+        The operating system releases the lock when its process ends, however that happens.
         """
         with file_lock(self._lock(task), what="study", wait=wait) as held:
             yield held
 
     def running(self, task: Task) -> bool:
-        """Whether another process makes the result."""
+        """Whether another process is making the result."""
         if not self._lock(task).exists():
             return False
         with self.claim(task) as held:
             return not held
 
     def holder(self, task: Task) -> str:
-        """Which process makes the result, and since when."""
+        """Which process is making the result, and since when."""
         return holder(self._lock(task))
 
     def _lock(self, task: Task) -> Path:
         return self.folder / ".locks" / task.hash
 
     def save(self, task: Task, result: Any, record: Mapping[str, Any]) -> None:
-        """Write a result, or link to an equal one, then its record; what was there before is moved aside."""
+        """Write a result, or link to an equal one, then its record; an earlier result is moved aside."""
         self.move_aside(task.place)
         file = self.file(task.place)
         if isinstance(result, Equal):
@@ -107,16 +107,16 @@ class Store:
             snapshot.unlink(missing_ok=True)
 
     def write_record(self, task: Task, record: Mapping[str, Any]) -> None:
-        """Write the record of a result: from now on it is done."""
+        """Write the record of a result: from now on the task is done."""
         versions = {"neuroreel": __version__, "torch": version("torch")}
         made = {"versions": versions, "date": datetime.now(UTC).isoformat(timespec="seconds")}
         whole = {**task.described(), "hash": task.hash, "decided_by": task.decided_by, **record, **made}
         write_json(self.record_file(task.place), whole)
 
     def move_aside(self, place: str) -> None:
-        """Move a finished result and its record to ``replaced``: the result first, whose record then says nothing."""
+        """Move a finished result and its record to ``replaced``: the result first: a leftover record is ignored."""
         record, file = self.record(place), self.file(place)
-        if record is None:  # a result without a record was never finished, a record without a result says nothing
+        if record is None:  # a result without a record was never finished, a record without a result is ignored
             self.record_file(place).unlink(missing_ok=True)
             return
         aside = self.folder / Path(place).parts[0] / "replaced" if "/" in place else self.folder / "replaced"
@@ -131,10 +131,10 @@ class Store:
                 part.replace(target)
 
     def equal(self, task: Task) -> Equal | None:
-        """A result of this fingerprint in another place, or among those replaced; None if there is none."""
+        """A result with this fingerprint in another place, or among those replaced; None if there is none."""
         noted, suffix = self._noted(task), Path(task.place).suffix
         if suffix not in FILES:
-            return None  # folders, and files with a side-car, are not linked
+            return None  # folders and files with a side-car are not linked
         files = [self.folder / noted.read_text(encoding="utf-8")] if noted.exists() else []
         files += sorted(self.folder.glob(f"*/replaced/*-{task.hash[:8]}{suffix}"))
         for file in files:
@@ -144,13 +144,13 @@ class Store:
         return None
 
     def _noted(self, task: Task) -> Path:
-        """Beside the lock: where the result was put, for other tasks of the same fingerprint."""
+        """File next to the lock with the result's place, for other tasks with the same fingerprint."""
         return self.folder / ".locks" / f"{task.hash}.place"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Equal:
-    """A finished result of the same fingerprint."""
+    """A finished result with the same fingerprint."""
 
     file: Path
     record: dict[str, Any]
@@ -163,18 +163,18 @@ def read_record(file: Path, *, needed: Set[str] = frozenset()) -> dict[str, Any]
         if not {"hash", "scores", "scoring", *needed} <= set(record):
             raise ValueError("fields are missing")
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{file} is damaged ({error}); delete it, and its job is done again") from error
+        raise InputError(f"{file} is damaged ({error}); delete it, and its job runs again") from error
     return record
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all; numbers that are none become words."""
+    """Write JSON, whole or not at all; NaN and infinity become words."""
     with atomic_path(file, overwrite=True) as partial:
         partial.write_text(json.dumps(plain(content), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the file system has no such thing."""
+    """The same file under another name; a copy if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:

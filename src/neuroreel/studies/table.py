@@ -1,4 +1,4 @@
-"""The table of an experiment: one row a finished job."""
+"""The table of an experiment: one row per finished job."""
 
 from __future__ import annotations
 
@@ -56,22 +56,24 @@ SCORES = (
 
 
 def experiment_table(folder: str | Path, *, mixed: bool = False) -> pd.DataFrame:
-    """One row a finished job, tidy: which recording and movie, under which conditions, with which scores.
+    """One row per finished job, tidy: recording, movie, conditions and scores.
 
     Parameters
     ----------
     folder
-        Of one experiment: ``OUT/NAME``.
+        Folder of one experiment: ``OUT/NAME``.
     mixed
-        Results of several settings, versions or models in one folder are refused; True gives them all the same, told
-        apart by the column ``settings_hash``.
+        Results with several settings, versions or models in one folder are refused; True returns them all, marked by
+        the
+        column ``settings_hash``.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of ``CONDITIONS``, ``SCORES``, ``smoothing`` and ``seconds`` are always there, empty where they
-        make no sense; an experiment may add others. ``video_correlation`` is that of the video after the blur that the
-        method has (sigma ``smoothing``; 0.5 with the published method).
+        The columns of ``CONDITIONS``, ``SCORES``, ``smoothing`` and ``seconds`` always exist, empty if they do not
+        apply;
+        an experiment may add others. ``video_correlation`` is computed after the method's blur (sigma ``smoothing``;
+        0.5 with the published method).
 
     Raises
     ------
@@ -107,18 +109,19 @@ def experiment_table(folder: str | Path, *, mixed: bool = False) -> pd.DataFrame
 
 
 def experiment_status(folder: str | Path) -> dict[str, Any]:
-    """How much of what was asked of an experiment is done.
+    """How much of an experiment is done.
 
     Returns
     -------
     dict
-        ``asked`` and ``done``, how many jobs; ``missing`` and ``stale``, the keys of those that are not there, or were
+        ``asked`` and ``done``, the numbers of jobs; ``missing`` and ``stale``, the keys of jobs that are missing or
+        were
         done with other settings.
 
     Raises
     ------
     InputError
-        The folder is no experiment's.
+        The folder is not that of an experiment.
     """
     folder = user_path(folder)
     file = folder / "experiment.json"
@@ -139,7 +142,7 @@ def experiment_status(folder: str | Path) -> dict[str, Any]:
 
 
 def _check_alike(folder: Path, records: list[dict[str, Any]]) -> None:
-    """Raise InputError unless all jobs share their settings, and those of one animal what was fitted to it."""
+    """Raise InputError unless all jobs share their settings, and jobs of one animal its models."""
     different = _differing([record["common"] for record in records])
     for recording in sorted({str(record["columns"]["recording"]) for record in records}):
         own = [r["fitted"] for r in records if r["columns"]["recording"] == recording]
@@ -147,7 +150,7 @@ def _check_alike(folder: Path, records: list[dict[str, Any]]) -> None:
     if different:
         raise InputError(
             f"{folder} has results that cannot be compared: {'; '.join(different[:4])}. Run the whole experiment with "
-            "one choice (what is stale is done again), give each choice a folder of its own with out=, or take them "
+            "one choice (what is stale is done again), give each choice its own folder with out=, or take them "
             "all with experiment_table(folder, mixed=True)"
         )
 

@@ -22,14 +22,14 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Task(ABC):
-    """Something that is made once and kept: what decides it, what it needs, how it is made, read and written.
+    """Something that is made once and kept: what determines it, its inputs, and how it is made, read and written.
 
     Attributes
     ----------
     place
         Its file or folder, below the folder of the study: "ablation/jobs/mouse_a_t001.nc".
     title
-        What it is called where progress is told; empty: nothing is said of it.
+        Its name in progress messages; empty for none.
     in_place
         Whether ``make`` writes the result itself.
     """
@@ -41,26 +41,26 @@ class Task(ABC):
     @property
     @abstractmethod
     def decided_by(self) -> Mapping[str, Any]:
-        """Everything that decides the result, as JSON, and nothing else: not where it lies, nor how it is scored."""
+        """Everything that determines the result, as JSON, but not its location or how it is scored."""
 
     @cached_property
     def hash(self) -> str:
-        """The fingerprint: SHA-256 of what decides the result."""
+        """The fingerprint: SHA-256 of what determines the result."""
         return hashlib.sha256(json.dumps(self.decided_by, sort_keys=True).encode()).hexdigest()
 
     @property
     def needs(self) -> Mapping[str, Task]:
-        """Tasks whose results ``make`` takes, by name."""
+        """Tasks whose results ``make`` needs, by name."""
         return _NOTHING
 
     @property
     def needs_to_score(self) -> Mapping[str, Task]:
-        """Tasks whose results ``scores`` takes, by name."""
+        """Tasks whose results ``scores`` needs, by name."""
         return _NOTHING
 
     @abstractmethod
     def make(self, given: Mapping[str, Any], compute: Compute) -> Any:
-        """The result, from those of ``needs``; ``compute.checkpoint`` is where a killed one may resume."""
+        """Make the result from those of ``needs``; ``compute.checkpoint`` is for resuming after a kill."""
 
     @abstractmethod
     def write(self, result: Any, file: Path) -> None:
@@ -68,25 +68,25 @@ class Task(ABC):
 
     @abstractmethod
     def read(self, file: Path) -> Any:
-        """What ``write`` wrote."""
+        """Read what ``write`` wrote."""
 
     @property
     def scoring(self) -> Mapping[str, Any]:
-        """What decides the scores of a result that is there."""
+        """What determines the scores of an existing result."""
         return _NOTHING
 
     def scores(self, result: Any, given: Mapping[str, Any], compute: Compute) -> dict[str, float]:
-        """One number each, by name: kept in the record."""
+        """Scores by name, for the record."""
         return {}
 
     def described(self) -> dict[str, Any]:
-        """What else the record says."""
+        """Further content of the record."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fit(Task):
-    """A task of parts: what decides it beside its inputs, and the functions that make, save and load it."""
+    """A task made of parts: what determines it besides its inputs, and functions that make, save and load it."""
 
     place: str
     title: str = ""
@@ -104,12 +104,12 @@ class Fit(Task):
 
     @property
     def decided_by(self) -> Mapping[str, Any]:
-        """What was given, and the fingerprints of its inputs."""
+        """The given values, and the fingerprints of its inputs."""
         inputs = {name: task.hash for name, task in self.inputs.items()}
         return {"results_version": RESULTS_VERSION, **self.decides, "inputs": inputs}
 
     def make(self, given: Given, compute: Compute) -> Any:
-        """What ``fit`` makes."""
+        """Call ``fit``."""
         return self.fit(given, compute)
 
     def write(self, result: Any, file: Path) -> None:

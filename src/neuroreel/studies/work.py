@@ -30,15 +30,15 @@ from neuroreel.studies.scoring import score_fields, score_reconstruction, score_
 from neuroreel.studies.task import RESULTS_VERSION, Task
 
 HELD_OUT_FOLD = "fold_0"
-SPOT_FRAMES = 45  # of the movie of one spot, at 30 Hz: 15 grey, 15 with the spot, 15 grey
+SPOT_FRAMES = 45  # frames of the movie of one spot, at 30 Hz: 15 grey, 15 with the spot, 15 grey
 EVERY_PIXEL = -1e9  # a threshold that every pixel of a mask reaches
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Work(Task):
-    """A job, the animal it is about and the method it is done with: all that decides its result.
+    """A job with its animal and method: everything that determines its result.
 
-    ``experiment`` and ``number`` say where it is listed.
+    ``experiment`` and ``number`` give its place in the list.
     """
 
     job: Job
@@ -59,7 +59,7 @@ class Work(Task):
 
     @property
     def published(self) -> bool:
-        """Whether the published method does it."""
+        """Whether it uses the published method."""
         return self.method.method == "bauer_2026"
 
     @cached_property
@@ -67,26 +67,26 @@ class Work(Task):
         """The settings of the reconstruction, resolved."""
         if not self.published:
             return self.method.resolved(self.job.settings)
-        threshold = 0.0 if self.job.threshold is None else self.job.threshold  # what the paper calls no mask
-        # one model has nothing to average: both words then mean one thing, and one result
+        threshold = 0.0 if self.job.threshold is None else self.job.threshold  # the paper's "no mask"
+        # with one model both words mean the same, so they must give one result
         ensemble = self.job.ensemble if len(self.members) > 1 else "gradients"
         return self.method.resolved({**self.job.settings, "ensemble": ensemble, "mask_threshold": threshold})
 
     @property
     def needs(self) -> Mapping[str, Task]:
-        """The posterior, unless the published method does it, or receptive fields are mapped."""
+        """The posterior, unless it uses the published method or maps receptive fields."""
         return {} if self.published or self.job.product == "fields" else {"posterior": self.posterior}
 
     @cached_property
     def posterior(self) -> AnimalPosterior:
-        """What the posterior is fitted to: trials outside the fold of the movie, of fold_0 for other movies."""
+        """The posterior, fitted to trials outside the movie's fold, or outside fold_0 for other movies."""
         recording, trial = self.animal.recording, self.job.trial
         fold = HELD_OUT_FOLD if trial is None else recording.folds()[trial]
         return AnimalPosterior(animal=self.animal, members=self.members, held_out_fold=fold)
 
     @cached_property
     def members(self) -> tuple[int, ...]:
-        """Which of the animal's models invert."""
+        """Indices of the animal's models to invert."""
         everyone = tuple(range(self.animal.model_count))
         if self.job.members is None:
             return everyone
@@ -103,7 +103,7 @@ class Work(Task):
 
     @cached_property
     def decided_by(self) -> Mapping[str, Any]:
-        """Everything that decides the result, and nothing else: not where it lies, nor how it is scored."""
+        """Everything that determines the result, but not its location or how it is scored."""
         if self.job.product == "fields":
             return {
                 "results_version": RESULTS_VERSION,
@@ -127,13 +127,13 @@ class Work(Task):
 
     @property
     def fitted(self) -> dict[str, Any]:
-        """Fingerprints of what was fitted to the animal, and must be the same in all its results that are compared."""
+        """Hashes of the animal's models and mask, which must be the same in all results that are compared."""
         models = {f"model {number}": self.animal.model_hashes[number] for number in self.members}
         return models | {"mask": self.animal.mask_hash}
 
     @cached_property
     def _movie(self) -> tuple[str, int]:
-        """Fingerprint and length of the movie and what goes with it."""
+        """Hash and length of the movie and its behavior."""
         if self.job.trial is not None:
             fingerprint = self.animal.trial_hash(self.job.trial)
             return fingerprint, self.animal.recording.trial_spec(self.job.trial).frames
@@ -148,7 +148,7 @@ class Work(Task):
 
     @property
     def frames(self) -> int:
-        """Length of the movie; of all spots, ON and OFF, where receptive fields are mapped."""
+        """Length of the movie; of all spots, ON and OFF, for receptive fields."""
         if self.job.product != "fields":
             return self._movie[1]
         step = self.job.settings.get("step_px") or self.job.settings.get("size_px", 1)
@@ -157,13 +157,13 @@ class Work(Task):
 
     @property
     def passes(self) -> int:
-        """How often the movie goes through a model: what the work costs, whatever the machine."""
+        """How often the movie goes through a model: the cost of the work on any machine."""
         if self.job.product == "fields":
             return self.animal.model_count
         return int(self.settings["iterations" if self.published else "passes"]) * len(self.members)
 
     def check(self) -> None:
-        """Raise InputError for what would be found out only after the work."""
+        """Raise InputError for problems that would only appear after the work."""
         scoring, mask = self.method.scoring, self.animal.mask
         if mask is not None:
             evaluation_mask(mask, self.animal.recording.video_size, threshold=scoring["mask_threshold"])
@@ -171,7 +171,7 @@ class Work(Task):
             return
         if self.frames <= scoring["skip"] + 1:
             raise InputError(
-                f"{self.job.key}: the movie has {self.frames} frames, of which the first {scoring['skip']:g} are not "
+                f"{self.job.key}: the movie has {self.frames} frames, but the first {scoring['skip']:g} are not "
                 "scored; choose longer movies, or skip fewer frames (skip)"
             )
         threshold = self.settings["mask_threshold"] if self.published else self.scoring["mask_threshold"]
@@ -182,7 +182,7 @@ class Work(Task):
             )
 
     def trial(self, device: str) -> Trial:
-        """The trial that is reconstructed: with the recorded responses, or with predicted ones."""
+        """The trial to reconstruct, with recorded or predicted responses."""
         trial = self._stimulus_trial if self.job.trial is None else self.animal.trial(self.job.trial)
         if self.job.target == "recorded":
             return trial
@@ -212,11 +212,11 @@ class Work(Task):
         write_dataset(result, file, overwrite=True)
 
     def read(self, file: Path) -> xr.Dataset:
-        """What was written."""
+        """The result, read from its file."""
         return read_dataset(file, kind="receptive_fields" if self.job.product == "fields" else "reconstruction")
 
     def scores(self, result: xr.Dataset, given: Mapping[str, Any], compute: Compute) -> dict[str, float]:
-        """One number each, by name."""
+        """Scores, by name."""
         if self.job.product == "fields":
             return {} if self.animal.mask is None else score_fields(result, self.animal.mask, self.scoring)
         made = Reconstruction(result)
@@ -228,7 +228,7 @@ class Work(Task):
         return values
 
     def described(self) -> dict[str, Any]:
-        """Its place in the table, and what must be the same in results that are compared."""
+        """Its columns in the table, and what must be the same in results that are compared."""
         return {
             "key": self.job.key,
             "experiment": self.experiment,
@@ -241,14 +241,14 @@ class Work(Task):
 
     @property
     def cost(self) -> int:
-        """In frames of movie through one model: whatever the machine."""
+        """Cost in movie frames through one model, independent of the machine."""
         return self.passes * self.frames
 
     @property
     def scoring(self) -> Mapping[str, Any]:
-        """What decides the scores, once there is a result.
+        """What determines the scores of a result.
 
-        Under the posterior a mask says which pixels are scored, not which may move.
+        With the posterior, a mask says which pixels are scored, not which may move.
         """
         scoring = {**self.method.scoring, "product": self.job.product}
         if self.published or self.job.product == "fields":
@@ -261,7 +261,7 @@ class Work(Task):
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Its place in the table."""
+        """Its columns in the table."""
         columns = {**self.job.columns, "simulated": self.animal.recording.simulated}
         if self.job.product == "fields":
             return columns | {"models": self.animal.model_count}

@@ -1,1 +1,1 @@
-"""The whole paper as one Snakemake workflow: a configuration names what to do, each step is a command of ours."""
+"""The whole paper as one Snakemake workflow: a configuration says what to do, and each step is a neuroreel command."""

@@ -19,14 +19,14 @@ class Workflow:
     Finished steps are kept; an interrupted study resumes.
 
     Args:
-        config: A YAML file, or one that comes with neuroreel: quick (a simulated mouse, minutes), paper.
+        config: A YAML file, or one that ships with neuroreel: quick (a simulated mouse, minutes) or paper.
         out: Folder for everything that is made; neuroreel-CONFIG by default.
         profile: One machine, or Slurm.
-        dry_run: Only print the jobs that are left, their GPU-hours, memory and disk.
-        cores: How many cores of this machine may be used at once; all by default.
+        dry_run: Only print the remaining jobs, their GPU-hours, memory and disk.
+        cores: Most cores of this machine to use at once; by default all.
         show: Print the configuration, to start your own from.
         snakefile: Print where the Snakefile is, for plain Snakemake.
-        table: Write table.md and table.csv in this folder of a workflow, our numbers beside the published ones.
+        table: Write table.md and table.csv in this workflow's folder, comparing its numbers with the published ones.
     """
 
     config: Annotated[str, Positional, arg(metavar="[CONFIG]")] = "quick"
@@ -39,8 +39,8 @@ class Workflow:
     table: Path | None = None
 
     def __call__(self) -> None:
-        """Print what was asked for, or run what is left of the study."""
-        needs("pydantic", extra="workflow")  # which checks the configuration
+        """Print what was requested, or run the rest of the study."""
+        needs("pydantic", extra="workflow")  # it checks the configuration
         from neuroreel.workflow.run import SNAKEFILE, configuration_text, run_workflow
 
         if self.snakefile:

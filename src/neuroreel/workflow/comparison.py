@@ -1,4 +1,4 @@
-"""The last page of the workflow: its numbers, beside the published ones where the recordings are the authors' own.
+"""The last page of the workflow: its numbers, next to the published ones for the authors' own recordings.
 
 Published: Bauer, Margrie & Clopath, eLife 2026.
 """
@@ -17,12 +17,12 @@ from neuroreel.studies.animals import published_number
 from neuroreel.studies.table import experiment_status, experiment_table
 
 Number = tuple[float, ...]
-"""One number, or the smallest and the largest of a range."""
+"""One number, or the smallest and largest of a range."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published number, and how ours is taken from an experiment's table: of which rows, and what of them."""
+    """A published number, and how to compute ours from an experiment's table: which rows, and which statistic."""
 
     experiment: str
     what: str
@@ -40,7 +40,7 @@ def _where(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def _range_over(column: str) -> Callable[[pd.DataFrame], Number]:
-    """Smallest and largest of the means of the video correlation within each value of a column."""
+    """Smallest and largest mean video correlation over the values of a column."""
 
     def of(rows: pd.DataFrame) -> Number:
         means = rows.groupby(column)["video_correlation"].mean()
@@ -86,10 +86,11 @@ PUBLISHED = (
 
 
 def write_comparison(folder: Path) -> str:
-    """Write ``table.md`` and ``table.csv`` into a workflow's folder, and hand out the text of the first.
+    """Write ``table.md`` and ``table.csv`` into a workflow's folder, and return the text of the first.
 
-    A published number stands in it only beside recordings of the authors' mice: beside others, a simulated mouse say,
-    it would be read as a comparison.
+    It contains published numbers only for recordings of the authors' mice: next to others, such as a simulated mouse,
+    they
+    would be read as a comparison.
 
     Raises
     ------
@@ -139,7 +140,7 @@ def _row(each: Published, table: pd.DataFrame, note: str) -> dict[str, str]:
 
 
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
-    """What a reader must know who holds the numbers against the paper's."""
+    """Notes for readers who compare the numbers with the paper's."""
     if rows["simulated"].fillna(False).any():
         yield "simulated"
     if len(rows) and (rows["smoothing"] == 0).all():  # the paper scores a slightly blurred movie

@@ -1,4 +1,4 @@
-"""The one file that says what a workflow does: recordings, encoders, masks, experiments, resources."""
+"""The file that says what a workflow does: recordings, encoders, masks, experiments, resources."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READY = Path(__file__).parent / "configs"
 STEPS = ("download", "simulate", "decoder", "train", "mask", "experiment", "report", "figures", "table")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-# options of commands that may stand in the file
+# options of commands that the file may contain
 SimulateOptions = Annotated[dict[str, Any], Options(Simulate, own={"folder"})]
 DownloadOptions = Annotated[dict[str, Any], Options(Download, own={"to", "yes", "show", "check"})]
 TrainOptions = Annotated[
@@ -48,7 +48,7 @@ FiguresOptions = Annotated[dict[str, Any], Options(Figures, own={"experiment", "
 
 
 class RecordingSource(Block):
-    """Where a recording comes from: ``simulate`` has options of that command, ``folder`` a path."""
+    """Where a recording comes from: ``simulate`` has that command's options, ``folder`` is a path."""
 
     simulate: SimulateOptions | None = None
     folder: str | None = None
@@ -71,7 +71,7 @@ class Encoders(Block):
     @field_validator("train", mode="before")
     @classmethod
     def _kept_name(cls, train: Any) -> Any:
-        """The small model's name in configurations that people have kept."""
+        """Accept the small model's old name in existing configurations."""
         old = isinstance(train, Mapping) and train.get("kind") == "readout"
         return {**train, "kind": "core_readout"} if old else train
 
@@ -79,7 +79,7 @@ class Encoders(Block):
     @classmethod
     def _different(cls, seeds: list[int]) -> list[int]:
         if not seeds or len(set(seeds)) < len(seeds):
-            raise ValueError(f"is {seeds}; it must be different whole numbers, one a model")
+            raise ValueError(f"is {seeds}; it must be different whole numbers, one per model")
         return seeds
 
     @model_validator(mode="after")
@@ -98,15 +98,16 @@ class Masks(Block):
     @model_validator(mode="after")
     def _one_source(self) -> Masks:
         if (self.learn is None) == (not self.files):
-            raise ValueError("must have either learn (options of neuroreel mask) or files (one a recording)")
+            raise ValueError("must have either learn (options of neuroreel mask) or files (one per recording)")
         return self
 
 
 class Resources(Block):
-    """What one job of a step takes.
+    """Resources of one job of a step.
 
     ``hours`` and ``disk_gb`` are expected, ``limit_hours`` ends the job. ``processes`` share a part of an experiment,
-    and so fill a GPU that one small reconstruction after the other would leave half idle.
+    to
+    keep a GPU busy that small reconstructions one at a time would leave half idle.
     """
 
     cpus: int = 2
@@ -122,13 +123,13 @@ class Resources(Block):
 
     @property
     def limit_minutes(self) -> int:
-        """When Slurm ends a job, which then resumes in another one: twice what is expected unless told otherwise."""
+        """When Slurm ends a job, which then resumes in another one: by default twice the expected time."""
         hours = 2 * self.hours if self.limit_hours is None else self.limit_hours
         return max(1, round(60 * hours))
 
 
 class Configuration(Block):
-    """Everything that the file may have; ``file_versions`` is written by the workflow itself, for all its processes."""
+    """Everything that the file may contain; the workflow itself writes ``file_versions``, for all its processes."""
 
     recordings: dict[str, RecordingSource] = Field(default={}, validate_default=True)
     downloads: DownloadOptions | None = None
@@ -146,7 +147,7 @@ class Configuration(Block):
     @model_validator(mode="before")
     @classmethod
     def _empty_blocks(cls, values: Any) -> Any:
-        """A block that is named and has nothing in it is asked for, with all defaults."""
+        """A block that is named but empty is used with all defaults."""
         blocks = ("downloads", "report", "figures", "resources", "experiments", "recordings", "encoders")
         if not isinstance(values, Mapping):
             return values
@@ -161,15 +162,15 @@ class Configuration(Block):
             if not NAME.fullmatch(name):
                 raise ValueError(f"has the name {name!r}; use letters, digits, dots, dashes and underscores")
             if source.folder is not None and (folder := Path(source.folder).name) != name:
-                raise ValueError(f": {name} lies in {source.folder}; name it as its folder, {folder}")
+                raise ValueError(f": {name} is in {source.folder}; give it the name of its folder, {folder}")
         return recordings
 
     @field_validator("downloads")
     @classmethod
     def _something_to_download(cls, downloads: dict[str, Any] | None) -> dict[str, Any] | None:
-        """What `neuroreel download` fetches and its options; paths that need it start with downloads/."""
+        """What `neuroreel download` fetches, with options; paths in it start with downloads/."""
         if downloads is not None and not downloads.get("names"):
-            raise ValueError("has no names; it must be a list of what `neuroreel download --list` names")
+            raise ValueError("has no names; it must be a list of names from `neuroreel download --list`")
         return downloads
 
     @field_validator("masks")
@@ -188,7 +189,7 @@ class Configuration(Block):
     @field_validator("experiments")
     @classmethod
     def _with_options_of_every(cls, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Options by experiment, those of ``every`` among them, and in how many parts each is done."""
+        """Options by experiment, including those of ``every``, and the number of parts of each."""
         refuse_unknown_keys(given, [*EXPERIMENTS, "every"])
         every = given.pop("every", {})
         if not given:
@@ -206,12 +207,12 @@ class Configuration(Block):
 
     @property
     def files(self) -> list[NamedFile]:
-        """The paths in it."""
+        """The paths in the configuration."""
         return list(named_files(self.model_dump()))
 
 
 def _both_settings(every: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Blocks of settings of all experiments and of one of them, put together."""
+    """Merge the settings of all experiments with those of one."""
     first, second = every.get("settings"), own.get("settings")
     if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
         return {}
@@ -219,7 +220,7 @@ def _both_settings(every: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str
 
 
 def read_configuration(file: str | Path) -> dict[str, Any]:
-    """What is in a YAML file, or in one of the ready configurations by name.
+    """The content of a YAML file, or of a ready configuration by name.
 
     Paths in it are made absolute, and files of settings are read.
 
@@ -242,7 +243,7 @@ def read_configuration(file: str | Path) -> dict[str, Any]:
 
 
 def configuration_file(name: str | Path) -> Path:
-    """Where a configuration is; InputError if nowhere."""
+    """The file of a configuration; InputError if there is none."""
     path = READY / f"{name}.yaml" if str(name) in ready_names() else user_path(name)
     if not path.is_file():
         raise InputError(f"there is no configuration {name}; give a YAML file, or one of {', '.join(ready_names())}")
@@ -255,11 +256,11 @@ def ready_names() -> list[str]:
 
 
 def check_configuration(raw: Mapping[str, Any], *, where: str = "the configuration") -> Configuration:
-    """The configuration with every name and value checked; nothing on the disk is looked at.
+    """The configuration with every name and value checked, without looking at the disk.
 
     Raises
     ------
     InputError
-        An unknown name (close matches are given), a value of a wrong type, a part that is missing.
+        An unknown name (close matches are given), a value of the wrong type, or a missing part.
     """
     return check(Configuration, raw, where=where)

@@ -1,4 +1,4 @@
-"""What is left to do and what it takes, before anything starts."""
+"""What is left to do and what it costs, before anything starts."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class StepCost:
 
     @property
     def left(self) -> int:
-        """Jobs that will be started."""
+        """Number of jobs that will start."""
         return self.jobs - self.done
 
     @property
     def gpu_hours(self) -> float:
-        """Of the jobs left."""
+        """GPU-hours of the remaining jobs."""
         return self.left * self.resources.gpus * self.resources.hours
 
     @property
     def cpu_hours(self) -> float:
-        """Of the jobs left: cores times hours."""
+        """Cores times hours of the remaining jobs."""
         return self.left * self.resources.cpus * self.resources.hours
 
     @property
     def disk_gb(self) -> float:
-        """That the jobs left will write."""
+        """Disk space that the remaining jobs will need."""
         return self.left * self.resources.disk_gb
 
 
 def costs(plan: Plan, folder: Path) -> list[StepCost]:
-    """What each step takes, jobs that are done in ``folder`` left out."""
+    """The cost of each step, without jobs that are done in ``folder``."""
     rows = []
     steps = plan.steps()
     for step in sorted(steps, key=STEPS.index):
@@ -59,7 +59,7 @@ def _cost(plan: Plan, step: str, done: list[str], folder: Path, name: str | None
 
 
 def cost_table(rows: Iterable[StepCost]) -> str:
-    """Jobs, GPU-hours, core-hours, memory and disk of each step, and in all."""
+    """Jobs, GPU-hours, core-hours, memory and disk of each step, and in total."""
     rows = list(rows)
     head = f"{'step':<22}{'jobs':>6}{'done':>6}{'GPU-hours':>11}{'core-hours':>12}{'memory a job':>14}{'disk':>11}"
     lines = [head] + [
@@ -77,12 +77,12 @@ def cost_table(rows: Iterable[StepCost]) -> str:
 
 
 def disk_shortage(rows: Iterable[StepCost], folder: Path) -> str | None:
-    """What is wrong if the jobs left will write more than the disk has room for; None if they will not."""
+    """A message if the remaining jobs will write more than fits on the disk, else None."""
     needed = sum(row.disk_gb for row in rows)
     free = free_bytes(folder) / 1e9
     if needed <= free:
         return None
     return (
-        f"the workflow will write about {needed:.1f} GB to {folder}, and {free:.1f} GB are free there; free some, "
+        f"the workflow will write about {needed:.1f} GB to {folder}, but {free:.1f} GB are free there; free some, "
         "or choose another disk with --out"
     )

@@ -1,4 +1,4 @@
-"""Where a configuration names files: the one list of it."""
+"""All places where a configuration names files."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class NamedFile:
     Attributes
     ----------
     where
-        The way to it, in words: "masks: files: mouse".
+        Its place, in words: "masks: files: mouse".
     path
-        It may be a pattern.
+        The path, perhaps a pattern.
     block, key
         ``block[key]`` is the path.
     """
@@ -43,39 +43,39 @@ class NamedFile:
 
 
 def is_downloaded(path: str) -> bool:
-    """Whether it comes with the downloads: it lies in the workflow's folder, and need not be there yet."""
+    """Whether a path is in the downloads, inside the workflow's folder, and need not exist yet."""
     return path.startswith("downloads/")
 
 
 def named_files(raw: Any) -> Iterator[NamedFile]:
-    """All of a configuration, checked or not: what is no path where one is expected is left to the check."""
+    """All files in a configuration, checked or not; anything that is not a path is left to the check."""
     for way in NAMED:
         yield from _along(raw, way.split("/"), where="")
 
 
 def make_absolute(raw: Any, base: Path) -> None:
-    """Paths are meant from the configuration's folder on; those of downloads from the workflow's."""
+    """Paths are relative to the configuration's folder; those of downloads to the workflow's."""
     for named in named_files(raw):
         if not is_downloaded(named.path):
             named.block[named.key] = str(base / user_path(named.path))
 
 
 def read_settings(raw: Any) -> None:
-    """Put what files of settings hold in place of their names: once such a file is edited, the settings are others."""
+    """Replace names of settings files by their content, so that editing such a file changes the settings."""
     for named in named_files(raw):
         if named.key == "settings" and Path(named.path).is_file():
             named.block[named.key] = read_json(Path(named.path))
 
 
 def file_versions(raw: Any) -> dict[str, list[int]]:
-    """Size and time of the files that a configuration names: others may take the same names later."""
+    """Size and time of the files that a configuration names, because they may be replaced later."""
     named = [file.path for file in named_files(raw) if not is_downloaded(file.path)]
     there = [(file, file.stat()) for path in named for file in files_at(path) if file.is_file()]
     return {str(file): [stat.st_size, stat.st_mtime_ns] for file, stat in there}
 
 
 def files_at(path: str) -> list[Path]:
-    """The file at a path, or those that a pattern matches; none where nothing is there."""
+    """The file at a path, or those that a pattern matches; empty if there are none."""
     whole = user_path(path).absolute()
     return [whole] if whole.exists() else sorted(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
 

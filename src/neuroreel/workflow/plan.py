@@ -1,16 +1,16 @@
-"""From a configuration to steps: which file each leaves behind, what it waits for, what its command is told.
+"""From a configuration to steps: the output, inputs and command of each.
 
 All paths are relative to the workflow's folder, in which Snakemake runs::
 
     recordings/NAME/                 simulated recordings (others stay where they are)
     downloads/                       what ``neuroreel download`` fetched
-    models/GROUP/encoder_SEED.safetensors   GROUP: the recording, or "all" where one model serves all of them
+    models/GROUP/encoder_SEED.safetensors   GROUP: the recording, or "all" if one model serves all of them
     decoders/NAME/decoder.safetensors
     masks/NAME.npy
-    experiments/EXPERIMENT/jobs/     one result a reconstruction
+    experiments/EXPERIMENT/jobs/     one result per reconstruction
     figures/  report.html  table.csv  table.md
-    steps/STEP/….done                one a finished step: command, seconds, machine; delete one to have it checked again
-                                     (a hash in its name is of what decided it: with other options it is not done)
+    steps/STEP/….done                one per finished step: command, seconds, machine; delete one to check it again
+                                     (a hash in its name depends on the options: with others it is not done)
     logs/STEP/….log
 """
 
@@ -37,7 +37,7 @@ class Plan:
 
     @property
     def names(self) -> list[str]:
-        """Of the recordings, in the configuration's order."""
+        """Names of the recordings, in the configuration's order."""
         return list(self.configuration.recordings)
 
     @property
@@ -51,11 +51,11 @@ class Plan:
 
     @property
     def seeds(self) -> list[int]:
-        """One encoding model for each."""
+        """Random seeds, one for each encoding model."""
         return self.configuration.encoders.seeds
 
     def steps(self) -> dict[str, Done]:
-        """The files that tell that a job is done, by step, in the order in which steps can run."""
+        """The files that mark jobs as done, by step, in the order in which steps can run."""
         configuration = self.configuration
         simulated = [name for name, source in configuration.recordings.items() if source.simulate is not None]
         steps = {
@@ -73,7 +73,7 @@ class Plan:
         return {step: done for step, done in steps.items() if done and step not in left_out}
 
     def goals(self) -> Done:
-        """The ends of all chains."""
+        """The final outputs of the workflow."""
         steps = self.steps()
         return [done for step in ("experiment", "report", "figures", "table") for done in steps.get(step, [])]
 
@@ -85,7 +85,7 @@ class Plan:
         return f"recordings/{name}" if folder is None else folder
 
     def recording_done(self, name: str) -> Done:
-        """What must be done before the recording is there."""
+        """What must be done before the recording exists."""
         source = self.configuration.recordings[name]
         return [_done("simulate", name)] if source.simulate is not None else self._downloaded(str(source.folder))
 
@@ -99,18 +99,18 @@ class Plan:
     # encoding models, decoders, masks
 
     def training_done(self, group: str) -> Done:
-        """What a training waits for."""
+        """What a training run waits for."""
         return [done for name in self.groups[group] for done in self.recording_done(name)]
 
     def encoders(self, name: str) -> list[str]:
-        """Files of a recording's encoding models; they may be patterns, which the shell fills in."""
+        """Files of a recording's encoding models; may be patterns, which the shell expands."""
         for group, names in self.groups.items():
             if name in names:
                 return [f"models/{group}/encoder_{seed}.safetensors" for seed in self.seeds]
         return self.configuration.encoders.files
 
     def encoders_done(self, name: str, *, first: bool = False) -> Done:
-        """What must be done before a recording's encoding models are there, or the first of them."""
+        """What must be done before a recording's encoding models, or the first of them, exist."""
         seeds = self.seeds[:1] if first else self.seeds
         trained = [
             _done("train", group, str(seed)) for group, names in self.groups.items() for seed in seeds if name in names
@@ -118,19 +118,19 @@ class Plan:
         return trained or [done for file in self.configuration.encoders.files for done in self._downloaded(file)]
 
     def session(self, name: str) -> int | str:
-        """Which session of a model of several mice is the recording's."""
+        """The recording's session in a model of several mice."""
         session = self.configuration.recordings[name].session
         if session is not None:
             return session
         return name if "all" in self.groups else 0
 
     def mask_link(self, name: str) -> str:
-        """The option that makes a link to a finished mask in place of learning one."""
+        """The option that links a finished mask instead of learning one."""
         source = self.mask_source(name)
         return "" if source is None else f"--link {source}"
 
     def mask_source(self, name: str) -> str | None:
-        """The file of a finished mask; None where masks are learned."""
+        """The file of a finished mask; None if masks are learned."""
         masks = self.configuration.masks
         return masks.files.get(name) if masks is not None else None
 
@@ -143,7 +143,7 @@ class Plan:
     # experiments
 
     def parts_done(self, experiment: str) -> Done:
-        """One a part; named after the options and files too, so that others are another job."""
+        """One file per part, also named after options and files, so that changing these makes another job."""
         options = self.configuration.experiments[experiment]
         stamp = _stamp(options, self.experiment_arguments(experiment), self.configuration.file_versions)
         parts = options["parts"]
@@ -154,7 +154,7 @@ class Plan:
         return [done for name in self.configuration.experiments for done in self.parts_done(name)]
 
     def shown_done(self) -> Done:
-        """What the report waits for: what it shows, and the decoders of its baseline."""
+        """What the report waits for: its reconstructions, and the decoders for its baselines."""
         shown = self.parts_done("natural") if "natural" in self.configuration.experiments else []
         return shown + self.decoders_done()
 
@@ -169,7 +169,7 @@ class Plan:
         return list(dict.fromkeys(waits + steps.get("mask", [])))
 
     def experiment_arguments(self, experiment: str) -> str:
-        """What every part of an experiment is told, but for which part it is; patterns are left to the shell."""
+        """The arguments of every part of an experiment, except the part; patterns are left to the shell."""
         configuration = self.configuration
         encoders = dict.fromkeys(file for name in self.names for file in self.encoders(name))
         words = ["--recordings", *(shlex.quote(self.recording(name)) for name in self.names), "--encoders", *encoders]
@@ -183,37 +183,37 @@ class Plan:
     # options of commands
 
     def simulate_options(self, name: str) -> str:
-        """Of ``neuroreel simulate``."""
+        """Options of ``neuroreel simulate``."""
         return flags(self.configuration.recordings[name].simulate or {})
 
     def train_options(self) -> str:
-        """Of ``neuroreel train``; settings given as a block are in a file that the workflow wrote."""
+        """Options of ``neuroreel train``; settings given as a block go to a file that the workflow writes."""
         return flags(_with_file(self.configuration.encoders.train or {}, "train"))
 
     def decoder_options(self) -> str:
-        """Of ``neuroreel train`` when it fits decoders only: which folds."""
+        """Options of ``neuroreel train`` when it only fits decoders: which folds."""
         folds = {
             key: value for key, value in (self.configuration.encoders.train or {}).items() if key.endswith("_fold")
         }
         return flags(folds)
 
     def mask_options(self) -> str:
-        """Of ``neuroreel mask``."""
+        """Options of ``neuroreel mask``."""
         return flags((self.configuration.masks.learn if self.configuration.masks else None) or {})
 
     def report_options(self) -> str:
-        """Of ``neuroreel report``; the baselines of a decoder are those of one recording."""
+        """Options of ``neuroreel report``; a decoder's baselines need a single recording."""
         options = dict(self.configuration.report or {})
         if self.configuration.decoders and len(self.names) == 1:
             options["decoder"] = f"decoders/{self.names[0]}/decoder.safetensors"
         return flags(options)
 
     def figures_options(self) -> str:
-        """Of ``neuroreel figures``."""
+        """Options of ``neuroreel figures``."""
         return flags(self.configuration.figures or {})
 
     def download_arguments(self) -> str:
-        """Of ``neuroreel download``: names, then options."""
+        """Arguments of ``neuroreel download``: names, then options."""
         options = dict(self.configuration.downloads or {})
         names = options.pop("names", [])
         return " ".join([*map(shlex.quote, names), flags(options)])
@@ -246,7 +246,7 @@ def flags(options: Mapping[str, Any]) -> str:
 
 
 def _with_file(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Options of a command, with the file that the workflow wrote in place of a block of settings."""
+    """Options of a command, with the workflow's file instead of a block of settings."""
     return {**options, "settings": _settings_file(name)} if _has_block(options) else dict(options)
 
 
@@ -263,5 +263,5 @@ def _done(*parts: str) -> str:
 
 
 def _stamp(*decides: object) -> str:
-    """Eight letters that differ where one of these values does."""
+    """Eight letters that change if any of these values changes."""
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""What ``neuroreel workflow`` does: check everything that can be checked, say what it costs, hand over to Snakemake."""
+"""What ``neuroreel workflow`` does: check all that can be checked, show the cost, and call Snakemake."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from neuroreel.workflow.setup import RECORD, check_files, take_folder
 
 HERE = Path(__file__).parent
 SNAKEFILE = HERE / "Snakefile"
-JOB_NAME = re.compile(r"neuroreel_[0-9a-f-]{36}")  # of the Slurm profile: its prefix, and a number of each run
+JOB_NAME = re.compile(r"neuroreel_[0-9a-f-]{36}")  # from the Slurm profile: its prefix, and an ID for each run
 PROFILES = {"local": HERE / "profiles" / "default", "slurm": HERE / "profiles" / "slurm"}
 
 
@@ -44,9 +44,9 @@ def run_workflow(
     Raises
     ------
     InputError
-        Something in the configuration; a folder made with another one; a partition that Slurm does not have.
+        An error in the configuration; a folder of another configuration; a partition that Slurm does not have.
     ResourceError
-        Another run works in the folder, the disk is too small, Snakemake or Slurm are not there.
+        Another run is using the folder, the disk is too small, or Snakemake or Slurm is missing.
     WorkflowError
         A step has failed: its log is printed.
     """
@@ -75,12 +75,12 @@ def configuration_text(name: str | Path) -> str:
 
 
 def slurm_options(plan: Plan) -> list[str]:
-    """Options of Snakemake that this Slurm needs: one without accounting can only be asked through ``squeue``.
+    """Snakemake options that this Slurm needs: without accounting it can only be queried with ``squeue``.
 
     Raises
     ------
     ResourceError
-        Slurm's commands are not here, or do not answer.
+        Slurm's commands are missing, or do not answer.
     InputError
         The configuration names a partition that this Slurm does not have.
     """
@@ -99,10 +99,11 @@ def slurm_options(plan: Plan) -> list[str]:
 
 
 def cancel_orphans(out: Path, *, say: Callable[[str], object]) -> None:
-    """Cancel jobs of an earlier run in this folder that outlived their Snakemake; what they did is kept.
+    """Cancel jobs of an earlier run in this folder that outlived their Snakemake; finished work is kept.
 
-    They are known by the name that the profile gives them: other jobs in the folder are the user's own, and one of them
-    may be the job in which this runs.
+    They are recognized by the profile's job names: other jobs in the folder are the user's own, and one of them may be
+    the
+    job in which this runs.
     """
     jobs = [line.split("|", 2) for line in _slurm("squeue", "--me", "-h", "-o", "%A|%j|%Z").splitlines()]
     orphans = sorted(
@@ -113,7 +114,7 @@ def cancel_orphans(out: Path, *, say: Callable[[str], object]) -> None:
         }
     )
     if orphans:
-        say(f"jobs of an earlier run are cancelled, and go on in new ones: {', '.join(orphans)}")
+        say(f"jobs of an earlier run are canceled, and continue in new ones: {', '.join(orphans)}")
         _slurm("scancel", *orphans)
 
 
@@ -127,7 +128,7 @@ def _slurm(*command: str) -> str:
 def _snakemake(
     raw: dict[str, Any], *, out: Path, profile: str, dry_run: bool, cores: int | None, options: Sequence[str]
 ) -> None:
-    """Snakemake in this process, so that there is one to kill; jobs are processes of their own."""
+    """Run Snakemake in this process, so that only one needs to be killed; jobs are separate processes."""
     snakemake = needs("snakemake.cli", extra="workflow")
     with ExitStack() as stack:
         place = out if out.is_dir() else Path(stack.enter_context(TemporaryDirectory()))
@@ -143,7 +144,7 @@ def _snakemake(
             snakemake.main([*arguments, *options])
         except SystemExit as ended:
             if ended.code and dry_run:
-                raise WorkflowError("Snakemake cannot plan this; what it says is above") from ended
+                raise WorkflowError("Snakemake cannot plan this; its messages are above") from ended
             if ended.code:
                 raise WorkflowError(
                     f"a step has failed; its messages are above, and in {out / 'logs'}. Fix what they say and give "

@@ -1,4 +1,4 @@
-"""Blocks of a configuration file, checked by pydantic: options of a command are those of its dataclass."""
+"""Blocks of a configuration file, checked by pydantic: a command's options are the fields of its dataclass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neuroreel.errors import InputError
 
 Checked = TypeVar("Checked", bound=BaseModel)
 BLOCK = "a block of names and values"
-WORDS = {  # pydantic's kinds of errors, to somebody who writes YAML
+WORDS = {  # pydantic's types of errors, in words for YAML
     "int_type": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",
@@ -32,7 +32,7 @@ WORDS = {  # pydantic's kinds of errors, to somebody who writes YAML
 
 
 class Block(BaseModel):
-    """Names and values of their types; nothing at all is an empty block."""
+    """Names with typed values; nothing at all is an empty block."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -46,18 +46,18 @@ class Block(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Options:
-    """The type of a block with options of a command, which is kept as it was given.
+    """The type of a block with a command's options, which is kept as given.
 
     Attributes
     ----------
     command
         A dataclass of ``neuroreel.commands``.
     own
-        Options that the workflow itself gives.
+        Options that the workflow itself sets.
     more
-        Names that the block may have besides, with their types.
+        Further names that the block may have, with their types.
     settings
-        Names in the block that may stand for the file of ``settings``.
+        Names in the block that may replace the file of ``settings``.
     """
 
     command: type
@@ -71,7 +71,7 @@ class Options:
         return [each.name for each in fields(self.command) if each.name not in {*self.own, "out", "overwrite"}]
 
     def __get_pydantic_core_schema__(self, _source: Any, handler: Any) -> CoreSchema:
-        """What pydantic asks a type for."""
+        """The schema that pydantic asks for."""
         hints = get_type_hints(self.command, include_extras=True)
         known: dict[str, Any] = {name: (_in_yaml(hints[name]), None) for name in self.names}
         known |= {name: (kind, None) for name, kind in (self.more or {}).items()}
@@ -113,7 +113,7 @@ def check(kind: type[Checked], values: Mapping[str, Any], *, where: str) -> Chec
     Raises
     ------
     InputError
-        The first thing that is wrong, with the way to it: an unknown name, one that is missing, a wrong type.
+        The first error, with its place: an unknown name, a missing one, or a wrong type.
     """
     try:
         return kind.model_validate(with_numbers(values))
@@ -123,7 +123,7 @@ def check(kind: type[Checked], values: Mapping[str, Any], *, where: str) -> Chec
 
 def _in_words(error: ErrorDetails, values: Any, *, where: str) -> str:
     way = []
-    for step in error["loc"]:  # but for steps that are pydantic's own, such as the kind that a value was taken for
+    for step in error["loc"]:  # without pydantic's own steps, such as the type that a value was tried as
         if (isinstance(values, Mapping) and step in values) or (isinstance(values, list) and isinstance(step, int)):
             values = values[step]  # type: ignore[index]
             way.append(str(step))
@@ -138,7 +138,7 @@ def _in_words(error: ErrorDetails, values: Any, *, where: str) -> str:
 
 
 def refuse_unknown_keys(given: Collection[str], known: Collection[str]) -> None:
-    """Raise ValueError for a name that is not known, with the known ones that are spelled nearly alike."""
+    """Raise ValueError for an unknown name, with known names of similar spelling."""
     for key in given:
         if key not in known:
             close = get_close_matches(str(key), known, n=3)
@@ -147,7 +147,7 @@ def refuse_unknown_keys(given: Collection[str], known: Collection[str]) -> None:
 
 
 def with_numbers(values: Any) -> Any:
-    """The values with 1e-3 as a number: YAML 1.1 reads it as a word, for want of a point and a sign (1.0e-3)."""
+    """The values with 1e-3 as a number: YAML 1.1 reads it as a word, because it needs a point and a sign (1.0e-3)."""
     if isinstance(values, Mapping):
         return {key: with_numbers(value) for key, value in values.items()}
     if isinstance(values, list):

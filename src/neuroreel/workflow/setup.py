@@ -1,4 +1,4 @@
-"""What the Snakefile does before its rules: check the configuration, take the folder, write what commands read."""
+"""What the Snakefile does before its rules: check the configuration, lock the folder, write files for commands."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from neuroreel.workflow.plan import Plan
 from neuroreel.workflow.step import busy
 
 RECORD = "workflow.json"
-DECIDES = ("recordings", "encoders", "masks")  # what is made of these is kept, so they must stay what they are
+DECIDES = ("recordings", "encoders", "masks")  # results of these are kept, so they must not change
 
-_held = ExitStack()  # the lock, as long as the process lives
+_held = ExitStack()  # holds the lock while the process lives
 _taken: set[Path] = set()
 
 
 def open_workflow(raw: Mapping[str, Any], *, main: bool) -> Plan:
-    """The plan of a configuration, with the files that it names looked at in the main process.
+    """The plan of a configuration; the main process also checks the files that it names.
 
-    Snakemake reads the Snakefile in the process of each job too; those find everything checked.
+    Snakemake also reads the Snakefile in each job's process, where everything has been checked.
     """
     plan = Plan(check_configuration(raw))
     if main:
@@ -38,18 +38,18 @@ def open_workflow(raw: Mapping[str, Any], *, main: bool) -> Plan:
 
 
 def step_command(plan: Plan) -> str:
-    """How rules call a step: with this Python, or with the one of the container."""
+    """How rules call a step: with this Python, or with the container's."""
     python = "python3" if plan.configuration.container else shlex.quote(sys.executable)
     return f"{python} -m neuroreel.workflow.step"
 
 
 def take_folder(folder: Path, plan: Plan, raw: Mapping[str, Any]) -> None:
-    """Lock the folder until the process ends, and note there what is made in it.
+    """Lock the folder until the process ends, and record there what is made in it.
 
     Raises
     ------
     ResourceError
-        Another run works there, or it is not writable.
+        Another run is using it, or it is not writable.
     InputError
         It holds the results of other settings.
     """
@@ -68,15 +68,15 @@ def take_folder(folder: Path, plan: Plan, raw: Mapping[str, Any]) -> None:
 
 
 def claim(folder: Path, raw: Mapping[str, Any]) -> None:
-    """Note what is made here; InputError where something was made of other recordings, encoders or masks."""
+    """Record what is made here; InputError if results were made with other recordings, encoders or masks."""
     record = folder / RECORD
     wanted = json.loads(json.dumps(dict(raw)))
     if record.exists():
         found = read_json(record)
         for way, before, now in _changes(_deciding(found), _deciding(wanted)):
             raise InputError(
-                f"{folder} was made with {way}: {before}, and the configuration has {now} now; choose another folder "
-                f"with --out, or delete what was made of it there and {record.name}"
+                f"{folder} was made with {way}: {before}, but the configuration now has {now}; choose another folder "
+                f"with --out, or delete what was made with it there and {record.name}"
             )
         if found == wanted:
             return
@@ -85,14 +85,14 @@ def claim(folder: Path, raw: Mapping[str, Any]) -> None:
 
 
 def _deciding(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that must not change; more seeds, recordings or masks may come."""
+    """The part of a configuration that must not change; seeds, recordings or masks may be added."""
     decides: dict[str, Any] = {key: raw.get(key) for key in DECIDES}
     encoders = {key: value for key, value in (decides["encoders"] or {}).items() if key != "seeds"}
     return {**decides, "encoders": encoders}
 
 
 def _changes(before: Any, now: Any, way: str = "") -> list[tuple[str, Any, Any]]:
-    """Where both have a value and the values differ: (way, before, now)."""
+    """Places where both have a value but the values differ: (place, before, now)."""
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             change
@@ -104,7 +104,7 @@ def _changes(before: Any, now: Any, way: str = "") -> list[tuple[str, Any, Any]]
 
 
 def check_files(plan: Plan) -> None:
-    """Raise InputError for what the configuration names and is not there; downloads come later.
+    """Raise InputError for missing files that the configuration names; downloads come later.
 
     Recordings must have all their files, too.
     """
@@ -118,4 +118,4 @@ def check_files(plan: Plan) -> None:
                 raise InputError(f"recordings: {name}: {error}") from error
     for file in plan.configuration.files:
         if not is_downloaded(file.path) and not files_at(file.path):
-            raise InputError(f"{file.where}: {file.path} is not there; fix the path, or copy the file to it")
+            raise InputError(f"{file.where}: {file.path} does not exist; fix the path, or copy the file to it")

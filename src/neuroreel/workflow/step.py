@@ -1,7 +1,7 @@
-"""One step of the workflow: alone, once, and whole.
+"""One step of the workflow, run once, in full, by one process.
 
 ``python -m neuroreel.workflow.step --done FILE [--stamp HASH] [--makes PATH] [--link SOURCE] -- COMMAND ...`` runs a
-command of ``neuroreel`` and then writes FILE. A step that another process is at is waited for, not done twice.
+command of ``neuroreel`` and then writes FILE. If another process is running the step, it is waited for.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _work(options: Namespace) -> None:
-    """Run the command, or link a file in its place, unless its result is there."""
+    """Run the command, or link a file instead, unless its result exists."""
     from neuroreel.cli import main as neuroreel
 
     if options.makes is not None and options.makes.exists():
@@ -52,7 +52,7 @@ def _work(options: Namespace) -> None:
 
 @contextmanager
 def _helpers(command: list[str], count: int) -> Iterator[None]:
-    """More processes with the same command, which share its work: one that dies leaves its share to the others."""
+    """More processes with the same command, which share its work: if one dies, the others do its share."""
     helpers = [subprocess.Popen([sys.executable, "-m", "neuroreel", *command]) for _ in range(count)]
     try:
         yield
@@ -70,14 +70,14 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _forget_others(done: Path, stamp: str) -> None:
-    """The step with other options is no longer done: what it made is about to be replaced."""
+    """Forget the same step with other options: its output is about to be replaced."""
     for other in done.parent.glob("*.done"):
         if not other.name.endswith(f"{stamp}.done"):
             other.unlink(missing_ok=True)
 
 
 def _stamp(done: Path, command: list[str], began: float) -> None:
-    """Note that the step is done, what it was, how long it took and where."""
+    """Record that the step is done: its command, duration and machine."""
     from neuroreel import __version__
 
     note = {
@@ -93,17 +93,17 @@ def _stamp(done: Path, command: list[str], began: float) -> None:
 
 @contextmanager
 def alone(done: Path) -> Iterator[None]:
-    """One process at a time at this step: jobs outlive a Snakemake that was killed, which starts them anew."""
+    """One process at a time on this step: jobs outlive a killed Snakemake, which starts them again."""
 
     def say(line: str) -> None:
-        sys.stderr.write(f"{done}: another process is at this step; {line}\n")
+        sys.stderr.write(f"{done}: another process is running this step; {line}\n")
 
     with file_lock(lock_of(done), what="workflow step", say=say):
         yield
 
 
 def busy(folder: Path) -> list[Path]:
-    """Steps of a workflow's folder that a process of this machine, or of this file system, is at."""
+    """Steps in a workflow's folder that some process on this machine or file system is running."""
     found = []
     for lock in sorted((folder / "steps").rglob(".*.done.lock")):
         with file_lock(lock, wait=False) as held:
@@ -114,12 +114,12 @@ def busy(folder: Path) -> list[Path]:
 
 def _parse(arguments: list[str]) -> Namespace:
     parser = ArgumentParser(prog="neuroreel.workflow.step", description=__doc__)
-    parser.add_argument("--done", type=Path, required=True, help="written when the command has ended well")
-    parser.add_argument("--stamp", help="the end of FILE's name where it tells which options the step has")
-    parser.add_argument("--makes", type=Path, help="what the command makes: if it is there, nothing is left to do")
-    parser.add_argument("--link", type=Path, help="make a link to this file in place of a command")
-    parser.add_argument("--processes", type=int, default=1, help="how many run the command, and share its work")
-    parser.add_argument("command", nargs="*", help="of neuroreel, after --")
+    parser.add_argument("--done", type=Path, required=True, help="written when the command has succeeded")
+    parser.add_argument("--stamp", help="the end of FILE's name, if it depends on the step's options")
+    parser.add_argument("--makes", type=Path, help="the command's output: if it exists, nothing is left to do")
+    parser.add_argument("--link", type=Path, help="link this file instead of running a command")
+    parser.add_argument("--processes", type=int, default=1, help="how many processes share the command's work")
+    parser.add_argument("command", nargs="*", help="a neuroreel command, after --")
     return parser.parse_args(arguments)
 
 

@@ -1,1 +1,1 @@
-"""NWB files as recordings: what they hold, what of it is wanted, and how it is brought onto the movie's clock."""
+"""NWB files as recordings: contents, choice of series, and alignment to the movie's clock."""

@@ -1,4 +1,4 @@
-"""What an NWB file holds that a recording can be made of, and which of it is meant."""
+"""The contents of an NWB file that can become a recording, and the choice among them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _EYE = ("pupil", "eye", "gaze")
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands in for a part of the file that pynwb cannot read, for instance as it has impossible timestamps.
+    """Stands for a part of the file that pynwb cannot read, for instance because of impossible timestamps.
 
     Parameters
     ----------
     path
-        By which it can be named.
+        Its path in the file.
     kind
-        The class that it would have.
+        Its pynwb class.
     data
         The data in the file, or None.
     reason
-        In pynwb's words.
+        The reason, in pynwb's words.
     """
 
     path: str
@@ -49,7 +49,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Found:
-    """One series of the file, and the path by which it can be named."""
+    """One series of the file, and its path."""
 
     path: str
     series: Any
@@ -61,7 +61,7 @@ class Found:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of its data; empty where they lie in another file."""
+        """Shape of its data; empty if they are in another file."""
         return tuple(getattr(self.series.data, "shape", ()))
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Contents:
-    """What of an NWB file can become part of a recording: for each part its candidates."""
+    """The candidates in an NWB file for each part of a recording."""
 
     responses: list[Found]
     stimulus: list[Found]
@@ -87,7 +87,7 @@ class Contents:
     unreadable: list[Unreadable]
 
     def lines(self) -> list[str]:
-        """The candidates in words, one a line, by the options that choose among them."""
+        """The candidates in words, one per line, grouped by the option that chooses among them."""
         said = []
         for option in ("responses", "stimulus", "pupil", "running", "pupil_center"):
             said.append(f"--{option.replace('_', '-')}")
@@ -102,7 +102,7 @@ class Contents:
 
 @contextmanager
 def open_nwb(file: str | os.PathLike[str]) -> Iterator[tuple[Any, list[Unreadable]]]:
-    """The pynwb.NWBFile of a file, whose arrays are read when they are looked at, and what of it cannot be read.
+    """The pynwb.NWBFile of a file, whose arrays are read on access, and the parts that cannot be read.
 
     InputError if the file is not an NWB file, or cannot be read at all.
     """
@@ -120,12 +120,12 @@ def _opened(pynwb: Any, file: str | os.PathLike[str]) -> Any:
         warnings.simplefilter("ignore")  # other versions of the schema, odd but readable values
         try:
             return pynwb.NWBHDF5IO(str(file), "r", load_namespaces=True)
-        except Exception as error:  # h5py and hdmf meet damaged files with nearly anything
+        except Exception as error:  # for damaged files, h5py and hdmf raise nearly anything
             raise InputError(f"{file} cannot be opened as NWB ({error}); it may be damaged: copy it again") from error
 
 
 def _read(reader: Any, file: str | os.PathLike[str]) -> tuple[Any, list[Unreadable]]:
-    """What can be read: parts that pynwb refuses are taken out of the tree of the file, one after the other."""
+    """The readable parts: those that pynwb refuses are removed from the file's tree one by one."""
     from hdmf.build import ConstructError
 
     unreadable: list[Unreadable] = []
@@ -139,7 +139,7 @@ def _read(reader: Any, file: str | os.PathLike[str]) -> tuple[Any, list[Unreadab
                 reason = str(said).rpartition("due to: ")[2]
                 path = builder.path.removeprefix("root/").replace("stimulus/presentation/", "stimulus/")
                 siblings = builder.parent.groups if builder.parent is not None else {}
-                if siblings.pop(builder.name, None) is None:  # the file itself, or what a link points to
+                if siblings.pop(builder.name, None) is None:  # the file itself, or a link's target
                     raise InputError(f"{file} cannot be read as NWB: {path}: {reason}") from error
                 data = builder.get("data")
                 kind = reader.manager.get_cls(builder)
@@ -149,7 +149,7 @@ def _read(reader: Any, file: str | os.PathLike[str]) -> tuple[Any, list[Unreadab
 
 
 def read_contents(nwb: Any, unreadable: Sequence[Unreadable] = ()) -> Contents:
-    """Find everything that a recording can be made of; nothing but names and shapes is read."""
+    """Find everything that a recording can be made of; only names and shapes are read."""
     from pynwb import TimeSeries
     from pynwb.image import ImageSeries, IndexSeries
     from pynwb.ophys import RoiResponseSeries
@@ -185,13 +185,13 @@ def read_contents(nwb: Any, unreadable: Sequence[Unreadable] = ()) -> Contents:
 
 
 def choose(found: Sequence[Found], names: Sequence[str], *, option: str) -> list[Found]:
-    """The series that are meant: the only one, or those named; a name may be a pattern or the end of a path.
+    """The chosen series: the only one, or those named; a name may be a pattern or the end of a path.
 
     Raises
     ------
     InputError
-        Several, and none is named; a name that nothing or, without being a pattern, more than one thing has; a series
-        that cannot be read.
+        Several series but none named; a name without a match, or with several matches although it is not a pattern; a
+        series that cannot be read.
     """
     listing = "".join(f"\n  {each}" for each in found) or " nothing"
     if not names:
@@ -221,7 +221,7 @@ def _readable(chosen: Sequence[Found], *, option: str) -> list[Found]:
 
 
 def choose_optional(found: Sequence[Found], name: str, *, option: str) -> Found | None:
-    """Like :func:`choose`, for what may be absent: "none" leaves it out, "auto" takes the only one where there is."""
+    """Like :func:`choose`, for an optional series: "none" leaves it out, "auto" takes the only one if there is one."""
     if name == NONE or (name == AUTO and not found):
         return None
     chosen = choose(found, () if name == AUTO else (name,), option=option)
@@ -239,13 +239,13 @@ def _speaks_of(found: Found, words: Sequence[str]) -> bool:
 
 
 def _series_of(part: Any, path: str) -> Iterator[Found]:
-    """All time series in a part of the file, however deep."""
+    """All time series in a part of the file, at any depth."""
     from pynwb import TimeSeries
 
     if isinstance(part, TimeSeries):
         yield Found(path, part)
         return
-    if hasattr(part, "colnames"):  # a table: its columns are no series
+    if hasattr(part, "colnames"):  # a table: its columns are not series
         return
     for child in part.children:
         yield from _series_of(child, f"{path}/{child.name}")

@@ -1,4 +1,4 @@
-"""The images of a stimulus series, read when they are asked for and turned into grey levels."""
+"""The images of a stimulus series, read on demand and converted to grey levels."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from neuroreel.recordings.nwb.series import clock_of
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as video files have it
 
 
-BLANK = -1  # the number of no image: a grey screen
+BLANK = -1  # stands for no image: a grey screen
 GREY = 127
-_LARGEST = 2**32 - 1  # -1 in the type that NWB gives such numbers
+_LARGEST = 2**32 - 1  # -1 in NWB's type for such numbers
 
 ImageAxes = Literal["auto", "height-width", "width-height"]
 
 
 @dataclass(frozen=True)
 class Stimulus:
-    """Images and when they came on.
+    """Images and their onsets.
 
     Parameters
     ----------
     path
         Its name in messages.
     clock
-        When each image came on; it stays until the next.
+        Onset of each image, which stays until the next.
     shown
         (samples,): the number of the image that came on, or ``BLANK``.
     images
-        The images by their numbers.
+        The images, by number.
     """
 
     path: str
@@ -51,12 +51,12 @@ class Stimulus:
 
     @property
     def restarts(self) -> NDArray[np.int64]:
-        """The samples at which a movie starts again from an earlier image; a blank is part of what was before it."""
+        """The samples at which a movie restarts from an earlier image; a blank belongs to what came before it."""
         latest = np.maximum.accumulate(np.where(self.shown == BLANK, 0, np.arange(len(self.shown))))
         return np.flatnonzero(np.diff(self.shown[latest]) < 0) + 1
 
     def read(self, samples: NDArray[np.int64], look: Look, *, what: str) -> NDArray[Any]:
-        """The images (samples, height, width) in grey levels that came on at some samples, in any order."""
+        """The images (samples, height, width) shown at some samples, in grey levels, in any order."""
         numbers = self.shown[samples]
         frames = look(self.images.read(np.maximum(numbers, 0)), what=f"{self.path}, {what}")
         frames[numbers == BLANK] = GREY
@@ -70,11 +70,11 @@ class Images:
     Attributes
     ----------
     read
-        Takes whole numbers (frames,), gives a new array (frames, height, width), or with colors last.
+        Maps image numbers (frames,) to a new array (frames, height, width), perhaps with colors last.
     count
-        How many there are.
+        Number of images.
     axes
-        In words, how they lie in the file.
+        Order of the axes in the file, in words.
     """
 
     read: Callable[[NDArray[np.int64]], NDArray[Any]]
@@ -110,21 +110,21 @@ class Look:
             raise InputError(f"size is {self.size}; give a height and a width of at least one pixel")
 
     def __call__(self, images: NDArray[Any], *, what: str) -> NDArray[Any]:
-        """(frames, height, width) in grey levels 0..255 from images with or without colours."""
+        """(frames, height, width) in grey levels 0..255 from images with or without colors."""
         if images.ndim == 4 and images.shape[-1] in (3, 4):
             images = images[..., :3].astype(np.float32) @ _LUMA
         if images.ndim != 3:
             raise InputError(f"{what} has images of shape {images.shape[1:]}; they must be (height, width), or RGB")
         black, white = self.grey_levels
         if (black, white) == (0, 255):
-            check_white(images, what=what, advice="say grey_levels=(0, 1)")
+            check_white(images, what=what, advice="pass grey_levels=(0, 1)")
         else:
             images = (images.astype(np.float32) - black) * (255 / (white - black))
         return images if self.size is None else _scaled(images, self.size)
 
 
 def open_stimulus(found: Found, *, folder: Path, axes: ImageAxes) -> Stimulus:
-    """The stimulus of an ImageSeries, OpticalSeries or IndexSeries; ``folder`` is where its file lies."""
+    """The stimulus of an ImageSeries, OpticalSeries or IndexSeries; ``folder`` contains its file."""
     from pynwb.image import IndexSeries
 
     series, path = found.series, found.path
@@ -140,7 +140,7 @@ def open_stimulus(found: Found, *, folder: Path, axes: ImageAxes) -> Stimulus:
 
 
 def _numbers(stored: NDArray[Any], *, path: str, count: int) -> NDArray[np.int64]:
-    """(samples,) numbers of images, ``BLANK`` where -1 was meant: some writers store it as the largest number."""
+    """(samples,) image numbers, ``BLANK`` for -1, which some writers store as the largest number."""
     with np.errstate(invalid="ignore"):  # NaN, which is refused
         numbers = stored.astype(np.int64)
     if stored.dtype.kind == "f" and (numbers != stored).any():
@@ -157,7 +157,7 @@ def _numbers(stored: NDArray[Any], *, path: str, count: int) -> NDArray[np.int64
 
 
 def _template_of(series: Any, *, path: str, folder: Path, axes: ImageAxes) -> Images:
-    """What an IndexSeries points into."""
+    """The images that an IndexSeries points to."""
     if series.indexed_timeseries is not None:
         return _images_of(series.indexed_timeseries, path=path, folder=folder, axes=axes)
     if series.indexed_images is None:
@@ -195,21 +195,21 @@ def _images_of(series: Any, *, path: str, folder: Path, axes: ImageAxes) -> Imag
 def _upright(
     read: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, *, axes: ImageAxes, why: str = ""
 ) -> Images:
-    """Images of which height comes first, whichever way they are stored."""
+    """Images with height first, whichever way they are stored."""
     if axes != "width-height":
         return Images(read, count, f"(frame, height, width){why}")
     return Images(lambda numbers: read(numbers).swapaxes(1, 2), count, f"(frame, width, height){why}")
 
 
 class _Films:
-    """The movie files beside an NWB file, whose frames are meant by number; the last one looked at is in memory."""
+    """The movie files next to an NWB file, addressed by frame number; the last one used is in memory."""
 
     def __init__(self, series: Any, *, path: str, folder: Path) -> None:
         self.path, self.files = path, [folder / str(name) for name in series.external_file]
         for file in self.files:
             check_fetched(file)
             if not file.is_file():
-                raise InputError(f"{path} lies in the file {file}, which does not exist; copy it beside the NWB file")
+                raise InputError(f"{path} is in the file {file}, which does not exist; copy it next to the NWB file")
         stored = series.starting_frame
         starts = np.asarray([0] if stored is None else stored[:], np.int64)  # one file needs no start
         if len(starts) != len(self.files) or starts[0] != 0 or (np.diff(starts) <= 0).any():
@@ -220,7 +220,7 @@ class _Films:
         self._last: tuple[int, NDArray[Any]] | None = None
         stamps = series.timestamps
         told = getattr(series, "num_samples", None) if stamps is None else len(stamps)
-        if not told:  # older files do not tell
+        if not told:  # older files do not say
             self._last = (len(starts) - 1, read_movie(self.files[-1], by_number=True)[0])
             told = starts[-1] + len(self._last[1])
         self.count = int(told)
@@ -240,8 +240,8 @@ class _Films:
             stored, told = len(self._last[1]), self._ends[which] - self._starts[which]
             if stored != told:
                 raise InputError(
-                    f"{self.files[which]} has {stored} frames, but {self.path} has timestamps, or numbers, for {told}; "
-                    "which frame came when is not known: please correct the NWB file"
+                    f"{self.files[which]} has {stored} frames, but {self.path} has timestamps or numbers for {told}; "
+                    "the times of frames are unknown: please correct the NWB file"
                 )
         return self._last[1]
 
@@ -250,13 +250,13 @@ def read_rows(data: Any, numbers: NDArray[np.int64]) -> NDArray[Any]:
     """Some rows of an array on disk, in any order, with repeats."""
     rows, inverse = np.unique(numbers, return_inverse=True)
     first, last = int(rows[0]), int(rows[-1])
-    if last - first < 4 * len(rows):  # one sweep is faster than many seeks
+    if last - first < 4 * len(rows):  # one sequential read is faster than many seeks
         return np.asarray(data[first : last + 1])[rows - first][inverse]
     return np.stack([np.asarray(data[int(row)]) for row in rows])[inverse]
 
 
 def _scaled(frames: NDArray[Any], size: Sequence[int]) -> NDArray[np.float32]:
-    """Scaled so that a pixel is the mean of what it covers."""
+    """Scale so that a pixel is the mean of what it covers."""
     from PIL import Image
 
     height, width = size

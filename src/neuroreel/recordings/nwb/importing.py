@@ -25,7 +25,7 @@ from neuroreel.recordings.sensorium import WITHHELD_TIERS
 from neuroreel.recordings.trial import Trial
 from neuroreel.recordings.writing import write_recording
 
-SOURCE = "meta/nwb.json"  # what of which file the recording was made of
+SOURCE = "meta/nwb.json"  # which parts of which file the recording was made from
 
 
 def import_nwb(
@@ -49,75 +49,79 @@ def import_nwb(
     overwrite: bool = False,
     say: Callable[[str], object] = lambda line: None,
 ) -> Recording:
-    """Make a recording of an NWB file: two-photon responses, and the images that were shown meanwhile.
+    """Make a recording from an NWB file: two-photon responses and the images shown at the same time.
 
-    The file is read a trial at a time. What it holds more than one of has to be named: by its path in the file, the
-    end of the path, or a pattern such as "movie_*".
+    The file is read one trial at a time. If it has more than one candidate for an argument, name one by its path in the
+    file, the end of the path, or a pattern such as "movie_*".
 
     Parameters
     ----------
     file
         With RoiResponseSeries (fluorescence, dF/F or deconvolved events), and ImageSeries, OpticalSeries or
-        IndexSeries under stimulus; movies in other files (``external_file``) lie beside it.
+        IndexSeries under stimulus; movies in other files (``external_file``) must be next to it.
     folder
-        Of the recording; see :func:`write_recording`.
+        Folder for the recording; see :func:`write_recording`.
     responses
-        Which series of responses; the neurons of several, such as those of several planes, follow each other.
+        Which series of responses; the neurons of several series, such as several planes, are concatenated.
     stimulus
-        Which stimuli; several are taken in order of time.
+        Which stimuli; several are used in order of time.
     trials
-        The table of intervals that tells the trials ("trials", "epochs", ...), or "stimulus": a trial is what was shown
-        without a pause of more than five images. "auto" takes the table "trials" where there is one.
+        The table of intervals that defines the trials ("trials", "epochs", ...), or "stimulus": a trial is what was
+        shown
+        without a pause of more than five images. "auto" takes the table "trials" if there is one.
     tier_column
-        The table's column with one word per trial, such as "train"; by default "tier" or "split" where there is one.
+        The table's column with one word per trial, such as "train"; by default "tier" or "split" if there is one.
     trial_seconds
-        Cut each trial into pieces of this length; what is left over is left out.
+        Cut each trial into pieces of this length; the remainder is dropped.
     leave_out
         Numbers of trials, counted from 0 in the table or in time, to leave out.
     pupil, running
         The series that become behavior; "none" leaves one out.
     pupil_center
-        The series of two columns with the pupil's center; "none" leaves it out.
+        The two-column series of the pupil's center; "none" leaves it out.
     neurons
-        (neurons,) booleans, or numbers: which to keep, counted over all series of responses.
+        (neurons,) booleans, or indices: which neurons to keep, counted over all series of responses.
     frame_rate_hz
         Frames per second of the recording; by default that of the first stimulus.
     grey_levels
         The stored values of black and white.
     size
-        (height, width) to which the frames are scaled, a pixel being the mean of what it covers; as stored by default.
+        (height, width) to which the frames are scaled, each pixel the mean of what it covers; as stored by default.
     image_axes
-        Which side of the images comes first in the file: "height-width", as most writers have it, or "width-height", as
-        NWB's schema says. "auto" takes the latter where the series' ``dimension`` (width, height) says so. Movies in
-        other files are upright as they are.
+        Which axis of the images comes first in the file: "height-width", as most writers do, or "width-height", as in
+        NWB's
+        schema. "auto" takes the latter if the series' ``dimension`` (width, height) says so. Movies in other files are
+        already upright.
     overwrite
-        Replace a recording that lies there.
+        Replace an existing recording.
     say
-        Called with lines for the user, such as ``print``: what was taken, and which trials were left out and why.
+        Called with lines for the user, such as ``print``: what was used, and which trials were left out and why.
 
     Returns
     -------
     Recording
-        Its ``meta/nwb.json`` says what it was made of. Neurons without responses in some trial are refused; trials
-        without a stimulus, with a pause in it, or with frames more than 0.5 s away from any sample are left out.
+        Its ``meta/nwb.json`` says what it was made from. Neurons without responses in some trial are refused; trials
+        without a stimulus, with a pause, or with frames more than 0.5 s away from any sample are left out.
 
     Notes
     -----
-    Images that come on regularly, to within a quarter of a frame, are taken one by one, each with its own onset. In
-    other trials, and at another frame rate, frames repeat images or leave them out; how many is said, and kept in
+    Images that come on regularly, to within a quarter of a frame, are used one by one, each with its own onset. In
+    other
+    trials, and at another frame rate, frames repeat or skip images; how many is reported, and stored in
     ``meta/nwb.json`` with the largest deviation from a regular clock. Number -1 in an IndexSeries is a blank, shown as
     grey.
 
-    All other series are brought onto the onsets of the frames. One with two or more samples a frame is averaged over a
-    frame's length around each onset; a slower one is interpolated linearly. NaN in behavior, or in its timestamps, are
-    missing samples; how many frames lie where samples are missing is said too. Conversion and offset are applied to all
-    but images.
+    All other series are aligned to the onsets of the frames. A series with two or more samples per frame is averaged
+    over
+    a frame's length around each onset; a slower one is interpolated linearly. NaN in behavior or its timestamps means
+    missing samples; how many frames they affect is also reported. Conversion and offset are applied to everything but
+    images.
 
     Raises
     ------
     InputError
-        A file that is not NWB, ambiguous or missing series, timestamps that do not increase, responses with NaN, a film
-        with another number of frames than the file has timestamps for.
+        A file that is not NWB, ambiguous or missing series, timestamps that do not increase, responses with NaN, or a
+        movie file whose number of frames does not match the timestamps.
     ResourceError
         pynwb is not installed, or the disk is full.
     """
@@ -168,7 +172,7 @@ def import_nwb(
 
 @dataclass(frozen=True)
 class _Session:
-    """Everything that was chosen from the file, ready to be read a trial at a time."""
+    """Everything chosen from the file, ready to be read one trial at a time."""
 
     stimuli: list[Stimulus]
     responses: Responses
@@ -178,12 +182,12 @@ class _Session:
     frame_s: float
 
     def shows(self, epochs: Sequence[Epoch], *, leave_out: Sequence[int]) -> tuple[list[Show], dict[str, int]]:
-        """What can become trials; and why others cannot, as far as the clocks tell, with how many."""
+        """What can become trials; and why others cannot, judging by the clocks, with counts."""
         if strange := sorted(set(leave_out) - {epoch.number for epoch in epochs}):
             raise InputError(f"leave_out names {strange}; the trials are numbered 0 to {len(epochs) - 1}")
         shows, faults = [], Counter[str]()
         for epoch in epochs:
-            show: Show | str = "you asked for it"
+            show: Show | str = "leave_out names them"
             if epoch.number not in leave_out:
                 show = find_show(epoch, self.stimuli, frame_s=self.frame_s)
             if isinstance(show, Show):
@@ -195,12 +199,12 @@ class _Session:
         return shows, dict(faults)
 
     def _gap(self, show: Show) -> str | None:
-        """What was not recorded all through a trial, in words."""
+        """What was not recorded throughout a trial, in words."""
         recorded = [(signal, "responses were") for signal in self.responses.signals]
         recorded += [(signal, f"{signal.path} was") for signal in (*self.behavior, *self.pupil_center)]
         for signal, words in recorded:
             if not signal.clock.covers(show.frames.onsets_s, frame_s=self.frame_s):
-                return f"{words} not recorded all the time"
+                return f"{words} not recorded throughout"
         return None
 
     def trial(self, show: Show) -> Trial:
@@ -232,7 +236,7 @@ class _Session:
         return np.concatenate([signal.at(show.frames.onsets_s, frame_s=self.frame_s) for signal in signals])
 
     def summary(self, shows: Sequence[Show]) -> dict[str, Any]:
-        """What the recording is made of, as JSON."""
+        """What the recording was made from, as JSON."""
         with _reading(self.stimuli[0].path):
             height, width = self.look.size or self.stimuli[0].images.size()
         gaps = Counter[str]()
@@ -278,7 +282,7 @@ def _signals(contents: Contents, *, channels: int = 1, **names: str) -> list[Sig
 
 
 def _lines(said: dict[str, Any], *, trials: int) -> list[str]:
-    """The summary for the user, a line each; what is as it should be is not said."""
+    """The summary for the user, in lines; only what is unusual is mentioned."""
     rate, frames = f"{said['frame_rate_hz']:g} frames per second", said["frames"]
     lines = [f"{part.replace('_', ' ')}: {', '.join(said[part])}" for part in _PARTS if said[part]]
     lines += [f"movie: {said['movie']}", f"trials: {trials}, at {rate}"]
@@ -294,7 +298,7 @@ def _lines(said: dict[str, Any], *, trials: int) -> list[str]:
             f"blanks: {said['blank_frames']} of {frames} frames have no image (number {BLANK}) and are grey {GREY}"
         )
     lines += [
-        f"gaps: {count} of {frames} frames lie where samples of {path} are missing, and are interpolated"
+        f"gaps: {count} of {frames} frames are where samples of {path} are missing, and are interpolated"
         for path, count in said["frames_in_gaps"].items()
     ]
     lines += [f"left out: {count}, because {fault}" for fault, count in said["left_out"].items()]

@@ -1,4 +1,4 @@
-"""Series of numbers in an NWB file, brought onto the frames of a movie: responses, running speed, the pupil."""
+"""Numerical series in an NWB file, aligned to the frames of a movie: responses, running speed, pupil."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuroreel.errors import InputError
 from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.nwb.contents import Found
 
-_KEPT_BYTES = 256 * 2**20  # of one series: chunks are read and unpacked once, not once a trial
+_KEPT_BYTES = 256 * 2**20  # of one series, so that chunks are read and unpacked once instead of once per trial
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Signal:
     path
         Its name in messages.
     clock
-        When its samples came.
+        Times of its samples.
     read
-        Takes the samples that are needed, gives (samples, channels).
+        Maps the needed samples to (samples, channels).
     """
 
     path: str
@@ -42,16 +42,16 @@ class Signal:
 
 @dataclass(frozen=True)
 class Responses:
-    """One or more series of responses; where there are several (planes, say), their neurons follow each other.
+    """One or more series of responses; the neurons of several (for instance planes) are concatenated.
 
     Attributes
     ----------
     signals
         The responses of all neurons.
     keep
-        (neurons,): the numbers of those that are kept.
+        (neurons,): indices of the neurons to keep.
     ids
-        (neurons,): those of the table of regions where it has them and they differ, else 0, 1, 2, ...
+        (neurons,): IDs from the table of regions if it has unique ones, else 0, 1, 2, ...
     coordinates
         (neurons, axes), or None; see :func:`_positions`.
     """
@@ -63,7 +63,7 @@ class Responses:
 
     @classmethod
     def of(cls, found: Sequence[Found], *, keep: NDArray[Any] | None) -> Responses:
-        """Those of some series, whose responses are read a stretch at a time."""
+        """From some series, whose responses are read in chunks."""
         regions = [_regions(each) for each in found]
         ids = np.concatenate([ids for ids, _ in regions])
         kept = _kept(keep, len(ids))
@@ -82,7 +82,7 @@ class Responses:
 
 
 def behavior_of(found: Found, *, channels: int) -> Signal:
-    """A few channels, such as running speed, in memory; samples whose value or timestamp is NaN are missing ones.
+    """A few channels, such as running speed, in memory; samples whose value or timestamp is NaN count as missing.
 
     InputError unless there are ``channels`` of them.
     """
@@ -102,14 +102,14 @@ def behavior_of(found: Found, *, channels: int) -> Signal:
 
 
 def clock_of(found: Found, *, count: int | None = None) -> Clock:
-    """When the samples of a series came, in seconds on the session's clock; InputError unless there are ``count``."""
+    """The sample times of a series, in seconds on the session's clock; InputError unless there are ``count``."""
     clock = _stored_clock(found.series, path=found.path, count=found.shape[0] if count is None else count)
     clock.check(what=found.path)
     return clock
 
 
 def _stored_clock(series: Any, *, path: str, count: int) -> Clock:
-    """As the file has it: timestamps may be NaN."""
+    """The clock as stored: timestamps may be NaN."""
     if series.timestamps is None:
         return Clock.of_rate(series.rate, start_s=float(series.starting_time or 0.0), count=count, what=path)
     times = np.asarray(series.timestamps[:], np.float64)
@@ -120,35 +120,35 @@ def _stored_clock(series: Any, *, path: str, count: int) -> Clock:
 
 
 def _as_float(series: Any, values: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """Stored numbers in the unit of the series, as its conversion and offset say; float32 unless stored finer."""
+    """Stored numbers in the series' unit, by its conversion and offset; float32 unless stored in more precision."""
     values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
     conversion, offset = float(series.conversion or 1.0), float(series.offset or 0.0)
     return values if (conversion, offset) == (1.0, 0.0) else values * conversion + offset
 
 
 class _Stretches:
-    """The responses of one series, of which one stretch is in memory."""
+    """The responses of one series, with one stretch in memory."""
 
     def __init__(self, series: Any) -> None:
         self._series, self._first = series, 0
         self._stretch = np.zeros((0, 1), np.float32)
 
     def read(self, rows: slice) -> NDArray[np.floating[Any]]:
-        """(samples, neurons) of some samples, from whole chunks as long as these are of reasonable size."""
+        """(samples, neurons) of some samples, read in whole chunks if these have a reasonable size."""
         data = self._series.data
         if rows.start < self._first or rows.stop > self._first + len(self._stretch):
             chunk = int((getattr(data, "chunks", None) or (1,))[0])
             first, last = rows.start // chunk * chunk, -(-rows.stop // chunk) * chunk
             if (last - first) * math.prod(data.shape[1:]) * data.dtype.itemsize > _KEPT_BYTES:
                 first, last = rows.start, rows.stop
-            self._first, self._stretch = first, self._stretch[:0]  # let go of the old one before the new one is read
+            self._first, self._stretch = first, self._stretch[:0]  # free the old one before reading the new one
             values = np.asarray(data[first:last])
             self._stretch = _as_float(self._series, values[:, None] if values.ndim == 1 else values)
         return self._stretch[rows.start - self._first : rows.stop - self._first]
 
 
 def _regions(found: Found) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """(neurons,) ids and (neurons, axes) positions of the neurons of a series; InputError if it cannot be responses."""
+    """(neurons,) IDs and (neurons, axes) positions of a series' neurons; InputError if it cannot be responses."""
     if len(found.shape) not in (1, 2) or 0 in found.shape:
         raise InputError(f"{found} holds no responses (time, neurons)")
     neurons = 1 if len(found.shape) == 1 else found.shape[1]
@@ -157,13 +157,13 @@ def _regions(found: Found) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
         return np.arange(neurons), None
     rows = np.asarray(regions.data[:], np.int64)
     if len(rows) != neurons:
-        first = "; the data seem to have neurons first, and must have time first" * (len(rows) == found.shape[0])
+        first = "; the data seem to have neurons first, but must have time first" * (len(rows) == found.shape[0])
         raise InputError(f"{found.path} has {neurons} columns for {len(rows)} regions{first}: please correct the file")
     return np.asarray(regions.table.id[:])[rows], _positions(regions.table, rows)
 
 
 def _kept(keep: NDArray[Any] | None, neurons: int) -> NDArray[np.int64]:
-    """The numbers of the neurons to keep, from booleans or numbers."""
+    """The indices of the neurons to keep, from booleans or indices."""
     if keep is None:
         return np.arange(neurons)
     keep = np.asarray(keep)
@@ -178,9 +178,9 @@ def _kept(keep: NDArray[Any] | None, neurons: int) -> NDArray[np.int64]:
 
 
 def _positions(table: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """(neurons, axes): the columns x, y and z of a table of regions, else the centres of their masks.
+    """(neurons, axes): the columns x, y and z of a table of regions, else the centers of their masks.
 
-    Centres are in pixels, or in the unit of the imaging plane's ``grid_spacing`` where it has one.
+    Centers are in pixels, or in the unit of the imaging plane's ``grid_spacing`` if it has one.
     """
     columns = [name for name in ("x", "y", "z") if name in table.colnames]
     if len(columns) >= 2:
@@ -196,13 +196,13 @@ def _positions(table: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | Non
 
 
 def _of_pixels(pixels: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places and weights in (x, y, weight), or (x, y, z, weight), one per pixel."""
+    """Places and weights from (x, y, weight) or (x, y, z, weight), one per pixel."""
     table = np.array([tuple(pixel) for pixel in pixels], np.float64)
     return table[:, :-1], table[:, -1]
 
 
 def _of_image(image: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places and weights in an image (x, y), or (x, y, z), of weights."""
+    """Places and weights from an image of weights, (x, y) or (x, y, z)."""
     weights = np.asarray(image, np.float64)
     where = np.argwhere(weights != 0)
     return where.astype(np.float64), weights[tuple(where.T)]

@@ -1,4 +1,4 @@
-"""Which stretches of a session become trials."""
+"""Which parts of a session become trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIERS = ("tier", "split")
 
 @dataclass(frozen=True)
 class Epoch:
-    """A stretch of the session: its number in the table, or in time, its ends in seconds and its tier."""
+    """A part of the session: its number in the table or in time, its ends in seconds and its tier."""
 
     number: int
     start_s: float
@@ -32,12 +32,12 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Show:
-    """An epoch with the stimulus that was shown in it, and the frames that its images make.
+    """An epoch with its stimulus, and the frames that the images make.
 
     Attributes
     ----------
     repeated, lost
-        How many frames show the image of the frame before again, and how many images are in no frame.
+        Number of frames that repeat the image before, and number of images in no frame.
     """
 
     epoch: Epoch
@@ -55,10 +55,9 @@ def find_epochs(
     tier_column: str | None,
     trial_seconds: float | None,
 ) -> list[Epoch]:
-    """The epochs of a table of intervals, or of the stimulus itself, cut into pieces where that is asked for.
+    """The epochs of a table of intervals or of the stimulus itself, cut into pieces if requested.
 
-    Of a stimulus, they are images that follow each other without a pause, and without a movie's starting again, in
-    order of time.
+    For a stimulus, they are runs of images without a pause or a restart of the movie, in order of time.
     """
     if trials == AUTO:
         trials = "trials" if "trials" in intervals else STIMULUS
@@ -78,14 +77,14 @@ def find_epochs(
 
 
 def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> Show | str:
-    """The frames shown in an epoch; or why there is no trial in it, in words.
+    """The frames shown in an epoch, or the reason why it cannot be a trial.
 
-    The first frame comes on with the first image in the epoch; for the others see :meth:`Clock.frames`.
+    The first frame starts with the first image in the epoch; for the others see :meth:`Clock.frames`.
 
     Raises
     ------
     InputError
-        It would be too long to be held in memory.
+        It would be too long to hold in memory.
     """
     shown = [
         (stimulus, rows) for stimulus in stimuli if len(rows := stimulus.clock.within(epoch.start_s, epoch.stop_s))
@@ -101,10 +100,10 @@ def find_show(epoch: Epoch, stimuli: Sequence[Stimulus], *, frame_s: float) -> S
     if count * frame_s > LONGEST_TRIAL_S:
         raise InputError(
             f"trial {epoch.number} would last {count * frame_s:.0f} s, more than {LONGEST_TRIAL_S:.0f}; name the table "
-            "that tells trials with trials=, or cut them into pieces, for instance with trial_seconds=10"
+            "that defines trials with trials=, or cut them into pieces, for instance with trial_seconds=10"
         )
     if count < HASHED_FRAMES:
-        return f"it has {count} frames; {HASHED_FRAMES} are the least"
+        return f"it has {count} frames; at least {HASHED_FRAMES} are needed"
     different = len(np.unique(frames.images))
     return Show(epoch, stimulus, frames, repeated=count - different, lost=len(rows) - different)
 
@@ -128,7 +127,7 @@ def _word(value: Any) -> str:
 
 
 def _cut(epochs: Sequence[Epoch], seconds: float) -> list[Epoch]:
-    """Whole pieces of this length; what is left over at the end of an epoch is left out."""
+    """Whole pieces of this length; the remainder of an epoch is dropped."""
     positive_number(seconds, name="trial_seconds")
     pieces = [
         (epoch.start_s + piece * seconds, epoch.tier)

@@ -1,4 +1,4 @@
-"""What the simulated mouse does: it runs in bouts, its pupil follows its arousal, its eye drifts and jumps."""
+"""The simulated mouse's behavior: running in bouts, a pupil that follows arousal, eye drift and jumps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from neuroreel.recordings.simulate.processes import Sampling, fluctuations, low_pass
 
 AROUSAL_TIME_S = 30.0
-REST_S, BOUT_S = 10.0, 4.0  # mean lengths at middling arousal
+REST_S, BOUT_S = 10.0, 4.0  # mean lengths at medium arousal
 SPEED_CM_PER_S = 12.0
-HALF_SPEED_CM_PER_S = 5.0  # running speed at which its effect on the neurons is half of the largest
+HALF_SPEED_CM_PER_S = 5.0  # running speed with half of the largest effect on the neurons
 PUPIL_PIXELS, PUPIL_AROUSAL_PIXELS, PUPIL_RUNNING_PIXELS = 30.0, 5.0, 10.0
 EYE_PIXELS = (140.0, 120.0)
 SACCADES_PER_S = 0.4
@@ -20,14 +20,14 @@ SACCADES_PER_S = 0.4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Behavior:
-    """Behaviour over a stretch of time, in the units and the order of the Sensorium recordings.
+    """Behavior over a period of time, in the units and order of the Sensorium recordings.
 
     Parameters
     ----------
     pupil
         (frames,) pupil dilation in pixels of the eye camera.
     running
-        (frames,) running speed in centimetres a second.
+        (frames,) running speed in centimeters per second.
     pupil_center
         (2, frames) horizontal and vertical position of the pupil in pixels of the eye camera.
     """
@@ -51,9 +51,9 @@ class Behavior:
 
     @property
     def drive(self) -> NDArray[np.float64]:
-        """(2, frames): how strongly pupil and running act on the neurons.
+        """(2, frames): how strongly pupil and running affect the neurons.
 
-        The pupil in units of its standard deviation around its middle, the running speed saturating between 0 and 1.
+        The pupil is in units of its standard deviation around its mean; running speed saturates between 0 and 1.
         """
         pupil = (self.pupil - PUPIL_PIXELS) / PUPIL_AROUSAL_PIXELS
         return np.stack([np.clip(pupil, -2.5, 2.5), self.running / (self.running + HALF_SPEED_CM_PER_S)])
@@ -63,10 +63,10 @@ def simulate_behavior(random: np.random.Generator, *, frames: int, frame_rate_hz
     """One uninterrupted session of ``frames`` frames.
 
     1. Arousal is slow noise (30 s).
-    2. Rest and running take turns; their lengths are exponential, arousal shortens the one and stretches the other.
-    3. Within a bout the speed fluctuates (1 s) around a speed drawn for the bout; the legs need 0.3 s to follow.
+    2. Rest and running alternate with exponential durations; arousal shortens rest and lengthens running.
+    3. Within a bout the speed fluctuates (1 s) around a speed drawn for the bout; the legs lag by 0.3 s.
     4. The pupil follows arousal, and running with 1.5 s delay (Reimer et al. 2014).
-    5. The eye drifts slowly and jumps at random, more along the horizon.
+    5. The eye drifts slowly and jumps at random, mostly horizontally.
     """
     sampling: Sampling = {"frames": frames, "frame_rate_hz": frame_rate_hz}
     arousal = fluctuations(random, channels=1, time_constant_s=AROUSAL_TIME_S, **sampling)[0]
@@ -86,7 +86,7 @@ def simulate_behavior(random: np.random.Generator, *, frames: int, frame_rate_hz
 def _draw_bouts(
     random: np.random.Generator, arousal: NDArray[np.float64], *, frame_rate_hz: float
 ) -> NDArray[np.float64]:
-    """(frames,) the speed the mouse wants to run at: 0 at rest."""
+    """(frames,) the mouse's target speed: 0 at rest."""
     speed = np.zeros(len(arousal))
     start, running = 0, bool(random.random() < BOUT_S / (BOUT_S + REST_S))
     while start < len(arousal):

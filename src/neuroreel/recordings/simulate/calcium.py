@@ -1,4 +1,4 @@
-"""From events to what a two-photon recording gives: calcium decays, is scanned slowly, and deconvolved imperfectly."""
+"""From events to two-photon data: calcium decays, is scanned slowly, and deconvolved imperfectly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 SCAN_RATE_HZ = 8.0
 DECAY_S = 0.6
-ASSUMED_DECAY_S = 0.5  # what the deconvolution believes: shorter than the truth, so that a tail remains
+ASSUMED_DECAY_S = 0.5  # what the deconvolution assumes: shorter than the true decay, so that a tail remains
 
 
 def image(
@@ -18,28 +18,28 @@ def image(
     frame_rate_hz: float,
     delays: NDArray[np.floating],
 ) -> NDArray[np.float32]:
-    """Deconvolved calcium (neurons, frames) of events (neurons, frames), in the same units: linear, never negative.
+    """Deconvolved calcium (neurons, frames) from events (neurons, frames), in the same units: linear, never negative.
 
     1. Every event raises the calcium, which decays exponentially with 0.6 s.
-    2. The microscope reads each neuron 8 times a second.
-    3. The deconvolution takes off what should have remained of the last reading, were the decay 0.5 s.
+    2. The microscope reads each neuron 8 times per second.
+    3. The deconvolution subtracts what would remain of the last reading if the decay were 0.5 s.
     4. The readings are interpolated linearly back to the frames of the movie.
 
     Parameters
     ----------
     events
-        (neurons, frames), not negative. The last few frames of the result lack the readings that would come after them.
+        (neurons, frames), not negative. The last few frames of the result lack later readings.
     before
-        (neurons,) events a frame, on average, before the first frame: their calcium is still there.
+        (neurons,) mean events per frame before the first frame, whose calcium remains.
     frame_rate_hz
-        Frames a second of the movie.
+        Frames per second of the movie.
     delays
-        (neurons,) 0..1: where in the scan a neuron is read, as a share of the time between two scans.
+        (neurons,) 0..1: when in a scan a neuron is read, as a fraction of the scan's duration.
     """
     delays = np.asarray(delays)[:, None]
     step = max(1.0, frame_rate_hz / SCAN_RATE_HZ)  # frames from one reading to the next
-    remains = np.exp(-1 / (DECAY_S * frame_rate_hz))  # of the calcium, from one frame to the next
-    assumed = np.exp(-step / (ASSUMED_DECAY_S * frame_rate_hz))  # to remain, from one reading to the next
+    remains = np.exp(-1 / (DECAY_S * frame_rate_hz))  # of the calcium, per frame
+    assumed = np.exp(-step / (ASSUMED_DECAY_S * frame_rate_hz))  # assumed to remain, per reading
     standing = np.asarray(before)[:, None] * remains / (1 - remains)
     calcium, _ = lfilter([1.0], [1.0, -remains], events, axis=1, zi=standing)
     frames = events.shape[1]
@@ -51,7 +51,7 @@ def image(
 
 
 def _interpolate(signal: NDArray[np.floating], where: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Read each row of ``signal`` (neurons, samples) at fractional samples (neurons, readings); 0 before it begins."""
+    """Read each row of ``signal`` (neurons, samples) at fractional samples (neurons, readings); 0 before its start."""
     before = np.clip(np.floor(where).astype(np.intp), 0, signal.shape[1] - 1)
     after = np.minimum(before + 1, signal.shape[1] - 1)
     weight = np.clip(where - before, 0, 1)

@@ -1,4 +1,4 @@
-"""A simulated mouse: movies are drawn and shown, neurons respond, and everything is written as a recording."""
+"""A simulated mouse: draw and show movies, simulate responses, and write a recording."""
 
 from __future__ import annotations
 
@@ -50,51 +50,52 @@ def simulate(
 ) -> Recording:
     """Simulate a recording of mouse visual cortex, and write it in the Sensorium layout.
 
-    It stands in for a real recording where one is learning, testing or comparing methods. It is no evidence about mice:
-    the neurons do what these equations say and nothing else. ``docs/simulated_mouse.md`` explains and sources them.
+    It replaces a real recording for learning, testing or comparing methods. It is not evidence about mice: the neurons
+    do
+    what these equations say and nothing else. ``docs/simulated_mouse.md`` explains the equations and gives sources.
 
     1. Neurons with spatiotemporal Gabor receptive fields are drawn, over a patch of the visual field.
-    2. For each trial a movie is drawn from the photographs of one fold, again and again until its hash puts it into
-       that fold too: no photograph is seen in two folds.
-    3. The neurons respond to movie and behaviour, with shared and private noise, and are imaged.
+    2. For each trial, movies are drawn from the photographs of one fold until one hashes to that fold too, so that no
+       photograph appears in two folds.
+    3. The neurons respond to movie and behavior, with shared and private noise, and are imaged.
 
     Parameters
     ----------
     folder
-        Where to; see ``write_recording``.
+        Where to write; see ``write_recording``.
     trials
-        How many movies, at least one for each of the seven folds, over which they are spread evenly.
+        Number of movies, at least one for each of the seven folds, spread evenly over the folds.
     seconds
         Length of each movie.
     neurons
-        How many neurons.
+        Number of neurons.
     seed
-        Decides everything random: the same call gives the same recording.
+        Random seed: the same call gives the same recording.
     frame_rate_hz
-        Frames a second.
+        Frames per second.
     height, width
-        Size of the movies in pixels. The screen stays as large as it is, so pixels of a wider movie are smaller.
+        Size of the movies in pixels. The screen's size is fixed, so pixels of a wider movie are smaller.
     signal_to_noise
-        Variance of a neuron's expected response over the variance of its noise, the median over neurons. At 0.4 the
+        Variance of a neuron's expected response divided by the variance of its noise, median over neurons. At 0.4 the
         expected responses correlate with the recorded ones at about 0.6.
     repeats
-        How often one further movie, of fold 0, is shown after the others (tier "oracle"), to measure the noise.
+        Number of repeats of one further movie of fold 0 after the others (tier "oracle"), to measure the noise.
     name
-        What the mouse is called in its settings; starts with "simulated", as the default does.
+        Name of the mouse in its settings; starts with "simulated", as does the default.
     overwrite
-        Replace a recording that lies there.
+        Replace an existing recording.
     progress
-        Show a progress bar where somebody looks.
+        Show a progress bar in terminals and notebooks.
 
     Returns
     -------
     Recording
-        The recording, opened. ``load_truth(folder)`` gives what only a simulation knows.
+        The recording, opened. ``load_truth(folder)`` gives the ground truth.
 
     Raises
     ------
     InputError
-        Numbers that cannot be, or a folder that exists.
+        Invalid numbers, or a folder that exists.
     """
     settings = SimulationSettings(
         trials=trials,
@@ -124,12 +125,12 @@ def simulate(
         extra={SIMULATION.as_posix(): _provenance(settings), **truth_files(population, session)},
         overwrite=overwrite,
     )
-    recording.folds()  # hashes the movies, and keeps the folds with the recording
+    recording.folds()  # hashes the movies, and stores the folds with the recording
     return recording
 
 
 def _show(population: Population, session: Behavior, settings: SimulationSettings) -> Iterator[Trial]:
-    """The trials, one after the other: movie, behaviour and responses."""
+    """The trials in turn: movie, behavior and responses."""
     seed, trials = settings.seed, settings.trials
     folds = generator(seed, Stream.FOLDS).permutation(np.arange(trials) % FOLD_COUNT)
     for trial in range(trials + settings.repeats):
@@ -155,7 +156,7 @@ def _draw_movie_of_fold(random: np.random.Generator, *, fold: int, screen: Movie
     hashed = np.arange(screen["frames"])[step // 2 :: step][:HASHED_FRAMES]
     for _ in range(MOST_TRIES):
         movie = draw_movie(random, fold=fold, **screen)
-        if fold_of(render(movie, hashed)) == fold:  # of a movie that short, all frames are hashed
+        if fold_of(render(movie, hashed)) == fold:  # all frames of so short a movie are hashed
             return movie
     raise InputError(
         f"no movie out of {MOST_TRIES} had a hash of fold {fold}; frames of {screen['width']}x{screen['height']} "
@@ -177,7 +178,7 @@ def _draw_population(settings: SimulationSettings) -> Population:
 
 
 def _provenance(settings: SimulationSettings) -> dict[str, Any]:
-    """What is kept with the recording: that it is simulated, from what and by what."""
+    """What is stored with the recording: that it is simulated, and how."""
     try:
         package = version("neuroreel")
     except PackageNotFoundError:  # used from a checkout

@@ -1,4 +1,4 @@
-"""How simulated neurons respond to what they see: threshold, gain from behaviour, shared and private noise, calcium."""
+"""Responses of simulated neurons: threshold, gain from behavior, shared and private noise, calcium."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from neuroreel.recordings.simulate.processes import Sampling, fluctuations
 from neuroreel.recordings.simulate.receptive_fields import ReceptiveFields, draw_receptive_fields
 from neuroreel.stimuli.movies import Movie, render
 
-LEAD_S, TAIL_S = 1.0, 0.3  # grey screen before and after a movie: what the first and last frames of calcium reach into
-HALF_SATURATION = 2.0  # drive above threshold, in root mean squares, that gives half of the largest response
+LEAD_S, TAIL_S = 1.0, 0.3  # grey screen before and after a movie: the calcium of its first and last frames needs it
+HALF_SATURATION = 2.0  # drive above threshold that gives half of the largest response, in root mean squares
 MEAN_RESPONSE = (4.0, 0.5)  # median over neurons, and spread of the logarithm, in the units of the responses
 SCAN_PLANES = 10
 SHARED_TIMES_S = (0.3, 1.0, 3.0, 10.0)
 SHARED_OF_NOISE = 0.2
-FEWEST_EVENTS_HZ = 0.5  # no neuron is rarer, or it would be silent throughout a short recording
+FEWEST_EVENTS_HZ = 0.5  # rarer neurons would be silent throughout a short recording
 SPREAD_OF_SNR = 0.5
 
 
@@ -33,17 +33,17 @@ class Population:
     fields
         Their receptive fields.
     frame_rate_hz
-        Frames a second of movies and responses.
+        Frames per second of movies and responses.
     threshold, exponent
         A neuron fires with the part of its drive above threshold; the exponent is the steepness of the rise.
     baseline
-        What is added to the evoked response, in the same unit: parts of the largest.
+        Added to the evoked response, in the same unit: fractions of the largest.
     amplitude
-        Factor from there to the units of the responses.
+        Factor to the units of the responses.
     pupil_gain, running_gain
         How strongly the logarithm of the response follows ``Behavior.drive``.
     shared
-        (neurons, sources) how strongly each neuron follows each shared fluctuation.
+        (neurons, sources): how strongly each neuron follows each shared fluctuation.
     event_size
         Response to one event: large events make noisy neurons.
     scan_delay
@@ -64,18 +64,18 @@ class Population:
 
     @property
     def lead(self) -> int:
-        """Frames of grey screen before a movie."""
+        """Number of grey frames before a movie."""
         return round(LEAD_S * self.frame_rate_hz)
 
     @property
     def tail(self) -> int:
-        """Frames of grey screen after a movie."""
+        """Number of grey frames after a movie."""
         return int(np.ceil(TAIL_S * self.frame_rate_hz)) + 2
 
     def rates(self, drive: NDArray[np.float32], behavior: Behavior) -> NDArray[np.float32]:
-        """Expected events (neurons, frames) for what the receptive fields see, ``fields.drive``.
+        """Expected events (neurons, frames) for the drive of the receptive fields, ``fields.drive``.
 
-        1. The drive above threshold rises with a power and saturates (Albrecht & Hamilton 1982); a baseline is added.
+        1. The drive above threshold grows as a power and saturates (Albrecht & Hamilton 1982); a baseline is added.
         2. A gain that follows pupil and running multiplies it (Niell & Stryker 2010; Reimer et al. 2014).
         """
         above = np.maximum(drive - _column(self.threshold), 0) / HALF_SATURATION
@@ -96,7 +96,7 @@ class Population:
         Parameters
         ----------
         random
-            The generator that decides everything.
+            The random generator.
         video
             (frames, height, width), grey levels 0..255.
         behavior
@@ -108,12 +108,12 @@ class Population:
         return self.image(events, before=rates[:, 0])[:, self.lead : self.lead + len(video)]
 
     def expect(self, video: NDArray[np.floating], behavior: Behavior) -> NDArray[np.float32]:
-        """The mean of ``respond`` over endless showings: without any noise."""
+        """The mean of ``respond`` over infinitely many repeats: without any noise."""
         rates = self.rates(self._drive(video), behavior)
         return self.image(rates, before=rates[:, 0])[:, self.lead : self.lead + len(video)]
 
     def behavior_of(self, trial: int, session: Behavior, *, frames: int) -> Behavior:
-        """The behaviour around one trial of a session, whose trials all have ``frames`` frames."""
+        """The behavior around one trial of a session whose trials all have ``frames`` frames."""
         return session.between(trial * self.period(frames), (trial + 1) * self.period(frames))
 
     def period(self, frames: int) -> int:
@@ -129,11 +129,11 @@ class Population:
         sampling: Sampling = {"frames": frames, "frame_rate_hz": self.frame_rate_hz}
         sources = [fluctuations(random, channels=1, time_constant_s=seconds, **sampling) for seconds in SHARED_TIMES_S]
         strength = np.asarray(self.shared, np.float32)
-        surplus = np.sum(strength**2, axis=1, keepdims=True) / 2  # what makes the mean of a log-normal exceed 1
+        surplus = np.sum(strength**2, axis=1, keepdims=True) / 2  # offsets the mean of a log-normal above 1
         return np.exp(strength @ np.concatenate(sources).astype(np.float32) - surplus)
 
     def image(self, events: NDArray[np.floating], *, before: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Deconvolved calcium (neurons, frames) of events (neurons, frames), after mean events before (neurons,)."""
+        """Deconvolved calcium (neurons, frames) from events (neurons, frames), after mean events ``before``."""
         return image(events, before=before, frame_rate_hz=self.frame_rate_hz, delays=self.scan_delay)
 
 
@@ -149,13 +149,13 @@ def draw_population(
     Parameters
     ----------
     random
-        The generator that decides everything.
+        The random generator.
     neurons
         How many.
     movies
-        Typical movies, of one size and frame rate: the neurons are made for these.
+        Typical movies of one size and frame rate, to which the neurons are scaled.
     signal_to_noise
-        Median over the neurons of the variance of the expected response over the variance of everything else.
+        Median over neurons of the expected response's variance divided by the variance of everything else.
     """
     first = movies[0]
     fields = draw_receptive_fields(
@@ -166,7 +166,8 @@ def draw_population(
     population = Population(
         fields=fields,
         frame_rate_hz=first.frame_rate_hz,
-        # An energy cell's drive is never negative: this threshold silences it about half of the time, as 0 does others.
+        # An energy cell's drive is never negative: this threshold silences it about half of the time, as 0 does for
+        # others.
         threshold=np.where(complex_cells, 0.7, 0.0) + random.uniform(0.0, 0.5, neurons),
         exponent=random.uniform(1.0, 1.6, neurons),
         baseline=np.zeros(neurons),
@@ -185,7 +186,7 @@ def draw_population(
 def _with_amplitude(
     random: np.random.Generator, population: Population, drive: NDArray[np.float32], behavior: Behavior
 ) -> Population:
-    """The population with baselines, and amplitudes that give the mean responses wanted."""
+    """The population with baselines, and amplitudes that give the desired mean responses."""
     evoked = population.rates(drive, behavior).mean(axis=1)
     population = replace(population, baseline=random.uniform(0.1, 0.4, len(evoked)) * evoked)
     wanted = random.lognormal(np.log(MEAN_RESPONSE[0]), MEAN_RESPONSE[1], len(evoked))
@@ -195,10 +196,11 @@ def _with_amplitude(
 def _with_noise(
     random: np.random.Generator, population: Population, rates: NDArray[np.float32], *, signal_to_noise: float
 ) -> Population:
-    """The population with shared fluctuations and event sizes that give the signal-to-noise ratio wanted.
+    """The population with shared fluctuations and event sizes that give the desired signal-to-noise ratio.
 
-    Noise has as much variance as the ratio leaves. A fifth of it is shared; the Poisson events make up the rest: their
-    variance is event size times rate, times the sum of squares of what calcium imaging makes of one event.
+    The ratio sets the noise variance. A fifth of it is shared; Poisson events make up the rest, with a variance of
+    event
+    size times rate, times the sum of squares of one event's calcium signal.
     """
     expected = population.image(rates, before=rates[:, 0])
     neurons = len(expected)
@@ -222,7 +224,7 @@ def _column(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _sparse_behavior(random: np.random.Generator, *, frames: int, frame_rate_hz: float) -> Behavior:
-    """Behaviour for calibration: seconds taken from all over a long session, to see the mouse in all its states."""
+    """Behavior for calibration: seconds from all over a long session, to cover all of the mouse's states."""
     block = max(1, round(frame_rate_hz))
     session = simulate_behavior(random, frames=20 * frames, frame_rate_hz=frame_rate_hz)
     starts = np.arange(0, frames, block)

@@ -1,4 +1,4 @@
-"""Random processes in time that the simulated mouse is made of, and its independent streams of random numbers."""
+"""The simulated mouse's random processes in time, and its independent streams of random numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.signal import lfilter
 
 
 class Stream(IntEnum):
-    """What a stream of random numbers is for: more trials or neurons never change the movies, and so on."""
+    """Purposes of random streams, kept separate so that, for instance, more neurons never change the movies."""
 
     POPULATION = 0
     CALIBRATION = 1
@@ -37,7 +37,7 @@ def generator(seed: int, stream: Stream, trial: int = 0) -> np.random.Generator:
 def fluctuations(
     random: np.random.Generator, *, channels: int, frames: int, time_constant_s: float, frame_rate_hz: float
 ) -> NDArray[np.float64]:
-    """Stationary Ornstein-Uhlenbeck noise (channels, frames), mean 0, variance 1: its memory decays exponentially."""
+    """Stationary Ornstein-Uhlenbeck noise (channels, frames): mean 0, variance 1, exponential autocorrelation."""
     memory = np.exp(-1 / (time_constant_s * frame_rate_hz))
     shocks = random.standard_normal((channels, frames))
     shocks[:, 1:] *= np.sqrt(1 - memory**2)
@@ -45,7 +45,7 @@ def fluctuations(
 
 
 def low_pass(signal: NDArray[np.float64], *, time_constant_s: float, frame_rate_hz: float) -> NDArray[np.float64]:
-    """A signal (..., frames) that follows ``signal`` with an exponential delay, starting at rest in its first value."""
+    """A signal (..., frames) that follows ``signal`` with an exponential delay, starting at its first value."""
     memory = np.exp(-1 / (time_constant_s * frame_rate_hz))
     start = memory * signal[..., :1]
     return np.asarray(lfilter([1 - memory], [1.0, -memory], signal, axis=-1, zi=start)[0])

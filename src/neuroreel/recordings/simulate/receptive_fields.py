@@ -1,6 +1,6 @@
-"""Spatiotemporal Gabor receptive fields over a retinotopic patch: what each simulated neuron looks for, and where.
+"""Spatiotemporal Gabor receptive fields over a retinotopic patch: what each simulated neuron responds to, and where.
 
-Equations, ranges and their sources are explained in ``docs/simulated_mouse.md``.
+``docs/simulated_mouse.md`` explains equations, ranges and their sources.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from numpy.typing import NDArray
 from neuroreel.stimuli.screen import SENSORIUM_SCREEN
 
 KINDS = {"on": 0.1, "off": 0.1, "simple": 0.4, "complex": 0.4}
-"""Share of the neurons: unoriented cells that like light or dark, oriented phase-sensitive and energy cells."""
+"""Fractions of the neurons: unoriented ON and OFF cells, oriented phase-sensitive and energy cells."""
 
-PATCH_DEG = (42.0, 58.0)  # semi-axes of the patch of visual field that the neurons look at: elevation, azimuth
+PATCH_DEG = (42.0, 58.0)  # semi-axes of the visual field covered by the neurons: elevation, azimuth
 PATCH_SCATTER_DEG = 3.0
 MICROMETRES_PER_DEG = 10.0
 SIZE_DEG = (5.5, 0.3, 3.0, 9.0)  # median, spread of the logarithm, smallest, largest
 SPATIAL_CYCLES_PER_DEG = (0.04, 0.4, 0.015, 0.12)
 TEMPORAL_HZ = (2.5, 0.4, 1.4, 6.0)
 CYCLES_IN_SIZE = (0.12, 0.5)  # spatial frequency times size: from one blob to about three stripes
-FEWEST_CYCLES_OF_COMPLEX = 0.18  # with fewer, no two filters look for the same thing in different phases
+FEWEST_CYCLES_OF_COMPLEX = 0.18  # with fewer, no two filters match in quadrature
 LATENCY_S, KERNEL_S = 0.03, 0.7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReceptiveFields:
-    """The receptive fields of a population; every array has one entry a neuron.
+    """The receptive fields of a population; every array has one entry per neuron.
 
     Parameters
     ----------
     kind
         "on", "off", "simple" or "complex".
     centers
-        (neurons, 2) row and column of the centre in pixels of the video.
+        (neurons, 2): row and column of the center, in pixels of the video.
     size_deg, elongation
-        Standard deviation of the envelope across the stripes, in degrees, and how many times longer it is along them.
+        Standard deviation of the envelope across the stripes, in degrees, and the ratio of its length along them.
     orientation
-        Direction across the stripes in radians, counted from the horizontal towards the bottom of the screen.
+        Direction across the stripes in radians, measured from the horizontal toward the bottom of the screen.
     spatial_frequency, temporal_frequency
-        Cycles a degree and a second that are preferred. 0 cycles a degree where there are no stripes.
+        Preferred cycles per degree and cycles per second. 0 cycles per degree if there are no stripes.
     phase
-        Radians: 0 likes light in the centre, pi likes dark. Without meaning for complex cells.
+        Radians: 0 prefers light in the center, pi prefers dark. Meaningless for complex cells.
     transience
-        0..1: how far the late part of a temporal kernel cancels its early part; at 1 standing pictures drive nothing.
+        0..1: how much the late part of a temporal kernel cancels its early part; at 1 still pictures have no effect.
     direction_selectivity
-        0..1: response to the opposite direction of movement from equal to none.
+        0..1: at 0 opposite directions give equal responses, at 1 the opposite direction gives none.
     scale
-        Factor that brings the drive to natural movies to a root mean square of 1.
+        Factor that gives the drive by natural movies a root mean square of 1.
     even, odd
         (neurons, height, width) spatial filters in cosine and sine phase.
     early, late
-        (neurons, lags) temporal kernels in approximate quadrature; lag 0 is the present frame.
+        (neurons, lags) temporal kernels in approximate quadrature; lag 0 is the current frame.
     """
 
     kind: NDArray[np.str_]
@@ -75,7 +75,7 @@ class ReceptiveFields:
 
     @property
     def envelopes(self) -> NDArray[np.float32]:
-        """(neurons, height, width) where each neuron looks: a Gaussian, 1 in the centre, 0 beyond 3.5 deviations."""
+        """(neurons, height, width): Gaussian envelope of each neuron, 1 in the center, 0 beyond 3.5 deviations."""
         across, along = _axes(self)
         width = self.size_deg[:, None, None].astype(np.float32)
         length = width * self.elongation[:, None, None].astype(np.float32)
@@ -84,11 +84,11 @@ class ReceptiveFields:
         return np.where(distance < 3.5**2, np.exp(-distance / 2), np.float32(0))
 
     def drive(self, video: NDArray[np.floating]) -> NDArray[np.float32]:
-        """What the receptive fields see: (frames, height, width) grey levels 0..255 to (neurons, frames).
+        """The drive of the receptive fields: (frames, height, width) grey levels 0..255 to (neurons, frames).
 
-        Signed for phase-sensitive cells, never negative for energy cells; before the first frame the screen was grey.
-        Adelson & Bergen 1985: each of the two quadrature channels is a sum of two filters that are separable in space
-        and time.
+        Signed for phase-sensitive cells, never negative for energy cells; the screen is grey before the first frame.
+        Adelson & Bergen 1985: each quadrature channel is a sum of two filters that are separable in space and
+        time.
         """
         contrast = np.ascontiguousarray((np.asarray(video, np.float32).reshape(len(video), -1) / 127.5 - 1).T)
         even, odd = (filters.reshape(len(filters), -1) @ contrast for filters in (self.even, self.odd))
@@ -101,7 +101,7 @@ class ReceptiveFields:
         return np.asarray(seen * self.scale[:, None].astype(np.float32))
 
     def calibrated(self, video: NDArray[np.floating]) -> tuple[ReceptiveFields, NDArray[np.float32]]:
-        """The same receptive fields, scaled to a root mean square drive of 1 to ``video``; and that drive."""
+        """The same receptive fields, scaled to a root mean square drive of 1 for ``video``; and that drive."""
         drive = self.drive(video)
         factor = 1 / np.maximum(np.sqrt(np.mean(drive**2, axis=1, dtype=np.float64)), 1e-6)
         return replace(self, scale=self.scale * factor), drive * factor[:, None].astype(np.float32)
@@ -138,7 +138,7 @@ def draw_receptive_fields(
 def cortical_coordinates(
     random: np.random.Generator, fields: ReceptiveFields, scan_delay: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(neurons, 3) positions in micrometres: retinotopic in the plane, deeper where read later."""
+    """(neurons, 3): positions in micrometers, retinotopic in the plane, deeper where read later."""
     height, width = fields.even.shape[1:]
     pixels = fields.centers - (np.array([height, width]) - 1) / 2
     scatter = random.normal(0.0, PATCH_SCATTER_DEG, pixels.shape)
@@ -166,10 +166,10 @@ def _with_filters(fields: ReceptiveFields, *, frame_rate_hz: float) -> Receptive
 def _in_quadrature(
     fields: ReceptiveFields, envelopes: NDArray[np.float32], even: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The even filters (neurons, height, width), in energy cells made to match the odd ones.
+    """The even filters (neurons, height, width), matched to the odd ones in energy cells.
 
-    An energy cell must not see mean light, so its even filter loses its mean. What is left responds more weakly to a
-    grating than the odd filter does, by (1 - a) / (1 + a) with a = exp(-(2 pi frequency size)^2): that is made up for.
+    An energy cell must ignore mean light, so its even filter has its mean removed. It then responds more weakly to a
+    grating than the odd filter does, by (1 - a) / (1 + a) with a = exp(-(2 pi frequency size)^2), which is compensated.
     """
     mean = even.sum(axis=(1, 2), keepdims=True) / envelopes.sum(axis=(1, 2), keepdims=True)
     a = np.exp(-((2 * np.pi * fields.spatial_frequency * fields.size_deg) ** 2))[:, None, None]
@@ -180,7 +180,7 @@ def _in_quadrature(
 
 def _temporal_kernels(fields: ReceptiveFields, seconds: NDArray[np.float64], *, stages: int) -> NDArray[np.float64]:
     """(neurons, lags), after Adelson & Bergen 1985, eq. 1: (kt)^n exp(-kt) (1/n! - transience (kt)^2/(n+2)!)."""
-    # With n = 3 stages and transience 1 this responds best to 0.46 k radians a second.
+    # With n = 3 stages and transience 1 this responds best to 0.46 k radians per second.
     rate = 2 * np.pi * fields.temporal_frequency[:, None] / 0.46
     kt = rate * np.maximum(seconds - LATENCY_S, 0)
     late = fields.transience[:, None] * kt**2 / math.factorial(stages + 2)
@@ -197,7 +197,7 @@ def _filter_in_time(signal: NDArray[np.float32], kernels: NDArray[np.float32]) -
 
 
 def _axes(fields: ReceptiveFields) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(neurons, height, width) degrees from the centre of each receptive field, across and along its stripes."""
+    """(neurons, height, width): degrees from the center of each receptive field, across and along its stripes."""
     height, width = fields.even.shape[1:]
     rows, columns = (
         (np.arange(length) - center[:, None]).astype(np.float32) * np.float32(SENSORIUM_SCREEN.degrees_per_pixel(width))
@@ -209,7 +209,7 @@ def _axes(fields: ReceptiveFields) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def _draw_centers(random: np.random.Generator, *, neurons: int, height: int, width: int) -> NDArray[np.float64]:
-    """(neurons, 2) rows and columns, even over an elliptic patch near the middle of the screen."""
+    """(neurons, 2): rows and columns, uniform over an elliptical patch near the middle of the screen."""
     angle, radius = random.uniform(0, 2 * np.pi, neurons), np.sqrt(random.random(neurons))
     middle = random.normal(0.0, 4.0, 2)
     offsets_deg = np.stack([np.sin(angle), np.cos(angle)], axis=1) * radius[:, None] * np.array(PATCH_DEG) + middle
@@ -217,7 +217,7 @@ def _draw_centers(random: np.random.Generator, *, neurons: int, height: int, wid
 
 
 def _shares(neurons: int) -> list[int]:
-    """How many neurons there are of each kind, adding up to ``neurons``."""
+    """Number of neurons of each kind, adding up to ``neurons``."""
     ends = np.rint(np.cumsum(list(KINDS.values())) * neurons).astype(int)
     return list(np.diff(ends, prepend=0))
 

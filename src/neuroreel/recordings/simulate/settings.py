@@ -1,4 +1,4 @@
-"""What one may choose about a simulated mouse, checked before anything is computed."""
+"""The settings of a simulated mouse, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class SimulationSettings:
     Attributes
     ----------
     trials
-        How many movies, at least one for each of the seven folds.
+        Number of movies, at least one for each of the seven folds.
     seconds
         Length of each movie.
     neurons
-        How many neurons.
+        Number of neurons.
     seed
         Random seed: the same seed gives the same recording.
     frame_rate_hz
@@ -40,18 +40,18 @@ class SimulationSettings:
     height
         Height of the movies in pixels.
     width
-        Width of the movies in pixels. The screen stays as large as it is.
+        Width of the movies in pixels. The screen's size is fixed.
     signal_to_noise
-        Variance of a neuron's expected response over the variance of its noise, the median over neurons.
+        Variance of a neuron's expected response divided by the variance of its noise, median over neurons.
     repeats
-        How often one further movie is repeated, to measure the noise.
+        Number of repeats of one further movie, to measure the noise.
     name
-        What the mouse is called; it starts with "simulated", and is "simulated mouse SEED" by default.
+        Name of the mouse, starting with "simulated"; by default "simulated mouse SEED".
 
     Raises
     ------
     InputError
-        Numbers that cannot be, or a name that hides that the mouse is simulated.
+        Invalid numbers, or a name that hides that the mouse is simulated.
     """
 
     trials: int = 60
@@ -86,7 +86,7 @@ class SimulationSettings:
 
     @property
     def frames(self) -> int:
-        """Frames in a movie."""
+        """Number of frames in a movie."""
         return round(self.seconds * self.frame_rate_hz)
 
     @property

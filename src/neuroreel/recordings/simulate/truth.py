@@ -1,4 +1,4 @@
-"""What is known of a simulated mouse and of no real one: receptive fields, settings, noiseless responses."""
+"""The ground truth of a simulated mouse: receptive fields, settings, noiseless responses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SimulatedTruth:
     population
         The neurons; ``population.fields`` are their receptive fields.
     behavior
-        Behaviour over the whole session, the grey screens between the trials included.
+        Behavior over the whole session, including the grey screens between trials.
     """
 
     folder: Path
@@ -45,20 +45,20 @@ class SimulatedTruth:
 
     @property
     def receptive_fields(self) -> ReceptiveFields:
-        """Centres, filters, orientations, frequencies and kinds of all neurons."""
+        """Centers, filters, orientations, frequencies and kinds of all neurons."""
         return self.population.fields
 
     def coverage(self) -> NDArray[np.float32]:
-        """(height, width) how much of the population sees each pixel: the mean of the Gaussian envelopes, 0..1.
+        """(height, width): how much of the population sees each pixel, the mean of the Gaussian envelopes, 0..1.
 
         A learned transparency mask should be high where this is high.
         """
         return self.receptive_fields.envelopes.mean(axis=0)
 
     def expected_responses(self, trial: int) -> NDArray[np.float32]:
-        """(neurons, frames) the mean response over endless repeats of a trial with the same movie and behaviour.
+        """(neurons, frames): the mean response over infinitely many repeats of a trial, behavior included.
 
-        No encoding model can predict the recorded responses better than these do.
+        No encoding model can predict the recorded responses better.
         """
         trials = int(self.settings["trials"]) + int(self.settings["repeats"])
         if not 0 <= trial < trials:
@@ -79,13 +79,13 @@ def load_truth(folder: str | os.PathLike[str]) -> SimulatedTruth:
     Raises
     ------
     InputError
-        The folder holds no simulated recording, or files of it are damaged.
+        The folder is not a simulated recording, or its files are damaged.
     """
     folder = absolute(folder)
     if not sensorium.is_listed(folder / sensorium.SIMULATION):
         raise InputError(
-            f"{folder} is no simulated recording ({sensorium.SIMULATION.as_posix()} is missing); only a simulation "
-            "knows the truth"
+            f"{folder} is not a simulated recording ({sensorium.SIMULATION.as_posix()} is missing); only a simulation "
+            "has a known truth"
         )
     settings = read_json(folder / sensorium.SIMULATION)
     receptive_fields = ReceptiveFields(**_read(folder, "receptive_fields"))
@@ -98,7 +98,7 @@ def load_truth(folder: str | os.PathLike[str]) -> SimulatedTruth:
 
 
 def truth_files(population: Population, behavior: Behavior) -> dict[str, NDArray[Any]]:
-    """The files that ``load_truth`` reads, for ``write_recording(extra=…)``: one .npy for each array."""
+    """The files that ``load_truth`` reads, for ``write_recording(extra=…)``: one .npy per array."""
     parts = {"receptive_fields": population.fields, "population": population, "behavior": behavior}
     return {
         (TRUTH / part / f"{name}.npy").as_posix(): getattr(parts[part], name)
@@ -111,7 +111,7 @@ def _read(folder: Path, part: str) -> dict[str, NDArray[Any]]:
     arrays = {}
     for name in _array_names(_PARTS[part]):
         array = read_array(folder / TRUTH / part / f"{name}.npy", rank=(1, 2, 3), kinds="fiubU")
-        # Only the filters stay on disk until they are needed: each mapped array is an open file.
+        # Only the filters stay on disk until needed: each mapped array is an open file.
         arrays[name] = array if array.ndim == 3 else np.array(array)
     return arrays
 
