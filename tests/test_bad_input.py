@@ -168,11 +168,11 @@ BAD_FITS: list[tuple[str, Make, str]] = [
     ("no weight", lambda _: {"likelihood_weight": 0}, "likelihood_weight is 0.*above 0, 1 at most"),
     ("too much weight", lambda _: {"likelihood_weight": 1.5}, "likelihood_weight is 1.5.*above 0, 1 at most"),
     ("negative weight", lambda _: {"likelihood_weight": -1}, "likelihood_weight is -1"),
-    ("prior's rate", lambda _: {"movie_prior": NATURAL}, "movie prior is of movies at 60 Hz, the models of 30 Hz"),
+    ("prior's rate", lambda _: {"movie_prior": NATURAL}, "movie prior is at 60 Hz, the models at 30 Hz"),
     (
         "prior's size",
         lambda _: {"movie_prior": nr.MoviePrior.natural(height=6, width=9, frame_rate_hz=30)},
-        r"movie prior is of movies of \(6, 9\) pixels",
+        r"movie prior has \(6, 9\) pixels",
     ),
 ]
 
@@ -208,7 +208,7 @@ def test_weights_that_are_no_numbers(model: ToyEncoder, posterior: nr.Posterior,
 
 
 def test_parts_of_a_posterior_that_do_not_belong_together(posterior: nr.Posterior) -> None:
-    with pytest.raises(InputError, match="knows 10 neurons, the encoding models predict 9"):
+    with pytest.raises(InputError, match="has 10 neurons, the encoding models predict 9"):
         dataclasses.replace(posterior, models=(ToyEncoder(neurons=9),))
     with pytest.raises(InputError, match="movies at 60 Hz, the encoding models of 30 Hz"):
         dataclasses.replace(posterior, movie_prior=NATURAL)
@@ -314,7 +314,7 @@ def test_movies_whose_white_is_one_enter_nowhere(dtype: Any, tmp_path: Path) -> 
     recording = nr.write_recording(tmp_path / "mouse", [shown])
     with pytest.raises(InputError, match=r"ones\.npy: the largest grey level is 1, but white is 255"):
         movie_trial(tmp_path / "ones.npy", recording)  # what `predict --videos` opens
-    with pytest.raises(InputError, match=r"white is 255; say grey_levels=\(0, 1\)"):
+    with pytest.raises(InputError, match=r"white is 255; pass grey_levels=\(0, 1\)"):
         Look()(ones.astype(dtype), what="series")
     np.testing.assert_array_equal(Look(grey_levels=(0, 1))(ones.astype(dtype), what="series"), ones * 255.0)
 

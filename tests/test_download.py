@@ -115,8 +115,8 @@ def test_what_goes_wrong_once_is_tried_again(gin: Gin, get: Callable[..., list[P
         (Fault(status=503), "503; gave up after 4 tries"),
         (Fault(status=429, headers={"Retry-After": "7200"}), "come back in 120 minutes; run again then"),
         (Fault(wrong=True), "md5 checksum is .* instead of .* fetched twice"),
-        (Fault(announce=200_000), "sends 200000 bytes where 300000 are expected"),
-        (Fault(announce=400_000), "sends 400000 bytes where 300000 are expected"),
+        (Fault(announce=200_000), "sends 200000 bytes, but 300000 are expected"),
+        (Fault(announce=400_000), "sends 400000 bytes, but 300000 are expected"),
         (Fault(page=True), "web page"),
         (Fault(cut=0), "gave up"),
         (Fault(stall=0), "gave up"),
@@ -271,7 +271,7 @@ def test_checksums_of_the_archive_are_used(
     ("known", "message"),
     [
         ({"checksum": "md5:" + "0" * 32}, "md5 checksum is .* instead of 0* "),
-        ({"checksum": "md5:" + "0" * 32, "size": 5}, "sends 300000 bytes where 5 are expected"),
+        ({"checksum": "md5:" + "0" * 32, "size": 5}, "sends 300000 bytes, but 5 are expected"),
         ({"checksum": f"md5:{hashlib.md5(CONTENT).hexdigest()}"}, None),
         ({"checksum": f"sha256:{hashlib.sha256(CONTENT).hexdigest()}", "size": 300_000}, None),
     ],
@@ -312,7 +312,7 @@ def test_the_first_download_is_what_later_ones_must_be(
     with pytest.raises(nr.InputError, match=r"checksum is .* \(checksums.json\)"):
         get("weights/fold_0")
     gin.files[FILE] = CONTENT[:-1]
-    with pytest.raises(nr.ResourceError, match="sends 299999 bytes where 300000 are expected"):
+    with pytest.raises(nr.ResourceError, match="sends 299999 bytes, but 300000 are expected"):
         get("weights/fold_0")
     assert finished(tmp_path / "to") == []
 
@@ -404,7 +404,7 @@ def test_a_zip_that_the_user_has_put_there(
     mine = tmp_path / "to" / "mouse_a-Video-1.zip"
     mine.parent.mkdir()
     for wrong, message in (
-        (b"x", "has 1 bytes where"),
+        (b"x", "has 1 bytes, but"),
         (bytes(len(zipped(mouse))), "its md5 checksum is .* instead of"),
     ):
         mine.write_bytes(wrong)
@@ -566,7 +566,7 @@ def test_many_files_are_summed_up(gin: Gin, get: Callable[..., list[Path]]) -> N
     assert said[:2] == ["    15 kB  reconstructions/run_0 (15 files)", "    15 kB  reconstructions/run_1 (15 files)"]
     assert said[-1] == "30 files are complete"
     get("reconstructions", say=said.append)
-    assert said[-1] == "30 files are there already"
+    assert said[-1] == "30 files already exist"
 
 
 def test_a_listing_with_a_path_that_leaves_the_folder(gin: Gin, get: Callable[..., list[Path]], tmp_path: Path) -> None:

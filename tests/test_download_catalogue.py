@@ -60,7 +60,7 @@ def test_names_and_parts() -> None:
 @pytest.mark.parametrize(
     ("asked", "only", "message"),
     [
-        ((), (), "nothing was asked for; name some of all, recordings, new"),
+        ((), (), "nothing was requested; name some of all, recordings, new"),
         (("wieghts",), (), "there is no 'wieghts'; what can be downloaded: all"),
         (("dynamic29",), (), "'dynamic29' fits dynamic29515-10-12, dynamic29623"),
         (("weights",), ("fold_9",), "weights has no part fold_9; its parts are fold_0, fold_1"),

@@ -160,7 +160,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     np.save(tmp_path / "keep.npy", [2, 0])
     options = ["--neurons", tmp_path / "keep.npy", "--size", 3, 4, "--trial-seconds", 1, "--leave-out", 1]
     main(["import", str(file), "--out", str(tmp_path / "mouse"), *map(str, options)])
-    assert "left out: 1, because you asked for it" in capsys.readouterr().out
+    assert "left out: 1, because leave_out names it" in capsys.readouterr().out
     (trial,) = nr.open_recording(tmp_path / "mouse").trials
     np.testing.assert_array_equal(trial.responses, data_of(nwb)[:30, [2, 0]].T)
     np.testing.assert_array_equal(trial.behavior, [np.arange(30)])
@@ -171,8 +171,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ("arguments", "message"),
     [
         (["a.nwb"], "no folder was given; give one with --out"),
-        (["a.csv", "--out", "b", "--size", "3", "4"], "--size: of NWB files only"),
-        (["a.csv", "--out", "b", "--image-axes", "width-height"], "--image-axes: of NWB files only"),
+        (["a.csv", "--out", "b", "--size", "3", "4"], "--size: only for NWB files"),
+        (["a.csv", "--out", "b", "--image-axes", "width-height"], "--image-axes: only for NWB files"),
         (["a.csv", "--list"], "--list shows what an NWB file holds"),
         (["a.mat", "--out", "b"], "ends in '.mat'; give a file that ends in .nwb, .csv, .tsv"),
         (["a.csv", "--out", "b"], "there is no file a.csv"),
@@ -276,7 +276,7 @@ def test_samples_without_a_time_are_missing_ones(tmp_path: Path) -> None:
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
     np.testing.assert_allclose(read.trials[0].behavior, [np.arange(120)], rtol=1e-6)  # type: ignore[arg-type]
     path = "processing/behavior/BehavioralTimeSeries/running_speed"
-    assert said[-1] == f"gaps: 3 of 120 frames lie where samples of {path} are missing, and are interpolated"
+    assert said[-1] == f"gaps: 3 of 120 frames are where samples of {path} are missing, and are interpolated"
 
 
 def test_gaps_of_responses_are_told(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_gaps_of_responses_are_told(tmp_path: Path) -> None:
     add_responses(nwb, np.ones((105, 2)), timestamps=stamps)
     said: list[str] = []
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", say=said.append)
-    assert "gaps: 15 of 120 frames lie where samples of processing/ophys/DfOverF/dff are missing" in said[-1]
+    assert "gaps: 15 of 120 frames are where samples of processing/ophys/DfOverF/dff are missing" in said[-1]
     assert about(read)["frames_in_gaps"] == {"processing/ophys/DfOverF/dff": 15}
 
 
@@ -598,9 +598,9 @@ def test_trials_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> Non
     read = nr.import_nwb(write(nwb, tmp_path / "a.nwb"), tmp_path / "a", leave_out=[3], say=said.append)
     assert len(read.trials) == 1
     told = "\n".join(said)
-    for count, reason in ((2, "no stimulus was shown"), (1, "the stimulus paused for 8 s"), (1, "leave_out names them")):
+    for count, reason in ((2, "no stimulus was shown"), (1, "the stimulus paused for 8 s"), (1, "leave_out names it")):
         assert f"left out: {count}, because {reason}" in told
-    assert "left out: 1, because it has 3 frames; 5 are the least" in told
+    assert "left out: 1, because it has 3 frames; at least 5 are needed" in told
     assert "left out: 1, because responses were not recorded all the time" in told
 
 
@@ -682,7 +682,7 @@ def spoilt(case: str) -> tuple[Any, dict[str, Any], str]:
         "wrong size": "a height and a width of at least one pixel",
         "wrong pieces": "trial_seconds is 0; it must be a positive number",
         "unknown out": r"leave_out names \[7\]; the trials are numbered 0 to 0",
-        "everything out": "no trial that can be used: you asked for it",
+        "everything out": "no trial that can be used: leave_out names it",
     }
     return nwb, arguments[case], messages[case]
 

@@ -153,7 +153,7 @@ def test_loading_what_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         Reconstruction.load(tmp_path / "text.nc")
     xr.Dataset({"video": (("frame",), np.zeros(3))}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
-    with pytest.raises(InputError, match="is no neuroreel reconstruction"):
+    with pytest.raises(InputError, match="is not a neuroreel reconstruction"):
         Reconstruction.load(tmp_path / "other.nc")
     (tmp_path / "empty.zarr").mkdir()
     with pytest.raises(InputError, match="cannot be read"):

@@ -281,7 +281,7 @@ def test_a_folder_that_may_not_be_written_warns_once(tmp_path, monkeypatch):
 
     recording = make_recording(tmp_path / "mouse", tiers=["train"] * 3)
     monkeypatch.setattr(splits, "atomic_path", refuse)
-    with pytest.warns(UserWarning, match="folds of mouse cannot be kept"):
+    with pytest.warns(UserWarning, match="folds of mouse cannot be stored"):
         words = recording.folds()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -30,8 +30,7 @@ def window_starts(frames: int, length: int) -> list[int]:
     """First frames of the windows: every eighth frame, and one more window that ends with the movie.
 
     There are 2 + (frames - length) // 8 of them. If the movie's length is a multiple of the step, the last two windows
-    coincide
-    and count twice, as in the published code.
+    coincide and count twice, as in the published code.
     """
     if frames < length:
         raise InputError(

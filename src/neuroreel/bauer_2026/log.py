@@ -64,11 +64,9 @@ def response_log(
     """Loss and correlation of the responses predicted for a movie (frames, height, width), as in the published log.
 
     Unlike in the loop, pixels outside the evaluation mask ``scored`` are grey and the canvas's padding has the value
-    that
-    the models were trained with; the prediction is the mean over all clips and models (Bauer et al. 2026). Neurons not
-    in
-    ``keep`` count with recorded and predicted responses of zero if they are "silenced", as published, and do not count
-    if they are "left_out".
+    that the models were trained with; the prediction is the mean over all clips and models (Bauer et al. 2026). Neurons
+    not in ``keep`` count with recorded and predicted responses of zero if they are "silenced", as published, and do not
+    count if they are "left_out".
 
     Returns
     -------

@@ -68,10 +68,9 @@ class ConvolutionalNetwork(nn.Module):
     """Predicts the error of ridge regression from all neurons and the ridge movie.
 
     1. Each neuron adds its response, in several channels with its own weights, to the grid at its receptive field; 2.
-    each
-    channel is filtered over the lags; 3. the ridge movie's pixels join, as channels of their cell; 4. residual blocks
-    convolve in space, and over time within each channel; 5. the output is a correction of each cell's pixels. The last
-    layer starts at zero: before training the movie is the ridge movie.
+    each channel is filtered over the lags; 3. the ridge movie's pixels join, as channels of their cell; 4. residual
+    blocks convolve in space, and over time within each channel; 5. the output is a correction of each cell's pixels.
+    The last layer starts at zero: before training the movie is the ridge movie.
     """
 
     def __init__(self, config: ConvolutionalConfig, positions: Tensor) -> None:

@@ -131,8 +131,7 @@ def fit_decoder(
         Convolutional only: where the network is trained, "auto", "cpu", "cuda", "cuda:1", "mps".
     checkpoint
         Convolutional only: a file for the training's progress. After a kill the same call resumes from it; it is
-        deleted
-        at the end.
+        deleted at the end.
     progress
         Show progress bars.
 

@@ -45,8 +45,7 @@ class RidgeDecoder(Decoder):
         None above 10,000 pixels, or if nothing could be held out.
     residual_autocorrelation
         (lags,): autocorrelation of that residual, averaged over pixels, from lag 0 (which is 1) to one second, in
-        frames.
-        None if nothing could be held out.
+        frames. None if nothing could be held out.
     """
 
     FORMAT: ClassVar[str] = "neuroreel ridge decoder"

@@ -1,8 +1,7 @@
 """A part of a recording, some folds or tiers, as a separate recording.
 
 Trials keep their order and are renumbered from 0, so that "the third trial of fold 0" is the same in the part and in
-the
-whole. ``meta/part.json`` has their numbers in the whole.
+the whole. ``meta/part.json`` has their numbers in the whole.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ def unpack_part(packed: Packed, folder: Path, parts: Sequence[str], *, scratch: 
     ----------
     packed
         The recording. If folds are requested but not stored with it, the movies of all trials that have a fold are
-        read,
-        because a trial's movie determines its fold.
+        read, because a trial's movie determines its fold.
     folder
         Where to unpack; its name must be the recording's.
     parts

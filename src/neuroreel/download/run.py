@@ -44,10 +44,8 @@ def download(
     """Download recordings of Sensorium 2023 and the files of the paper's authors, and unpack them.
 
     It resumes where an earlier run stopped or was killed. Existing files are kept. A file appears under its name when
-    it
-    is complete and its size and checksum match those of the catalogue or of the archive (git-annex) if known, else
-    those
-    of the first download into this folder, which ``checksums.json`` there records.
+    it is complete and its size and checksum match those of the catalogue or of the archive (git-annex) if known, else
+    those of the first download into this folder, which ``checksums.json`` there records.
 
     Parameters
     ----------
@@ -65,8 +63,7 @@ def download(
         The catalogue of files; by default the package's own.
     retries, timeout_s
         How long to try: a ``urllib3.Retry``, by default eight attempts with waits up to a minute, and the seconds
-        within
-        which a server must answer or continue sending.
+        within which a server must answer or continue sending.
     progress
         Show a bar, in a terminal or a notebook.
     say

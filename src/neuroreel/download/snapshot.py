@@ -1,9 +1,8 @@
 """What a repository's snapshot says about its files: names, sizes, checksums.
 
 GIN is a Gogs server, whose repositories keep large files in git-annex: git itself has a link or small file with the
-annex
-key, which contains size and checksum of the content. The snapshot behind a repository's "download" button has the keys
-of large files and the content of small ones.
+annex key, which contains size and checksum of the content. The snapshot behind a repository's "download" button has the
+keys of large files and the content of small ones.
 """
 
 from __future__ import annotations

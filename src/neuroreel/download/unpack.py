@@ -43,8 +43,7 @@ class Packed:
     ------
     RefusedError
         A path that leaves the folder, a link or anything else that is not a file, two files with one name, or a zip
-        that
-        would unpack to more than a recording can be.
+        that would unpack to more than a recording can be.
     InputError
         No recording, several recordings, or files outside of one.
     """

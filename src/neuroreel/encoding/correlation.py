@@ -100,8 +100,7 @@ def encoder_correlation(
     With ``skip=50`` it is the *single-trial correlation* of the Sensorium 2023 competition (Turishcheva et al. 2024,
     arXiv:2407.09100), which leaves out the first 50 frames of each trial; with ``skip=0`` the score that encoding
     models are validated with. A neuron with constant recorded or predicted responses counts as 0. Negative recorded
-    responses
-    are set to 0, as in training.
+    responses are set to 0, as in training.
 
     Parameters
     ----------

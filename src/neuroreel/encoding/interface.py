@@ -107,8 +107,7 @@ class EncodingModel(nn.Module, ABC):
         Order of the axes that ``forward`` returns.
     standardize_video, standardize_behavior, standardize_responses
         How grey levels and behavior are standardized before ``forward``, and how responses were standardized in
-        training,
-        which is undone on the output. None if not standardized.
+        training, which is undone on the output. None if not standardized.
     frame_rate_hz
         Frame rate of the movies and responses it was trained on.
     training_log
@@ -145,8 +144,7 @@ class EncodingModel(nn.Module, ABC):
         """Clips (batch, 1 + covariates, clip frames, height, width) to responses (batch, neurons, clip frames).
 
         With behavior as vectors: clips (batch, 1, ...) and behavior (batch, covariates, clip frames). It may return
-        only the
-        last frames, if the missing ones are within ``warmup_frames``.
+        only the last frames, if the missing ones are within ``warmup_frames``.
         """
 
     def plot(self) -> Figure:

@@ -16,9 +16,8 @@ class RecurrentModel(EncodingModel):
     """An encoding model of one frame at a time.
 
     A subclass writes ``step``. For gradients, the movie is cut into sqrt(frames) segments. Only the state between them
-    is
-    kept; each segment is computed again for its gradient. Memory grows with the square root of the movie's length, and
-    the time is a third longer than if everything were kept (Chen et al. 2016).
+    is kept; each segment is computed again for its gradient. Memory grows with the square root of the movie's length,
+    and the time is a third longer than if everything were kept (Chen et al. 2016).
     """
 
     any_length = True

@@ -130,8 +130,7 @@ def band_correlation(
         Pixels per degree of visual angle. Frequencies are then in cycles per degree; without it, in cycles per pixel.
     spatial_edges, temporal_edges
         Increasing edges of the bands; a band includes its lower edge, the last one also its upper. By default octaves
-        below
-        the Nyquist frequency: 0, 1/32, 1/16, 1/8, 1/4, 1/2 cycles per pixel and per frame.
+        below the Nyquist frequency: 0, 1/32, 1/16, 1/8, 1/4, 1/2 cycles per pixel and per frame.
     mask, skip, mask_threshold
         Which pixels and frames count, as in :func:`neuroreel.compare`.
     taper_px

@@ -93,8 +93,7 @@ def identify(
         Frames in a piece: 1 identifies frames, more identify clips.
     every
         Frames between the starts of successive pieces. Neighboring frames of a movie look alike, so short steps make
-        the
-        task harder. At least ``clip_frames``.
+        the task harder. At least ``clip_frames``.
     mask
         As in ``nr.video_correlation``; or a list, one for each movie.
     skip, mask_threshold

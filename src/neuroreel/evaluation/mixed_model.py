@@ -64,10 +64,9 @@ def mixed_model(
     """Mixed model of single scores: a fixed effect of the condition, and random ones of animals and their trials.
 
     Besides its level, the effect of the condition may differ from animal to animal; otherwise trials would be counted
-    as
-    if they were animals. Variances are estimated by restricted maximum likelihood (statsmodels' MixedLM).
-    The degrees of freedom follow containment: cells of the table minus animals and conditions, plus 1. In a balanced
-    design F and p equal those of ``nr.repeated_measures_anova``, unless a variance is estimated to be 0.
+    as if they were animals. Variances are estimated by restricted maximum likelihood (statsmodels' MixedLM). The
+    degrees of freedom follow containment: cells of the table minus animals and conditions, plus 1. In a balanced design
+    F and p equal those of ``nr.repeated_measures_anova``, unless a variance is estimated to be 0.
 
     Parameters
     ----------

@@ -62,8 +62,7 @@ def mask_agreement(
     -------
     dict
         ``correlation``: of the mask and the map over all spots. ``overlap``: the intersection of mask and map divided
-        by
-        their union (Jaccard index); the map's area is its highest spots, as many as are in the mask.
+        by their union (Jaccard index); the map's area is its highest spots, as many as are in the mask.
         ``overlap_chance``: the overlap of areas of this size at random places. ``area``: fraction of the spots in the
         mask.
 

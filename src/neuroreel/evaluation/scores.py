@@ -116,8 +116,7 @@ def ssim(
     As defined by Wang et al. 2004 (doi 10.1109/TIP.2003.819861), with their Gaussian window (sigma 1.5 pixels) and
     constants (k1 = 0.01, k2 = 0.03, grey levels 0..255), computed by scikit-image. The mask chooses the pixels that are
     averaged; their surroundings may extend beyond it. 1 only for equal movies. Arguments and errors as in
-    ``video_correlation``; frames
-    must be at least 11 pixels high and wide, the size of the window.
+    ``video_correlation``; frames must be at least 11 pixels high and wide, the size of the window.
     """
     return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).ssim
 

@@ -66,8 +66,7 @@ def fit_posterior(
         Number of noise factors that neurons share.
     likelihood_weight
         Power of the likelihood in the posterior. 1 assumes that the encoding models are as accurate everywhere as on
-        the
-        movies that were shown; but the search finds movies where they are worse.
+        the movies that were shown; but the search finds movies where they are worse.
     seed
         Random seed for the search for factors, and for drawing trials if there are too many.
     compute

@@ -27,8 +27,7 @@ class MoviePrior:
     """Movies vary around a mean frame along independent spatial components, each with its own temporal spectrum.
 
     Coarse components of natural movies are slow, fine ones fast. A covariance that is separable in space and time would
-    miss
-    that.
+    miss that.
 
     Parameters
     ----------
@@ -56,8 +55,7 @@ class MoviePrior:
         """A generic prior for natural movies, around mid-grey.
 
         Correlations fall exponentially with distance along rows, columns and time, so that power falls with the square
-        of
-        spatial frequency (Field 1987) and of temporal frequency (Dong & Atick 1995).
+        of spatial frequency (Field 1987) and of temporal frequency (Dong & Atick 1995).
 
         Parameters
         ----------

@@ -66,8 +66,7 @@ class NoiseModel:
         """A copy with all gains and all variances rescaled, each by one factor, to fit these trials.
 
         The arguments are as for ``fit_noise``, from trials that the models were not trained on, which are too few to
-        fit a
-        gain and a variance for each neuron.
+        fit a gain and a variance for each neuron.
         """
         y, m = (torch.cat([each[:, warmup:] for each in roots], dim=1) for roots in (recorded, predicted))
         varies = self.deviation > 0

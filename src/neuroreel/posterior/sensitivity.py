@@ -41,8 +41,7 @@ def posterior_mask(
     """A transparency mask from the information in the responses: 1 at half the value of the best pixels.
 
     The square root of each pixel's Fisher information, averaged over the frames of some movies, smoothed, and divided
-    by
-    half of its 99th percentile. Nothing is trained: other movies, other draws and other encoding models of the same
+    by half of its 99th percentile. Nothing is trained: other movies, other draws and other encoding models of the same
     neurons give nearly the same mask (``python benchmarks/masks.py``), unlike the published rule, ``nr.learn_mask``.
 
     Parameters

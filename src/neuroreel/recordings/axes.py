@@ -56,8 +56,7 @@ def with_screen(dataset: xr.Dataset) -> xr.Dataset:
     """Add ``height`` and ``width`` in pixels if the dataset has these axes without coordinates.
 
     ``height`` counts up from the bottom row, so it decreases from the first row (the top) to the last: xarray then
-    draws
-    the movie right side up.
+    draws the movie right side up.
     """
     there = [axis for axis in _SCREEN if axis in dataset.sizes and axis not in dataset.coords]
     return dataset.assign_coords({axis: _screen_axis(axis, dataset.sizes[axis]) for axis in there})

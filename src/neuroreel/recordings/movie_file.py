@@ -28,8 +28,7 @@ def movie_trial(file: str | Path, recording: Recording) -> Trial:
     """A trial without responses: the movie of a file, with behavior held at the recording's mean.
 
     The paper used constant mean behavior for stimuli that no animal watched (Bauer, Margrie & Clopath, eLife 2026). A
-    file
-    without a frame rate (.npy, many .tif) is assumed to have the recording's.
+    file without a frame rate (.npy, many .tif) is assumed to have the recording's.
 
     Parameters
     ----------

@@ -198,8 +198,7 @@ def _identify(folder: Path, index: int, *, rule: str) -> tuple[NDArray[np.uint64
     """The opening and the hash of a trial's movie.
 
     Uses the movie as stored, not cut to the responses: the same movie must have the same hash in a trial whose
-    responses
-    ended early.
+    responses ended early.
     """
     try:
         video = read_video(folder, index)

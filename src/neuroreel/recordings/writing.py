@@ -45,8 +45,7 @@ def write_recording(
         Where to write; its name becomes the recording's. It appears when everything is written, or not at all.
     trials
         Trials of one frame rate, movie size and population, all with a video; may be a generator, because only one is
-        in
-        memory at a time. A trial without responses needs a tier whose responses are withheld.
+        in memory at a time. A trial without responses needs a tier whose responses are withheld.
     tiers
         One word per trial, such as "train" or "oracle"; "train" for all by default.
     unit_ids

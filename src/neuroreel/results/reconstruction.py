@@ -32,11 +32,10 @@ class Reconstruction(ReconstructedMovie):
     ----------
     dataset
         ``video`` (frame, height, width), grey 0..255, and if known ``truth`` and ``start`` of the same shape,
-        ``samples`` (sample, frame, height, width) and their ``deviation``, ``mask`` (height, width),
-        ``responses``, ``predicted`` and ``predicted_truth`` (neuron, frame), ``neuron_mask`` (neuron), ``model_video``
-        (model, frame, height, width), and ``loss``, ``response_correlation``, ``video_correlation`` (iteration).
-        Attributes: ``frame_rate_hz``, ``trial``, ``recording``, ``simulated`` (0 or
-        1) and ``provenance`` (JSON).
+        ``samples`` (sample, frame, height, width) and their ``deviation``, ``mask`` (height, width), ``responses``,
+        ``predicted`` and ``predicted_truth`` (neuron, frame), ``neuron_mask`` (neuron), ``model_video`` (model, frame,
+        height, width), and ``loss``, ``response_correlation``, ``video_correlation`` (iteration). Attributes:
+        ``frame_rate_hz``, ``trial``, ``recording``, ``simulated`` (0 or 1) and ``provenance`` (JSON).
 
     Raises
     ------
@@ -219,8 +218,7 @@ class Reconstruction(ReconstructedMovie):
         """Write the video as H.264; see :func:`~neuroreel.results.export.write_mp4`.
 
         Next to the true movie, it is shown with that movie's brightness and contrast, and is grey outside the mask,
-        unless
-        ``match_contrast`` is False or it is to be ``exact``. The file's comment says so.
+        unless ``match_contrast`` is False or it is to be ``exact``. The file's comment says so.
         """
         return export.write_mp4(
             path,
@@ -287,8 +285,7 @@ class Reconstruction(ReconstructedMovie):
         """A few frames of the true movie above those of the reconstruction, with their times and the score.
 
         As in the paper, the reconstruction has the true movie's brightness and contrast, and is shown inside the mask.
-        The
-        posterior's deviation is below it if there are samples.
+        The posterior's deviation is below it if there are samples.
 
         Returns
         -------

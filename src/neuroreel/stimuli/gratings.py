@@ -60,8 +60,7 @@ def drifting_grating(
         1 ranges from black to white.
     published_labels
         ``temporal_frequency_hz`` is a label from the published figures, probably half of the frequency shown: the
-        grating
-        drifts twice as fast. The one labeled 15 Hz is then stationary at 30 frames per second, as published.
+        grating drifts twice as fast. The one labeled 15 Hz is then stationary at 30 frames per second, as published.
 
     Returns
     -------
@@ -108,8 +107,7 @@ def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> floa
     -------
     float
         0 up to half the frame rate, to a hundredth of 1 / the movie's length. Faster movies are aliased, on the screen
-        as
-        well as here.
+        as well as here.
 
     Raises
     ------

@@ -23,10 +23,9 @@ def open_animals(
     """Open recordings, and find each one's models and mask.
 
     With one recording, all files belong to it. With several, a file belongs to the recording whose name is in the
-    file's
-    name, or else in the name of the nearest parent folder that has one (``mask_mouse_a.npy``,
-    ``models/mouse_a/encoder_0.safetensors``); an encoding model without any of the names belongs to all recordings,
-    and must have a session for each.
+    file's name, or else in the name of the nearest parent folder that has one (``mask_mouse_a.npy``,
+    ``models/mouse_a/encoder_0.safetensors``); an encoding model without any of the names belongs to all recordings, and
+    must have a session for each.
 
     Parameters
     ----------

@@ -64,16 +64,14 @@ def experiment_table(folder: str | Path, *, mixed: bool = False) -> pd.DataFrame
         Folder of one experiment: ``OUT/NAME``.
     mixed
         Results with several settings, versions or models in one folder are refused; True returns them all, marked by
-        the
-        column ``settings_hash``.
+        the column ``settings_hash``.
 
     Returns
     -------
     pandas.DataFrame
         The columns of ``CONDITIONS``, ``SCORES``, ``smoothing`` and ``seconds`` always exist, empty if they do not
-        apply;
-        an experiment may add others. ``video_correlation`` is computed after the method's blur (sigma ``smoothing``;
-        0.5 with the published method).
+        apply; an experiment may add others. ``video_correlation`` is computed after the method's blur (sigma
+        ``smoothing``; 0.5 with the published method).
 
     Raises
     ------
@@ -115,8 +113,7 @@ def experiment_status(folder: str | Path) -> dict[str, Any]:
     -------
     dict
         ``asked`` and ``done``, the numbers of jobs; ``missing`` and ``stale``, the keys of jobs that are missing or
-        were
-        done with other settings.
+        were done with other settings.
 
     Raises
     ------

@@ -89,8 +89,7 @@ def write_comparison(folder: Path) -> str:
     """Write ``table.md`` and ``table.csv`` into a workflow's folder, and return the text of the first.
 
     It contains published numbers only for recordings of the authors' mice: next to others, such as a simulated mouse,
-    they
-    would be read as a comparison.
+    they would be read as a comparison.
 
     Raises
     ------

@@ -106,8 +106,7 @@ class Resources(Block):
     """Resources of one job of a step.
 
     ``hours`` and ``disk_gb`` are expected, ``limit_hours`` ends the job. ``processes`` share a part of an experiment,
-    to
-    keep a GPU busy that small reconstructions one at a time would leave half idle.
+    to keep a GPU busy that small reconstructions one at a time would leave half idle.
     """
 
     cpus: int = 2

@@ -102,8 +102,7 @@ def cancel_orphans(out: Path, *, say: Callable[[str], object]) -> None:
     """Cancel jobs of an earlier run in this folder that outlived their Snakemake; finished work is kept.
 
     They are recognized by the profile's job names: other jobs in the folder are the user's own, and one of them may be
-    the
-    job in which this runs.
+    the job in which this runs.
     """
     jobs = [line.split("|", 2) for line in _slurm("squeue", "--me", "-h", "-o", "%A|%j|%Z").splitlines()]
     orphans = sorted(

@@ -61,13 +61,12 @@ def read_published(file: str | Path) -> xr.Dataset:
     -------
     xarray.Dataset
         Variables have the names of the published fields: ``video_pred`` is the reconstruction and ``video_gt`` the true
-        movie (frame, height, width), grey 0..255; ``mask`` (canvas_height, canvas_width); ``responses``
-        (neuron, frame); ``video_corr`` and the other logs (iteration). Coordinates: ``time`` in seconds, the numbers of
-        the logged iterations. Single values are attributes of types that NetCDF can hold (True becomes 1).
-        Stimuli have one variable, ``video``, with named axes in the order of the file: (height, width, frame, repeat,
-        spatial, temporal) for noise, (direction, temporal, spatial, frame, height, width) for gratings. Length
-        constants (pixels, frames), directions (degrees) and frequencies (cycles/degree, Hz) are coordinates to select
-        by, if the file has them.
+        movie (frame, height, width), grey 0..255; ``mask`` (canvas_height, canvas_width); ``responses`` (neuron,
+        frame); ``video_corr`` and the other logs (iteration). Coordinates: ``time`` in seconds, the numbers of the
+        logged iterations. Single values are attributes of types that NetCDF can hold (True becomes 1). Stimuli have one
+        variable, ``video``, with named axes in the order of the file: (height, width, frame, repeat, spatial, temporal)
+        for noise, (direction, temporal, spatial, frame, height, width) for gratings. Length constants (pixels, frames),
+        directions (degrees) and frequencies (cycles/degree, Hz) are coordinates to select by, if the file has them.
 
     Raises
     ------

@@ -31,8 +31,7 @@ class Sensorium2023(EncodingModel):
         The model that the starter kit's ``make_video_model`` returned, with weights.
     recording
         The mouse's recording: its statistics are used to standardize, its "train" trials are declared as trained on,
-        and
-        its name selects the model's readout.
+        and its name selects the model's readout.
     session
         The readout's name or number, if it is not the recording's name.
     planes

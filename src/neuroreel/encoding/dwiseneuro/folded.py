@@ -2,9 +2,8 @@
 
 Nothing is trained here, so (1) batch norms are folded into the convolutions before them, (2) position codes and the
 constants of shortcuts are computed once and added together, (3) activations are stored with channels last, so that
-1x1x1
-convolutions are matrix products and depthwise ones run along memory, and (4) the 3-D depthwise convolutions become
-2-D ones, over space and over time. On a CPU compiled code does most of it
+1x1x1 convolutions are matrix products and depthwise ones run along memory, and (4) the 3-D depthwise convolutions
+become 2-D ones, over space and over time. On a CPU compiled code does most of it
 (:mod:`neuroreel.encoding.dwiseneuro.wide_branch`).
 """
 
@@ -211,8 +210,7 @@ def merged(branch: Branch, stem: FoldedLinear, code: Tensor) -> Branch:
     """A block's wide branch that takes the clip itself, with the stem and position code before it merged in.
 
     Each channel of the code (frames, height, width, channels) varies along one axis only, so the expansion turns it
-    into the
-    sum of a constant per frame and a constant per place.
+    into the sum of a constant per frame and a constant per place.
     """
     return replace(
         branch,

@@ -38,8 +38,7 @@ def shares_of(batches: range, *, accumulate: int, rank: int, processes: int) -> 
     """The shares of these batches that one of several processes sees.
 
     A batch makes one optimizer step. It is split among the processes, and within each among ``accumulate`` passes,
-    whose
-    gradients are summed.
+    whose gradients are summed.
     """
     parts = accumulate * processes
     return [Share(number, turn * processes + rank, parts) for number in batches for turn in range(accumulate)]

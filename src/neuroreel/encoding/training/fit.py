@@ -91,8 +91,7 @@ def fit_encoder(
     -------
     EncodingModel
         On the CPU, in evaluation mode; ``model.training_log`` holds one row per epoch. A DwiseNeuro is returned with
-        its
-        first readout; ``model.of_readout(name)`` gives the model of another recording.
+        its first readout; ``model.of_readout(name)`` gives the model of another recording.
 
     Raises
     ------

@@ -29,8 +29,7 @@ class Recipe:
         Windows (core_readout) or clips (dwiseneuro) per optimizer step, on all devices together.
     accumulate
         Number of passes into which to split a batch that does not fit into the device's memory: gradients are summed,
-        so
-        batch and learning rate stay the same. Must divide the batch size.
+        so batch and learning rate stay the same. Must divide the batch size.
     window_frames
         Movie frames in a window (fewer by default if trials are shorter).
     batches_per_epoch, epochs, warmup_epochs
@@ -43,8 +42,7 @@ class Recipe:
         Epochs between validations.
     cutmix_probability, cutmix_alpha
         Probability that a box from another clip of the recording is pasted into a clip (dwiseneuro), and the parameter
-        of
-        the Beta distribution of its size.
+        of the Beta distribution of its size.
     distillation
         Share of the loss of what is learned from teachers, where there are teachers.
     """

@@ -138,8 +138,7 @@ def pack(trials: Sequence[Trial], folder: Path, *, spec: TrialSpec, name: str, s
     """Write the trials of one recording into ``folder``, unless they exist there, and map them.
 
     Packed trials are identified by their files (path, size, time), or by their values if they are only in memory.
-    Packing
-    resumes after a kill; two processes wait for each other.
+    Packing resumes after a kill; two processes wait for each other.
 
     Raises
     ------

@@ -67,8 +67,7 @@ def import_nwb(
         Which stimuli; several are used in order of time.
     trials
         The table of intervals that defines the trials ("trials", "epochs", ...), or "stimulus": a trial is what was
-        shown
-        without a pause of more than five images. "auto" takes the table "trials" if there is one.
+        shown without a pause of more than five images. "auto" takes the table "trials" if there is one.
     tier_column
         The table's column with one word per trial, such as "train"; by default "tier" or "split" if there is one.
     trial_seconds
@@ -89,9 +88,8 @@ def import_nwb(
         (height, width) to which the frames are scaled, each pixel the mean of what it covers; as stored by default.
     image_axes
         Which axis of the images comes first in the file: "height-width", as most writers do, or "width-height", as in
-        NWB's
-        schema. "auto" takes the latter if the series' ``dimension`` (width, height) says so. Movies in other files are
-        already upright.
+        NWB's schema. "auto" takes the latter if the series' ``dimension`` (width, height) says so. Movies in other
+        files are already upright.
     overwrite
         Replace an existing recording.
     say
@@ -112,10 +110,9 @@ def import_nwb(
     grey.
 
     All other series are aligned to the onsets of the frames. A series with two or more samples per frame is averaged
-    over
-    a frame's length around each onset; a slower one is interpolated linearly. NaN in behavior or its timestamps means
-    missing samples; how many frames they affect is also reported. Conversion and offset are applied to everything but
-    images.
+    over a frame's length around each onset; a slower one is interpolated linearly. NaN in behavior or its timestamps
+    means missing samples; how many frames they affect is also reported. Conversion and offset are applied to everything
+    but images.
 
     Raises
     ------
@@ -187,7 +184,7 @@ class _Session:
             raise InputError(f"leave_out names {strange}; the trials are numbered 0 to {len(epochs) - 1}")
         shows, faults = [], Counter[str]()
         for epoch in epochs:
-            show: Show | str = "leave_out names them"
+            show: Show | str = "leave_out names it"
             if epoch.number not in leave_out:
                 show = find_show(epoch, self.stimuli, frame_s=self.frame_s)
             if isinstance(show, Show):

@@ -51,8 +51,7 @@ def simulate(
     """Simulate a recording of mouse visual cortex, and write it in the Sensorium layout.
 
     It replaces a real recording for learning, testing or comparing methods. It is not evidence about mice: the neurons
-    do
-    what these equations say and nothing else. ``docs/simulated_mouse.md`` explains the equations and gives sources.
+    do what these equations say and nothing else. ``docs/simulated_mouse.md`` explains the equations and gives sources.
 
     1. Neurons with spatiotemporal Gabor receptive fields are drawn, over a patch of the visual field.
     2. For each trial, movies are drawn from the photographs of one fold until one hashes to that fold too, so that no

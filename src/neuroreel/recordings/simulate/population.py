@@ -199,8 +199,7 @@ def _with_noise(
     """The population with shared fluctuations and event sizes that give the desired signal-to-noise ratio.
 
     The ratio sets the noise variance. A fifth of it is shared; Poisson events make up the rest, with a variance of
-    event
-    size times rate, times the sum of squares of one event's calcium signal.
+    event size times rate, times the sum of squares of one event's calcium signal.
     """
     expected = population.image(rates, before=rates[:, 0])
     neurons = len(expected)

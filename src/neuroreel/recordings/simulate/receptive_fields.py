@@ -87,8 +87,7 @@ class ReceptiveFields:
         """The drive of the receptive fields: (frames, height, width) grey levels 0..255 to (neurons, frames).
 
         Signed for phase-sensitive cells, never negative for energy cells; the screen is grey before the first frame.
-        Adelson & Bergen 1985: each quadrature channel is a sum of two filters that are separable in space and
-        time.
+        Adelson & Bergen 1985: each quadrature channel is a sum of two filters that are separable in space and time.
         """
         contrast = np.ascontiguousarray((np.asarray(video, np.float32).reshape(len(video), -1) / 127.5 - 1).T)
         even, odd = (filters.reshape(len(filters), -1) @ contrast for filters in (self.even, self.odd))
