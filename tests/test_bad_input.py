@@ -210,7 +210,7 @@ def test_weights_that_are_no_numbers(model: ToyEncoder, posterior: nr.Posterior,
 def test_parts_of_a_posterior_that_do_not_belong_together(posterior: nr.Posterior) -> None:
     with pytest.raises(InputError, match="has 10 neurons, the encoding models predict 9"):
         dataclasses.replace(posterior, models=(ToyEncoder(neurons=9),))
-    with pytest.raises(InputError, match="movies at 60 Hz, the encoding models of 30 Hz"):
+    with pytest.raises(InputError, match="prior is at 60 Hz, the encoding models at 30 Hz"):
         dataclasses.replace(posterior, movie_prior=NATURAL)
     wide = nr.MoviePrior.natural(height=6, width=9, frame_rate_hz=30)
     with pytest.raises(InputError, match=r"movies of \(6, 9\) pixels .* encoding models take \(6, 8\)"):

@@ -240,7 +240,7 @@ def test_too_little_memory_is_refused_with_numbers(asked: Callable[..., object],
     budget._KNOWN.clear()
     with pytest.raises(ResourceError, match=said + r"\d[\d.]* MB are free: close other programs"):
         asked(model, frames=60, device=CPU, max_bytes=None)
-    with pytest.raises(ResourceError, match=said + r"max_memory is 1.0 MB, of which the process holds 1.0 MB already"):
+    with pytest.raises(ResourceError, match=said + r"max_memory is 1.0 MB, of which the process already uses 1.0 MB"):
         asked(model, frames=60, device=CPU, max_bytes=1_000_500)
     free(None)
     assert asked(model, frames=60, device=CPU, max_bytes=needed + 1_100_000)

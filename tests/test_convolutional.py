@@ -199,7 +199,7 @@ def test_simulated_trials_join_the_training(trials: list[nr.Trial]) -> None:
     ("options", "message"),
     [
         ({"kind": "deep"}, "'ridge' or 'convolutional'"),
-        ({"kind": "ridge", "steps": 10}, "steps say how a network is trained; pass kind='convolutional'"),
+        ({"kind": "ridge", "steps": 10}, "steps are for training a network; pass kind='convolutional'"),
         ({"kind": "convolutional", "steps": 0}, "steps is 0"),
         ({"kind": "convolutional", "simulated": "other size"}, "simulated trials"),
         ({"kind": "convolutional", "validation": "other neurons"}, "validation trials"),

@@ -460,11 +460,11 @@ def test_a_job_of_another_process_is_waited_for_in_sight(
 
 
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {
-    "no neurons left": ("ablation", {"fractions": (1.0, 1e-9)}, "none is left at a fraction of 1e-09"),
+    "no neurons left": ("ablation", {"fractions": (1.0, 1e-9)}, "a fraction of 1e-09 leaves none of the"),
     "strict mask that is empty": ("masks", {"mask_thresholds": (5.0,)}, "no pixel of the mask of mouse_a reaches 5"),
     "grating too fine": ("gratings", {"spatial_frequencies": (0.5,)}, "spatial_frequency is 0.5"),
     "grating too fast": ("gratings", {"temporal_frequencies_hz": (20.0,)}, "temporal_frequency_hz is 20"),
-    "noise too short": ("noise", {"stimulus_frames": 6}, "of which the first 6 are not scored"),
+    "noise too short": ("noise", {"stimulus_frames": 6}, "but the first 6 are not scored"),
     "a trial that is not there": ("natural", {"trials": (9,)}, "there is no trial 9 in mouse_a"),
     "a fold that is not there": ("natural", {"fold": "fold_5"}, "no trials in 'fold_5'"),
     "no such experiment": ("Natural", {}, "there is no experiment 'Natural'; there are natural, "),

@@ -152,8 +152,8 @@ def test_the_command_writes_a_file_a_result(movies: Path, ending: str) -> None:
     [
         (["--to", "a.avi"], "must end in .nwb, .tif, .mp4 or .gif"),
         (["--to", "a.mp4"], "one name for 2 movies; put {} where"),
-        (["--to", "a.nwb", "--exact"], "--exact: not for files that end in .nwb"),
-        (["--to", "{}.tif", "--metadata", "m.json"], "--metadata: not for files that end in .tif"),
+        (["--to", "a.nwb", "--exact"], "--exact cannot be used for files that end in .nwb"),
+        (["--to", "{}.tif", "--metadata", "m.json"], "--metadata cannot be used for files that end in .tif"),
         (["--to", "a.nwb", "--metadata", "gone.json"], "gone.json cannot be read as JSON"),
         (["--to", "a.nwb", "--metadata", "list.json"], "holds a JSON list; it must be an object"),
     ],

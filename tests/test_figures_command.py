@@ -123,14 +123,14 @@ def test_mixed_results_are_refused(copied: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_bad_input_is_said_in_one_line(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there is no experiment 'naturall'; figures are drawn of natural" in refusal(
+    assert "there is no experiment 'naturall'; there are figures of natural" in refusal(
         capsys, "naturall", "--results", results
     )
     assert "give either --results" in refusal(capsys, "natural")
     assert "give either --results" in refusal(capsys, "natural", "--results", results, "--published", results)
     said = refusal(capsys, "natural", "--results", tmp_path, "--out", tmp_path / "figures")
     assert "holds no results of an experiment" in said and "neuroreel experiment natural" in said
-    assert "holds results of none of natural, " in refusal(capsys, "all", "--results", tmp_path)
+    assert "has no results of natural, " in refusal(capsys, "all", "--results", tmp_path)
     (tmp_path / "figures" / "convergence").mkdir(parents=True)
     said = refusal(capsys, "natural", "--results", results, "--out", tmp_path / "figures")
     assert "already exists" in said and not (tmp_path / "figures" / "natural").exists(), (

@@ -199,7 +199,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(nr.InputError, match="no receptive fields"):
         write_figure("receptive_fields", material("ablation"), tmp_path)
-    with pytest.raises(nr.InputError, match="no experiment 'naturall'; figures are drawn of natural,"):
+    with pytest.raises(nr.InputError, match="no experiment 'naturall'; there are figures of natural,"):
         check_experiment("naturall")
 
 

@@ -601,7 +601,7 @@ def test_trials_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> Non
     for count, reason in ((2, "no stimulus was shown"), (1, "the stimulus paused for 8 s"), (1, "leave_out names it")):
         assert f"left out: {count}, because {reason}" in told
     assert "left out: 1, because it has 3 frames; at least 5 are needed" in told
-    assert "left out: 1, because responses were not recorded all the time" in told
+    assert "left out: 1, because responses were not recorded throughout" in told
 
 
 def test_withheld_responses_stay_withheld(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_trials_that_do_not_fit(trial: nr.Trial, message: str) -> None:
 
 def test_too_few_behavior_channels(golden: Path) -> None:
     trial = golden_trial(golden)
-    with pytest.raises(nr.InputError, match="2 behaviour channels, the model needs 4"):
+    with pytest.raises(nr.InputError, match="2 behavior channels, the model needs 4"):
         nr.predict(published(golden, 0), trial.replace(pupil_center=None))
 
 

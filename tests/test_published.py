@@ -177,7 +177,7 @@ def test_stimuli_that_unpack_to_more_than_memory(tmp_path: Path) -> None:
         ({"video_pred": np.full((20, 36, 64), np.nan)}, "video_pred holds NaN"),
         ({"mask": np.full((64, 64), np.inf)}, "mask holds NaN or infinite"),
         ({"video_gt": "a movie"}, "video_gt is an array of shape .* type str"),
-        ({"video_corr": [[1.0], [1.0, 2.0]]}, "video_corr is no array"),
+        ({"video_corr": [[1.0], [1.0, 2.0]]}, "video_corr is not an array"),
         ({"video_corr": [0.1, 0.2]}, "conflicting sizes"),
         ({"a/b": 1}, "'a/b'"),
     ],

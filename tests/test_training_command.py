@@ -143,13 +143,13 @@ def test_a_readout_is_chosen_by_name(folders: list[Path], tmp_path: Path, capsys
     assert (tmp_path / "by_name.npy").read_bytes() == (tmp_path / "by_number.npy").read_bytes()
     with pytest.raises(SystemExit):
         main([*learn, "--session", "third", "--out", str(tmp_path / "no.npy")])
-    assert "readouts 0..1, one a mouse (first, second)" in capsys.readouterr().err
+    assert "readouts 0..1, one per mouse (first, second)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--kind", "core_readout"], "of one recording, and 2 were given"),
+        (["--kind", "core_readout"], "has one recording, but 2 were given"),
         (["--epochs", "0"], "--epochs is 0"),
         (["--test-fold", "fold_9"], "has no trials of 'fold_9'"),
         (["--settings", "nowhere.json"], "nowhere.json cannot be read"),

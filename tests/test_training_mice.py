@@ -303,7 +303,7 @@ def other_rate(trials: list[nr.Trial]) -> list[nr.Trial]:
         (
             TRIALS,
             {"kind": "core_readout", "architecture": {}, "recipe": {}},
-            r"of one recording, and 2 were given \(mouse 0",
+            r"has one recording, but 2 were given \(mouse 0",
         ),
         ({}, {}, "training trials: there are none; give at least one recording"),
         ({"a": []}, {}, "training trials of a: there are none"),

@@ -67,7 +67,7 @@ def test_ready_configurations_are_valid(name: str) -> None:
         ("recordings/mouse/simulate", None, "must have either simulate or folder"),
         ("recordings/a mouse", {"folder": "a mouse"}, "use letters, digits"),
         ("recordings", {}, "recordings names none; a workflow needs at least one"),
-        ("recordings/cat", {"folder": "/data/dog"}, "name it as its folder, dog"),
+        ("recordings/cat", {"folder": "/data/dog"}, "give it the name of its folder, dog"),
         ("encoders/train/kind", "dwise", "kind is 'dwise'; it must be 'core_readout' or 'dwiseneuro'"),
         ("encoders/train/settings/recip", {}, "unknown key 'recip'; did you mean recipe"),
         ("encoders/train", None, "either train (options of neuroreel train) or files"),
@@ -304,7 +304,7 @@ def test_folder_made_with_other_settings_is_refused(tmp_path: Path) -> None:
     setup.claim(tmp_path, TINY)
     setup.claim(tmp_path, changed("experiments/natural/passes", 7))
     setup.claim(tmp_path, changed("encoders/seeds", [0, 1, 2]))
-    with pytest.raises(InputError, match="made with masks: learn: steps: 120, and the configuration has 7 now"):
+    with pytest.raises(InputError, match="made with masks: learn: steps: 120, but the configuration now has 7"):
         setup.claim(tmp_path, changed("masks/learn/steps", 7))
 
 
