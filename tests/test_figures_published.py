@@ -124,7 +124,7 @@ def test_a_shifted_mouse_is_never_scored(tmp_path: Path) -> None:
     file.rename(file.with_name("reconstruction_summary_m2_t1.npy"))
     material = PublishedFolder(tmp_path, bar=False).read("natural")
     assert PUBLISHED_MICE[2] not in set(material.table["recording"]) and len(material.table) == 3
-    assert any("says inside that it is of mouse 0, trial 0" in line for line in material.missing)
+    assert any("its content says mouse 0, trial 0" in line for line in material.missing)
     renamed = tmp_path / "all_wrong" / f"modelfold[0]_{FULL}"
     write_result(renamed, "m1_t1", mouse=0, trial=0, frames=34, highest_mask=1.4)
     with pytest.raises(nr.InputError, match="no published result of natural can be used"):

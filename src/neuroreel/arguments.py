@@ -55,7 +55,7 @@ def as_array(values: ArrayLike, *, name: str) -> NDArray[Any]:
 
 
 def refuse_unknown(given: Iterable[str], known: Collection[str], *, what: str) -> None:
-    """Raise InputError for a name that is not known, with the one that was probably meant."""
+    """Raise InputError for an unknown name, with the one that was probably meant."""
     for name in given:
         if name not in known:
             close = get_close_matches(str(name), known, n=1)

@@ -154,7 +154,7 @@ def _gpus_of_driver() -> list[str]:
 
 
 def _why_unseen(built_for: str | None) -> tuple[str, str]:
-    """Why PyTorch sees no GPU where there is one, and what to do."""
+    """Why PyTorch does not see an existing GPU, and what to do."""
     if built_for is None:
         return "this PyTorch is built for CPUs only", "install one with CUDA: https://pytorch.org/get-started"
     for variable in ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"):

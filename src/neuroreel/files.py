@@ -21,7 +21,7 @@ _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EML
 
 @contextmanager
 def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Hand out a temporary name beside ``target``; rename it to ``target`` when the block ends without an error.
+    """Yield a temporary name next to ``target``; rename it to ``target`` when the block ends without an error.
 
     The block may write a file or create a folder at the temporary name. Whatever it wrote is deleted if it raises, and
     an old ``target`` stays. To replace a folder, the old one is first renamed to ``.NAME.neuroreel-replaced``; if the

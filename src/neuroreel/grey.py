@@ -1,4 +1,4 @@
-"""Grey levels of a screen: 0 is black, 255 white."""
+"""Gray levels of a screen: 0 is black, 255 white."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from neuroreel.errors import InputError
 
 MID_GREY = 127.5
-CONTRAST_GREY = 51.0  # standard deviation of the published stimuli, in grey levels (Bauer et al. 2026)
+CONTRAST_GREY = 51.0  # standard deviation of the published stimuli, in gray levels (Bauer et al. 2026)
 
 
 def check_white(video: NDArray[Any], *, what: str, advice: str = "multiply the movie by 255") -> None:
     """Raise InputError if white seems to be 1 in a movie: floats from 0 to 1, booleans, or integers 0 and 1.
 
-    Read as grey levels, such a movie would look black to the eye and to every model. A movie of zeros is accepted as
+    Read as gray levels, such a movie would look black to the eye and to every model. A movie of zeros is accepted as
     black.
 
     Parameters

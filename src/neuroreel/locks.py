@@ -31,7 +31,7 @@ def file_lock(
     Parameters
     ----------
     file
-        The lock's file, created if missing; keep nothing in it. While the lock is held, a note beside it names the
+        The lock's file, created if missing; keep nothing in it. While the lock is held, a note next to it names the
         process that has it.
     what
         What is being done, for the process that waits: "download", "training".

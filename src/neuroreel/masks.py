@@ -37,7 +37,7 @@ def centered_place(size: tuple[int, ...], canvas: tuple[int, ...]) -> tuple[int,
 def mask_on_video(mask: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     """The mask on the pixels of a video of ``size`` (height, width); the only place where masks are cropped.
 
-    A mask does not say where its video lies, so a larger mask (the published 64 x 64 around 36 x 64 pixels) is assumed
+    A mask does not say where its video is, so a larger mask (the published 64 x 64 around 36 x 64 pixels) is assumed
     to have the video in its center. Models that place it elsewhere learn and take masks of the video's size.
 
     Raises

@@ -38,7 +38,7 @@ class Strip:
     name
         The animal and trial, in a few words.
     rows
-        The label of each movie, and the movie: (frames, height, width), grey 0..255.
+        The label of each movie, and the movie: (frames, height, width), gray 0..255.
     frame_rate_hz
         Frames per second.
     mask
@@ -135,7 +135,7 @@ def draw_outline(ax: Axes, mask: NDArray[Any] | None) -> None:
 
 
 def _draw_lines(ax: Axes, lines: Sequence[NDArray[Any]]) -> None:
-    """Closed lines, blue on a thin white one: visible on light, on dark, and in grey."""
+    """Closed lines, blue on a thin white one: visible on light, on dark, and in gray."""
     common: dict[str, Any] = {"solid_joinstyle": "round", "scalex": False, "scaley": False}
     for line in lines:
         ax.plot(*line.T, color="white", linewidth=1.3, **common)
@@ -180,7 +180,7 @@ def draw_rasters(axes: Sequence[Axes], responses: Mapping[str, NDArray[Any]], *,
 
 
 def draw_traces(ax: Axes, traces: Mapping[str, NDArray[Any]], *, frame_rate_hz: float) -> None:
-    """Traces (frames,) below each other, each scaled to its own range, with its name beside it."""
+    """Traces (frames,) below each other, each scaled to its own range, with its name next to it."""
     for number, trace in enumerate(traces.values()):
         spread = float(np.ptp(trace)) or 1.0
         ax.plot(np.arange(len(trace)) / frame_rate_hz, 0.8 * (trace - trace.min()) / spread - number, color=COLORS[0])
@@ -210,7 +210,7 @@ def mask_figure(mask: NDArray[Any]) -> Figure:
 
 
 def draw_map(ax: Axes, values: NDArray[Any], *, label: str, mask: NDArray[Any] | None = None) -> None:
-    """Values (height, width) on the screen as colors that also print in grey, with the outline of the scored area."""
+    """Values (height, width) on the screen as colors that also print in gray, with the outline of the scored area."""
     low, high = range_with_zero(values, narrowest=1e-6)
     image = ax.imshow(values, cmap=HEAT, vmin=low, vmax=high, interpolation="nearest")
     draw_outline(ax, mask)

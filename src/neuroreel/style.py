@@ -18,7 +18,7 @@ PINK, SKY, AMBER, BLACK = "#cc79a7", "#56b4e9", "#e69f00", "#000000"
 COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT, WARNING = "#222222", "#9a9a9a", "#b3261e"
-HEAT = "cividis"  # looks the same with any color vision, and in grey
+HEAT = "cividis"  # looks the same with any color vision, and in gray
 SIMULATED = "simulated mouse, not a real one"  # shown in every picture of one
 
 LABEL, TICK, LETTER = 7.0, 6.0, 9.0  # points at print size

@@ -1,4 +1,4 @@
-"""``nr.bauer_2026.reconstruct``: the published method, from grey to the movie whose predicted responses match.
+"""``nr.bauer_2026.reconstruct``: the published method, from gray to the movie whose predicted responses match.
 
 Bauer, Margrie & Clopath, eLife 2026 (doi 10.7554/eLife.105081): the pixels are the parameters of a Poisson loss between
 predicted and recorded responses, over overlapping windows, with gradients of unit norm and a momentum rule. There is
@@ -87,7 +87,7 @@ def reconstruct(
         An encoding model of these neurons, or an ensemble.
     mask
         Transparency mask (height, width), on the models' canvas or on the video. Pixels below ``mask_threshold`` stay
-        grey.
+        gray.
     neurons
         (neurons,) boolean: the neurons that may be used; the others are ablated.
     allow_trained_on
@@ -102,7 +102,7 @@ def reconstruct(
     Returns
     -------
     Reconstruction, or list of Reconstruction in the order of the trials
-        ``.video`` is (frames, height, width), float32, grey 0..255.
+        ``.video`` is (frames, height, width), float32, gray 0..255.
 
     Raises
     ------

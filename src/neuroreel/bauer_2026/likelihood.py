@@ -69,7 +69,7 @@ class Evidence:
     ) -> Evidence:
         """From a trial with responses; ``ablated`` says how to treat neurons that are not kept."""
         responses, kept = torch.from_numpy(trial.needs_responses()), torch.from_numpy(keep)
-        if ablated == "silenced":  # published fault 1: ablated neurons stay, with a target of zero
+        if ablated == "silenced":  # published bug 1: ablated neurons stay, with a target of zero
             responses = responses * kept[:, None]
             kept = torch.ones_like(kept)
         used = max(model.covariates for model in models)  # trials may have more channels

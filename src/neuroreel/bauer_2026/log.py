@@ -63,7 +63,7 @@ def response_log(
 ) -> tuple[float, float]:
     """Loss and correlation of the responses predicted for a movie (frames, height, width), as in the published log.
 
-    Unlike in the loop, pixels outside the evaluation mask ``scored`` are grey and the canvas's padding has the value
+    Unlike in the loop, pixels outside the evaluation mask ``scored`` are gray and the canvas's padding has the value
     that the models were trained with; the prediction is the mean over all clips and models (Bauer et al. 2026). Neurons
     not in ``keep`` count with recorded and predicted responses of zero if they are "silenced", as published, and do not
     count if they are "left_out".
@@ -98,7 +98,7 @@ def pass_log(fit: Fit, evidence: Evidence) -> tuple[float, float]:
 def movie_log(trial: Trial, video: NDArray[np.float32], *, scored: NDArray[np.bool_], skip: int) -> tuple[float, float]:
     """Video correlation and root mean squared error over the scored pixels; NaN if the true movie is unknown.
 
-    The correlation is also NaN if the movie is grey.
+    The correlation is also NaN if the movie is gray.
     """
     if trial.video is None or skip >= trial.frames:
         return float("nan"), float("nan")

@@ -29,11 +29,11 @@ class Settings:
     window_norm
         Divide each window's gradient by its norm over the model's whole input.
     optimize_padding
-        The padding around the video on the model's canvas starts grey and is optimized too; otherwise it keeps the
+        The padding around the video on the model's canvas starts gray and is optimized too; otherwise it keeps the
         value the model was trained with.
     record
-        What is recorded about the responses. "published": loss and correlation of responses predicted anew for the
-        movie after the pass, with grey outside the evaluation mask (mask >= 1), which takes as long as a pass. "pass":
+        What is recorded about the responses. "published": loss and correlation of responses predicted again for the
+        movie after the pass, with gray outside the evaluation mask (mask >= 1), which takes as long as a pass. "pass":
         those from the pass itself, which belong to the movie before it and cost nothing.
     record_every
         Iterations between recorded losses and correlations.

@@ -78,7 +78,7 @@ def noise_stimuli(
     Returns
     -------
     xarray.DataArray
-        (inverted, repeat, spatial_px, temporal_frames, frame, height, width) float32, grey levels 0..255. Choose by
+        (inverted, repeat, spatial_px, temporal_frames, frame, height, width) float32, gray levels 0..255. Choose by
         value: ``stimuli.sel(repeat=0, spatial_px=8, temporal_frames=4, inverted=False)``.
 
     Raises
@@ -120,7 +120,7 @@ def grating_stimuli(
     Parameters
     ----------
     file
-        The authors' ``grating_movies.npz``, whose values are used as they are, under the labels in the file. By
+        The authors' ``grating_movies.npz``, whose values are used unchanged, under the labels in the file. By
         default the gratings are made with ``drifting_grating``.
     directions_deg, spatial_frequencies, temporal_frequencies_hz
         Degrees, cycles per degree, Hz. Labels in a file are rounded and may differ by up to 1 %.
@@ -130,7 +130,7 @@ def grating_stimuli(
     Returns
     -------
     xarray.DataArray
-        (direction_deg, spatial_frequency, temporal_frequency_hz, frame, height, width) float32, grey levels 0..255.
+        (direction_deg, spatial_frequency, temporal_frequency_hz, frame, height, width) float32, gray levels 0..255.
 
     Raises
     ------

@@ -35,7 +35,7 @@ class Experiment:
     --quick` does everything on simulated mice.
 
     Args:
-        name: Which experiment. out: Folder; each experiment gets one of its own in it. recordings: Folders of
+        name: Which experiment. out: Folder; each experiment gets a subfolder. recordings: Folders of
         recordings; with --quick and none given, mice are simulated. encoders: Encoding models; with several recordings,
         in paths that contain their names, or with a session for each. masks: One transparency mask (.npy) for each
         recording. sessions: One for each recording, if the models' sessions have no names (published .pth). quick:

@@ -215,7 +215,7 @@ class Export:
     Args:
         to: A name ending in .nwb (all results in one file), .tif, .mp4 or .gif; {} in it stands for each result's name.
         metadata: JSON file of NWB fields, such as {"lab": "...", "subject": {"subject_id": "..."}}.
-        with_truth: Put the true movie beside the reconstruction (TIFF, MP4 and GIF; NWB has it anyway).
+        with_truth: Put the true movie next to the reconstruction (TIFF, MP4 and GIF; NWB always has it).
         exact: Write a lossless MP4, which some players do not show.
     """
 

@@ -123,7 +123,7 @@ class Figures:
     Args:
         experiment: Which experiment's figures; "all" draws every experiment that has results. results: Folder that
         `neuroreel experiment` wrote into. published: Instead, a folder of the authors' results
-        (reconstruction_summary_*.npy, in folders modelfold*). out: Folder; each figure gets one of its own in it.
+        (reconstruction_summary_*.npy, in folders modelfold*). out: Folder; each figure gets a subfolder.
     """
 
     experiment: Annotated[str, Positional, arg(metavar="EXPERIMENT")]

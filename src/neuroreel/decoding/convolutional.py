@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CELLS = 600  # about how many cells the grid of neurons has
 CHUNK_FRAMES = 600  # decoded at once
-CONTRAST = 60.0  # grey levels: the unit of the network's movies
+CONTRAST = 60.0  # gray levels: the unit of the network's movies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class ConvolutionalNetwork(nn.Module):
         responses
             (batch, neurons, frames), z-scored roots.
         ridge
-            (batch, frames, height, width): the ridge movie, as (grey level - 127.5) / 60.
+            (batch, frames, height, width): the ridge movie, as (gray level - 127.5) / 60.
 
         Returns
         -------
@@ -177,7 +177,7 @@ class ConvolutionalDecoder(Decoder):
     network
         In evaluation mode, on the CPU.
     log
-        One row per validation: "step", and root mean squared errors in grey levels on validation trials
+        One row per validation: "step", and root mean squared errors in gray levels on validation trials
         ("validation_error") and on training clips since the last row ("training_error"). Step 0 is the ridge movie and
         has no training error.
     residual_covariance, residual_autocorrelation
@@ -259,7 +259,7 @@ class ConvolutionalDecoder(Decoder):
 
 @torch.no_grad()
 def corrected(network: ConvolutionalNetwork, responses: Tensor, ridge: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The network's movie (frames, height, width) in grey levels 0..255, computed in chunks of frames.
+    """The network's movie (frames, height, width) in gray levels 0..255, computed in chunks of frames.
 
     Parameters
     ----------
@@ -286,5 +286,5 @@ def corrected(network: ConvolutionalNetwork, responses: Tensor, ridge: NDArray[n
 
 
 def to_contrast(levels: Tensor) -> Tensor:
-    """Grey levels 0..255 in the unit of the network."""
+    """Gray levels 0..255 in the unit of the network."""
     return (levels - MID_GREY) / CONTRAST

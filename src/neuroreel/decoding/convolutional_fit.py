@@ -166,7 +166,7 @@ class _Material:
         return responses, movies, shown
 
     def errors(self, network: ConvolutionalNetwork) -> Iterator[NDArray[np.float32]]:
-        """Truth - decoded (frames, height, width) of each trial, in grey levels."""
+        """Truth - decoded (frames, height, width) of each trial, in gray levels."""
         for trial, movie in zip(self.trials, self.movies, strict=True):
             yield trial.needs_video() - corrected(network, self.features.standardized(trial), movie)
 

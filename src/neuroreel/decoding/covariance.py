@@ -35,7 +35,7 @@ class RidgeProblem:
     products
         (coordinates, coordinates): X'X, lower triangle. The last coordinate is the intercept's 1.
     cross
-        (coordinates, pixels): X'Y, pixels as grey level - ``MID_GREY``.
+        (coordinates, pixels): X'Y, pixels as gray level - ``MID_GREY``.
     axes
         (features, coordinates - 1), orthonormal, in the dual form; None in the primal form.
     feature_mean
@@ -102,7 +102,7 @@ class Moments:
     problem
         The ridge regression.
     video_mean
-        (pixels,), as grey level - ``MID_GREY``.
+        (pixels,), as gray level - ``MID_GREY``.
     video_covariance
         (pixels, pixels), around the mean; None above ``MAX_COVARIANCE_PIXELS``.
     """
@@ -118,7 +118,7 @@ def stream_moments(batches: Iterable[tuple[Tensor, Tensor]], *, features: int, p
     Parameters
     ----------
     batches
-        Pairs of (some frames, features) and (the same frames, pixels); pixels as grey level - ``MID_GREY``.
+        Pairs of (some frames, features) and (the same frames, pixels); pixels as gray level - ``MID_GREY``.
     features, pixels, frames
         Total numbers.
     """

@@ -33,7 +33,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def movie(self, trial: Trial) -> NDArray[np.float32]:
-        """The movie (frames, height, width) in grey levels 0..255, of a trial that fits the decoder."""
+        """The movie (frames, height, width) in gray levels 0..255, of a trial that fits the decoder."""
 
     @abstractmethod
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -61,7 +61,7 @@ def decode(decoder: Decoder, trial: Trial) -> NDArray[np.float32]:
     Returns
     -------
     (frames, height, width) float32
-        Grey levels, clipped to 0..255.
+        Gray levels, clipped to 0..255.
 
     Raises
     ------

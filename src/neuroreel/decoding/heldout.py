@@ -32,7 +32,7 @@ class HeldOut:
     x
         (frames, coordinates): the features, in the coordinates of the ridge problem.
     video
-        (frames, pixels), as grey level - ``MID_GREY``.
+        (frames, pixels), as gray level - ``MID_GREY``.
     lengths
         Frames of each trial.
     """
@@ -83,7 +83,7 @@ def scored_pixels(height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualStatistics:
-    """Second moments of truth - decoded (grey levels) on held-out trials.
+    """Second moments of truth - decoded (gray levels) on held-out trials.
 
     Parameters
     ----------

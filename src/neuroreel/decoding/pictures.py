@@ -22,7 +22,7 @@ SHOWN = 4
 
 
 def strongest_filters(decoder: RidgeDecoder, count: int) -> dict[str, NDArray[np.float32]]:
-    """What one more standard deviation of a neuron's activity adds to the movie, (height, width) in grey levels.
+    """What one more standard deviation of a neuron's activity adds to the movie, (height, width) in gray levels.
 
     For the neurons that add most, each at its strongest lag.
     """

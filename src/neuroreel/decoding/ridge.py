@@ -131,7 +131,7 @@ def _batches(
 
 
 def _pixels(trial: Trial) -> Tensor:
-    """(frames, pixels), as grey level - ``MID_GREY`` so that single precision keeps the differences between frames."""
+    """(frames, pixels), as gray level - ``MID_GREY`` so that single precision keeps the differences between frames."""
     return torch.from_numpy(trial.needs_video() - np.float32(MID_GREY)).flatten(1)
 
 

@@ -28,13 +28,13 @@ class RidgeDecoder(Decoder):
     features
         How responses become features: standardization, principal components, lags.
     weights, intercept
-        (features, pixels) and (pixels,), in grey levels; pixels run along rows.
+        (features, pixels) and (pixels,), in gray levels; pixels run along rows.
     video_height, video_width, frame_rate_hz
         Size and rate of the movies it was fitted to and decodes.
     penalty
         The chosen penalty, in the units of ``fit_decoder``.
     held_out_errors
-        Root mean squared error in grey levels on held-out trials, by penalty, over an even grid of about 300 pixels;
+        Root mean squared error in gray levels on held-out trials, by penalty, over an even grid of about 300 pixels;
         empty if nothing could be held out.
     mean_video
         (height, width): mean frame of the training movies.

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Canvas:
-    """Where a video is placed on a model's input: the input's size, the video's position, the grey around it.
+    """Where a video is placed on a model's input: the input's size, the video's position, the gray around it.
 
-    Sizes and offsets in pixels, ``padding`` in grey levels 0..255.
+    Sizes and offsets in pixels, ``padding`` in gray levels 0..255.
     """
 
     height: int
@@ -43,7 +43,7 @@ class Canvas:
 
     @classmethod
     def plain(cls, video_height: int, video_width: int) -> Canvas:
-        """The canvas of a model that takes the video as it is."""
+        """The canvas of a model that takes the video directly."""
         return cls(height=video_height, width=video_width, video_height=video_height, video_width=video_width)
 
     @property
@@ -106,7 +106,7 @@ class EncodingModel(nn.Module, ABC):
     output_axes
         Order of the axes that ``forward`` returns.
     standardize_video, standardize_behavior, standardize_responses
-        How grey levels and behavior are standardized before ``forward``, and how responses were standardized in
+        How gray levels and behavior are standardized before ``forward``, and how responses were standardized in
         training, which is undone on the output. None if not standardized.
     frame_rate_hz
         Frame rate of the movies and responses it was trained on.

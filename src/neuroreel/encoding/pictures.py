@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from neuroreel.encoding.interface import EncodingModel
 
 SHOWN = 6
-_NOISE = 20.0  # grey levels: exactly at grey, a model may have no gradient
+_NOISE = 20.0  # gray levels: exactly at gray, a model may have no gradient
 
 
 def gradients_at_grey(model: EncodingModel, neurons: list[int]) -> NDArray[np.float32]:

@@ -68,7 +68,7 @@ class ReadoutConfig:
 class ReadoutModel(EncodingModel):
     """Convolutions shared by all neurons; each neuron has a position, a feature vector, an offset and a behavior gain.
 
-    1. standardize grey levels; 2. spatial convolution with stride; 3. causal depthwise convolution in time; 4. SiLU;
+    1. standardize gray levels; 2. spatial convolution with stride; 3. causal depthwise convolution in time; 4. SiLU;
     5. 3x3 convolution, SiLU; 6. bilinear sample at each neuron's position (jittered during training, to give the
     position
     a long-range gradient); 7. softplus of the weighted features; 8. times exp(gain) of the standardized behavior.

@@ -18,7 +18,7 @@ class Standardization(nn.Module):
     ----------
     mean, std
         One number, or (channels,) along axis 1 of the values. A video has one channel: with several means it becomes as
-        many channels, for models that take the same grey picture in each of their colors.
+        many channels, for models that take the same gray picture in each of their colors.
 
     Raises
     ------

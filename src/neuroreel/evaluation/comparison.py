@@ -63,7 +63,7 @@ class Comparison:
 
     @cached_property
     def rmse(self) -> float:
-        """Root of the mean squared difference, in grey levels."""
+        """Root of the mean squared difference, in gray levels."""
         true, shown = self.pixels
         return float(np.sqrt(np.mean((true - shown) ** 2)))
 
@@ -142,14 +142,14 @@ def compare(
 
 
 def motion_energy(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean absolute difference between successive frames (frames, pixels): (frames - 1,), grey levels."""
+    """Mean absolute difference between successive frames (frames, pixels): (frames - 1,), gray levels."""
     if len(pixels) < 2:
         raise InputError("motion energy needs at least two frames after the skipped ones; the video has one")
     return np.abs(np.diff(pixels, axis=0)).mean(axis=1)
 
 
 def spatial_entropy(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shannon entropy in bits of each frame's grey levels, rounded to 0..255: (frames, pixels) to (frames,)."""
+    """Shannon entropy in bits of each frame's gray levels, rounded to 0..255: (frames, pixels) to (frames,)."""
     levels = np.clip(np.rint(pixels), 0, WHITE).astype(np.int64)
     counts = [np.bincount(frame, minlength=256) for frame in levels]
     return np.asarray(stats.entropy(counts, base=2, axis=1))

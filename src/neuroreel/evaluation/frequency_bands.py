@@ -212,7 +212,7 @@ def _power(spectrum: NDArray[np.complex128]) -> Floats:
 
 
 def _membership(frequencies: Floats, edges: Floats) -> Floats:
-    """(bands, frequencies): 1 where a frequency lies in a band."""
+    """(bands, frequencies): 1 if a frequency is in a band."""
     last = np.isclose(frequencies, edges[-1])
     band = np.where(last, len(edges) - 2, np.digitize(frequencies, edges) - 1)
     return (band == np.arange(len(edges) - 1)[:, None]).astype(np.float64)

@@ -77,7 +77,7 @@ def identify(
     The candidate with the highest Pearson correlation over the piece's frames and the pixels inside the mask of the
     reconstruction is chosen. The wrong candidates are drawn from all other true pieces, except identical ones; the
     accuracy is the exact mean over all such draws, so none is simulated. Ties are split, and an undefined correlation
-    (with a grey piece) counts as 0: grey movies are at chance.
+    (with a gray piece) counts as 0: gray movies are at chance.
 
     The confidence interval resamples whole movies (percentile bootstrap): pieces of one movie are not independent,
     so an interval over pieces (such as Wilson's) would be too narrow. With fewer than ten movies it is still too

@@ -49,10 +49,10 @@ def receptive_fields(
     device: str | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Map receptive fields: the predicted response to a spot at each place minus the response to a grey screen.
+    """Map receptive fields: the predicted response to a spot at each place minus the response to a gray screen.
 
-    1. A movie for each place, light (ON) and dark (OFF): grey, the spot, grey (see ``SparsePixels``). 2. The models
-    predict responses to it and to a grey screen, with behavior fixed at its mean. 3. A place's value is the
+    1. A movie for each place, light (ON) and dark (OFF): gray, the spot, gray (see ``SparsePixels``). 2. The models
+    predict responses to it and to a gray screen, with behavior fixed at its mean. 3. A place's value is the
     mean over the frames that show the spot of the difference, 4. averaged over the models. The published code gets the
     last step wrong and keeps only the last model; map ``models[-1]`` to reproduce that.
 
@@ -69,7 +69,7 @@ def receptive_fields(
         2 for DwiseNeuro. "all": every clip that contains a frame with the spot, averaged as in ``predict`` and as
         published, 15 for DwiseNeuro and seven times the work. Ignored for models of any length.
     padding
-        Grey level around the movie on the models' canvas, by default that of training. The published code uses
+        Gray level around the movie on the models' canvas, by default that of training. The published code uses
         127.5.
     clips_at_once
         Clips that go through a model together; limits memory. A DwiseNeuro of the paper's size needs about 0.6 GiB per
@@ -84,7 +84,7 @@ def receptive_fields(
     -------
     xarray.Dataset
         ``on`` and ``off`` (neuron, row, column) float32: response to a light and to a dark spot, minus ``baseline``
-        (neuron), the response to grey. Coordinates are the centers of the spots, ``row`` and ``column`` in pixels,
+        (neuron), the response to gray. Coordinates are the centers of the spots, ``row`` and ``column`` in pixels,
         ``elevation`` and ``azimuth`` in degrees from the middle of the flat screen.
 
     Raises
@@ -126,7 +126,7 @@ def receptive_fields(
 
 
 def _grey_trial(ensemble: Sequence[EncodingModel], recording: Recording | None, stimuli: SparsePixels) -> Trial:
-    """A grey screen as long as a spot's movie, with the mean behavior, checked against all models."""
+    """A gray screen as long as a spot's movie, with the mean behavior, checked against all models."""
     grey = np.full((stimuli.frames, stimuli.height, stimuli.width), MID_GREY, np.float32)
     if recording is None:
         if any(model.covariates for model in ensemble):
@@ -179,7 +179,7 @@ def _window_starts(model: EncodingModel, stimuli: SparsePixels) -> Tensor:
 
 @dataclass(frozen=True, kw_only=False, eq=False)
 class _Mapper:
-    """One model and its stimuli: number 0 is the grey screen, then come all light spots, then all dark ones."""
+    """One model and its stimuli: number 0 is the gray screen, then come all light spots, then all dark ones."""
 
     model: EncodingModel
     trial: Trial
@@ -218,7 +218,7 @@ class _Mapper:
 
 
 def _mean_responses(mappers: Sequence[_Mapper], *, clips_at_once: int, progress: bool) -> NDArray[np.float32]:
-    """(neurons, 1 + spots): mean over models of the responses to the grey screen, then to each spot."""
+    """(neurons, 1 + spots): mean over models of the responses to the gray screen, then to each spot."""
     movies = np.arange(1 + 2 * len(mappers[0].stimuli.rows) * len(mappers[0].stimuli.columns))
     predicted = np.zeros((mappers[0].model.neurons, len(movies)), np.float32)
     jobs = [
@@ -234,7 +234,7 @@ def _mean_responses(mappers: Sequence[_Mapper], *, clips_at_once: int, progress:
 
 
 def _as_dataset(predicted: NDArray[np.float32], stimuli: SparsePixels, *, neuron_ids: Any) -> xr.Dataset:
-    """Responses (neurons, 1 + spots) as maps around the response to grey."""
+    """Responses (neurons, 1 + spots) as maps around the response to gray."""
     baseline = predicted[:, 0]
     grid = len(predicted), 2, len(stimuli.rows), len(stimuli.columns)
     maps = (predicted[:, 1:] - baseline[:, None]).reshape(grid)

@@ -1,6 +1,6 @@
 """How well a reconstructed movie matches the true one, and predicted responses the recorded ones.
 
-Pure functions on NumPy arrays. Movies are (frames, height, width) in grey levels 0..255. The definitions follow
+Pure functions on NumPy arrays. Movies are (frames, height, width) in gray levels 0..255. The definitions follow
 Bauer, Margrie & Clopath (eLife 2026, doi 10.7554/eLife.105081) if the paper has them; docstrings say if it does not.
 More scores of a pair of movies are properties of ``nr.compare(truth, video)``.
 
@@ -14,7 +14,7 @@ Three arguments mean the same everywhere:
     Frames left out at the start, where the models have seen too little of the movie. The paper says 30; the published
     scripts' own log leaves out 32.
 nan
-    A correlation with a constant (such as a grey movie) is undefined, and returned as nan.
+    A correlation with a constant (such as a gray movie) is undefined, and returned as nan.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def scores(
     -------
     dict
         ``video_correlation``, ``frame_correlation``, ``pixel_correlation`` (mean of the map over the pixels where
-        it is defined), ``rmse`` (grey levels), ``psnr`` (decibels), ``motion_energy_truth`` and
-        ``motion_energy_video`` (grey levels per frame, mean over frames), ``spatial_entropy_truth`` and
+        it is defined), ``rmse`` (gray levels), ``psnr`` (decibels), ``motion_energy_truth`` and
+        ``motion_energy_video`` (gray levels per frame, mean over frames), ``spatial_entropy_truth`` and
         ``spatial_entropy_video`` (bits, mean over frames).
     """
     return compare(truth, video, mask=mask, skip=skip, mask_threshold=mask_threshold).scores()
@@ -114,7 +114,7 @@ def ssim(
     """Structural similarity: mean over frames and pixels of the similarity of each pixel's surroundings.
 
     As defined by Wang et al. 2004 (doi 10.1109/TIP.2003.819861), with their Gaussian window (sigma 1.5 pixels) and
-    constants (k1 = 0.01, k2 = 0.03, grey levels 0..255), computed by scikit-image. The mask chooses the pixels that are
+    constants (k1 = 0.01, k2 = 0.03, gray levels 0..255), computed by scikit-image. The mask chooses the pixels that are
     averaged; their surroundings may extend beyond it. 1 only for equal movies. Arguments and errors as in
     ``video_correlation``; frames must be at least 11 pixels high and wide, the size of the window.
     """
@@ -188,7 +188,7 @@ def match_contrast(
     """The reconstruction with the true movie's luminance and contrast, to look at and to predict responses from.
 
     Inside the mask the reconstruction is z-scored over all frames and pixels, scaled to the true movie's mean and
-    standard deviation, and clipped to 0..255; outside it is grey.
+    standard deviation, and clipped to 0..255; outside it is gray.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def match_contrast(
     skip
         Frames left out of the means and deviations (none in the published code); the result has all frames.
     outside
-        Grey level of the pixels outside the mask.
+        Gray level of the pixels outside the mask.
 
     Returns
     -------
@@ -212,9 +212,9 @@ def match_contrast(
 
 
 def contrast_gain(wanted: float, found: float) -> float:
-    """The factor from one standard deviation of a movie (grey levels) to another.
+    """The factor from one standard deviation of a movie (gray levels) to another.
 
-    It is 0 for a deviation below a thousandth of a grey level, which is rounding error.
+    It is 0 for a deviation below a thousandth of a gray level, which is rounding error.
     """
     return float(wanted / found) if found > 1e-3 else 0.0
 
@@ -222,7 +222,7 @@ def contrast_gain(wanted: float, found: float) -> float:
 def mask_video(
     video: ArrayLike, *, mask: ArrayLike | None, mask_threshold: float = 1.0, outside: float = MID_GREY
 ) -> NDArray[np.float32]:
-    """The movie inside the mask, grey outside: (frames, height, width) float32. Arguments as in ``match_contrast``."""
+    """The movie inside the mask, gray outside: (frames, height, width) float32. Arguments as in ``match_contrast``."""
     movie = real_array(video, axes="frames, height, width", name="video")
     inside = evaluation_mask(mask, movie.shape[1:], threshold=mask_threshold)
     return np.where(inside, movie, outside).astype(np.float32)

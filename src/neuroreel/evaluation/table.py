@@ -21,7 +21,7 @@ from neuroreel.recordings.trial import Trial
 from neuroreel.results.reconstruction import Reconstruction
 
 Table = dict[str, dict[str, dict[str, float]]]
-SHARE = "share_of_screen_scored"  # fraction of the pixels that all other scores are about
+SHARE = "share_of_screen_scored"  # fraction of the pixels that are scored
 COLUMNS = ("video_correlation", "frame_correlation", "pixel_correlation", "rmse", "psnr", "ssim")
 
 

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Uncertainty:
-    """Disagreement of the models of an ensemble, compared with the error of their mean; in grey levels.
+    """Disagreement of the models of an ensemble, compared with the error of their mean; in gray levels.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ class Movies:
     Parameters
     ----------
     truth, video
-        (frames, height, width), grey 0..255; the reconstruction as it was scored (smoothed, if it was).
+        (frames, height, width), gray 0..255; the reconstruction as it was scored (smoothed, if it was).
     frame_rate_hz
         Frames per second.
     mask

@@ -208,7 +208,7 @@ def kind_of(found: Found) -> str:
 
 
 def _latest(runs: Mapping[str, Sequence[Found]]) -> list[str]:
-    """Of runs that differ only in their round, the latest."""
+    """The latest of runs that differ only in their round."""
     latest: dict[str, tuple[int, str]] = {}
     for run in sorted(runs):
         match = re.search(r"round(\d+)", run)

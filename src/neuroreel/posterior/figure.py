@@ -63,7 +63,7 @@ def _draw_movie_spectra(posterior: Posterior, ax: Axes) -> None:
     hertz = _frequencies(posterior, power.shape[1])
     numbers = sorted({0, min(9, len(power) - 1), min(99, len(power) - 1), len(power) - 1})
     for look, number in enumerate(numbers):
-        line = ("-", "--", "-.", ":")[look]  # can be told apart in grey too
+        line = ("-", "--", "-.", ":")[look]  # can be told apart in gray too
         ax.plot(hertz, power[number], color=COLORS[look], linestyle=line, label=f"component {number + 1}")
     _log_axes(ax, ylabel="movie amplitude (grey levels)", legend="upper right")
 

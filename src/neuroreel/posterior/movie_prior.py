@@ -16,10 +16,10 @@ from neuroreel.recordings.trial import Trial
 
 KEPT_VARIANCE = 0.995
 MOST_COMPONENTS = 600
-NATURAL_DEVIATION = 55.0  # grey levels
+NATURAL_DEVIATION = 55.0  # gray levels
 NATURAL_LENGTH = 1 / 8  # of the movie's width: over this distance the correlation falls to 1/e
 NATURAL_TIME_S = 0.3
-LEAST_DEVIATION = 1e-2  # grey levels: no component is certain
+LEAST_DEVIATION = 1e-2  # gray levels: no component is certain
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,11 +32,11 @@ class MoviePrior:
     Parameters
     ----------
     mean
-        (height, width), grey levels.
+        (height, width), gray levels.
     components
         (components, height, width): orthonormal images, the most variable first.
     power
-        (components, bins): variance of each component's cosine coefficients over time, slowest first (grey levels
+        (components, bins): variance of each component's cosine coefficients over time, slowest first (gray levels
         squared).
     frame_rate_hz
         Frames per second of the movies.
@@ -52,7 +52,7 @@ class MoviePrior:
 
     @classmethod
     def natural(cls, *, height: int, width: int, frame_rate_hz: float, seconds: float = 10.0) -> MoviePrior:
-        """A generic prior for natural movies, around mid-grey.
+        """A generic prior for natural movies, around mid-gray.
 
         Correlations fall exponentially with distance along rows, columns and time, so that power falls with the square
         of spatial frequency (Field 1987) and of temporal frequency (Dong & Atick 1995).
@@ -146,5 +146,5 @@ def fit_movie_prior(trials: Sequence[Trial], *, seed: int = 0) -> MoviePrior:
 
 
 def _centered(trial: Trial) -> Tensor:
-    """(frames, pixels), centered on mid-grey so that single precision keeps the differences between frames."""
+    """(frames, pixels), centered on mid-gray so that single precision keeps the differences between frames."""
     return torch.from_numpy(trial.needs_video()).flatten(1) - MID_GREY

@@ -25,7 +25,7 @@ def ensemble_responses(
     models
         An ensemble of the same neurons.
     video
-        Grey levels 0..255.
+        Gray levels 0..255.
     covariates
         (channels, frames): behavior and pupil center; each model uses as many as it was trained with.
     keep_graphs

@@ -95,7 +95,7 @@ def reconstruct(
     Returns
     -------
     Reconstruction, or list of Reconstruction in the order of the trials
-        ``.video`` (frames, height, width), float32, grey levels 0..255; with samples also ``.samples`` and
+        ``.video`` (frames, height, width), float32, gray levels 0..255; with samples also ``.samples`` and
         ``.deviation``.
 
     Raises

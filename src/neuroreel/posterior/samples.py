@@ -86,7 +86,7 @@ def solve(
 
 
 def deviation_of(video: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Standard deviation (frames, height, width) of draws around the most likely movie, grey levels.
+    """Standard deviation (frames, height, width) of draws around the most likely movie, gray levels.
 
     A few draws say little about a single pixel, but neighboring pixels are about equally uncertain: variances are
     averaged with a Gaussian of ``NEIGHBORS`` frames, rows and columns.

@@ -92,8 +92,8 @@ def search(
             progress.passes += 1
             if not torch.isfinite(found[0]):
                 raise InputError(
-                    "the posterior is NaN or infinite at this movie: the models' weights or the noise model are no "
-                    "use; check the models with nr.predict"
+                    "the posterior is NaN or infinite at this movie: the models' weights or the noise model are "
+                    "unusable; check the models with nr.predict"
                 )
             seen.append((best.detach().clone(), *found))
             if progress.first_step and not progress.values and len(seen) == 1:

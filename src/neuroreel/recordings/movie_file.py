@@ -33,14 +33,14 @@ def movie_trial(file: str | Path, recording: Recording) -> Trial:
     Parameters
     ----------
     file
-        ``.npy`` or ``.tif`` (frames, height, width) in grey levels 0..255, or a video, whose luma is used.
+        ``.npy`` or ``.tif`` (frames, height, width) in gray levels 0..255, or a video, whose luma is used.
     recording
         Defines the size of the movie, the frame rate and the behavior.
 
     Raises
     ------
     InputError
-        The file is missing, damaged or of another kind; its size or grey levels are not those of the recording's
+        The file is missing, damaged or of another kind; its size or gray levels are not those of the recording's
         movies, or the recording stores no mean behavior.
     ResourceError
         The library that reads such files is not installed.
@@ -54,7 +54,7 @@ def movie_trial(file: str | Path, recording: Recording) -> Trial:
 def read_movie(
     file: Path, *, size: tuple[int, int] | None = None, by_number: bool = False
 ) -> tuple[NDArray[Any], float | None]:
-    """The movie (frames, height, width) of a file, in grey levels, and its frame rate if stored.
+    """The movie (frames, height, width) of a file, in gray levels, and its frame rate if stored.
 
     If a video has a varying frame rate, frames are repeated or left out so that it plays at its usual rate, with a
     warning.
@@ -197,7 +197,7 @@ _EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "1:90000")
 
 
 def _ffmpeg(file: Path, *options: str, stamps: Path | None = None) -> bytes:
-    """The output of ffmpeg for the file's first video stream, in grey levels."""
+    """The output of ffmpeg for the file's first video stream, in gray levels."""
     program = needs("imageio_ffmpeg").get_ffmpeg_exe()
     # "file:" because ffmpeg takes what is before a colon for a protocol
     command = [program, "-v", "error", "-i", f"file:{file}", "-map", "0:v:0", *options, "-pix_fmt", "gray", "-"]

@@ -161,7 +161,7 @@ class Recording(Sequence[Trial]):
         Parameters
         ----------
         video
-            (frames, height, width) of the recording's frame size, grey levels 0..255, at its frame rate.
+            (frames, height, width) of the recording's frame size, gray levels 0..255, at its frame rate.
         name
             Name of the trial.
 

@@ -2,7 +2,7 @@
 
 ::
 
-    data/videos/N.npy          (height, width, frames), grey levels 0..255
+    data/videos/N.npy          (height, width, frames), gray levels 0..255
     data/responses/N.npy       (neurons, frames); missing or all zero if withheld
     data/behavior/N.npy        (channels, frames): pupil dilation, running speed; may be absent
     data/pupil_center/N.npy    (2, frames); may be absent

@@ -51,12 +51,12 @@ def video_hash(video: NDArray[Any]) -> int:
     Parameters
     ----------
     video
-        (frames, height, width), grey levels 0..255; the whole movie, without padding.
+        (frames, height, width), gray levels 0..255; the whole movie, without padding.
 
     Raises
     ------
     InputError
-        Fewer than five frames, or values that are not grey levels.
+        Fewer than five frames, or values that are not gray levels.
     """
     _check_length(video)
     step = len(video) // HASHED_FRAMES
@@ -70,7 +70,7 @@ def opening_of(video: NDArray[Any]) -> NDArray[np.uint64]:
     Parameters
     ----------
     video
-        (frames, height, width), grey levels 0..255.
+        (frames, height, width), gray levels 0..255.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def opening_of(video: NDArray[Any]) -> NDArray[np.uint64]:
     Raises
     ------
     InputError
-        Fewer than five frames, or values that are not grey levels.
+        Fewer than five frames, or values that are not gray levels.
     """
     _check_length(video)
     first = _as_bytes(video[0])
@@ -251,7 +251,7 @@ def _check_length(video: NDArray[Any]) -> None:
 
 
 def _as_bytes(frames: NDArray[Any]) -> NDArray[np.uint8]:
-    """Whole grey levels; InputError for anything else."""
+    """Whole gray levels; InputError for anything else."""
     frames = np.asarray(frames)
     if not (np.isfinite(frames).all() and frames.min() >= 0 and frames.max() <= 255):
         raise InputError("a movie must hold grey levels 0..255 to be hashed; it has other values, or NaN")

@@ -25,7 +25,7 @@ class Trial:
     Parameters
     ----------
     video
-        (frames, height, width), grey levels 0..255. None if the movie is unknown.
+        (frames, height, width), gray levels 0..255. None if the movie is unknown.
     responses
         (neurons, frames): deconvolved calcium, fluorescence, spike counts. None if nothing was recorded.
     frame_rate_hz
@@ -44,7 +44,7 @@ class Trial:
     Raises
     ------
     InputError
-        An array of the wrong rank, lengths that differ, grey levels outside 0..255, NaN or infinite values.
+        An array of the wrong rank, lengths that differ, gray levels outside 0..255, NaN or infinite values.
     """
 
     video: NDArray[Any] | None = None

@@ -1,4 +1,4 @@
-"""Movies packed into a page: grey PNG sheets that a browser plays in sync."""
+"""Movies packed into a page: gray PNG sheets that a browser plays in sync."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def pack_trial(
     Parameters
     ----------
     movies
-        Label and frames (frames, height, width) of each, grey 0..255; all of one size. Movies that take too much space
-        get fewer grey levels or pixels, given by ``levels`` and ``shrink``.
+        Label and frames (frames, height, width) of each, gray 0..255; all of one size. Movies that take too much space
+        get fewer gray levels or pixels, given by ``levels`` and ``shrink``.
     mask, threshold
         (height, width), and the value at which a pixel is inside; for the outline, and for matching the movies'
         contrast to the movie labeled "true".
@@ -44,8 +44,8 @@ def pack_trial(
     -------
     dict
         ``width``, ``height``, ``frames``, ``levels``, ``shrink``, ``outline`` (an SVG path, or None), and ``movies``: a
-        list of ``label``, ``sheets`` (data URLs; frames one below the other, grey level = pixel * 255 / (levels - 1)),
-        ``gain`` and ``offset`` (contrast-matched grey = gain * grey + offset).
+        list of ``label``, ``sheets`` (data URLs; frames one below the other, gray level = pixel * 255 / (levels - 1)),
+        ``gain`` and ``offset`` (contrast-matched gray = gain * gray + offset).
     """
     shrink = -(-max(next(iter(movies.values())).shape[1:]) // _LONGEST_SIDE)
     small = {label: _shrink(movie, shrink) for label, movie in movies.items()}
@@ -83,7 +83,7 @@ def _shrink(movie: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
 
 
 def _pack_within_budget(movies: Mapping[str, NDArray[np.float32]], *, budget: int) -> tuple[int, dict[str, list[str]]]:
-    """The most grey levels with which all sheets of a trial fit the budget, and the sheets."""
+    """The most gray levels with which all sheets of a trial fit the budget, and the sheets."""
     for levels in _GREY_LEVELS:
         sheets = {label: _sheets(movie, levels) for label, movie in movies.items()}
         if sum(len(url) for urls in sheets.values() for url in urls) <= budget:

@@ -54,7 +54,7 @@ def write_report(
         result's mask if all true movies are known.
     decoder
         Linear decoder of the same neurons: its movie plays next to the others, and the baselines are those of
-        ``nr.baselines``. Without it they are grey, the mean of the other true movies, and the reconstruction of another
+        ``nr.baselines``. Without it they are gray, the mean of the other true movies, and the reconstruction of another
         trial.
     movies
         Further movies to play: label, and one (frames, height, width) per result.
@@ -212,7 +212,7 @@ def _films(result: Reconstruction, extra: Mapping[str, ArrayLike]) -> dict[str, 
 
 
 def _look_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """True if no pixel differs by a grey level or more."""
+    """True if no pixel differs by a gray level or more."""
     return one.shape == other.shape and bool(np.abs(one - other).max() < 1)
 
 

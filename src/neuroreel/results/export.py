@@ -26,7 +26,7 @@ _GIF_FRAMES_PER_S = 15.0
 
 
 def grey_levels(video: NDArray[Any]) -> NDArray[np.uint8]:
-    """Round grey levels 0..255 to whole ones; values outside are clipped."""
+    """Round gray levels 0..255 to whole ones; values outside are clipped."""
     levels: NDArray[np.uint8] = np.clip(np.rint(video), 0, 255).astype(np.uint8)
     return levels
 
@@ -48,13 +48,13 @@ def write_tiff(
     path
         Ends in ``.tif`` or ``.tiff``.
     video
-        (frames, height, width), grey 0..255.
+        (frames, height, width), gray 0..255.
     frame_rate_hz
         Frames per second.
     truth
         The true movie, of the same shape: becomes channel 1, and the reconstruction channel 2.
     dtype
-        ``uint8`` (grey levels rounded) or ``float32`` (exact).
+        ``uint8`` (gray levels rounded) or ``float32`` (exact).
     pixels_per_degree
         If known, gives the pixels a size in degrees of visual angle.
     overwrite
@@ -115,13 +115,13 @@ def write_mp4(
     path
         Ends in ``.mp4``.
     video
-        (frames, height, width), grey 0..255; rounded to whole grey levels.
+        (frames, height, width), gray 0..255; rounded to whole gray levels.
     frame_rate_hz
         Frames per second.
     truth
         The true movie, of the same shape: shown to the left of the reconstruction.
     exact
-        False: yuv420p, which every player shows, within a few grey levels. True: lossless grey, which reads back
+        False: yuv420p, which every player shows, within a few gray levels. True: lossless gray, which reads back
         exactly (with ``-pix_fmt gray``), but browsers and some players do not show.
     scale
         Every pixel becomes ``scale`` x ``scale`` pixels. By default 1 if exact, else enough to make the long side at
@@ -263,7 +263,7 @@ def side_by_side(movies: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def grey_png(image: NDArray[Any]) -> bytes:
-    """A picture (height, width) of grey levels 0..255 as the bytes of a PNG file."""
+    """A picture (height, width) of gray levels 0..255 as the bytes of a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -296,7 +296,7 @@ def _checked_movies(video: NDArray[Any], truth: NDArray[Any] | None, *, frame_ra
 
 
 def _encode(path: Path, frames: NDArray[np.uint8], *, frame_rate_hz: float, options: list[str]) -> None:
-    """Pipe grey frames through ffmpeg: its Python wrapper would round the frame rate to two digits."""
+    """Pipe gray frames through ffmpeg: its Python wrapper would round the frame rate to two digits."""
     imageio_ffmpeg = needs("imageio_ffmpeg")
     _, height, width = frames.shape
     rate = str(Fraction(frame_rate_hz).limit_denominator(1001))

@@ -42,7 +42,7 @@ _RESPONSES = {
 def matched_movie(result: Reconstruction) -> NDArray[np.float32]:
     """The reconstruction with the true movie's brightness and contrast, which does not affect correlations.
 
-    Grey outside the scored pixels, as in the paper.
+    Gray outside the scored pixels, as in the paper.
     """
     from neuroreel.evaluation.scores import match_contrast
 
@@ -63,7 +63,7 @@ def movies_to_show(result: Reconstruction) -> Movies:
 
 
 def white_deviation(deviation: NDArray[np.float32]) -> float:
-    """The deviation (grey levels) shown as white: a round number that few pixels exceed."""
+    """The deviation (gray levels) shown as white: a round number that few pixels exceed."""
     return float(max(10, 10 * np.ceil(np.quantile(deviation, 0.999) / 10)))
 
 

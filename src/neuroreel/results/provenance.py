@@ -59,7 +59,7 @@ def collect_provenance(
     -------
     dict
         JSON-serializable: ``versions`` of neuroreel, Python, PyTorch and NumPy, ``machine``, ``device``, ``date``
-        (UTC), ``seed``, ``command`` (where there is one), ``settings``, ``hashes``.
+        (UTC), ``seed``, ``command`` (if known), ``settings``, ``hashes``.
     """
     command = _command_line() if command is None else command
     provenance: dict[str, Any] = {

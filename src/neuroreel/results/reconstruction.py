@@ -31,7 +31,7 @@ class Reconstruction(ReconstructedMovie):
     Parameters
     ----------
     dataset
-        ``video`` (frame, height, width), grey 0..255, and if known ``truth`` and ``start`` of the same shape,
+        ``video`` (frame, height, width), gray 0..255, and if known ``truth`` and ``start`` of the same shape,
         ``samples`` (sample, frame, height, width) and their ``deviation``, ``mask`` (height, width), ``responses``,
         ``predicted`` and ``predicted_truth`` (neuron, frame), ``neuron_mask`` (neuron), ``model_video`` (model, frame,
         height, width), and ``loss``, ``response_correlation``, ``video_correlation`` (iteration). Attributes:
@@ -76,7 +76,7 @@ class Reconstruction(ReconstructedMovie):
         Parameters
         ----------
         video
-            (frames, height, width), grey 0..255: the reconstruction.
+            (frames, height, width), gray 0..255: the reconstruction.
         frame_rate_hz
             Frames per second.
         settings, hashes, seed, device, command
@@ -92,7 +92,7 @@ class Reconstruction(ReconstructedMovie):
         samples
             (samples, frames, height, width): draws from the posterior.
         deviation
-            (frames, height, width): the posterior's standard deviation, grey levels.
+            (frames, height, width): the posterior's standard deviation, gray levels.
         model_video
             (models, frames, height, width): each model's own reconstruction.
         mask
@@ -112,7 +112,7 @@ class Reconstruction(ReconstructedMovie):
         Raises
         ------
         InputError
-            Shapes that do not fit together, NaN or infinite values, grey levels outside 0..255.
+            Shapes that do not fit together, NaN or infinite values, gray levels outside 0..255.
         """
         if trial is not None:
             truth = trial.video if truth is None else truth
@@ -217,7 +217,7 @@ class Reconstruction(ReconstructedMovie):
     ) -> Path:
         """Write the video as H.264; see :func:`~neuroreel.results.export.write_mp4`.
 
-        Next to the true movie, it is shown with that movie's brightness and contrast, and is grey outside the mask,
+        Next to the true movie, it is shown with that movie's brightness and contrast, and is gray outside the mask,
         unless ``match_contrast`` is False or it is to be ``exact``. The file's comment says so.
         """
         return export.write_mp4(

@@ -46,7 +46,7 @@ def reconstruction_dataset(
     Raises
     ------
     InputError
-        An array of another rank or size, grey levels outside 0..255, NaN; a history of several lengths.
+        An array of another rank or size, gray levels outside 0..255, NaN; a history of several lengths.
     """
     variables = {name: _variable(name, array) for name, array in arrays.items() if array is not None}
     _check_sizes(variables)
@@ -76,12 +76,12 @@ class ReconstructedMovie:
 
     @property
     def video(self) -> NDArray[np.float32]:
-        """The reconstruction (frames, height, width), grey 0..255."""
+        """The reconstruction (frames, height, width), gray 0..255."""
         return np.asarray(self.dataset["video"].values, np.float32)
 
     @property
     def truth(self) -> NDArray[np.float32] | None:
-        """The true movie (frames, height, width), grey 0..255; None if unknown."""
+        """The true movie (frames, height, width), gray 0..255; None if unknown."""
         return self._array("truth")
 
     @property
@@ -92,12 +92,12 @@ class ReconstructedMovie:
 
     @property
     def samples(self) -> NDArray[np.float32] | None:
-        """Draws from the posterior (samples, frames, height, width), grey 0..255; None if none were made."""
+        """Draws from the posterior (samples, frames, height, width), gray 0..255; None if none were made."""
         return self._array("samples")
 
     @property
     def deviation(self) -> NDArray[np.float32] | None:
-        """Posterior standard deviation of each pixel (frames, height, width), grey levels; None without samples."""
+        """Posterior standard deviation of each pixel (frames, height, width), gray levels; None without samples."""
         return self._array("deviation")
 
     @property

@@ -39,7 +39,7 @@ def drifting_grating(
     contrast: float = 1.0,
     published_labels: bool = False,
 ) -> NDArray[np.float32]:
-    """A sinusoidal grating that drifts over the whole frame, around mid-grey.
+    """A sinusoidal grating that drifts over the whole frame, around mid-gray.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def drifting_grating(
     Returns
     -------
     numpy.ndarray
-        (frames, height, width) float32, grey levels 0..255.
+        (frames, height, width) float32, gray levels 0..255.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def temporal_frequency(video: ArrayLike, *, frame_rate_hz: float = 30.0) -> floa
     positive_number(frame_rate_hz, name="frame_rate_hz")
     pixels = movie.reshape(len(movie), -1)
     pixel = pixels[:, pixels.std(axis=0).argmax()]
-    if pixel.std() < 1e-4:  # grey levels; below this it is float32 rounding
+    if pixel.std() < 1e-4:  # gray levels; below this it is float32 rounding
         return 0.0
     steps = np.arange(1, 50 * len(pixel) + 1)  # 50 candidates for each additional cycle, up to half the rate
     candidates = steps / (100 * len(pixel))  # cycles per frame

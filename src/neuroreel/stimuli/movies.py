@@ -122,7 +122,7 @@ def render(movie: Movie, frames: Sequence[int] | NDArray[np.integer] | None = No
 
     Returns
     -------
-    (frames, height, width) float32, whole grey levels 0..255, exact in uint8.
+    (frames, height, width) float32, whole gray levels 0..255, exact in uint8.
     """
     wanted = np.arange(movie.frames) if frames is None else np.asarray(frames, dtype=np.intp)
     if wanted.size and (wanted.min() < 0 or wanted.max() >= movie.frames):
@@ -174,7 +174,7 @@ def _draw_swing(random: np.random.Generator, *, rate: float) -> Swing:
 
 
 def _render_scene(scene: Scene, seconds: NDArray[np.float64], *, height: int, width: int) -> NDArray[np.float32]:
-    """(times, height, width) grey levels of one scene, at times counted from the start of the movie."""
+    """(times, height, width) gray levels of one scene, at times counted from the start of the movie."""
     levels = _pyramid(scene.photograph)
     tall, wide = levels[0].shape
     angle = np.radians(scene.tilt_deg) * scene.turn.at(seconds)

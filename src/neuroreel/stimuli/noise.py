@@ -63,12 +63,12 @@ def gaussian_noise(
     Returns
     -------
     numpy.ndarray
-        (frames, height, width) float32, grey levels 0..255. The phase-inverted movie is 255 minus this.
+        (frames, height, width) float32, gray levels 0..255. The phase-inverted movie is 255 minus this.
 
     Raises
     ------
     InputError
-        A value out of range, a length in two units, or lengths that leave one grey level throughout.
+        A value out of range, a length in two units, or lengths that leave one gray level throughout.
     """
     for name, count in (("frames", frames), ("height", height), ("width", width)):
         whole_number(count, name=name)
@@ -112,7 +112,7 @@ def _root(count: int, length: float) -> NDArray[np.float64]:
 def published_noise(stimuli: ArrayLike) -> NDArray[np.float32]:
     """The movies that the published code makes from the arrays in ``gaussian_noise_movies.npz``.
 
-    1. All stimuli together are scaled to mean 127.5 and standard deviation 51; 2. grey columns widen each frame from 36
+    1. All stimuli together are scaled to mean 127.5 and standard deviation 51; 2. gray columns widen each frame from 36
     to 64 pixels; 3. each movie alone is scaled to that mean and deviation again; 4. it is clipped to 0..255.
 
     Parameters
@@ -123,7 +123,7 @@ def published_noise(stimuli: ArrayLike) -> NDArray[np.float32]:
     Returns
     -------
     numpy.ndarray
-        (..., frames, height, width + 28), grey levels. The phase-inverted movies are 255 minus these.
+        (..., frames, height, width + 28), gray levels. The phase-inverted movies are 255 minus these.
 
     Raises
     ------

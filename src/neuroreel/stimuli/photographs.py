@@ -1,4 +1,4 @@
-"""Grey photographs that come with scikit-image and scikit-learn, each assigned to one fold for good.
+"""Gray photographs that come with scikit-image and scikit-learn, each assigned to one fold for good.
 
 A decoder that saw a photograph in training could recognize it instead of decoding it from the neurons. So each
 photograph belongs to one fold, and a movie uses photographs of one fold only.
@@ -68,7 +68,7 @@ def photographs_of_fold(fold: int) -> tuple[str, ...]:
 
 @cache
 def photograph(name: str) -> NDArray[np.float32]:
-    """One photograph, (height, width), grey levels 0..255, read-only.
+    """One photograph, (height, width), gray levels 0..255, read-only.
 
     Every photograph is scaled to the same mean (127.5) and contrast (standard deviation about 51), so that no fold is
     easier than another.

@@ -1,4 +1,4 @@
-"""Sparse noise: one light or dark spot at a time on a grey screen, to map receptive fields."""
+"""Sparse noise: one light or dark spot at a time on a gray screen, to map receptive fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neuroreel.stimuli.screen import SENSORIUM_SCREEN, Screen
 
 @dataclass(frozen=True, kw_only=True)
 class SparsePixels:
-    """A grid of square spots; each is shown alone, between two periods of grey (Bauer et al. 2026, supplement).
+    """A grid of square spots; each is shown alone, between two periods of gray (Bauer et al. 2026, supplement).
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class SparsePixels:
     step_px
         Distance between neighboring spots; by default they touch.
     before_s, shown_s, after_s
-        Seconds of grey, of the spot, and of grey again: 15 frames each at 30 Hz, as published.
+        Seconds of gray, of the spot, and of gray again: 15 frames each at 30 Hz, as published.
     contrast
         1 for white and black spots.
     screen
@@ -120,11 +120,11 @@ class SparsePixels:
         return self.shown.stop + round(self.after_s * self.frame_rate_hz)
 
     def grey(self, *, on: bool) -> float:
-        """The grey level of a light (ON) or dark (OFF) spot."""
+        """The gray level of a light (ON) or dark (OFF) spot."""
         return MID_GREY * (1 + self.contrast if on else 1 - self.contrast)
 
     def movie(self, row: int, column: int, *, on: bool = True) -> NDArray[np.float32]:
-        """The movie of one spot, (frames, height, width), grey levels 0..255.
+        """The movie of one spot, (frames, height, width), gray levels 0..255.
 
         Parameters
         ----------

@@ -97,7 +97,7 @@ class Movie(Task):
 
     @property
     def place(self) -> str:  # type: ignore[override]
-        """In the folder of its method."""
+        """Its path, in the folder of its method."""
         return f"{_folder(self.subject, self.method)}/{self.number}.npz"
 
     @cached_property

@@ -69,7 +69,7 @@ def score_responses(
 ) -> dict[str, float]:
     """Correlation of the recorded responses with those predicted for four movies (Bauer et al. 2026).
 
-    The true movie, the true movie inside the mask with grey around it, the reconstruction, and the reconstruction
+    The true movie, the true movie inside the mask with gray around it, the reconstruction, and the reconstruction
     inside the mask with the true movie's mean and contrast.
     """
     truth = made.truth

@@ -114,7 +114,7 @@ class GratingStimulus:
         }
 
     def movie(self, recording: Recording) -> NDArray[np.float32]:
-        """(frames, height, width) of the recording's frame size, grey levels 0..255."""
+        """(frames, height, width) of the recording's frame size, gray levels 0..255."""
         if self.file is not None:
             return _one_of(_gratings_of(self.file), self.columns)
         height, width = recording.video_size

@@ -30,7 +30,7 @@ from neuroreel.studies.scoring import score_fields, score_reconstruction, score_
 from neuroreel.studies.task import RESULTS_VERSION, Task
 
 HELD_OUT_FOLD = "fold_0"
-SPOT_FRAMES = 45  # frames of the movie of one spot, at 30 Hz: 15 grey, 15 with the spot, 15 grey
+SPOT_FRAMES = 45  # frames of the movie of one spot, at 30 Hz: 15 gray, 15 with the spot, 15 gray
 EVERY_PIXEL = -1e9  # a threshold that every pixel of a mask reaches
 
 
@@ -49,7 +49,7 @@ class Work(Task):
 
     @property
     def place(self) -> str:  # type: ignore[override]
-        """In the folder of its experiment."""
+        """Its path, in the folder of its experiment."""
         return f"{self.experiment}/jobs/{self.job.key}.nc"
 
     @property

@@ -22,7 +22,7 @@ _TELLING_FOLDERS = ("fold_", "modelfold")  # a file's name alone does not say wh
 def convert_published(file: str | Path, out: str | Path, *, run: str = "*", overwrite: bool = False) -> Path:
     """Convert a file from the authors (Bauer et al. 2026): weights to safetensors, results and stimuli to NetCDF.
 
-    Masks (``mask_m….npy``) need no conversion: :func:`load_mask` opens them as they are.
+    Masks (``mask_m….npy``) need no conversion: :func:`load_mask` opens them directly.
 
     Parameters
     ----------

@@ -135,7 +135,7 @@ class _Reading:
             self._settings.setdefault(str(name), []).append(value)
         said = (dataset.attrs.get("mouse_index"), dataset.attrs.get("trial", result.place.get("trial")))
         if said[0] is not None and said != (result.place["mouse"], result.place.get("trial", said[1])):
-            self._renamed.append(f"{result.file.name} says inside that it is of mouse {said[0]}, trial {said[1]}")
+            self._renamed.append(f"{result.file.name} contains mouse {said[0]}, trial {said[1]}")
 
     def _put(self, name: str, result: Found, values: xr.Variable) -> None:
         if values.sizes.get("model") == 1:  # a result of one model does not need the axis

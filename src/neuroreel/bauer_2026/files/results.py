@@ -61,7 +61,7 @@ def read_published(file: str | Path) -> xr.Dataset:
     -------
     xarray.Dataset
         Variables have the names of the published fields: ``video_pred`` is the reconstruction and ``video_gt`` the true
-        movie (frame, height, width), grey 0..255; ``mask`` (canvas_height, canvas_width); ``responses`` (neuron,
+        movie (frame, height, width), gray 0..255; ``mask`` (canvas_height, canvas_width); ``responses`` (neuron,
         frame); ``video_corr`` and the other logs (iteration). Coordinates: ``time`` in seconds, the numbers of the
         logged iterations. Single values are attributes of types that NetCDF can hold (True becomes 1). Stimuli have one
         variable, ``video``, with named axes in the order of the file: (height, width, frame, repeat, spatial, temporal)

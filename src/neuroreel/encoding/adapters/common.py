@@ -21,13 +21,13 @@ from neuroreel.files import user_path
 from neuroreel.recordings.recording import Recording
 from neuroreel.recordings.sensorium import Statistics, read_statistics
 
-SHOWN_FRAMES = (60, 120, 240)  # lengths of a grey movie to try until the model responds
+SHOWN_FRAMES = (60, 120, 240)  # lengths of a gray movie to try until the model responds
 LEAST_SHARE = 0.01  # of the mean std over neurons: nearly silent neurons are divided by at least this
 
 
 @torch.no_grad()
 def find_sizes(model: EncodingModel) -> None:
-    """Show the model a grey movie, and set ``neurons`` and ``warmup_frames`` from its responses."""
+    """Show the model a gray movie, and set ``neurons`` and ``warmup_frames`` from its responses."""
     training = model.training
     model.eval()
     height, width = model.canvas.size
@@ -93,7 +93,7 @@ def read_weights(model: nn.Module, file: str | Path) -> None:
 def sensorium_scales(model: EncodingModel, recording: Recording, *, video: tuple[float, float] | None) -> None:
     """Standardize like models of Sensorium 2023, with the recording's statistics, and keep the inverse.
 
-    Grey levels and pupil centers get mean 0 and std 1. Behavior and responses are divided by their std and keep their
+    Gray levels and pupil centers get mean 0 and std 1. Behavior and responses are divided by their std and keep their
     mean (``NeuroNormalizer`` of neuralpredictors 0.3).
     """
     if video is None:

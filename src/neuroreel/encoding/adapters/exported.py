@@ -27,7 +27,7 @@ SIDE_CAR = {
     "format": FORMAT,
     "video": "axes (of batch, channels, frames, height, width, in its order), size [height, width], mean, std",
     "behavior": "axes (of batch, channels, frames), channels, mean, std; left out if the program takes none",
-    "responses": "axes (of batch, neurons and frames), mean, std, output: which one, where the program returns several",
+    "responses": "axes (of batch, neurons and frames), mean, std, output: which one, if the program returns several",
     "neurons": "how many",
     "frame_rate_hz": "of movies and responses",
     "clip_frames": "frames of the program's input",

@@ -23,7 +23,7 @@ from neuroreel.errors import InputError
 
 
 class OpenRetina(EncodingModel):
-    """A core and the readout of one recording, as an encoding model for grey movies.
+    """A core and the readout of one recording, as an encoding model for gray movies.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ class OpenRetina(EncodingModel):
     frame_rate_hz
         Frame rate of the training movies, which open-retina does not store (30 in Hoefling et al. 2024).
     video_statistics
-        Mean and std of the grey levels, one number each or one per channel; by default those stored with the model.
-        All its channels (green and ultraviolet, in mice) are shown the same grey movie.
+        Mean and std of the gray levels, one number each or one per channel; by default those stored with the model.
+        All its channels (green and ultraviolet, in mice) are shown the same gray movie.
     training_split
         Which movies it was trained on, if known.
 

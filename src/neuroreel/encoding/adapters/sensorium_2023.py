@@ -37,7 +37,7 @@ class Sensorium2023(EncodingModel):
     planes
         How many behavior channels join the movie in its core's input: 2, 4 with pupil centers, or 0.
     video_statistics
-        Mean and std of grey levels; by default those stored with the recording.
+        Mean and std of gray levels; by default those stored with the recording.
 
     Raises
     ------

@@ -55,7 +55,7 @@ class ViV1T(EncodingModel):
         Which of the recording's trials were trained on. With the competition entry's ``--ds_mode=3``, the old mice's
         test tiers were too.
     video_statistics
-        Mean and std of grey levels; by default those stored with the recording.
+        Mean and std of gray levels; by default those stored with the recording.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def _cache_folder() -> Path:
 
 
 def _fingerprint(compiler: str) -> str:
-    """Hash of all that affects the build: source, compiler, flags, and the processor meant by ``-march=native``."""
+    """Hash of everything that affects the build: source, compiler, flags, and processor for ``-march=native``."""
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=_LONGEST_BUILD_S).stdout
     parts = [SOURCE.read_bytes(), compiler.encode(), version, " ".join((*COMPILE, *LINK)).encode(), _processor()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

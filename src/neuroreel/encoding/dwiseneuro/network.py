@@ -247,7 +247,7 @@ class DwiseNeuro(EncodingModel):
 
 
 def readout_number(readout: int | str, *, count: int, names: Sequence[str]) -> int:
-    """The number of a readout given by number or name; InputError lists the readouts if there is no such one."""
+    """The number of a readout given by number or name; InputError lists the readouts if it is unknown."""
     if len(names) not in (0, count) or len(set(names)) < len(names):
         raise InputError(f"the readouts are named {list(names)}; give each of the {count} a name of its own, or none")
     if isinstance(readout, str) and readout in names:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from neuroreel.encoding.examination.probe import MARGIN, Probe
 
-GREY_STEP = 4.0  # grey levels, root mean square, for finite differences
-WRONG_SLOPE = 0.2  # relative error of the gradient: differences over several grey levels are not exact
+GREY_STEP = 4.0  # gray levels, root mean square, for finite differences
+WRONG_SLOPE = 0.2  # relative error of the gradient: differences over several gray levels are not exact
 
 Findings = Iterator[tuple[str, str]]
 """A kind, "wrong", "notes" or "fine", and the finding."""

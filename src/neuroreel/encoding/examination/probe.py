@@ -11,7 +11,7 @@ from neuroreel.encoding.interface import EncodingModel, device_of
 from neuroreel.recordings.trial import Trial
 
 COUNTED_FRAMES = 40  # frames to examine after the warm-up
-MARGIN = 20.0  # grey levels to leave above and below, for steps along a gradient
+MARGIN = 20.0  # gray levels to leave above and below, for steps along a gradient
 SAME = 1e-3  # of the responses' standard deviation: less is rounding
 
 

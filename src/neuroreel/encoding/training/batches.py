@@ -50,7 +50,7 @@ def shares_of(batches: range, *, accumulate: int, rank: int, processes: int) -> 
 class WindowBatch(NamedTuple):
     """Windows of movie frames with behavior and responses."""
 
-    video: Tensor  # (batch, frames, height, width), grey 0..255
+    video: Tensor  # (batch, frames, height, width), gray 0..255
     covariates: Tensor  # (batch, channels, frames)
     responses: Tensor  # (batch, neurons, frames), not negative
 
@@ -145,7 +145,7 @@ class Pasted(NamedTuple):
 class ClipBatch(NamedTuple):
     """Clips with behavior and responses; the samples of each recording share a tensor of responses."""
 
-    video: Tensor  # (batch, clip frames, height, width), grey 0..255, bytes if the levels are whole
+    video: Tensor  # (batch, clip frames, height, width), gray 0..255, bytes if the levels are whole
     covariates: Tensor  # (batch, channels, clip frames)
     pasted: list[Pasted]
     rows: list[Tensor]  # for each recording, the numbers of its samples in the batch

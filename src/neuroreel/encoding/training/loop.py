@@ -245,7 +245,7 @@ def _scores(rows: Iterable[dict[str, float]]) -> list[float]:
 
 
 class SinglePrecisionBatches(MixedPrecision):
-    """Mixed precision only inside the model: Fabric's own would also round responses and grey levels."""
+    """Mixed precision only inside the model: Fabric's own would also round responses and gray levels."""
 
     def convert_input(self, data: Any) -> Any:
         """Unchanged."""

@@ -4,7 +4,7 @@ Recordings that do not fit into memory are packed; ten mice of the Sensorium com
 and large, because a process cannot map thousands::
 
     frames.u8, frames.f32   one record per frame: movie frame, covariates, responses; little-endian, without headers.
-                            The movies of frames.u8 have whole grey levels, in bytes.
+                            The movies of frames.u8 have whole gray levels, in bytes.
     index.json              sizes, and for each trial its frames, its file and the hash of its values
 """
 
@@ -35,13 +35,13 @@ from neuroreel.recordings.trial import Trial
 
 COLUMNS_AT_ONCE = 1024  # neurons averaged at once; limits memory
 INDEX = "index.json"
-FILES = {"frames.u8": "u1", "frames.f32": "<f4"}  # file names, and how each stores grey levels
+FILES = {"frames.u8": "u1", "frames.f32": "<f4"}  # file names, and how each stores gray levels
 
 
 class TimeFirst(NamedTuple):
     """The arrays of one trial, frames along the first axis of each."""
 
-    video: NDArray[Any]  # (frames, height, width): bytes if the grey levels are whole, else float32
+    video: NDArray[Any]  # (frames, height, width): bytes if the gray levels are whole, else float32
     covariates: NDArray[np.float32]  # (frames, channels)
     responses: NDArray[np.float32]  # (frames, neurons), not negative
 
@@ -159,7 +159,7 @@ def pack(trials: Sequence[Trial], folder: Path, *, spec: TrialSpec, name: str, s
 
 
 def bytes_of(spec: TrialSpec) -> int:
-    """Bytes of trials of these sizes, with whole grey levels."""
+    """Bytes of trials of these sizes, with whole gray levels."""
     return spec.frames * (4 * spec.neurons + 4 * spec.covariates + spec.video_height * spec.video_width)
 
 

@@ -1,4 +1,4 @@
-"""The images of a stimulus series, read on demand and converted to grey levels."""
+"""The images of a stimulus series, read on demand and converted to gray levels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from neuroreel.recordings.nwb.series import clock_of
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as video files have it
 
 
-BLANK = -1  # stands for no image: a grey screen
+BLANK = -1  # stands for no image: a gray screen
 GREY = 127
 _LARGEST = 2**32 - 1  # -1 in NWB's type for such numbers
 
@@ -56,7 +56,7 @@ class Stimulus:
         return np.flatnonzero(np.diff(self.shown[latest]) < 0) + 1
 
     def read(self, samples: NDArray[np.int64], look: Look, *, what: str) -> NDArray[Any]:
-        """The images (samples, height, width) shown at some samples, in grey levels, in any order."""
+        """The images (samples, height, width) shown at some samples, in gray levels, in any order."""
         numbers = self.shown[samples]
         frames = look(self.images.read(np.maximum(numbers, 0)), what=f"{self.path}, {what}")
         frames[numbers == BLANK] = GREY
@@ -96,7 +96,7 @@ class Look:
     grey_levels
         The stored values of black and white, which become 0 and 255.
     size
-        (height, width) to which frames are scaled; None leaves them as they are.
+        (height, width) to which frames are scaled; None keeps their size.
     """
 
     grey_levels: tuple[float, float] = (0.0, 255.0)
@@ -110,7 +110,7 @@ class Look:
             raise InputError(f"size is {self.size}; give a height and a width of at least one pixel")
 
     def __call__(self, images: NDArray[Any], *, what: str) -> NDArray[Any]:
-        """(frames, height, width) in grey levels 0..255 from images with or without colors."""
+        """(frames, height, width) in gray levels 0..255 from images with or without colors."""
         if images.ndim == 4 and images.shape[-1] in (3, 4):
             images = images[..., :3].astype(np.float32) @ _LUMA
         if images.ndim != 3:

@@ -107,7 +107,7 @@ def import_nwb(
     other
     trials, and at another frame rate, frames repeat or skip images; how many is reported, and stored in
     ``meta/nwb.json`` with the largest deviation from a regular clock. Number -1 in an IndexSeries is a blank, shown as
-    grey.
+    gray.
 
     All other series are aligned to the onsets of the frames. A series with two or more samples per frame is averaged
     over a frame's length around each onset; a slower one is interpolated linearly. NaN in behavior or its timestamps

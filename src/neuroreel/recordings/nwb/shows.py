@@ -37,7 +37,7 @@ class Show:
     Attributes
     ----------
     repeated, lost
-        Number of frames that repeat the image before, and number of images in no frame.
+        Number of frames that repeat the previous image, and number of images that are in no frame.
     """
 
     epoch: Epoch

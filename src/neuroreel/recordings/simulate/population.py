@@ -14,7 +14,7 @@ from neuroreel.recordings.simulate.processes import Sampling, fluctuations
 from neuroreel.recordings.simulate.receptive_fields import ReceptiveFields, draw_receptive_fields
 from neuroreel.stimuli.movies import Movie, render
 
-LEAD_S, TAIL_S = 1.0, 0.3  # grey screen before and after a movie: the calcium of its first and last frames needs it
+LEAD_S, TAIL_S = 1.0, 0.3  # gray screen before and after a movie: the calcium of its first and last frames needs it
 HALF_SATURATION = 2.0  # drive above threshold that gives half of the largest response, in root mean squares
 MEAN_RESPONSE = (4.0, 0.5)  # median over neurons, and spread of the logarithm, in the units of the responses
 SCAN_PLANES = 10
@@ -64,12 +64,12 @@ class Population:
 
     @property
     def lead(self) -> int:
-        """Number of grey frames before a movie."""
+        """Number of gray frames before a movie."""
         return round(LEAD_S * self.frame_rate_hz)
 
     @property
     def tail(self) -> int:
-        """Number of grey frames after a movie."""
+        """Number of gray frames after a movie."""
         return int(np.ceil(TAIL_S * self.frame_rate_hz)) + 2
 
     def rates(self, drive: NDArray[np.float32], behavior: Behavior) -> NDArray[np.float32]:
@@ -86,9 +86,9 @@ class Population:
     def respond(
         self, random: np.random.Generator, video: NDArray[np.floating], behavior: Behavior
     ) -> NDArray[np.float32]:
-        """Recorded responses (neurons, frames) to one showing of a movie.
+        """Recorded responses (neurons, frames) to one presentation of a movie.
 
-        1. Expected events, with grey screen before and after the movie.
+        1. Expected events, with gray screen before and after the movie.
         2. Slow fluctuations that neurons share multiply them (Goris et al. 2014).
         3. Poisson events of the neuron's own size.
         4. Calcium imaging.
@@ -98,7 +98,7 @@ class Population:
         random
             The random generator.
         video
-            (frames, height, width), grey levels 0..255.
+            (frames, height, width), gray levels 0..255.
         behavior
             From ``lead`` frames before the movie to ``tail`` frames after it, see ``behavior_of``.
         """

@@ -84,9 +84,9 @@ class ReceptiveFields:
         return np.where(distance < 3.5**2, np.exp(-distance / 2), np.float32(0))
 
     def drive(self, video: NDArray[np.floating]) -> NDArray[np.float32]:
-        """The drive of the receptive fields: (frames, height, width) grey levels 0..255 to (neurons, frames).
+        """The drive of the receptive fields: (frames, height, width) gray levels 0..255 to (neurons, frames).
 
-        Signed for phase-sensitive cells, never negative for energy cells; the screen is grey before the first frame.
+        Signed for phase-sensitive cells, never negative for energy cells; the screen is gray before the first frame.
         Adelson & Bergen 1985: each quadrature channel is a sum of two filters that are separable in space and time.
         """
         contrast = np.ascontiguousarray((np.asarray(video, np.float32).reshape(len(video), -1) / 127.5 - 1).T)

@@ -35,7 +35,7 @@ class SimulatedTruth:
     population
         The neurons; ``population.fields`` are their receptive fields.
     behavior
-        Behavior over the whole session, including the grey screens between trials.
+        Behavior over the whole session, including the gray screens between trials.
     """
 
     folder: Path
