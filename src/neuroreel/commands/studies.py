@@ -103,7 +103,7 @@ class Benchmark:
         found = open_recordings(self.recordings) if self.recordings else None
         count = (len(found) if found else len(mice) * len(seeds)) * wish.movies
         say(
-            f"{count} movies. On two cores a mouse of 400 neurons takes some ten minutes to fit, and each of its "
+            f"{count} movies. On two cores a mouse of 400 neurons takes about ten minutes to fit, and each of its "
             "movies of 10 s about a minute; larger ones in proportion."
             + (" This is the quick version: minutes." if self.quick else "")
         )

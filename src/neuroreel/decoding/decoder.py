@@ -1,4 +1,4 @@
-"""The interface of decoders, which decode the movie directly from responses, and their files."""
+"""The interface and file format of decoders, which decode the movie directly from responses."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def check_trials(
         if fault:
             raise InputError(
                 f"{what}: number {index} ({trials[index].name}) has {fault}; "
-                "use trials of one recording, or bring them to the same neurons, size and rate first"
+                "use trials of one recording, or convert them to the same neurons, size and rate first"
             )
         frames += spec.frames
         negative += spec.negative_responses

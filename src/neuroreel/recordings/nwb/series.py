@@ -14,7 +14,7 @@ from neuroreel.errors import InputError
 from neuroreel.recordings.clock import Clock
 from neuroreel.recordings.nwb.contents import Found
 
-_KEPT_BYTES = 256 * 2**20  # of one series, so that chunks are read and unpacked once instead of once per trial
+_KEPT_BYTES = 256 * 2**20  # cache per series, so that chunks are unpacked once instead of once per trial
 
 
 @dataclass(frozen=True)
