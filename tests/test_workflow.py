@@ -251,7 +251,7 @@ def test_other_settings_of_a_training_in_the_same_file_are_refused(tmp_path: Pat
         (tmp_path / "recipe.json").write_text(json.dumps({"recipe": {"epochs": epochs}}))
         if epochs == 2:
             setup.claim(tmp_path / "out", read_configuration(config))
-    with pytest.raises(InputError, match=r"made with encoders: train: settings: recipe: epochs: 2, .* has 3 now"):
+    with pytest.raises(InputError, match=r"made with encoders: train: settings: recipe: epochs: 2, .* now has 3"):
         setup.claim(tmp_path / "out", read_configuration(config))
 
 
@@ -336,9 +336,9 @@ def test_recording_that_is_not_all_there(tmp_path: Path, damage: str) -> None:
     [
         ("encoders", {"files": ["HERE/fold_*/*.pth"]}, "encoders: files: HERE/fold_*/*.pth does not exist"),
         ("encoders/train/settings", "HERE/recipe.json", "encoders: train: settings: HERE/recipe.json does not exist"),
-        ("downloads", {"names": ["new"], "catalogue": "HERE/mirror.toml"}, "downloads: catalogue: HERE/mirror.toml is"),
+        ("downloads", {"names": ["new"], "catalogue": "HERE/mirror.toml"}, "downloads: catalogue: HERE/mirror.toml does not exist"),
         ("masks", {"files": {"mouse": "HERE/mask.npy"}}, "masks: files: mouse: HERE/mask.npy does not exist"),
-        ("experiments/noise", {"stimuli": "HERE/noise.npz"}, "experiments: noise: stimuli: HERE/noise.npz is not"),
+        ("experiments/noise", {"stimuli": "HERE/noise.npz"}, "experiments: noise: stimuli: HERE/noise.npz does not exist"),
     ],
 )
 def test_file_that_is_named_and_not_there(tmp_path: Path, way: str, value: Any, message: str) -> None:
