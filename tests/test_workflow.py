@@ -336,9 +336,17 @@ def test_recording_that_is_not_all_there(tmp_path: Path, damage: str) -> None:
     [
         ("encoders", {"files": ["HERE/fold_*/*.pth"]}, "encoders: files: HERE/fold_*/*.pth does not exist"),
         ("encoders/train/settings", "HERE/recipe.json", "encoders: train: settings: HERE/recipe.json does not exist"),
-        ("downloads", {"names": ["new"], "catalogue": "HERE/mirror.toml"}, "downloads: catalogue: HERE/mirror.toml does not exist"),
+        (
+            "downloads",
+            {"names": ["new"], "catalogue": "HERE/mirror.toml"},
+            "downloads: catalogue: HERE/mirror.toml does not exist",
+        ),
         ("masks", {"files": {"mouse": "HERE/mask.npy"}}, "masks: files: mouse: HERE/mask.npy does not exist"),
-        ("experiments/noise", {"stimuli": "HERE/noise.npz"}, "experiments: noise: stimuli: HERE/noise.npz does not exist"),
+        (
+            "experiments/noise",
+            {"stimuli": "HERE/noise.npz"},
+            "experiments: noise: stimuli: HERE/noise.npz does not exist",
+        ),
     ],
 )
 def test_file_that_is_named_and_not_there(tmp_path: Path, way: str, value: Any, message: str) -> None:
