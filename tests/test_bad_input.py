@@ -213,7 +213,7 @@ def test_parts_of_a_posterior_that_do_not_belong_together(posterior: nr.Posterio
     with pytest.raises(InputError, match="prior is at 60 Hz, the encoding models at 30 Hz"):
         dataclasses.replace(posterior, movie_prior=NATURAL)
     wide = nr.MoviePrior.natural(height=6, width=9, frame_rate_hz=30)
-    with pytest.raises(InputError, match=r"movies of \(6, 9\) pixels .* encoding models take \(6, 8\)"):
+    with pytest.raises(InputError, match=r"has \(6, 9\) pixels .* encoding models take \(6, 8\)"):
         dataclasses.replace(posterior, movie_prior=wide)
 
 
@@ -285,7 +285,7 @@ def test_a_damaged_posterior_is_refused(damage: str, stored: Path, tmp_path: Pat
 
 
 def test_a_posterior_is_not_overwritten(stored: Path) -> None:
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         nr.load_posterior(stored).save(stored)
 
 

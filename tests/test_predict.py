@@ -147,7 +147,7 @@ def test_ensembles_must_agree() -> None:
         nr.predict([Clips(), other], movie(25))
     with pytest.raises(nr.InputError, match="no encoding model"):
         nr.predict([], movie(25))
-    with pytest.raises(nr.InputError, match="str is no EncodingModel"):
+    with pytest.raises(nr.InputError, match="str is not an EncodingModel"):
         nr.predict(["model.pth"], movie(25))  # type: ignore[list-item]
     with pytest.raises(nr.InputError, match="clips_at_once is 0"):
         nr.predict(Clips(), movie(25), clips_at_once=0)

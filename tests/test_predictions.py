@@ -232,7 +232,7 @@ def test_two_movies_of_one_name(
         np.save(tmp_path / folder / "movie.npy", grey_movie())
     files = [tmp_path / folder / "movie.npy" for folder in ("a", "b")]
     error = refused(capsys, mouse.folder, "--encoders", encoders[0], "--out", tmp_path / "out", "--videos", *files)
-    assert "movie.nc" in error and "one name" in error
+    assert "movie.nc" in error and "several movies" in error
 
 
 def test_mean_behavior_must_be_stored(mouse: nr.Recording, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_runs_are_told_apart(written: Path, tmp_path: Path) -> None:
     dataset = nr.read_published_folder(root, run="round4*", progress=False)
     assert dataset["video_pred"].dims[:5] == ("mouse", "repeat", "spatial", "temporal", "model")
     assert dataset["video_pred"].sel(spatial_length_px=8, temporal_length_frames=4, repeat=2).sizes["frame"] == 20
-    assert len(dataset.attrs["renamed"]) == 2 and "of mouse 0" in dataset.attrs["renamed"][0]
+    assert len(dataset.attrs["renamed"]) == 2 and "contains mouse 0" in dataset.attrs["renamed"][0]
     gratings = nr.read_published_folder(root, run="Drifting*", progress=False)
     assert gratings["video_pred"].dims[:5] == ("mouse", "direction", "spatial", "temporal", "model")
     assert gratings["model"].values.tolist() == ["0 1 2"]

@@ -57,7 +57,7 @@ def test_seven_seeds_are_one_command(
         with pytest.raises(KilledError):
             train(folders, tmp_path, *seeds)
     said = capsys.readouterr().out
-    assert "7 models to train, each in at most 2 epochs of 2 batches of 4 clips: 16 clips a model, 28 batches" in said
+    assert "7 models to train, each in at most 2 epochs of 2 batches of 4 clips: 16 clips per model, 28 batches" in said
     assert len(list((tmp_path / "packed").glob("[!.]*"))) == 2
 
     train(folders, tmp_path, *seeds)

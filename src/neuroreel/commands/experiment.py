@@ -35,18 +35,26 @@ class Experiment:
     --quick` does everything on simulated mice.
 
     Args:
-        name: Which experiment. out: Folder; each experiment gets a subfolder. recordings: Folders of
-        recordings; with --quick and none given, mice are simulated. encoders: Encoding models; with several recordings,
-        in paths that contain their names, or with a session for each. masks: One transparency mask (.npy) for each
-        recording. sessions: One for each recording, if the models' sessions have no names (published .pth). quick:
-        Fewer movies and conditions. settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with
-        changed values. trials: Numbers of trials in each recording, instead of the first ones of the fold. fold: Which
-        trials; fold_0 by default. movies: How many of the fold; 10 by default, 2 with --quick. fractions: For ablation:
-        which fractions of the neurons to keep. repeats: For ablation: how often to draw each fraction. stimuli: For
-        noise and gratings: the authors' movies (.npz) instead of generated ones. passes: Most passes of a movie through
-        the models; 25 by default, 1000 with bauer_2026. show: Print the jobs with their state and cost, without running
-        them. as_json: With --list: print JSON. part: Run part I of N (every Nth job, starting at job I), for instance
-        3/10. jobs: Run only these: numbers from the list, or patterns of keys.
+        name: Which experiment.
+        out: Folder; each experiment gets a subfolder.
+        recordings: Folders of recordings; with --quick and none given, mice are simulated.
+        encoders: Encoding models; with several recordings, in paths that contain their names, or with a session for
+            each.
+        masks: One transparency mask (.npy) for each recording.
+        sessions: One for each recording, if the models' sessions have no names (published .pth).
+        quick: Fewer movies and conditions.
+        settings: JSON file {"settings": {...}, "grid": {...}, "scoring": {...}} with changed values.
+        trials: Numbers of trials in each recording, instead of the first ones of the fold.
+        fold: Which trials; fold_0 by default.
+        movies: How many of the fold; 10 by default, 2 with --quick.
+        fractions: For ablation: which fractions of the neurons to keep.
+        repeats: For ablation: how often to draw each fraction.
+        stimuli: For noise and gratings: the authors' movies (.npz) instead of generated ones.
+        passes: Most passes of a movie through the models; 25 by default, 1000 with bauer_2026.
+        show: Print the jobs with their state and cost, without running them.
+        as_json: With --list: print JSON.
+        part: Run part I of N (every Nth job, starting at job I), for instance 3/10.
+        jobs: Run only these: numbers from the list, or patterns of keys.
     """
 
     name: Annotated[str, Positional, arg(metavar="NAME")]

@@ -27,10 +27,12 @@ class Fit:
     It combines the encoding models with a movie prior and a noise model.
 
     Args:
-        encoders: One or more encoding models of the recording's neurons (.safetensors, or published .pth). out: Folder
-        for the posterior, encoding models included. validation_fold: Fold that the models were not trained on, used to
-        measure their errors; or "none". factors: How many noise factors the neurons share. likelihood_weight: Power of
-        the likelihood: how much to trust the responses over the movie prior, above 0, at most 1.
+        encoders: One or more encoding models of the recording's neurons (.safetensors, or published .pth).
+        out: Folder for the posterior, encoding models included.
+        validation_fold: Fold that the models were not trained on, used to measure their errors; or "none".
+        factors: How many noise factors the neurons share.
+        likelihood_weight: Power of the likelihood: how much to trust the responses over the movie prior, above 0, at
+            most 1.
     """
 
     recording: Recording
@@ -118,9 +120,10 @@ class Predict:
     The last line is the single-trial correlation of the Sensorium 2023 competition. Finished files are kept.
 
     Args:
-        encoders: One or more encoding models of the recording's neurons; their predictions are averaged. out: Folder
-        for one .nc file per movie. videos: Movie files (.npy, .tif, .mp4, ...) instead of trials; behavior is held at
-        the recording's mean. skip: Frames at the start of each trial that do not count.
+        encoders: One or more encoding models of the recording's neurons; their predictions are averaged.
+        out: Folder for one .nc file per movie.
+        videos: Movie files (.npy, .tif, .mp4, ...) instead of trials; behavior is held at the recording's mean.
+        skip: Frames at the start of each trial that do not count.
     """
 
     recording: Recording

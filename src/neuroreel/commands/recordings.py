@@ -48,10 +48,13 @@ class Download:
 
     Args:
         names: new, old, recordings, weights, masks, stimuli, reconstructions, one mouse or file, or all; see --list.
-        to: Folder for them. only: Parts, such as fold_0 or oracle of recordings, fold_0 of weights, m1 of masks.
-        parallel: How many files are fetched at once. yes: Start without asking. Required if there is no terminal to ask
-        at. show: Print what can be downloaded, and stop. check: Verify what was downloaded into the folder, and report
-        what has changed. catalogue: A file like the package's catalogue.toml, for a mirror or another archive.
+        to: Folder for them.
+        only: Parts, such as fold_0 or oracle of recordings, fold_0 of weights, m1 of masks.
+        parallel: How many files are fetched at once.
+        yes: Start without asking. Required if there is no terminal to ask at.
+        show: Print what can be downloaded, and stop.
+        check: Verify what was downloaded into the folder, and report what has changed.
+        catalogue: A file like the package's catalogue.toml, for a mirror or another archive.
     """
 
     names: Annotated[tuple[str, ...], Positional, arg(metavar="[NAME ...]")] = ()
@@ -104,17 +107,23 @@ class Import:
     --frame-rate-hz and --overwrite apply to it.
 
     Args:
-        source: The NWB file (.nwb), or a table (.csv, .tsv) that names the files of each trial. out: Folder for the
-        recording. show: Print what the NWB file holds, and stop. responses: Series of responses; several series are
-        concatenated along neurons. stimulus: Series of images. trials: Table of intervals that defines the trials, or
-        "stimulus" to cut at its pauses; detected if possible. tier_column: Column of that table with each trial's tier;
-        "tier" or "split" by default. trial_seconds: Cut trials into pieces of this length. leave_out: Numbers of trials
-        to leave out. pupil: Series of pupil dilation; "none" leaves it out. running: Series of running speed; "none"
-        leaves it out. pupil_center: Series of the pupil's center; "none" leaves it out. neurons: A .npy file of
-        booleans or numbers: which neurons to keep. frame_rate_hz: Frames per second; that of the stimulus by default.
-        grey_levels: Stored values of black and white; 0 and 255 by default. size: Scale frames to this height and
-        width. image_axes: Which axis of stored images comes first; by default height, unless the series' "dimension"
-        says
+        source: The NWB file (.nwb), or a table (.csv, .tsv) that names the files of each trial.
+        out: Folder for the recording.
+        show: Print what the NWB file holds, and stop.
+        responses: Series of responses; several series are concatenated along neurons.
+        stimulus: Series of images.
+        trials: Table of intervals that defines the trials, or "stimulus" to cut at its pauses; detected if possible.
+        tier_column: Column of that table with each trial's tier; "tier" or "split" by default.
+        trial_seconds: Cut trials into pieces of this length.
+        leave_out: Numbers of trials to leave out.
+        pupil: Series of pupil dilation; "none" leaves it out.
+        running: Series of running speed; "none" leaves it out.
+        pupil_center: Series of the pupil's center; "none" leaves it out.
+        neurons: A .npy file of booleans or numbers: which neurons to keep.
+        frame_rate_hz: Frames per second; that of the stimulus by default.
+        grey_levels: Stored values of black and white; 0 and 255 by default.
+        size: Scale frames to this height and width.
+        image_axes: Which axis of stored images comes first; by default height, unless the series' "dimension" says
             otherwise.
     """
 

@@ -44,17 +44,22 @@ class Benchmark:
     resumes. Methods, movies and recordings can be added later.
 
     Args:
-        name: What to compare: quality is that of the movies. out: Folder for everything: table.csv, summary.csv,
-        summary.json, quality.png, quality.pdf. recordings: Folders of recordings in the Sensorium layout, instead of
-        simulated mice. neurons: Simulated mice: numbers of neurons; one mouse for each size, noise level and seed.
-        signal_to_noise: Simulated mice: signal variance divided by noise variance. seeds: Simulated mice: random seeds.
-        trials: Simulated mice: movies of 10 s in each recording. methods: Methods to compare; by default all but the
-        slow ones ('bauer_2026', 'mean of samples'). movies: Test movies of each recording. models: Number of encoding
-        models in the ensemble. epochs: Training epochs of each model. decoder_steps: Training steps of the
-        convolutional decoder. samples: Draws from the posterior, to test its intervals; each costs as much as the
-        movie. iterations: Iterations of the published method. published_mask: Also score inside the mask that the
-        published rule learns. quick: One small mouse, two movies, little training: shows in 3 minutes that everything
-        works, not how well.
+        name: What to compare: quality is that of the movies.
+        out: Folder for everything: table.csv, summary.csv, summary.json, quality.png, quality.pdf.
+        recordings: Folders of recordings in the Sensorium layout, instead of simulated mice.
+        neurons: Simulated mice: numbers of neurons; one mouse for each size, noise level and seed.
+        signal_to_noise: Simulated mice: signal variance divided by noise variance.
+        seeds: Simulated mice: random seeds.
+        trials: Simulated mice: movies of 10 s in each recording.
+        methods: Methods to compare; by default all but the slow ones ('bauer_2026', 'mean of samples').
+        movies: Test movies of each recording.
+        models: Number of encoding models in the ensemble.
+        epochs: Training epochs of each model.
+        decoder_steps: Training steps of the convolutional decoder.
+        samples: Draws from the posterior, to test its intervals; each costs as much as the movie.
+        iterations: Iterations of the published method.
+        published_mask: Also score inside the mask that the published rule learns.
+        quick: One small mouse, two movies, little training: shows in 3 minutes that everything works, not how well.
     """
 
     name: Annotated[Literal["quality"], Positional] = "quality"
@@ -121,9 +126,10 @@ class Figures:
     responses, or all. Incomplete results are drawn as far as they go, and marked as partial.
 
     Args:
-        experiment: Which experiment's figures; "all" draws every experiment that has results. results: Folder that
-        `neuroreel experiment` wrote into. published: Instead, a folder of the authors' results
-        (reconstruction_summary_*.npy, in folders modelfold*). out: Folder; each figure gets a subfolder.
+        experiment: Which experiment's figures; "all" draws every experiment that has results.
+        results: Folder that `neuroreel experiment` wrote into.
+        published: Instead, a folder of the authors' results (reconstruction_summary_*.npy, in folders modelfold*).
+        out: Folder; each figure gets a subfolder.
     """
 
     experiment: Annotated[str, Positional, arg(metavar="EXPERIMENT")]

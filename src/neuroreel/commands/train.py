@@ -36,12 +36,14 @@ class Train:
         recordings: Folders of one or more recordings in the Sensorium layout.
         out: Folder for encoder_SEED.safetensors and decoder.safetensors (decoder_NAME.safetensors with several
             recordings).
-        kind: A small convolutional model that trains in a minute, or the architecture of the paper. seeds: Random
-        seeds, one encoding model for each; give none to fit only decoders. validation_fold: Fold used for early
-        stopping, or "none". epochs: Most epochs to train; by default it depends on the kind. settings: JSON file
-        {"recipe": {...}, "architecture": {...}} with values that differ from the kind's defaults. teachers: Finished
-        models of the same recordings: learn their predictions too (distillation). decoder: Also fit a linear decoder
-        for each recording. devices: How many devices share each batch.
+        kind: A small convolutional model that trains in a minute, or the architecture of the paper.
+        seeds: Random seeds, one encoding model for each; give none to fit only decoders.
+        validation_fold: Fold used for early stopping, or "none".
+        epochs: Most epochs to train; by default it depends on the kind.
+        settings: JSON file {"recipe": {...}, "architecture": {...}} with values that differ from the kind's defaults.
+        teachers: Finished models of the same recordings: learn their predictions too (distillation).
+        decoder: Also fit a linear decoder for each recording.
+        devices: How many devices share each batch.
     """
 
     recordings: Annotated[tuple[Path, ...], Positional, arg(metavar="RECORDING ...")]

@@ -253,7 +253,7 @@ class ConvolutionalDecoder(Decoder):
         best = min(self.log, key=lambda row: row["validation_error"])
         return (
             f"ConvolutionalDecoder({self.neurons} neurons; {best['step']:.0f} steps; error on validation trials "
-            f"{best['validation_error']:.1f} grey levels, {self.log[0]['validation_error']:.1f})"
+            f"{best['validation_error']:.1f} grey levels, of ridge {self.log[0]['validation_error']:.1f})"
         )
 
 

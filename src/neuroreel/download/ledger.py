@@ -77,7 +77,7 @@ def check_downloads(to: str | Path) -> list[str]:
     to = user_path(to)
     known: list[tuple[Path, Expected | list[int]]] = [*Ledger(to).files(), *_files_of_recordings(to)]
     if not known:
-        raise InputError(f"nothing that was downloaded is in {to}; give the folder that the download was given")
+        raise InputError(f"{to} contains no downloads; give the folder that was given to the download")
     bar = progress_bar(known, description="Checking")
     return [fault for path, seen in bar if (fault := _fault(path, seen))]
 

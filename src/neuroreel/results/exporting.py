@@ -39,7 +39,7 @@ def export_results(
         "with_truth=": with_truth and ending == ".nwb",
     }
     if given := [option for option, fault in wrong.items() if fault]:
-        raise InputError(f"{', '.join(given)}: not for files that end in {ending}; leave it out")
+        raise InputError(f"{', '.join(given)} cannot be used for files that end in {ending}; leave it out")
     if PLACE not in to and len(results) > 1 and ending != ".nwb":
         raise InputError(f"to is {to}, one name for {len(results)} movies; put {{}} where each result's name goes")
     fields = None if metadata is None else read_json(metadata)

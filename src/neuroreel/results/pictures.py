@@ -124,7 +124,7 @@ def responses_figure(result: Reconstruction) -> Figure:
     """Recorded responses above those predicted, neurons sorted by how well they are predicted."""
     rasters = sorted_responses(result)
     if not rasters:
-        raise InputError(f"no responses were kept with {result.name}, so there is nothing to plot")
+        raise InputError(f"no responses were saved with {result.name}, so there is nothing to plot")
     with new_figure(PAGE, 15 + 35 * len(rasters), simulated=result.simulated) as figure:
         axes = list(figure.subplots(len(rasters), 1, squeeze=False)[:, 0])
         draw_rasters(axes, rasters, frame_rate_hz=result.frame_rate_hz)

@@ -19,12 +19,14 @@ class Workflow:
     Finished steps are kept; an interrupted study resumes.
 
     Args:
-        config: A YAML file, or one that ships with neuroreel: quick (a simulated mouse, minutes) or paper. out: Folder
-        for everything that is made; neuroreel-CONFIG by default. profile: One machine, or Slurm. dry_run: Only print
-        the remaining jobs, their GPU-hours, memory and disk. cores: Most cores of this machine to use at once; by
-        default all. show: Print the configuration, to start your own from. snakefile: Print where the Snakefile is, for
-        plain Snakemake. table: Write table.md and table.csv in this workflow's folder, comparing its numbers with the
-        published ones.
+        config: A YAML file, or one that ships with neuroreel: quick (a simulated mouse, minutes) or paper.
+        out: Folder for everything that is made; neuroreel-CONFIG by default.
+        profile: One machine, or Slurm.
+        dry_run: Only print the remaining jobs, their GPU-hours, memory and disk.
+        cores: Most cores of this machine to use at once; by default all.
+        show: Print the configuration, to start your own from.
+        snakefile: Print where the Snakefile is, for plain Snakemake.
+        table: Write table.md and table.csv in this workflow's folder, comparing its numbers with the published ones.
     """
 
     config: Annotated[str, Positional, arg(metavar="[CONFIG]")] = "quick"
