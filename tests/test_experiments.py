@@ -489,6 +489,10 @@ def test_bad_jobs_are_refused_before_any_is_done(case: str, animals: list[Animal
         ({"spatial_px": ()}, "one or more numbers"),
         ({"temporal_frames": (float("nan"),)}, "one or more numbers"),
         ({"stimulus_target": "last"}, "must be 'ensemble' or 'first'"),
+        ({"fractions": 0.5}, "a list of one or more numbers"),
+        ({"trials": 3}, "a list of the numbers of trials"),
+        ({"trials": (-1,)}, "the number of a trial is -1"),
+        ({"field_step_px": 0}, "field_step_px is 0"),
         ({"fraction": (1.0,)}, "the grid has no fraction; it has .*fractions"),
     ],
 )
@@ -506,6 +510,11 @@ def test_bad_grids(changes: dict[str, Any], message: str) -> None:
         ({"settings": {"mask_threshold": 0.2}}, "mask_threshold cannot be set here"),
         ({"method": "bauer_2026", "settings": {"iterations": 0}}, "iterations is 0"),
         ({"skip": -1}, "skip is -1"),
+        ({"skip": 30.5}, "skip is 30.5"),
+        ({"skip": "30"}, "skip is '30'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"smoothing": -1}, "smoothing is -1"),
+        ({"evaluation_threshold": float("nan")}, "evaluation_threshold is nan"),
     ],
 )
 def test_bad_methods(options: dict[str, Any], message: str) -> None:

@@ -266,3 +266,5 @@ def test_the_posteriors_mask_is_where_the_filters_are(posterior: nr.Posterior, t
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
     with pytest.raises(InputError, match="no trials"):
         nr.posterior_mask(seen, [], compute=QUIET)
+    alone, listed = (nr.posterior_mask(seen, given, compute=QUIET) for given in (trials[0], trials[:1]))
+    np.testing.assert_array_equal(alone, listed)

@@ -29,7 +29,7 @@ from neuroreel.encoding.training.recipe import stalled
 from neuroreel.errors import InputError
 from neuroreel.progress import bar_of
 from neuroreel.recordings.trial import Trial
-from neuroreel.results.provenance import hash_array
+from neuroreel.results.provenance import hash_array, hash_model
 from neuroreel.snapshot import Snapshot, fingerprint
 
 CLIPS, CLIP_FRAMES = 6, 48  # per step
@@ -75,7 +75,14 @@ def train_convolutional(
         judging = _Material([trials[i] for i in held_out], [movies[i] for i in held_out], features)
 
     network = _network(decoder, centers, seed=seed).to(device)
-    snapshot = Snapshot(checkpoint, fingerprint=_fingerprint(decoder, training, judging, steps=steps, seed=seed))
+    decided_by = fingerprint(
+        ridge=hash_array(decoder.weights),
+        network=hash_model(network),  # before training: where neurons look decides it too
+        movies=[hash_array(movie) for movie in (*training.movies, *judging.movies)],
+        steps=steps,
+        seed=seed,
+    )
+    snapshot = Snapshot(checkpoint, fingerprint=decided_by)
     log = _descend(network, training, judging, steps=steps, seed=seed, snapshot=snapshot, progress=progress)
     network = network.cpu().eval()
     statistics = residual_statistics(
@@ -225,12 +232,3 @@ def _ridge_centers(ridge: RidgeDecoder) -> Tensor:
     largest = smooth.argmax(dim=1)
     rows, columns = largest // ridge.video_width, largest % ridge.video_width
     return torch.stack([(rows + 0.5) / ridge.video_height, (columns + 0.5) / ridge.video_width], dim=1)
-
-
-def _fingerprint(ridge: RidgeDecoder, training: _Material, judging: _Material, *, steps: int, seed: int) -> str:
-    return fingerprint(
-        ridge=hash_array(ridge.weights),
-        movies=[hash_array(movie) for movie in (*training.movies, *judging.movies)],
-        steps=steps,
-        seed=seed,
-    )

@@ -32,7 +32,7 @@ SCORED = 0.5  # of the sensitivity that the best 1% of the pixels exceed
 
 def posterior_mask(
     posterior: Posterior,
-    trials: Sequence[Trial],
+    trials: Trial | Sequence[Trial],
     *,
     movies: int = MOVIES,
     seed: int = 0,
@@ -73,6 +73,7 @@ def posterior_mask(
     instance_of(posterior, Posterior, name="posterior")
     whole_number(movies, name="movies")
     whole_number(seed, name="seed", least=0)
+    trials = [trials] if isinstance(trials, Trial) else trials
     if not len(trials):
         raise InputError("no trials were given; pass some with videos")
     numbers = np.random.default_rng(seed).permutation(len(trials))[:movies].tolist()

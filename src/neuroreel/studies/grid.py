@@ -73,10 +73,18 @@ class Grid:
             whole_number(getattr(self, name), name=name)
         for name in _NUMBERS:
             values = getattr(self, name)
-            if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+            if not isinstance(values, tuple) or not values:
+                raise InputError(f"{name} is {values!r}; it must be a list of one or more numbers")
+            if not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
                 raise InputError(f"{name} is {values!r}; it must be one or more numbers")
             if len(set(values)) < len(values):
                 raise InputError(f"{name} is {values!r}; each value may appear only once")
+        if not isinstance(self.trials, tuple):
+            raise InputError(f"trials is {self.trials!r}; it must be a list of the numbers of trials")
+        for number in self.trials:
+            whole_number(number, name="the number of a trial", least=0)
+        if self.field_step_px is not None:
+            whole_number(self.field_step_px, name="field_step_px")
         for fraction in self.fractions:
             if not 0 < fraction <= 1:
                 raise InputError(

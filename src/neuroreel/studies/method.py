@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from neuroreel.arguments import refuse_unknown, whole_number
+from neuroreel.arguments import finite_number, refuse_unknown, whole_number
 from neuroreel.bauer_2026.settings import Settings
 from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.errors import InputError
@@ -57,8 +57,11 @@ class Method:
         if decided:
             raise InputError(f"{' and '.join(sorted(decided))} cannot be set here: each job of an experiment decides")
         self.resolved({})
-        if self.skip < 0:
-            raise InputError(f"skip is {self.skip}; it must be a number of frames, at least 0")
+        whole_number(self.seed, name="seed", least=0)
+        whole_number(self.skip, name="skip", least=0)
+        finite_number(self.evaluation_threshold, name="evaluation_threshold", least=0)
+        if self.smoothing is not None:
+            finite_number(self.smoothing, name="smoothing", least=0)
 
     def resolved(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """All settings of a reconstruction: this method's, with changes."""
