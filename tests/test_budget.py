@@ -21,7 +21,7 @@ import neuroreel as nr
 from neuroreel import budget
 from neuroreel.bauer_2026 import inversion
 from neuroreel.budget import LiveTensors, TooMuchError, graphs_fit, window_bytes, windows_that_fit
-from neuroreel.encoding import wish
+from neuroreel.encoding import request
 from neuroreel.encoding.dwiseneuro.network import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroNetwork
 from neuroreel.encoding.engine import engine_of
 from neuroreel.encoding.interface import EncodingModel
@@ -308,14 +308,14 @@ def test_memory_that_runs_out_elsewhere_is_told_clearly(method: str, monkeypatch
     def greedy(*_: Any, **__: Any) -> None:
         raise MemoryError("Unable to allocate 9 GiB")
 
-    monkeypatch.setattr(wish, "predict", greedy)
+    monkeypatch.setattr(request, "predict", greedy)
     with pytest.raises(ResourceError, match=r"memory ran out \(Unable to allocate 9 GiB\) on the device cpu: close"):
         reconstruct(compute=quiet())
 
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("of another kind")
 
-    monkeypatch.setattr(wish, "predict", broken)
+    monkeypatch.setattr(request, "predict", broken)
     with pytest.raises(RuntimeError, match=r"^of another kind$"):
         reconstruct(compute=quiet())
 

@@ -151,8 +151,8 @@ def test_long_trials_are_decoded_in_pieces(decoder: nr.ConvolutionalDecoder, mon
 
 
 def test_a_killed_training_resumes(trials: list[nr.Trial], tmp_path: Path, monkeypatch: Any) -> None:
-    wish: dict[str, Any] = {"kind": "convolutional", "steps": 30, **QUIET}
-    whole = nr.fit_decoder(trials[:5], **wish)
+    settings: dict[str, Any] = {"kind": "convolutional", "steps": 30, **QUIET}
+    whole = nr.fit_decoder(trials[:5], **settings)
     step, count = convolutional_fit._step, []
 
     def killed(*given: Any, **told: Any) -> float:
@@ -165,12 +165,12 @@ def test_a_killed_training_resumes(trials: list[nr.Trial], tmp_path: Path, monke
     monkeypatch.setattr(convolutional_fit, "_step", killed)
     file = tmp_path / "training.checkpoint"
     with pytest.raises(KeyboardInterrupt):
-        nr.fit_decoder(trials[:5], checkpoint=file, **wish)
+        nr.fit_decoder(trials[:5], checkpoint=file, **settings)
     assert file.exists()
     with pytest.raises(nr.InputError, match="other settings, data or models"):
-        nr.fit_decoder(trials[:6], checkpoint=file, **wish)
+        nr.fit_decoder(trials[:6], checkpoint=file, **settings)
     monkeypatch.setattr(convolutional_fit, "_step", step)
-    resumed = nr.fit_decoder(trials[:5], checkpoint=file, **wish)
+    resumed = nr.fit_decoder(trials[:5], checkpoint=file, **settings)
     assert not file.exists()
     for name, weight in whole.network.state_dict().items():
         torch.testing.assert_close(resumed.network.state_dict()[name], weight, rtol=0, atol=0)

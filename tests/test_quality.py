@@ -156,8 +156,8 @@ def test_no_movie_is_read_while_methods_and_scores_are_made(
     shutil.rmtree(copy / "movies")
     loaded: list[str] = []
     monkeypatch.setattr(np, "load", lambda file, load=np.load, **how: loaded.append(str(file)) or load(file, **how))
-    wish = replace(TINY, methods=("ridge", "posterior", "mean of posterior and ridge"), samples=0)
-    table = quality.compare_methods(tmp_path, opened(made), wish)
+    asked = replace(TINY, methods=("ridge", "posterior", "mean of posterior and ridge"), samples=0)
+    table = quality.compare_methods(tmp_path, opened(made), asked)
     assert len(value(table, "mean of posterior and ridge", "identified_of_all")) == 2
     assert not [file for file in loaded if file.endswith(".npz")]
 
@@ -228,9 +228,9 @@ def test_the_command_writes_tables_and_a_figure(
     tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mouse = SimulatedMouse(trials=28, seconds=2.5, neurons=12, height=9, width=16)
-    wish = quality.Quality(movies=2, training=Training(models=1, epochs=1, batches_per_epoch=1), decoder_steps=1)
+    asked = quality.Quality(movies=2, training=Training(models=1, epochs=1, batches_per_epoch=1), decoder_steps=1)
     monkeypatch.setattr(quality, "QUICK_MOUSE", mouse)
-    monkeypatch.setattr(quality, "QUICK", wish)
+    monkeypatch.setattr(quality, "QUICK", asked)
     cli.main(["benchmark", "quality", "--quick", "--out", str(tmp_path / "out"), "--methods", "ridge", "mean frame"])
     printed = capsys.readouterr().out
     assert "a simulated mouse" in printed and "mean frame" in printed and "Video correlation:" in printed
@@ -243,7 +243,7 @@ def test_the_command_writes_tables_and_a_figure(
     assert (tmp_path / "out" / "quality.png").stat().st_size > 10_000
 
 
-def test_bad_wishes(tmp_path: Path) -> None:
+def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(nr.InputError, match="there is no method 'magic'; there are 'mean frame'"):
         quality.Quality(methods=("magic",))
     with pytest.raises(nr.InputError, match="samples is 1"):

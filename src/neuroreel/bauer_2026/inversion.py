@@ -31,7 +31,7 @@ from neuroreel.compute import Compute
 from neuroreel.encoding.checks import as_ensemble, checked_neurons
 from neuroreel.encoding.engine import engines_of
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.encoding.wish import Wish, check_trials_fit
+from neuroreel.encoding.request import Request, check_trials_fit
 from neuroreel.errors import InputError
 from neuroreel.grey import MID_GREY
 from neuroreel.masks import check_mask_values, scored_pixels
@@ -122,7 +122,7 @@ def reconstruct(
         for model in ensemble:
             window_starts(trial.frames, window_length(model))
     seen = None if mask is None else check_mask_values(mask, what="the mask")
-    wish = _Wish(
+    request = _Request(
         settings=resolved,
         models=ensemble,
         mask=seen,
@@ -133,12 +133,12 @@ def reconstruct(
         seed=seed,
         compute=Compute.of(compute),
     )
-    results = list(_each(chosen, wish))
+    results = list(_each(chosen, request))
     return results[0] if single else results
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wish(Wish):
+class _Request(Request):
     """What was requested, checked; the same for every trial."""
 
     settings: Settings
@@ -149,25 +149,25 @@ class _Wish(Wish):
         return self.models[0].canvas.crop(movie) if self.settings.optimize_padding else movie
 
 
-def _each(trials: Sequence[Trial], wish: _Wish) -> Iterator[Reconstruction]:
+def _each(trials: Sequence[Trial], request: _Request) -> Iterator[Reconstruction]:
     keep_freed_memory()
-    device, finished = wish.compute.torch_device, list[Path]()
-    with engines_of(wish.models, wish.compute) as engines:
+    device, finished = request.compute.torch_device, list[Path]()
+    with engines_of(request.models, request.compute) as engines:
         at_once = min(
-            windows_that_fit(engine, frames=window_length(engine), device=device, max_bytes=wish.compute.max_bytes)
+            windows_that_fit(engine, frames=window_length(engine), device=device, max_bytes=request.compute.max_bytes)
             for engine in engines
         )
         # in log files too, to explain why the work slows down
-        say = partial(note, enabled=wish.compute.progress)
-        likelihood = PoissonLikelihood(unit_norm=wish.settings.window_norm, windows_at_once=at_once, say=say)
+        say = partial(note, enabled=request.compute.progress)
+        likelihood = PoissonLikelihood(unit_norm=request.settings.window_norm, windows_at_once=at_once, say=say)
         for number, trial in enumerate(trials):
-            teams = [[engine] for engine in engines] if wish.settings.ensemble == "videos" else [engines]
+            teams = [[engine] for engine in engines] if request.settings.ensemble == "videos" else [engines]
             runs = []
             for member, team in enumerate(teams):
-                snapshot = _snapshot_of(trial, f"-trial{number}" + f"-model{member}" * (len(teams) > 1), team, wish)
-                runs.append(_optimize(trial, team, likelihood, wish, snapshot))
+                snapshot = _snapshot_of(trial, f"-trial{number}" + f"-model{member}" * (len(teams) > 1), team, request)
+                runs.append(_optimize(trial, team, likelihood, request, snapshot))
                 finished += [] if snapshot.file is None else [snapshot.file]
-            yield _pack(trial, engines, runs, wish)
+            yield _pack(trial, engines, runs, request)
     for file in finished:
         file.unlink(missing_ok=True)
 
@@ -182,13 +182,13 @@ class _Run:
 
 
 def _optimize(
-    trial: Trial, team: Sequence[EncodingModel], likelihood: PoissonLikelihood, wish: _Wish, snapshot: Snapshot
+    trial: Trial, team: Sequence[EncodingModel], likelihood: PoissonLikelihood, request: _Request, snapshot: Snapshot
 ) -> _Run:
     """The loop. Each pass averages the gradients of all windows and models, zeroes them outside the mask, and steps.
 
     Pass 0 only records.
     """
-    settings, device = wish.settings, wish.compute.torch_device
+    settings, device = request.settings, request.compute.torch_device
     canvas = team[0].canvas
     shape = canvas.size if settings.optimize_padding else canvas.video_size
     movie = torch.full((trial.frames, *shape), MID_GREY, device=device)
@@ -198,13 +198,13 @@ def _optimize(
         movie.copy_(kept["movie"])
         optimizer.load_state_dict(kept["optimizer"])
         run.iteration, run.history = kept["iteration"], kept["history"]
-    evidence = Evidence.of(trial, team, keep=wish.kept, ablated=settings.ablated, device=device)
-    update_mask = wish.update_mask.to(device)
+    evidence = Evidence.of(trial, team, keep=request.kept, ablated=settings.ablated, device=device)
+    update_mask = request.update_mask.to(device)
     with bar_of(
         settings.iterations,
         description=f"Reconstructing {trial.name}",
         done=run.iteration,
-        enabled=wish.compute.progress,
+        enabled=request.compute.progress,
     ) as advance:
         while run.iteration < settings.iterations:
             fit = mean_fit(likelihood, team, movie, evidence)
@@ -220,12 +220,12 @@ def _optimize(
                 row = history_row(
                     trial,
                     team,
-                    wish.crop(movie).cpu().numpy(),
+                    request.crop(movie).cpu().numpy(),
                     fit,
                     evidence,
                     settings=settings,
-                    scored=scored_pixels(wish.mask, canvas.video_size),
-                    keep=wish.kept,
+                    scored=scored_pixels(request.mask, canvas.video_size),
+                    keep=request.kept,
                     clips_at_once=likelihood.windows_at_once * team[0].clip_stride,
                 )
                 run.history.append({"iteration": run.iteration} | row)
@@ -237,24 +237,24 @@ def _optimize(
     return run
 
 
-def _pack(trial: Trial, engines: Sequence[EncodingModel], runs: Sequence[_Run], wish: _Wish) -> Reconstruction:
-    videos = torch.stack([wish.crop(run.movie) for run in runs])  # (teams, frames, height, width)
+def _pack(trial: Trial, engines: Sequence[EncodingModel], runs: Sequence[_Run], request: _Request) -> Reconstruction:
+    videos = torch.stack([request.crop(run.movie) for run in runs])  # (teams, frames, height, width)
     video = videos.mean(dim=0).cpu().numpy().clip(0, 255)
     rows = runs[0].history
-    return wish.result(
+    return request.result(
         trial,
         video,
         engines,
         start=np.full_like(video, MID_GREY),
         model_video=videos.cpu().numpy() if len(runs) > 1 else None,
         history={name: [row[name] for row in rows] for name in rows[0]} if rows else None,
-        settings={"method": "bauer_2026", **asdict(wish.settings)},
-        hashes={} if wish.mask is None else {"mask": hash_array(wish.mask)},
+        settings={"method": "bauer_2026", **asdict(request.settings)},
+        hashes={} if request.mask is None else {"mask": hash_array(request.mask)},
     )
 
 
-def _snapshot_of(trial: Trial, ending: str, team: Sequence[EncodingModel], wish: _Wish) -> Snapshot:
-    file = wish.checkpoint(ending)
+def _snapshot_of(trial: Trial, ending: str, team: Sequence[EncodingModel], request: _Request) -> Snapshot:
+    file = request.checkpoint(ending)
     if file is None:
         return Snapshot(None, fingerprint="")
-    return Snapshot(file, fingerprint=wish.fingerprint(trial, team, settings=asdict(wish.settings), run=ending))
+    return Snapshot(file, fingerprint=request.fingerprint(trial, team, settings=asdict(request.settings), run=ending))

@@ -87,7 +87,7 @@ class Benchmark:
         from neuroreel.studies.mouse import SimulatedMouse, Training
         from neuroreel.studies.quality_files import write_comparison
 
-        wish = study.Quality(
+        request = study.Quality(
             methods=self.methods,
             movies=self.movies,
             training=Training(models=self.models, epochs=self.epochs, batches_per_epoch=30),
@@ -104,17 +104,17 @@ class Benchmark:
         ]
         if self.quick:
             small = {name: getattr(study.QUICK, name) for name in ("movies", "training", "decoder_steps")}
-            wish, mice, seeds = replace(wish, **small), [study.QUICK_MOUSE], seeds[:1]
+            request, mice, seeds = replace(request, **small), [study.QUICK_MOUSE], seeds[:1]
         found = open_recordings(self.recordings) if self.recordings else None
-        count = (len(found) if found else len(mice) * len(seeds)) * wish.movies
+        count = (len(found) if found else len(mice) * len(seeds)) * request.movies
         say(
             f"{count} movies. On two cores a mouse of 400 neurons takes about ten minutes to fit, and each of its "
             "movies of 10 s about a minute; larger ones in proportion."
             + (" This is the quick version: minutes." if self.quick else "")
         )
         chosen = study.simulated_recordings(self.out / "recordings", mice, seeds) if found is None else found
-        table = study.compare_methods(self.out, chosen, wish, seed=self.seed, say=say)
-        say(write_comparison(table, self.out, wish, seed=self.seed))
+        table = study.compare_methods(self.out, chosen, request, seed=self.seed, say=say)
+        say(write_comparison(table, self.out, request, seed=self.seed))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from neuroreel.budget import graphs_fit
 from neuroreel.defaults import SKIP_FRAMES
 from neuroreel.encoding.interface import EncodingModel
-from neuroreel.encoding.wish import Wish
+from neuroreel.encoding.request import Request
 from neuroreel.evaluation.scores import video_correlation
 from neuroreel.masks import scored_pixels
 from neuroreel.posterior.linearized import scale_and_first_step
@@ -32,7 +32,7 @@ FARTHEST_START = 3.0  # standard deviations of the prior: a less likely start wo
 
 
 @dataclass(frozen=True, kw_only=True)
-class PosteriorWish(Wish):
+class PosteriorRequest(Request):
     """What is asked for every trial, checked."""
 
     posterior: Posterior
@@ -48,32 +48,32 @@ class PosteriorWish(Wish):
 def reconstruct_one(
     trial: Trial,
     start: NDArray[np.float32] | None,
-    wish: PosteriorWish,
+    request: PosteriorRequest,
     engines: Sequence[EncodingModel],
     snapshot: Snapshot,
 ) -> Reconstruction:
     """The most likely movie of one trial, draws if requested, and the rest of the result."""
-    device = wish.compute.torch_device
-    whitened = Whitened.of_prior(wish.posterior.movie_prior.to(device), trial.frames)
+    device = request.compute.torch_device
+    whitened = Whitened.of_prior(request.posterior.movie_prior.to(device), trial.frames)
     objective = Objective(
         models=engines,
         whitened=whitened,
-        noise=wish.posterior.noise.to(device),
-        kept=torch.from_numpy(wish.kept).to(device),
+        noise=request.posterior.noise.to(device),
+        kept=torch.from_numpy(request.kept).to(device),
         responses=torch.from_numpy(trial.needs_responses()).to(device),
         covariates=torch.from_numpy(trial.covariates).to(device),
         warmup=max(model.warmup_frames for model in engines),
-        likelihood_weight=wish.posterior.likelihood_weight,
-        keep_graphs=graphs_fit(engines, frames=trial.frames, device=device, max_bytes=wish.compute.max_bytes),
-        say=partial(note, enabled=wish.compute.progress),
+        likelihood_weight=request.posterior.likelihood_weight,
+        keep_graphs=graphs_fit(engines, frames=trial.frames, device=device, max_bytes=request.compute.max_bytes),
+        say=partial(note, enabled=request.compute.progress),
     )
     begin = torch.zeros_like(whitened.deviation)
     if start is not None:
         begin = whitened.of(torch.from_numpy(start).to(device)).clamp(-FARTHEST_START, FARTHEST_START)
-    progress, history = _search(trial, begin, objective, wish, snapshot)
+    progress, history = _search(trial, begin, objective, request, snapshot)
     video = whitened.movie(progress.coordinates).clamp(0, 255).cpu().numpy()
-    drawn = _draws(objective, progress.coordinates, wish)
-    return wish.result(
+    drawn = _draws(objective, progress.coordinates, request)
+    return request.result(
         trial,
         video,
         engines,
@@ -85,16 +85,16 @@ def reconstruct_one(
             "method": "posterior",
             "passes": progress.passes,
             "converged": progress.converged,
-            "samples": wish.samples,
-            "likelihood_weight": wish.posterior.likelihood_weight,
-            "noise_factors": wish.posterior.noise.loadings.shape[1],
-            "movie_components": len(wish.posterior.movie_prior.components),
+            "samples": request.samples,
+            "likelihood_weight": request.posterior.likelihood_weight,
+            "noise_factors": request.posterior.noise.loadings.shape[1],
+            "movie_components": len(request.posterior.movie_prior.components),
         },
     )
 
 
 def _search(
-    trial: Trial, begin: Tensor, objective: Objective, wish: PosteriorWish, snapshot: Snapshot
+    trial: Trial, begin: Tensor, objective: Objective, request: PosteriorRequest, snapshot: Snapshot
 ) -> tuple[Progress, dict[str, list[float]]]:
     """Run the search from its start or snapshot to its end; returns it with its history."""
     kept = snapshot.load(device=begin.device)
@@ -107,7 +107,10 @@ def _search(
     whitened = objective.whitened
 
     with bar_of(
-        wish.passes, description=f"Reconstructing {trial.name}", done=progress.passes, enabled=wish.compute.progress
+        request.passes,
+        description=f"Reconstructing {trial.name}",
+        done=progress.passes,
+        enabled=request.compute.progress,
     ) as advance:
         shown = progress.passes
 
@@ -115,11 +118,11 @@ def _search(
             nonlocal shown
             advance(progress.passes - shown)
             shown = progress.passes
-            correlations.append(_correlation(trial, whitened.movie(progress.coordinates).clamp(0, 255), wish.scored))
+            correlations.append(_correlation(trial, whitened.movie(progress.coordinates).clamp(0, 255), request.scored))
             if snapshot.due:
                 snapshot.save({**vars(progress), "correlations": correlations})
 
-        search(objective, progress, passes=wish.passes, after_iteration=after_iteration)
+        search(objective, progress, passes=request.passes, after_iteration=after_iteration)
     snapshot.save({**vars(progress), "correlations": correlations})  # draws and other trials also take long
     history = {
         "iteration": [float(passes) for passes, _ in progress.values],
@@ -129,12 +132,12 @@ def _search(
     return progress, history
 
 
-def _draws(objective: Objective, coordinates: Tensor, wish: PosteriorWish) -> NDArray[np.float32] | None:
+def _draws(objective: Objective, coordinates: Tensor, request: PosteriorRequest) -> NDArray[np.float32] | None:
     """Movies (samples, frames, height, width) drawn from the posterior."""
-    if not wish.samples:
+    if not request.samples:
         return None
-    with bar_of(wish.samples, description="Drawing samples", enabled=wish.compute.progress) as advance:
-        drawn = draw(objective, coordinates, count=wish.samples, seed=wish.seed, advance=advance)
+    with bar_of(request.samples, description="Drawing samples", enabled=request.compute.progress) as advance:
+        drawn = draw(objective, coordinates, count=request.samples, seed=request.seed, advance=advance)
     return np.stack([objective.whitened.movie(each).clamp(0, 255).cpu().numpy() for each in drawn])
 
 
@@ -149,18 +152,18 @@ def snapshot_of(
     trial: Trial,
     start: NDArray[np.float32] | None,
     number: int,
-    wish: PosteriorWish,
+    request: PosteriorRequest,
     engines: Sequence[EncodingModel],
 ) -> Snapshot:
     """Where the progress of this movie is kept, if it is."""
-    file = wish.checkpoint(f"-trial{number}")
+    file = request.checkpoint(f"-trial{number}")
     if file is None:
         return Snapshot(None, fingerprint="")
-    made_of = wish.fingerprint(
+    made_of = request.fingerprint(
         trial,
         engines,
-        posterior={name: hash_array(tensor.numpy()) for name, tensor in wish.posterior.tensors().items()},
-        likelihood_weight=wish.posterior.likelihood_weight,
+        posterior={name: hash_array(tensor.numpy()) for name, tensor in request.posterior.tensors().items()},
+        likelihood_weight=request.posterior.likelihood_weight,
         start=None if start is None else hash_array(start),
     )
     return Snapshot(file, fingerprint=made_of)

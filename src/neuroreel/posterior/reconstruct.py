@@ -12,10 +12,10 @@ from neuroreel.allocator import keep_freed_memory
 from neuroreel.arguments import instance_of, whole_number
 from neuroreel.compute import Compute
 from neuroreel.encoding.engine import engines_of
-from neuroreel.encoding.wish import check_trials_fit
+from neuroreel.encoding.request import check_trials_fit
 from neuroreel.masks import check_mask_values
 from neuroreel.posterior.checks import checked_starts, usable_neurons
-from neuroreel.posterior.one_movie import PosteriorWish, reconstruct_one, snapshot_of
+from neuroreel.posterior.one_movie import PosteriorRequest, reconstruct_one, snapshot_of
 from neuroreel.posterior.posterior import Posterior
 from neuroreel.recordings.trial import Trial
 from neuroreel.results.reconstruction import Reconstruction
@@ -143,7 +143,7 @@ def reconstruct_each(
     """
     instance_of(posterior, Posterior, name="posterior")
     chosen: Any = trials if isinstance(trials, Sequence) else list(trials)
-    wish = PosteriorWish(
+    request = PosteriorRequest(
         models=posterior.models,
         posterior=posterior,
         mask=None if mask is None else check_mask_values(mask, what="the mask"),
@@ -153,21 +153,21 @@ def reconstruct_each(
         seed=whole_number(seed, name="seed", least=0),
         compute=Compute.of(compute),
     )
-    _ = wish.scored  # refuses a mask of another size
+    _ = request.scored  # refuses a mask of another size
     check_trials_fit(chosen, posterior.models, allow_trained_on=allow_trained_on)
-    return _each(chosen, wish, checked_starts(starts, chosen, posterior))
+    return _each(chosen, request, checked_starts(starts, chosen, posterior))
 
 
 def _each(
-    trials: Sequence[Trial], wish: PosteriorWish, starts: Sequence[NDArray[np.float32] | None]
+    trials: Sequence[Trial], request: PosteriorRequest, starts: Sequence[NDArray[np.float32] | None]
 ) -> Iterator[Reconstruction]:
     keep_freed_memory()
     finished = []
-    with engines_of(wish.models, wish.compute) as engines:
+    with engines_of(request.models, request.compute) as engines:
         for number, trial in enumerate(trials):  # zip would hold one trial more in memory
             start = starts[number]
-            snapshot = snapshot_of(trial, start, number, wish, engines)
-            yield reconstruct_one(trial, start, wish, engines, snapshot)
+            snapshot = snapshot_of(trial, start, number, request, engines)
+            yield reconstruct_one(trial, start, request, engines, snapshot)
             finished.append(snapshot.file)
     for file in finished:
         if file is not None:

@@ -46,7 +46,7 @@ def check_trials_fit(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class Request:
     """What is asked for every trial, checked; each way of reconstructing adds its own."""
 
     models: Sequence[EncodingModel]
